@@ -1,0 +1,55 @@
+# Every verb sets up what it needs: on a fresh machine `make demo` and `make test` are enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help setup demo serve test check format bench lock readme clean
+
+help: ## list the verbs
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "claude-gateway needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; try make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index -e .
+	@touch $@
+
+setup: $(STAMP) ## make .venv with everything pinned by requirements.lock
+
+demo: setup ## one streamed chat through the real claude binary, no account needed
+	@$(BIN)/claude-gateway demo
+
+serve: setup ## serve on PORT (8000) with your own Claude Code login or key
+	@$(BIN)/claude-gateway serve
+
+test: setup ## run every test
+	$(BIN)/python -m pytest
+
+check: setup ## ruff, mypy, generated parts of the README
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/claude-gateway settings --check README.md
+
+format: setup ## put the code into its one format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+readme: setup ## write the settings table into the README
+	$(BIN)/claude-gateway settings --write README.md
+
+bench: setup ## measure against the bare CLI; prints a table, writes bench/results/latest.json
+	$(BIN)/python -m bench
+
+lock: setup ## resolve requirements.lock anew (needs uv)
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/pip install --quiet uv
+	$(VENV)-lock/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-emit-index-url --no-emit-find-links --no-annotate --quiet --upgrade -o requirements.lock
+	rm -rf $(VENV)-lock
+
+clean: ## remove what the verbs above made
+	rm -rf $(VENV) build bench/results *.egg-info .mypy_cache .ruff_cache .pytest_cache

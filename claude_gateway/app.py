@@ -1,0 +1,152 @@
+"""The composition root: the only module that sees both the engine and the web layer."""
+
+import importlib.util
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from claude_gateway.access.keys import KeyRing
+from claude_gateway.catalogue import Catalogue
+from claude_gateway.config import Settings
+from claude_gateway.service import ChatService
+from claude_gateway.web import keys, middlewares
+from claude_gateway.web.health import Health
+from claude_gateway.web.routes import add_routes
+from workers.engine import Engine, running_engine
+from workers.errors import WorkerError
+from workers.homes import Homes, StateDirectoryInUse
+from workers.pool import Pool
+
+_BACKLOG = 1024
+_HOW_TO_LOG_IN = (
+    "Claude Code has no login. Either run `claude auth login` as this user, "
+    "or set CLAUDE_AUTH_METHOD=api_key and ANTHROPIC_API_KEY."
+)
+
+
+class StartFailed(Exception):
+    """The gateway cannot start; the text is one line that says why and what to do."""
+
+
+class EngineReport:
+    """What the health endpoints want to know, asked of the pool. The CLI's own words of its login outlive
+    the worker that said them."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._account: Mapping[str, Any] = {}
+        self.cli_version = ""
+        self.models: list[dict[str, Any]] = []
+        self.refresh()
+
+    def refresh(self) -> None:
+        if (worker := self._pool.ready_worker()) is not None:
+            self._account = worker.protocol.account
+            self.cli_version = worker.protocol.version
+            self.models = worker.protocol.models
+
+    @property
+    def account(self) -> Mapping[str, Any]:
+        self.refresh()
+        return self._account
+
+    @property
+    def failing(self) -> bool:
+        return self._pool.last_failure is not None and self._pool.ready_worker() is None
+
+    def counts(self) -> dict[str, int]:
+        return {phase.name.lower(): count for phase, count in self._pool.phases().items()}
+
+
+def bundled_cli() -> Path:
+    """The `claude` binary inside the claude-agent-sdk wheel, found without importing the SDK, which costs
+    memory that this process needs for nothing else."""
+    spec = importlib.util.find_spec("claude_agent_sdk")
+    if spec is None or not spec.submodule_search_locations:
+        raise StartFailed("claude-agent-sdk is not installed; run `make setup`.")
+    return Path(spec.submodule_search_locations[0]) / "_bundled" / "claude"
+
+
+def build_app(settings: Settings, service: ChatService, catalogue: Catalogue, health: Health) -> web.Application:
+    """The web application over whatever answers jobs; tests hand in scripted parts."""
+    app = web.Application(
+        middlewares=[middlewares.identify_request, middlewares.answer_errors, middlewares.require_key],
+        client_max_size=settings.max_request_size,
+    )
+    app.on_response_prepare.append(middlewares.add_request_id)
+    app[keys.SETTINGS] = settings
+    app[keys.KEY_RING] = KeyRing(settings.api_key.get_secret_value() if settings.api_key else None)
+    app[keys.SERVICE] = service
+    app[keys.CATALOGUE] = catalogue
+    app[keys.HEALTH] = health
+    add_routes(app)
+    return app
+
+
+@asynccontextmanager
+async def running_gateway(settings: Settings) -> AsyncIterator[str]:
+    """A listening gateway for the length of a `with`; yields its address. Raises `StartFailed`.
+
+    Leaving it drains: nothing new is accepted, running answers have `DRAIN_SECONDS`, then every process ends.
+    """
+    listener = _bind(settings)
+    try:
+        async with _engine(settings) as engine:
+            app = _compose(settings, engine)
+            runner = web.AppRunner(
+                app, access_log=None, handler_cancellation=True, shutdown_timeout=settings.drain_seconds
+            )
+            await runner.setup()
+            try:
+                await web.SockSite(runner, listener, backlog=_BACKLOG).start()
+                host, port = listener.getsockname()[:2]
+                yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
+            finally:
+                await runner.cleanup()
+    finally:
+        listener.close()
+
+
+def _compose(settings: Settings, engine: Engine) -> web.Application:
+    report = EngineReport(engine.pool)
+    health = Health(report, settings.auth_method, key_required=settings.api_key is not None)
+    if not health.has_login():
+        raise StartFailed(_HOW_TO_LOG_IN)
+    service = ChatService(engine.scheduler, settings.max_timeout / 1000)
+    return build_app(settings, service, Catalogue.of(report.models), health)
+
+
+@asynccontextmanager
+async def _engine(settings: Settings) -> AsyncIterator[Engine]:
+    cli_path = settings.claude_cli_path or bundled_cli()
+    if not cli_path.is_file():
+        raise StartFailed(f"The claude binary is missing: {cli_path}. Set CLAUDE_CLI_PATH, or run `make setup`.")
+    homes = Homes(settings.state_dir, settings.claude_cwd)
+    try:
+        async with running_engine(homes, settings.launch(cli_path), settings.pool(), settings.queue()) as engine:
+            yield engine
+    except StateDirectoryInUse as error:
+        raise StartFailed(f"Another gateway works on STATE_DIR {error}; give this one its own.") from None
+    except WorkerError as error:
+        raise StartFailed(f"{error.message} {error.detail}".strip()) from error
+
+
+def _bind(settings: Settings) -> socket.socket:
+    """Take the port before anything is started, so that a taken one costs nothing."""
+    host = settings.claude_wrapper_host
+    try:
+        family = socket.getaddrinfo(host, settings.port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, settings.port))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StartFailed(
+            f"Cannot listen on {host} port {settings.port}: {reason}. Set PORT or stop its owner."
+        ) from None
+    listener.setblocking(False)
+    return listener

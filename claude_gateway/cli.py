@@ -1,0 +1,80 @@
+"""The console command `claude-gateway`."""
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from pathlib import Path
+
+import uvloop
+from pydantic import ValidationError
+
+from claude_gateway.app import StartFailed, running_gateway
+from claude_gateway.config import Settings
+from claude_gateway.demo.show import run_demo
+from claude_gateway.settings_table import check, write
+
+_FAILED = 1
+_MISUSED = 2
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb; returns the exit status. What goes wrong at a start is one line on stderr."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except ValidationError as error:
+        for one in error.errors(include_input=False, include_url=False):
+            name = "_".join(map(str, one["loc"])).upper()
+            print(f"claude-gateway: setting {name}: {one['msg']}", file=sys.stderr)
+        return _MISUSED
+    except StartFailed as error:
+        print(f"claude-gateway: {error}", file=sys.stderr)
+        return _FAILED
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="claude-gateway", description="Your own Claude Code behind an OpenAI API.")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    serve = verbs.add_parser("serve", help="serve, with settings from the environment and .env")
+    serve.set_defaults(run=_serve)
+    demo = verbs.add_parser("demo", help="one streamed chat on the real CLI and a stand-in upstream; no account needed")
+    demo.add_argument("prompt", nargs="*", help="what to ask; the stand-in echoes it")
+    demo.set_defaults(run=lambda arguments: uvloop.run(run_demo(" ".join(arguments.prompt))))
+    settings = verbs.add_parser("settings", help="print every setting as a table")
+    settings.add_argument("--write", type=Path, metavar="FILE", help="put the table between the marks in FILE")
+    settings.add_argument("--check", type=Path, metavar="FILE", help="fail when the table in FILE is not this one")
+    settings.set_defaults(run=_settings)
+    return parser
+
+
+def _serve(_: argparse.Namespace) -> int:
+    settings = Settings()
+    level = logging.DEBUG if settings.debug_mode else logging.INFO if settings.verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    uvloop.run(_serve_until_stopped(settings))
+    return 0
+
+
+async def _serve_until_stopped(settings: Settings) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    async with running_gateway(settings) as address:
+        print(f"claude-gateway serves on {address}", file=sys.stderr, flush=True)
+        await stopped.wait()
+        print("claude-gateway stops", file=sys.stderr, flush=True)
+
+
+def _settings(arguments: argparse.Namespace) -> int:
+    if arguments.check:
+        return check(arguments.check)
+    return write(arguments.write)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""Every setting of the gateway: one frozen object, read once from the environment and `.env`.
+
+The names are those of the environment in lower case. The README's table is generated from this class.
+"""
+
+import os
+from pathlib import Path
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from workers.launch import CREDENTIAL_VARIABLES
+from workers.settings import AuthMethod, LaunchSettings, PoolSettings, QueueSettings
+
+
+def _default_state_dir() -> Path:
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "claude-gateway"
+
+
+class Settings(BaseSettings):
+    """Raises `pydantic.ValidationError` on a value that cannot be; a variable it does not know is ignored."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
+    claude_wrapper_host: str = Field("0.0.0.0", description="Address to listen on.")  # noqa: S104
+    api_key: SecretStr | None = Field(
+        None,
+        description="The key callers must send. Without one only direct callers from this machine are served.",
+    )
+    state_dir: Path = Field(
+        default_factory=_default_state_dir,
+        description="Where the gateway keeps its state; one gateway a directory. "
+        "Default: `claude-gateway` under `$XDG_STATE_HOME` or `~/.local/state`.",
+    )
+    default_model: str = Field("claude-sonnet-4-5-20250929", description="The model workers start with.")
+
+    claude_auth_method: AuthMethod = Field(
+        AuthMethod.CLI,
+        description="How Claude Code reaches its model: `cli`, `api_key`, `bedrock` or `vertex`.",
+    )
+    anthropic_api_key: SecretStr | None = Field(None, description="For `api_key`: the Anthropic key.")
+    anthropic_base_url: str | None = Field(
+        None, description="Another address of the Anthropic API, given to the workers."
+    )
+    claude_config_dir: str | None = Field(None, description="For `cli`: where the login lives, if not `~/.claude`.")
+    claude_code_oauth_token: SecretStr | None = Field(
+        None, description="For `cli`: a long-lived token from `claude setup-token`."
+    )
+    claude_code_use_bedrock: bool = Field(False, description="The same as `CLAUDE_AUTH_METHOD=bedrock`.")
+    claude_code_use_vertex: bool = Field(False, description="The same as `CLAUDE_AUTH_METHOD=vertex`.")
+    aws_access_key_id: SecretStr | None = Field(None, description="For `bedrock`.")
+    aws_secret_access_key: SecretStr | None = Field(None, description="For `bedrock`.")
+    aws_session_token: SecretStr | None = Field(None, description="For `bedrock`.")
+    aws_region: str | None = Field(None, description="For `bedrock`.")
+    anthropic_vertex_project_id: str | None = Field(None, description="For `vertex`.")
+    cloud_ml_region: str | None = Field(None, description="For `vertex`.")
+    google_application_credentials: str | None = Field(None, description="For `vertex`: the credentials file.")
+    claude_cli_path: Path | None = Field(
+        None, description="The `claude` binary. Default: the one inside the claude-agent-sdk wheel."
+    )
+    claude_cwd: Path | None = Field(
+        None, description="Under which directory each worker gets its own. Default: inside `STATE_DIR`."
+    )
+
+    chat_workers: int = Field(2, ge=1, le=64, description="Chats answered at the same time; one process each.")
+    chat_spare_workers: int = Field(
+        1,
+        ge=0,
+        le=16,
+        description="Booted processes kept beyond `CHAT_WORKERS`, so that nobody waits for a boot.",
+    )
+    worker_max_jobs: int = Field(500, ge=1, description="Jobs after which a process is replaced.")
+    worker_max_age_seconds: float = Field(6 * 3600, gt=0, description="Age at which a process is replaced.")
+    worker_max_rss_mib: int = Field(700, ge=200, description="Memory at which a process is replaced.")
+    upstream_retries: int = Field(
+        2, ge=0, le=10, description="How often Claude Code asks the upstream again by itself."
+    )
+
+    queue_limit: int = Field(100, ge=0, description="Requests that may wait for a worker; more get 429.")
+    queue_timeout_seconds: float = Field(60, gt=0, description="The longest wait for a worker; then 429.")
+    max_timeout: int = Field(600_000, gt=0, description="The longest a request may take, in milliseconds; then 504.")
+    max_request_size: int = Field(
+        10 * 1024 * 1024, gt=0, description="The largest request body, in bytes; more gets 413."
+    )
+    stream_head_seconds: float = Field(
+        1.0,
+        ge=0,
+        description="How long a stream waits for the upstream before it commits to status 200; "
+        "an error until then has its own status, later it comes inside the stream.",
+    )
+    heartbeat_seconds: float = Field(10.0, gt=0, description="A comment is sent into a stream this often.")
+    drain_seconds: float = Field(30.0, ge=0, description="How long running answers may go on after SIGTERM.")
+
+    debug_mode: bool = Field(False, description="Log at debug level.")
+    verbose: bool = Field(False, description="Log every request.")
+
+    @field_validator("api_key", "anthropic_api_key", mode="after")
+    @classmethod
+    def _not_blank(cls, value: SecretStr | None) -> SecretStr | None:
+        """`API_KEY=` in an environment file means none, never the empty key."""
+        return value if value is not None and value.get_secret_value().strip() else None
+
+    @property
+    def auth_method(self) -> AuthMethod:
+        """The login in use; the switches of Claude Code's own environment count too."""
+        if self.claude_auth_method is not AuthMethod.CLI:
+            return self.claude_auth_method
+        if self.claude_code_use_bedrock:
+            return AuthMethod.BEDROCK
+        return AuthMethod.VERTEX if self.claude_code_use_vertex else AuthMethod.CLI
+
+    def launch(self, cli_path: Path) -> LaunchSettings:
+        return LaunchSettings(
+            cli_path=cli_path,
+            auth_method=self.auth_method,
+            default_model=self.default_model,
+            credentials=self._credentials(),
+            upstream_retries=self.upstream_retries,
+        )
+
+    def pool(self) -> PoolSettings:
+        return PoolSettings(
+            workers=self.chat_workers,
+            spares=self.chat_spare_workers,
+            max_jobs=self.worker_max_jobs,
+            max_age=self.worker_max_age_seconds,
+            max_rss_mib=self.worker_max_rss_mib,
+        )
+
+    def queue(self) -> QueueSettings:
+        return QueueSettings(limit=self.queue_limit, timeout=self.queue_timeout_seconds)
+
+    def _credentials(self) -> dict[str, str]:
+        """The variables that this login's allow-list names, wherever they were set."""
+        credentials = {}
+        for name in (*CREDENTIAL_VARIABLES[self.auth_method], "ANTHROPIC_BASE_URL"):
+            value = getattr(self, name.lower(), None) or os.environ.get(name)
+            if isinstance(value, SecretStr):
+                value = value.get_secret_value()
+            if value:
+                credentials[name] = str(value)
+        return credentials

@@ -1,0 +1,104 @@
+"""An answer of the stand-in in the words of the Messages API: as one body, and as the events of a stream. Pure."""
+
+from typing import Any
+
+import orjson
+
+from claude_gateway.demo.script import Script
+
+Message = dict[str, Any]
+
+_CHARACTERS_A_TOKEN = 4
+_SIGNATURE = "c2lnbmVk"
+
+
+def whole_message(body: dict[str, Any], script: Script) -> Message:
+    """The answer as a non-streaming request gets it; the stream is cut from the same."""
+    number = abs(hash(script.text)) % 10**12
+    content: list[dict[str, Any]] = []
+    if script.thinking:
+        content.append({"type": "thinking", "thinking": script.thinking, "signature": _SIGNATURE})
+    content.append({"type": "text", "text": script.text})
+    content += [
+        {"type": "tool_use", "id": f"toolu_{number}_{n}", "name": call.name, "input": dict(call.arguments)}
+        for n, call in enumerate(script.tools)
+    ]
+    asked = len(orjson.dumps([body["messages"], body.get("system")]))
+    return {
+        "id": f"msg_{number}",
+        "type": "message",
+        "role": "assistant",
+        "model": body["model"],
+        "content": content,
+        "stop_reason": script.stop_reason or ("tool_use" if script.tools else "end_turn"),
+        "stop_sequence": None,
+        "usage": {
+            "input_tokens": script.usage.get("input", asked // _CHARACTERS_A_TOKEN),
+            "output_tokens": script.usage.get("output", len(script.deltas)),
+            "cache_read_input_tokens": script.usage.get("cache_read", 0),
+            "cache_creation_input_tokens": script.usage.get("cache_write", 0),
+        },
+    }
+
+
+def head(message: Message) -> bytes:
+    usage = {**message["usage"], "output_tokens": 1}
+    return _event("message_start", message={**message, "content": [], "stop_reason": None, "usage": usage})
+
+
+def blocks(message: Message) -> tuple[bytes, int, bytes]:
+    """What comes before the deltas of the text block, that block's index, and what comes after them."""
+    before = after = b""
+    text_index = 0
+    for index, block in enumerate(message["content"]):
+        match block["type"]:
+            case "thinking":
+                empty = {"type": "thinking", "thinking": "", "signature": ""}
+                before += (
+                    _opened(index, empty)
+                    + _delta(index, {"type": "thinking_delta", "thinking": block["thinking"]})
+                    + _delta(index, {"type": "signature_delta", "signature": block["signature"]})
+                    + _closed(index)
+                )
+            case "text":
+                text_index = index
+                before += _opened(index, {"type": "text", "text": ""})
+                after += _closed(index)
+            case "tool_use":
+                arguments = orjson.dumps(block["input"]).decode()
+                after += (
+                    _opened(index, {**block, "input": {}})
+                    + _delta(index, {"type": "input_json_delta", "partial_json": arguments})
+                    + _closed(index)
+                )
+    return before, text_index, after
+
+
+def text_delta(index: int, text: str) -> bytes:
+    return _delta(index, {"type": "text_delta", "text": text})
+
+
+def end(message: Message) -> bytes:
+    delta = {"stop_reason": message["stop_reason"], "stop_sequence": message["stop_sequence"]}
+    usage = {"output_tokens": message["usage"]["output_tokens"]}
+    return _event("message_delta", delta=delta, usage=usage) + _event("message_stop")
+
+
+def error_event(kind: str, message: str) -> bytes:
+    return _event("error", error={"type": kind, "message": message})
+
+
+def _opened(index: int, block: dict[str, Any]) -> bytes:
+    return _event("content_block_start", index=index, content_block=block)
+
+
+def _delta(index: int, delta: dict[str, Any]) -> bytes:
+    return _event("content_block_delta", index=index, delta=delta)
+
+
+def _closed(index: int) -> bytes:
+    return _event("content_block_stop", index=index)
+
+
+def _event(kind: str, **fields: Any) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), orjson.dumps({"type": kind, **fields}))

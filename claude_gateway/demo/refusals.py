@@ -1,0 +1,121 @@
+"""What the real Messages API refuses with 400, so that no test passes on a request real users see fail. Pure."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+_TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
+_MODEL = re.compile(r"claude-(?:[a-z]+-)?(\d+)(?:-(\d{1,2}))?(?:-|$)")
+_MODELS_WITH_BOTH_SAMPLERS = ("claude-opus-4-20250514", "claude-sonnet-4-20250514")
+_LEAST_THINKING_BUDGET = 1024
+_MOST_CACHE_MARKS = 4
+
+Body = dict[str, Any]
+Block = dict[str, Any]
+
+
+def refusal(body: Body) -> str | None:
+    """Why the real API would answer 400 `invalid_request_error`, or None where it would not."""
+    return next(_complaints(body), None)
+
+
+def takes_no_sampling(model: str) -> bool:
+    """True for the models from 5 on, which refuse temperature, top_p and top_k altogether."""
+    match = _MODEL.match(model)
+    return match is not None and int(match[1]) >= 5
+
+
+def _complaints(body: Body) -> Iterator[str]:
+    yield from _of_the_frame(body)
+    yield from _of_thinking(body)
+    yield from _of_sampling(body)
+    for tool in body.get("tools", ()):
+        if not _TOOL_NAME.fullmatch(tool.get("name", "")):
+            yield f"tools: name {tool.get('name')!r} does not match ^[a-zA-Z0-9_-]{{1,128}}$"
+    if sum(1 for _ in _cache_marks(body)) > _MOST_CACHE_MARKS:
+        yield "A maximum of 4 blocks with cache_control may be provided."
+    yield from _of_blank_text(body)
+    yield from _of_tool_pairs(body)
+
+
+def _of_the_frame(body: Body) -> Iterator[str]:
+    if not isinstance(body.get("max_tokens"), int) or body["max_tokens"] < 1:
+        yield "max_tokens: Input should be greater than or equal to 1"
+    if not body.get("messages"):
+        yield "messages: at least one message is required"
+        return
+    if body["messages"][0]["role"] != "user":
+        yield 'messages: first message must use the "user" role'
+
+
+def _of_thinking(body: Body) -> Iterator[str]:
+    thinking = body.get("thinking") or {}
+    if thinking.get("type") == "enabled":
+        budget = thinking.get("budget_tokens", 0)
+        if budget < _LEAST_THINKING_BUDGET:
+            yield "thinking.enabled.budget_tokens: Input should be greater than or equal to 1024"
+        if body.get("max_tokens", 0) <= budget:
+            yield "`max_tokens` must be greater than `thinking.budget_tokens`."
+    if thinking.get("type") in ("enabled", "adaptive"):
+        if body.get("temperature", 1) != 1:
+            yield "`temperature` may only be set to 1 when thinking is enabled."
+        if "top_k" in body:
+            yield "`top_k` must be unset when thinking is enabled."
+        if (body.get("tool_choice") or {}).get("type") in ("any", "tool"):
+            yield "Thinking may not be enabled when tool_choice forces tool use."
+
+
+def _of_sampling(body: Body) -> Iterator[str]:
+    given = [name for name in ("temperature", "top_p", "top_k") if name in body]
+    if given and takes_no_sampling(body["model"]):
+        yield f"`{given[0]}` is not supported by this model."
+    if {"temperature", "top_p"} <= set(given) and body["model"] not in _MODELS_WITH_BOTH_SAMPLERS:
+        yield "`temperature` and `top_p` cannot both be specified for this model."
+    if not 0 <= body.get("temperature", 1) <= 1:
+        yield "temperature: range: 0..1"
+
+
+def _of_blank_text(body: Body) -> Iterator[str]:
+    system = body.get("system") or []
+    for block in [{"type": "text", "text": system}] if isinstance(system, str) else system:
+        if not block["text"].strip():
+            yield "system: text content blocks must contain non-whitespace text"
+    for number, message in enumerate(body.get("messages", ())):
+        if message["role"] == "system":
+            continue
+        for block in _blocks(message):
+            if block["type"] == "text" and not block["text"].strip():
+                yield f"messages.{number}: text content blocks must be non-empty"
+
+
+def _of_tool_pairs(body: Body) -> Iterator[str]:
+    """Each `tool_use` is answered in the very next user message, and no result stands alone."""
+    waiting: set[str] = set()
+    for number, message in enumerate(m for m in body.get("messages", ()) if m["role"] != "system"):
+        blocks = _blocks(message)
+        results = {block["tool_use_id"] for block in blocks if block["type"] == "tool_result"}
+        if results - waiting:
+            yield f"messages.{number}: unexpected `tool_use_id` found in `tool_result` blocks: {results - waiting}"
+        if waiting - results and message["role"] == "user":
+            yield f"messages.{number}: `tool_use` ids were found without `tool_result` blocks: {waiting - results}"
+        if message["role"] == "user":
+            waiting = set()
+        waiting |= {block["id"] for block in blocks if block["type"] == "tool_use"}
+    if waiting:
+        yield f"messages: `tool_use` ids were found without `tool_result` blocks: {waiting}"
+
+
+def _blocks(message: dict[str, Any]) -> list[Block]:
+    content = message["content"]
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def _cache_marks(value: Any) -> Iterator[None]:
+    if isinstance(value, dict):
+        if "cache_control" in value:
+            yield None
+        for inner in value.values():
+            yield from _cache_marks(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _cache_marks(inner)

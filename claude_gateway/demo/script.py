@@ -1,0 +1,125 @@
+"""What the stand-in answers, decided by directives in the last user message. Pure.
+
+Without a directive it echoes. Directives stand anywhere in the text as ``{{name arguments}}``:
+
+====================  =========================================================================
+``{{say TEXT}}``      answer TEXT instead of the echo
+``{{deltas N}}``      answer N numbered words
+``{{think TEXT}}``    a thinking block before the answer
+``{{tool NAME JSON}}``  a tool call after the answer; may be repeated
+``{{delay S}}``       wait S seconds before the first event
+``{{silence S}}``     wait S seconds between the head of the answer and its first delta
+``{{pace S}}``        wait S seconds before each delta
+``{{status N}}``      fail with status N; ``{{status 429 retry-after=7}}`` sends the header too
+``{{times N}}``       only the first N requests with this text fail or drop
+``{{drop N}}``        cut the connection after N deltas (of a streamed answer)
+``{{break N}}``       an `error` event (overloaded) after N deltas
+``{{hang}}``          the head of the answer, then nothing for ever
+``{{stop REASON}}``   end with this stop reason
+``{{usage K=N ...}}``  numbers for the usage: input, output, cache_read, cache_write
+====================  =========================================================================
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+_DIRECTIVE = re.compile(r"\{\{(\w+)(?:\s+(.*?))?\}\}(?!\})", re.DOTALL)
+_PIECE = re.compile(r"\s*\S+\s*")
+
+Body = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    name: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One answer of the stand-in. Times in seconds; `drop`, `broken` count deltas; `times` 0 = always."""
+
+    deltas: tuple[str, ...] = ()
+    thinking: str = ""
+    tools: tuple[ToolCall, ...] = ()
+    delay: float = 0.0
+    silence: float = 0.0
+    pace: float = 0.0
+    status: int = 200
+    retry_after: str = ""
+    times: int = 0
+    drop: int | None = None
+    broken: int | None = None
+    hang: bool = False
+    stop_reason: str = ""
+    usage: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.deltas)
+
+
+def last_user_text(body: Body) -> str:
+    """The text of the newest user turn, without the blocks that the CLI puts in front of it."""
+    for message in reversed(body["messages"]):
+        if message["role"] != "user":
+            continue
+        content = message["content"]
+        if isinstance(content, str):
+            return content
+        texts = [block["text"] for block in content if block["type"] == "text"]
+        results = [block for block in content if block["type"] == "tool_result"]
+        if texts:
+            return str(texts[-1])
+        return f"{len(results)} tool result(s)"
+    return ""
+
+
+def plan(body: Body) -> Script:
+    """The script for a Messages API request. Raises `ValueError` on a directive it cannot read."""
+    text = last_user_text(body)
+    chosen: dict[str, Any] = {"usage": {}, "tools": ()}
+    for name, argument in _DIRECTIVE.findall(text):
+        _apply(chosen, name, argument)
+    echo = _DIRECTIVE.sub("", text).strip()
+    chosen.setdefault("deltas", _pieces(echo or "."))
+    return Script(**chosen)
+
+
+def _apply(chosen: dict[str, Any], name: str, argument: str) -> None:
+    match name:
+        case "say":
+            chosen["deltas"] = _pieces(argument)
+        case "deltas":
+            chosen["deltas"] = tuple(f"w{n} " for n in range(int(argument)))
+        case "think":
+            chosen["thinking"] = argument
+        case "tool":
+            tool, _, arguments = argument.partition(" ")
+            chosen["tools"] += (ToolCall(tool, orjson.loads(arguments or "{}")),)
+        case "delay" | "silence" | "pace":
+            chosen[name] = float(argument)
+        case "status":
+            status, _, header = argument.partition(" retry-after=")
+            chosen["status"] = int(status)
+            chosen["retry_after"] = header
+        case "times" | "drop":
+            chosen[name] = int(argument)
+        case "break":
+            chosen["broken"] = int(argument)
+        case "hang":
+            chosen["hang"] = True
+        case "stop":
+            chosen["stop_reason"] = argument
+        case "usage":
+            chosen["usage"] |= {k: int(v) for k, v in (pair.split("=") for pair in argument.split())}
+        case _:
+            raise ValueError(f"the stand-in knows no directive {name!r}")
+
+
+def _pieces(text: str) -> tuple[str, ...]:
+    return tuple(_PIECE.findall(text)) or (text,)

@@ -1,0 +1,184 @@
+"""The stand-in Anthropic API: the Messages API on loopback, scripted by what is asked (`script.py`).
+
+It records what it received, so that a test asserts on the request the model would have seen. It serves
+loopback alone and takes no key but its own: a real one that strays here is refused, never used or kept.
+"""
+
+import asyncio
+import hmac
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from claude_gateway.demo.message import blocks, end, error_event, head, text_delta, whole_message
+from claude_gateway.demo.refusals import refusal
+from claude_gateway.demo.script import Script, last_user_text, plan
+
+STAND_IN_KEY = "stand-in-key-of-no-value"
+_ERROR_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    500: "api_error",
+    529: "overloaded_error",
+}
+
+
+@dataclass(slots=True)
+class Received:
+    """One request as it came in; `left` is set when its connection ended before the answer did.
+
+    `at` is when it came, `sent` when each delta went out, by `time.perf_counter`.
+    """
+
+    path: str
+    headers: dict[str, str]
+    body: dict[str, Any]
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    at: float = field(default_factory=time.perf_counter)
+    sent: list[float] = field(default_factory=list)
+
+    @property
+    def is_probe(self) -> bool:
+        """True for the one-token request by which the CLI checks a model name."""
+        return self.body.get("max_tokens") == 1 and not self.body.get("stream")
+
+
+class StandIn:
+    """The server and its memory. `url` is valid between `start` and `stop`."""
+
+    def __init__(self) -> None:
+        self.received: list[Received] = []
+        self._attempts: Counter[str] = Counter()
+        self._arrival = asyncio.Condition()
+        self._runner: web.AppRunner | None = None
+        self.url = ""
+
+    async def start(self, port: int = 0) -> None:
+        """Listen on 127.0.0.1, nowhere else; `port` 0 takes a free one."""
+        app = web.Application(client_max_size=1 << 30)
+        app.router.add_post("/v1/messages", self._messages)
+        app.router.add_route("*", "/{path:.*}", self._unknown)
+        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.2)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", port)
+        await site.start()
+        host, port = self._runner.addresses[0][:2]
+        self.url = f"http://{host}:{port}"
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    @property
+    def chats(self) -> list[Received]:
+        """What was received, without the CLI's own checks of a model name."""
+        return [request for request in self.received if not request.is_probe]
+
+    def forget(self) -> None:
+        self.received.clear()
+        self._attempts.clear()
+
+    async def arrived(self, wanted: Callable[[Received], bool] = lambda _: True) -> Received:
+        """The newest chat request that fits, waiting for it if need be."""
+        async with self._arrival:
+            while True:
+                for request in reversed(self.chats):
+                    if wanted(request):
+                        return request
+                await self._arrival.wait()
+
+    async def _unknown(self, request: web.Request) -> web.Response:
+        return _failure(404, f"the stand-in has no {request.method} {request.path}")
+
+    async def _messages(self, request: web.Request) -> web.StreamResponse:
+        key = request.headers.get("x-api-key") or request.headers.get("authorization", "").removeprefix("Bearer ")
+        if not hmac.compare_digest(key.encode(), STAND_IN_KEY.encode()):
+            return _failure(401, "this is a stand-in for tests and demos; it takes no real key")
+        body = orjson.loads(await request.read())
+        received = Received(request.path_qs, dict(request.headers), body)
+        self.received.append(received)
+        async with self._arrival:
+            self._arrival.notify_all()
+        if complaint := refusal(body):
+            return _failure(400, complaint)
+        try:
+            script = plan(body)
+        except ValueError as error:
+            return _failure(400, str(error))
+        try:
+            return await self._perform(request, received, script)
+        except asyncio.CancelledError:
+            received.left.set()
+            raise
+        except ConnectionError:
+            received.left.set()
+            return web.Response()  # nobody is there to read it
+        finally:
+            received.ended.set()
+
+    async def _perform(self, request: web.Request, received: Received, script: Script) -> web.StreamResponse:
+        text = last_user_text(received.body)
+        self._attempts[text] += 1
+        faulty = not script.times or self._attempts[text] <= script.times
+        if script.delay:
+            await asyncio.sleep(script.delay)
+        if script.status != 200 and faulty and not received.is_probe:
+            return _failure(script.status, f"scripted {script.status}", script.retry_after)
+        if not received.body.get("stream"):
+            return web.json_response(whole_message(received.body, script))
+        return await _stream(request, received, script, faulty)
+
+
+@asynccontextmanager
+async def stand_in(port: int = 0) -> AsyncIterator[StandIn]:
+    """A running stand-in for the length of a `with`."""
+    upstream = StandIn()
+    await upstream.start(port)
+    try:
+        yield upstream
+    finally:
+        await upstream.stop()
+
+
+def _failure(status: int, message: str, retry_after: str = "") -> web.Response:
+    error = {"type": _ERROR_TYPES.get(status, "api_error"), "message": message}
+    headers = {"retry-after": retry_after} if retry_after else {}
+    return web.json_response({"type": "error", "error": error}, status=status, headers=headers)
+
+
+async def _stream(request: web.Request, received: Received, script: Script, faulty: bool) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+    await response.prepare(request)
+    message = whole_message(received.body, script)
+    await response.write(head(message))
+    if script.hang and faulty:
+        await asyncio.Event().wait()
+    if script.silence:
+        await asyncio.sleep(script.silence)
+    before, index, after = blocks(message)
+    await response.write(before)
+    for count, piece in enumerate(script.deltas):
+        if faulty and count == script.drop:
+            assert request.transport is not None
+            request.transport.close()  # not abort(): what was written must reach the reader first
+            return response
+        if faulty and count == script.broken:
+            await response.write(error_event("overloaded_error", "Overloaded"))
+            return response
+        if script.pace:
+            await asyncio.sleep(script.pace)
+        received.sent.append(time.perf_counter())
+        await response.write(text_delta(index, piece))
+    await response.write(after + end(message))
+    return response

@@ -1,0 +1,149 @@
+"""Events to a chat completion: chunks of a stream, or their sum as one body. Pure."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from claude_gateway.errors import ApiError
+from workers.events import Event, Finished, Restarted, Started, TextDelta, ThinkingDelta, Usage
+
+DONE = "[DONE]"
+_FINISH_REASONS = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "refusal": "content_filter",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What every chunk of one completion repeats. `created` is in Unix seconds."""
+
+    id: str
+    created: int
+    model: str
+
+
+class ChunkEncoder:
+    """Feed it the events of a job; each gives the `data` of the server-sent events to send, in order."""
+
+    def __init__(self, identity: Identity, *, include_usage: bool) -> None:
+        self._base = {
+            "id": identity.id,
+            "object": "chat.completion.chunk",
+            "created": identity.created,
+            "model": identity.model,
+        }
+        self._include_usage = include_usage
+        self._begun = False
+
+    def feed(self, event: Event) -> list[str]:
+        """Raises `ApiError` at `Restarted`: what was sent cannot be taken back."""
+        match event:
+            case TextDelta(text):
+                return self._delta({"content": text})
+            case ThinkingDelta(text):
+                return self._delta({"reasoning_content": text})
+            case Finished():
+                return self._end(event)
+            case Restarted():
+                raise cut_short()
+        return []
+
+    def _delta(self, delta: dict[str, Any]) -> list[str]:
+        # The first delta names the role: stream helpers of the openai libraries throw without it.
+        opening = [] if self._begun else [self._choice({"role": "assistant", "content": ""})]
+        self._begun = True
+        return [*opening, self._choice(delta)]
+
+    def _end(self, event: Finished) -> list[str]:
+        chunks = [] if self._begun else [self._choice({"role": "assistant", "content": ""})]
+        chunks.append(self._choice({}, _FINISH_REASONS[event.stop_reason]))
+        if self._include_usage:
+            chunks.append(_dumps({**self._base, "choices": [], "usage": usage_object(event.usage)}))
+        return [*chunks, DONE]
+
+    def _choice(self, delta: dict[str, Any], finish_reason: str | None = None) -> str:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        chunk: dict[str, Any] = {**self._base, "choices": [choice]}
+        if self._include_usage:
+            chunk["usage"] = None
+        return _dumps(chunk)
+
+
+class BodyFold:
+    """Feed it the same events; `body` is then the whole completion."""
+
+    def __init__(self, identity: Identity) -> None:
+        self._identity = identity
+        self._text: list[str] = []
+        self._thinking: list[str] = []
+        self._end: Finished | None = None
+
+    def feed(self, event: Event) -> None:
+        match event:
+            case TextDelta(text):
+                self._text.append(text)
+            case ThinkingDelta(text):
+                self._thinking.append(text)
+            case Restarted():
+                self._text.clear()
+                self._thinking.clear()
+            case Finished():
+                self._end = event
+            case Started():
+                pass
+
+    def body(self) -> dict[str, Any]:
+        """Raises `ApiError` when the events ended without `Finished`."""
+        if self._end is None:
+            raise cut_short()
+        message: dict[str, Any] = {"role": "assistant", "content": "".join(self._text), "refusal": None}
+        if self._thinking:
+            message["reasoning_content"] = "".join(self._thinking)
+        finish_reason = _FINISH_REASONS[self._end.stop_reason]
+        return {
+            "id": self._identity.id,
+            "object": "chat.completion",
+            "created": self._identity.created,
+            "model": self._identity.model,
+            "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason}],
+            "usage": usage_object(self._end.usage),
+        }
+
+
+def usage_object(usage: Usage) -> dict[str, Any]:
+    """OpenAI counts cached tokens into the prompt; the Messages API counts them apart."""
+    prompt = usage.input + usage.cache_read + usage.cache_write
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": usage.output,
+        "total_tokens": prompt + usage.output,
+        "prompt_tokens_details": {"cached_tokens": usage.cache_read},
+    }
+
+
+def error_object(error: ApiError) -> dict[str, Any]:
+    """The body of an error answer, and the `data` of an error inside a stream."""
+    inner: dict[str, Any] = {"message": error.message, "type": error.type, "code": error.code}
+    if error.param is not None:
+        inner["param"] = error.param
+    if error.retry_after is not None:
+        inner["retry_after"] = error.retry_after
+    return {"error": {**inner, **error.extra}}
+
+
+def error_data(error: ApiError) -> str:
+    return _dumps(error_object(error))
+
+
+def cut_short() -> ApiError:
+    return ApiError(502, "streaming_error", "The answer broke off in the middle.", code="upstream_cut")
+
+
+def _dumps(value: dict[str, Any]) -> str:
+    return orjson.dumps(value).decode()

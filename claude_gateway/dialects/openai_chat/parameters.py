@@ -1,0 +1,72 @@
+"""What becomes of each parameter of a chat request. One table, from which warnings and documentation come."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+
+class Treatment(StrEnum):
+    HONOURED = "honoured"
+    IGNORED = "ignored"
+
+
+_LATER = "not supported by this version"
+
+# Parameter: treatment and, where it is not simply honoured, the reason that a caller reads.
+PARAMETERS: Mapping[str, tuple[Treatment, str]] = {
+    "model": (Treatment.HONOURED, ""),
+    "messages": (Treatment.HONOURED, ""),
+    "stream": (Treatment.HONOURED, ""),
+    "stream_options": (Treatment.HONOURED, ""),
+    "max_tokens": (Treatment.HONOURED, ""),
+    "max_completion_tokens": (Treatment.HONOURED, ""),
+    "user": (Treatment.IGNORED, "the upstream sees the login of this gateway alone"),
+    "temperature": (Treatment.IGNORED, _LATER),
+    "top_p": (Treatment.IGNORED, _LATER),
+    "stop": (Treatment.IGNORED, _LATER),
+    "tools": (Treatment.IGNORED, _LATER),
+    "tool_choice": (Treatment.IGNORED, _LATER),
+    "parallel_tool_calls": (Treatment.IGNORED, _LATER),
+    "reasoning_effort": (Treatment.IGNORED, _LATER),
+    "response_format": (Treatment.IGNORED, _LATER),
+    "session_id": (Treatment.IGNORED, _LATER),
+    "enable_tools": (Treatment.IGNORED, _LATER),
+    "n": (Treatment.IGNORED, _LATER),
+    "frequency_penalty": (Treatment.IGNORED, "Claude has no such parameter"),
+    "presence_penalty": (Treatment.IGNORED, "Claude has no such parameter"),
+    "logit_bias": (Treatment.IGNORED, "Claude has no such parameter"),
+    "logprobs": (Treatment.IGNORED, "Claude returns no log probabilities"),
+    "top_logprobs": (Treatment.IGNORED, "Claude returns no log probabilities"),
+    "seed": (Treatment.IGNORED, "Claude has no such parameter"),
+    "prediction": (Treatment.IGNORED, "Claude has no such parameter"),
+    "audio": (Treatment.IGNORED, "Claude answers in text"),
+    "modalities": (Treatment.IGNORED, "Claude answers in text"),
+    "service_tier": (Treatment.IGNORED, "the tier is that of the login"),
+    "metadata": (Treatment.IGNORED, "nothing is stored"),
+    "store": (Treatment.IGNORED, "nothing is stored"),
+}
+_UNKNOWN = "unknown parameter"
+# Values that ask for nothing: many clients send every field they know.
+_NEUTRAL: Mapping[str, tuple[Any, ...]] = {
+    "temperature": (1,),
+    "top_p": (1,),
+    "n": (1,),
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "service_tier": ("auto", "default"),
+    "response_format": ({"type": "text"},),
+    "modalities": (["text"],),
+    "tool_choice": ("auto", "none"),
+    "parallel_tool_calls": (True,),
+}
+
+
+def warnings(sent: Mapping[str, Any]) -> list[str]:
+    """A line for each parameter that was sent, asks for something and is not honoured."""
+    lines = []
+    for name, value in sent.items():
+        treatment, reason = PARAMETERS.get(name, (Treatment.IGNORED, _UNKNOWN))
+        if treatment is Treatment.HONOURED or value in (None, False, [], {}) or value in _NEUTRAL.get(name, ()):
+            continue
+        lines.append(f"{name}: {reason}")
+    return lines

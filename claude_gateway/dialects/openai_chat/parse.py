@@ -1,0 +1,111 @@
+"""A chat request to a job. Pure; raises `ApiError` 400 naming the message at fault."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from claude_gateway.dialects.openai_chat.parameters import warnings
+from claude_gateway.dialects.openai_chat.wire import ChatRequest, Message
+from claude_gateway.errors import ApiError
+from workers.job import Block, ChatJob, Role, Text, ToolResult, ToolUse, Turn
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedChat:
+    """The job, and how its answer is to be rendered. `asked_model` is the caller's own word for the model."""
+
+    job: ChatJob
+    asked_model: str
+    stream: bool
+    include_usage: bool
+    warnings: tuple[str, ...]
+
+
+def parse(request: ChatRequest, owner: str, model: str) -> ParsedChat:
+    """`owner` is the calling key, `model` what the catalogue made of the name asked for."""
+    system, turns, notes = _conversation(request.messages)
+    options = request.stream_options
+    return ParsedChat(
+        job=ChatJob(
+            owner=owner,
+            model=model,
+            system=system,
+            turns=turns,
+            max_tokens=request.max_completion_tokens or request.max_tokens,
+        ),
+        asked_model=request.model,
+        stream=bool(request.stream),
+        include_usage=bool(options and options.include_usage),
+        warnings=(*warnings(request.unknown), *notes),
+    )
+
+
+def _conversation(messages: list[Message]) -> tuple[str, tuple[Turn, ...], list[str]]:
+    """The system prompt, the alternating turns, and what had to give way."""
+    system: list[str] = []
+    turns: list[tuple[Role, list[Block]]] = []
+    notes: list[str] = []
+    for number, message in enumerate(messages):
+        where = f"messages.{number}"
+        if message.role in ("system", "developer"):
+            if turns:
+                notes.append(f"{where}: moved into the system prompt, which Claude reads first")
+            system += [text for text in _texts(message, where) if text.strip()]
+            continue
+        role: Role = "assistant" if message.role == "assistant" else "user"
+        blocks = _blocks(message, where)
+        if turns and turns[-1][0] == role:
+            turns[-1][1].extend(blocks)
+        elif blocks:
+            turns.append((role, blocks))
+    _check(turns)
+    return "\n\n".join(system), tuple(Turn(role, tuple(blocks)) for role, blocks in turns), notes
+
+
+def _check(turns: list[tuple[Role, list[Block]]]) -> None:
+    if not turns or not any(role == "user" for role, _ in turns):
+        raise _bad("messages", "there is no user message with any text in it")
+    if turns[0][0] != "user":
+        raise _bad("messages", "the first message, system messages aside, must be the user's")
+    if turns[-1][0] != "user":
+        raise _bad("messages", "the last message must be the user's or a tool's; Claude answers it")
+
+
+def _blocks(message: Message, where: str) -> list[Block]:
+    texts = [Text(text) for text in _texts(message, where) if text.strip()]
+    if message.role == "tool":
+        if not message.tool_call_id:
+            raise _bad(f"{where}.tool_call_id", "a tool message must name the call that it answers")
+        return [ToolResult(message.tool_call_id, tuple(texts))]
+    calls = [
+        ToolUse(call.id, call.function.name, _arguments(call.function.arguments, f"{where}.tool_calls.{index}"))
+        for index, call in enumerate(message.tool_calls or ())
+    ]
+    return [*texts, *calls]
+
+
+def _texts(message: Message, where: str) -> list[str]:
+    if message.content is None or isinstance(message.content, str):
+        return [message.content or ""]
+    texts = []
+    for index, part in enumerate(message.content):
+        text = part.refusal if part.type == "refusal" else part.text
+        if part.type not in ("text", "refusal") or text is None:
+            raise _bad(f"{where}.content.{index}", f"a part of type {part.type[:40]!r} is not supported")
+        texts.append(text)
+    return texts
+
+
+def _arguments(text: str, where: str) -> dict[str, Any]:
+    try:
+        value = orjson.loads(text or "{}")
+    except orjson.JSONDecodeError:
+        value = None
+    if not isinstance(value, dict):
+        raise _bad(f"{where}.function.arguments", "must be a JSON object in a string")
+    return value
+
+
+def _bad(param: str, message: str) -> ApiError:
+    return ApiError(400, "validation_error", f"{param}: {message}", code="invalid_request_error", param=param)

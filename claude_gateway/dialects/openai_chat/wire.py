@@ -1,0 +1,54 @@
+"""`POST /v1/chat/completions` as it is sent. Unknown fields are kept, so that they can be named in a warning."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Role = Literal["system", "developer", "user", "assistant", "tool"]
+
+
+class Wire(BaseModel):
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class Part(Wire):
+    """A piece of a message's content; which fields it has depends on `type`."""
+
+    type: str
+    text: str | None = None
+    refusal: str | None = None
+
+
+class FunctionCall(Wire):
+    name: str
+    arguments: str = ""
+
+
+class ToolCall(Wire):
+    id: str
+    function: FunctionCall
+
+
+class Message(Wire):
+    role: Role
+    content: str | list[Part] | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str | None = None
+
+
+class StreamOptions(Wire):
+    include_usage: bool | None = None
+
+
+class ChatRequest(Wire):
+    model: str = Field(min_length=1)
+    messages: list[Message] = Field(min_length=1)
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+
+    @property
+    def unknown(self) -> dict[str, Any]:
+        """Fields that this model does not name."""
+        return self.model_extra or {}

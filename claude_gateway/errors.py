@@ -1,0 +1,65 @@
+"""What a caller can be told: one error class, and one table from kinds of failure to statuses and types."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from workers.errors import ErrorKind, WorkerError
+
+
+class ApiError(Exception):
+    """An answer that is an error. `message` is read by callers: no path, no secret.
+
+    `retry_after` is in whole seconds. `extra` joins the error object of the general envelope.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        type_: str,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        retry_after: int | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.type = type_
+        self.message = message
+        self.code = code
+        self.param = param
+        self.retry_after = retry_after
+        self.extra = dict(extra or {})
+
+
+_DEFAULT_RETRY_SECONDS = 5
+
+# Status, type and code of each kind.
+_KINDS: Mapping[ErrorKind, tuple[int, str, str]] = {
+    ErrorKind.INVALID_REQUEST: (400, "invalid_request_error", "invalid_request"),
+    ErrorKind.TOO_LARGE: (413, "request_too_large", "context_length_exceeded"),
+    ErrorKind.MODEL_NOT_FOUND: (404, "invalid_request_error", "model_not_found"),
+    ErrorKind.LOGIN: (503, "authentication_error", "claude_login_failed"),
+    ErrorKind.RATE_LIMITED: (429, "rate_limit_exceeded", "upstream_rate_limit"),
+    ErrorKind.OVERLOADED: (503, "overloaded_error", "upstream_overloaded"),
+    ErrorKind.UPSTREAM: (502, "api_error", "upstream_error"),
+    ErrorKind.CUT: (502, "streaming_error", "upstream_cut"),
+    ErrorKind.TIMEOUT: (504, "timeout_error", "timeout"),
+    ErrorKind.WORKER_DIED: (502, "streaming_error", "worker_died"),
+    ErrorKind.WORKER_CONFUSED: (502, "api_error", "worker_confused"),
+    ErrorKind.START_FAILED: (503, "api_error", "no_worker"),
+    ErrorKind.QUEUE_FULL: (429, "rate_limit_exceeded", "queue_full"),
+    ErrorKind.QUEUE_TIMEOUT: (429, "rate_limit_exceeded", "queue_timeout"),
+    ErrorKind.STOPPING: (503, "api_error", "stopping"),
+}
+
+
+def from_worker(error: WorkerError) -> ApiError:
+    """The caller's view of a failed job. 429 and 503 always say when to come back."""
+    status, type_, code = _KINDS[error.kind]
+    retry_after = None
+    if status in (429, 503):
+        retry_after = math.ceil(error.retry_after) if error.retry_after else _DEFAULT_RETRY_SECONDS
+    return ApiError(status, type_, error.message, code=code, retry_after=retry_after)

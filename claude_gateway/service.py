@@ -1,0 +1,62 @@
+"""A job to its events: waits for a worker, bounds the time, tries once more where that cannot be noticed."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from workers.answer import is_visible
+from workers.errors import WorkerError
+from workers.events import Event, Restarted, Started
+from workers.job import ChatJob
+
+_log = logging.getLogger(__name__)
+
+
+class Runner(Protocol):
+    """A worker, as far as this module needs one."""
+
+    def run(self, job: ChatJob, deadline: float) -> AsyncIterator[Event]: ...
+
+
+class Dispatcher(Protocol):
+    """What hands out workers: the scheduler, or a scripted one in tests."""
+
+    def worker(self, job: ChatJob, deadline: float) -> AbstractAsyncContextManager[Runner]: ...
+
+
+class ChatService:
+    """Runs jobs. `max_seconds` bounds each from its arrival to its last event."""
+
+    def __init__(self, dispatcher: Dispatcher, max_seconds: float) -> None:
+        self._dispatcher = dispatcher
+        self._max_seconds = max_seconds
+
+    async def run(self, job: ChatJob) -> AsyncGenerator[Event, None]:
+        """The events of a job; `Started` comes once. Raises `WorkerError`.
+
+        A job whose worker died or whose upstream connection broke is run once more. Where something was
+        already passed on, `Restarted` comes first: a reader that cannot take back stops there, and nothing is
+        asked of the upstream a second time.
+        """
+        deadline = asyncio.get_running_loop().time() + self._max_seconds
+        started = visible = False
+        for last_try in (False, True):
+            try:
+                async with self._dispatcher.worker(job, deadline) as worker:
+                    async for event in worker.run(job, deadline):
+                        if isinstance(event, Started) and started:
+                            continue
+                        started = True
+                        visible = visible or is_visible(event)
+                        yield event
+            except WorkerError as error:
+                _log.warning("job failed: %s (%s) %s", error, error.kind.name, error.detail)
+                if last_try or not error.another_attempt_could_help:
+                    raise
+            else:
+                return
+            if visible:
+                yield Restarted()
+                visible = False

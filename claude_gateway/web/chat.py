@@ -1,0 +1,53 @@
+"""`POST /v1/chat/completions`."""
+
+import time
+import uuid
+
+import orjson
+from aiohttp import web
+
+from claude_gateway.dialects.openai_chat import encode
+from claude_gateway.dialects.openai_chat.parse import ParsedChat, parse
+from claude_gateway.dialects.openai_chat.wire import ChatRequest
+from claude_gateway.web import body
+from claude_gateway.web.keys import CALLER, CATALOGUE, SERVICE, SETTINGS
+from claude_gateway.web.sse import Pace, send_stream
+
+_LONGEST_WARNINGS = 2_000
+
+
+async def chat_completions(request: web.Request) -> web.StreamResponse:
+    asked = await body.read(request, ChatRequest)
+    model = request.app[CATALOGUE].resolve(asked.model)
+    chat = parse(asked, request[CALLER].id, model)
+    identity = encode.Identity(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), asked.model)
+    return await (_stream if chat.stream else _whole)(request, chat, identity)
+
+
+async def _stream(request: web.Request, chat: ParsedChat, identity: encode.Identity) -> web.StreamResponse:
+    settings = request.app[SETTINGS]
+    encoder = encode.ChunkEncoder(identity, include_usage=chat.include_usage)
+    return await send_stream(
+        request,
+        request.app[SERVICE].run(chat.job),
+        encoder.feed,
+        encode.error_data,
+        Pace(settings.stream_head_seconds, settings.heartbeat_seconds),
+        _headers(chat),
+    )
+
+
+async def _whole(request: web.Request, chat: ParsedChat, identity: encode.Identity) -> web.Response:
+    fold = encode.BodyFold(identity)
+    async for event in request.app[SERVICE].run(chat.job):
+        fold.feed(event)
+    return web.Response(body=orjson.dumps(fold.body()), content_type="application/json", headers=_headers(chat))
+
+
+def _headers(chat: ParsedChat) -> dict[str, str]:
+    headers = {"x-claude-model": chat.job.model}
+    if chat.warnings:
+        # Names in it are the caller's own: nothing but printable ASCII may reach a header.
+        line = "; ".join(chat.warnings)[:_LONGEST_WARNINGS]
+        headers["x-gateway-warnings"] = "".join(c if " " <= c <= "~" else "?" for c in line)
+    return headers

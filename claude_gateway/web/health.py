@@ -1,0 +1,92 @@
+"""Whether the gateway lives, whether it can answer, and what it is made of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, Protocol
+
+from workers.settings import AuthMethod
+
+API_VERSION = "v1"
+
+
+class PoolReport(Protocol):
+    """What health asks of the pool."""
+
+    @property
+    def account(self) -> Mapping[str, Any]:
+        """The login, as the CLI names it in its answer to `initialize`."""
+        ...
+
+    @property
+    def cli_version(self) -> str: ...
+
+    def counts(self) -> dict[str, int]:
+        """Workers by phase."""
+        ...
+
+    @property
+    def failing(self) -> bool:
+        """True while no process can be started."""
+        ...
+
+
+_METHOD_NAMES = {
+    AuthMethod.CLI: "claude_cli",
+    AuthMethod.API_KEY: "anthropic_api_key",
+    AuthMethod.BEDROCK: "aws_bedrock",
+    AuthMethod.VERTEX: "google_vertex",
+}
+_NO_LOGIN = (None, "", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Reports for the health, version and login endpoints."""
+
+    pool: PoolReport
+    method: AuthMethod
+    key_required: bool
+
+    def health(self) -> dict[str, Any]:
+        return {"status": "healthy", "service": "claude-gateway", "version": version("claude-gateway")}
+
+    def readiness(self) -> tuple[bool, dict[str, Any]]:
+        """Whether a request would be served, with each thing that this depends on."""
+        login = self.has_login()
+        counts = self.pool.counts()
+        serving = not self.pool.failing and sum(counts.values()) > counts.get("booting", 0)
+        ready = login and serving
+        report = {
+            "status": "ready" if ready else "not_ready",
+            "checks": {"login": login, "pool": {"serving": serving, "workers": counts}},
+        }
+        return ready, report
+
+    def versions(self) -> dict[str, Any]:
+        return {
+            "version": version("claude-gateway"),
+            "api_version": API_VERSION,
+            "sdk_version": version("claude-agent-sdk"),
+            "cli_version": self.pool.cli_version,
+        }
+
+    def has_login(self) -> bool:
+        """Presence, as the CLI reports it; an expired login shows at the first answer."""
+        if self.method in (AuthMethod.BEDROCK, AuthMethod.VERTEX):
+            return True  # the CLI leaves finding the cloud's credentials to the first request
+        account = self.pool.account
+        return any(account.get(source) not in _NO_LOGIN for source in ("tokenSource", "apiKeySource"))
+
+    def login(self) -> dict[str, Any]:
+        valid = self.has_login()
+        name = _METHOD_NAMES[self.method]
+        details = f"Claude Code reports a login by {name}" if valid else "Claude Code reports no login"
+        return {
+            "claude_code_auth": {"method": name, "status": {"valid": valid, "details": details}},
+            "server_info": {
+                "api_key_required": self.key_required,
+                "api_key_source": "environment" if self.key_required else "none",
+                "version": version("claude-gateway"),
+            },
+        }

@@ -1,0 +1,18 @@
+"""Where the parts that handlers need stand on the aiohttp application and request, each under a typed key."""
+
+from aiohttp import web
+
+from claude_gateway.access.keys import Key, KeyRing
+from claude_gateway.catalogue import Catalogue
+from claude_gateway.config import Settings
+from claude_gateway.service import ChatService
+from claude_gateway.web.health import Health
+
+SETTINGS = web.AppKey("settings", Settings)
+KEY_RING = web.AppKey("key_ring", KeyRing)
+SERVICE = web.AppKey("service", ChatService)
+CATALOGUE = web.AppKey("catalogue", Catalogue)
+HEALTH = web.AppKey("health", Health)
+
+CALLER = web.RequestKey("caller", Key)
+REQUEST_ID = web.RequestKey("request_id", str)

@@ -1,0 +1,107 @@
+"""Around every request: its id, its key, its log line, and an error's way into a body."""
+
+import asyncio
+import logging
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+
+import orjson
+from aiohttp import web
+
+from claude_gateway import errors
+from claude_gateway.dialects.openai_chat.encode import error_object
+from claude_gateway.errors import ApiError
+from claude_gateway.web.keys import CALLER, KEY_RING, REQUEST_ID
+from workers.errors import WorkerError
+
+_log = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+OPEN_PATHS = frozenset({"/", "/health", "/health/live", "/health/ready", "/version"})
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+_CALLER_LEFT = 499
+
+
+@web.middleware
+async def identify_request(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give the request its id, the caller's own where that is harmless, and log how it ended."""
+    sent = request.headers.get("x-request-id", "")
+    request_id = sent if _REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
+    request[REQUEST_ID] = request_id
+    began = time.monotonic()
+    status = _CALLER_LEFT
+    try:
+        response = await handler(request)
+        status = response.status
+        return response
+    finally:
+        # The path without its query: that may carry a key.
+        _log.info("%s %s %d %.0f ms %s", request.method, request.path, status, _ms_since(began), request_id)
+
+
+async def add_request_id(request: web.Request, response: web.StreamResponse) -> None:
+    """On every response, streams included, just before its head is sent."""
+    if REQUEST_ID in request:
+        response.headers["x-request-id"] = request[REQUEST_ID]
+
+
+@web.middleware
+async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn whatever a handler raises into an error body."""
+    try:
+        return await handler(request)
+    except ApiError as error:
+        return error_response(error)
+    except WorkerError as error:
+        return error_response(errors.from_worker(error))
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        return _http_error(error)
+    except (asyncio.CancelledError, ConnectionError):
+        raise
+    except Exception:
+        _log.exception("request %s failed", request[REQUEST_ID])
+        return error_response(ApiError(500, "api_error", "Internal error.", code="internal_error"))
+
+
+@web.middleware
+async def require_key(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Everything needs a key, but for the few open paths."""
+    if request.path not in OPEN_PATHS:
+        request[CALLER] = request.app[KEY_RING].identify(request.headers, request.remote)
+    return await handler(request)
+
+
+def error_response(error: ApiError) -> web.Response:
+    response = web.json_response(error_object(error), status=error.status, dumps=_dumps)
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
+    if error.status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def _http_error(error: web.HTTPException) -> web.Response:
+    """aiohttp's own: an unknown path, a wrong method, an unknown `Expect`."""
+    types = {404: "not_found_error", 405: "validation_error"}
+    api_error = ApiError(error.status, types.get(error.status, "api_error"), error.reason, code=_code(error.reason))
+    response = error_response(api_error)
+    if "Allow" in error.headers:
+        response.headers["Allow"] = error.headers["Allow"]
+    return response
+
+
+def _code(reason: str) -> str:
+    return reason.lower().replace(" ", "_")
+
+
+def _dumps(value: object) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _ms_since(began: float) -> float:
+    return (time.monotonic() - began) * 1000

@@ -1,0 +1,20 @@
+"""Every path, in one place."""
+
+from aiohttp import web
+
+from claude_gateway.web import chat, status
+
+# People put the base URL one level off, so what stands under /v1 also stands without it.
+_PREFIXES = ("/v1", "")
+
+
+def add_routes(app: web.Application) -> None:
+    app.router.add_get("/health", status.health)
+    app.router.add_get("/health/live", status.live)
+    app.router.add_get("/health/ready", status.ready)
+    app.router.add_get("/version", status.versions)
+    app.router.add_get("/v1/auth/status", status.auth_status)
+    for prefix in _PREFIXES:
+        app.router.add_post(f"{prefix}/chat/completions", chat.chat_completions)
+        app.router.add_get(f"{prefix}/models", status.models)
+        app.router.add_get(f"{prefix}/models/{{id}}", status.model)

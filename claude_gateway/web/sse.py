@@ -1,0 +1,94 @@
+"""Events as server-sent events: when the head goes out, what keeps a silent stream alive, how it ends."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from aiohttp import web
+from aiohttp_sse import EventSourceResponse
+
+from claude_gateway import errors
+from claude_gateway.errors import ApiError
+from workers.errors import WorkerError
+from workers.events import Event
+
+_STALLED_READER_SECONDS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """`head`: how long to wait for the first event before committing to status 200. `heartbeat`: seconds
+    between comments. Both in seconds."""
+
+    head: float
+    heartbeat: float
+
+
+async def send_stream(
+    request: web.Request,
+    events: AsyncGenerator[Event, None],
+    feed: Callable[[Event], list[str]],
+    error_data: Callable[[ApiError], str],
+    pace: Pace,
+    headers: Mapping[str, str],
+) -> web.StreamResponse:
+    """Answer with a stream. An error before the head raises, and so gets a status of its own; a later one
+    is the last event of the stream, with nothing behind it."""
+    async with aclosing(events):
+        first = asyncio.create_task(_next(events))
+        try:
+            await asyncio.wait({first}, timeout=pace.head)
+            if first.done():
+                first.result()
+            response = _response(pace, headers)
+            await response.prepare(request)
+            async with response:
+                await _send_all(response, first, events, feed, error_data)
+        finally:
+            await _abandon(first)
+    return response
+
+
+def _response(pace: Pace, headers: Mapping[str, str]) -> EventSourceResponse:
+    response = EventSourceResponse(
+        headers=headers,
+        sep="\n",  # some clients split on "\n\n" alone
+        allow_all_methods=True,
+        ping_interval=pace.heartbeat,
+        send_timeout=_STALLED_READER_SECONDS,
+    )
+    response.headers["Cache-Control"] = "no-cache, no-transform"
+    return response
+
+
+async def _send_all(
+    response: EventSourceResponse,
+    first: asyncio.Task[Event | None],
+    events: AsyncGenerator[Event, None],
+    feed: Callable[[Event], list[str]],
+    error_data: Callable[[ApiError], str],
+) -> None:
+    try:
+        event = await first
+        while event is not None:
+            for data in feed(event):
+                await response.send(data)
+            event = await _next(events)
+    except WorkerError as error:
+        await response.send(error_data(errors.from_worker(error)))
+    except ApiError as error:
+        await response.send(error_data(error))
+
+
+async def _next(events: AsyncGenerator[Event, None]) -> Event | None:
+    return await anext(events, None)
+
+
+async def _abandon(task: asyncio.Task[Event | None]) -> None:
+    """The generator must not be running when it is closed."""
+    if not task.done():
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError, WorkerError):
+            await task

@@ -1,0 +1,196 @@
+"""The frames of one turn, folded into the events of one answer. Pure.
+
+Sources of each rule: what CLI 2.1.330 was seen to do with the stand-in upstream (tests/e2e/test_upstream_trouble.py).
+"""
+
+from typing import Any, cast
+
+from workers.errors import ErrorKind, WorkerError
+from workers.events import Event, Finished, Restarted, Started, StopReason, TextDelta, ThinkingDelta, Usage
+from workers.frames import Frame
+from workers.shown import Shown
+
+# At these the CLI asks the model again by itself ("Output token limit hit. Resume directly…"); a chat API stops.
+_ENDS_AT_ONCE = frozenset({"max_tokens", "model_context_window_exceeded"})
+_SYNTHETIC = "<synthetic>"
+_STATUS_KINDS = {
+    400: ErrorKind.INVALID_REQUEST,
+    401: ErrorKind.LOGIN,
+    403: ErrorKind.LOGIN,
+    404: ErrorKind.MODEL_NOT_FOUND,
+    413: ErrorKind.TOO_LARGE,
+    429: ErrorKind.RATE_LIMITED,
+    529: ErrorKind.OVERLOADED,
+}
+_WORD_KINDS = {
+    "authentication_failed": ErrorKind.LOGIN,
+    "billing_error": ErrorKind.LOGIN,
+    "oauth_org_not_allowed": ErrorKind.LOGIN,
+    "rate_limit": ErrorKind.RATE_LIMITED,
+    "overloaded": ErrorKind.OVERLOADED,
+    "invalid_request": ErrorKind.INVALID_REQUEST,
+    "model_not_found": ErrorKind.MODEL_NOT_FOUND,
+}
+# A wait longer than this is the caller's to sit out, with a Retry-After, rather than a worker's.
+_LONGEST_RETRY_WAIT_MS = 2_000
+
+
+class Answer:
+    """Feed it the frames that follow a prompt; `finished` once the answer is whole."""
+
+    def __init__(self) -> None:
+        self.finished = False
+        self.streaming = False
+        self._shown = Shown()
+        self._started = False
+        self._usage = Usage()
+        self._stop_reason: StopReason | None = None
+        self._stop_sequence: str | None = None
+        self._error_word = ""
+
+    @property
+    def characters(self) -> int:
+        """How many characters the model has produced so far."""
+        return self._shown.characters
+
+    def feed(self, frame: Frame) -> list[Event]:
+        """The events that this frame means, in order. Raises `WorkerError` when the answer failed."""
+        if frame.get("parent_tool_use_id") is not None:
+            return []
+        match frame:
+            case {"type": "stream_event", "event": event}:
+                return self._stream_event(event)
+            case {"type": "assistant", "message": message}:
+                return self._assistant(frame, message)
+            case {"type": "system", "subtype": "api_retry"}:
+                _refuse_long_wait(frame)
+            case {"type": "system", "subtype": "compact_boundary"}:
+                raise WorkerError(ErrorKind.TOO_LARGE, "The conversation is longer than the model takes.")
+            case {"type": "user", "isSynthetic": True}:
+                # "Your response above was cut off mid-stream. Resume directly…": the CLI would go on in a
+                # second message that continues a text which this side cannot know.
+                raise WorkerError(ErrorKind.CUT, "The upstream connection broke in the middle of the answer.")
+            case {"type": "result"}:
+                return self._result(frame)
+        return []
+
+    def _stream_event(self, event: dict[str, Any]) -> list[Event]:
+        match event:
+            case {"type": "content_block_delta", "delta": {"type": "text_delta", "text": str(text)}}:
+                return self._shown.add(TextDelta(text)) if text else []
+            case {"type": "content_block_delta", "delta": {"type": "thinking_delta", "thinking": str(text)}}:
+                return self._shown.add(ThinkingDelta(text)) if text else []
+            case {"type": "message_start", "message": message}:
+                return self._message_start(message)
+            case {"type": "message_delta", "delta": {"stop_reason": str(reason)} as delta}:
+                self._usage = _usage(event.get("usage") or {}, self._usage)
+                return self._stopped(reason, delta.get("stop_sequence"))
+            case {"type": "message_stop"}:
+                self.streaming = False
+        return []
+
+    def _message_start(self, message: dict[str, Any]) -> list[Event]:
+        self.streaming = True
+        self._shown.rewind()
+        self._usage = _usage(message.get("usage") or {}, Usage())
+        return self._start(message["model"])
+
+    def _start(self, model: str) -> list[Event]:
+        if self._started:
+            return []
+        self._started = True
+        return [Started(model)]
+
+    def _assistant(self, frame: Frame, message: dict[str, Any]) -> list[Event]:
+        if frame.get("error"):
+            self._error_word = frame["error"]
+            return []
+        if message.get("stop_reason") is None or message.get("model") == _SYNTHETIC:
+            return []  # the blocks of a stream that was already passed on delta by delta
+        # A whole message without deltas: the stream broke, and the CLI asked again without streaming.
+        events = self._start(message["model"])
+        self._usage = _usage(message.get("usage") or {}, Usage())
+        self._shown.rewind()
+        for block in message["content"]:
+            match block:
+                case {"type": "text", "text": str(text)} if text:
+                    events += self._shown.add(TextDelta(text))
+                case {"type": "thinking", "thinking": str(text)} if text:
+                    events += self._shown.add(ThinkingDelta(text))
+        return events + self._stopped(message["stop_reason"], message.get("stop_sequence"))
+
+    def _stopped(self, reason: str, sequence: str | None) -> list[Event]:
+        self._stop_reason = cast(StopReason, reason)
+        self._stop_sequence = sequence
+        return self._finish(self._stop_reason) if reason in _ENDS_AT_ONCE else []
+
+    def _result(self, frame: Frame) -> list[Event]:
+        if self._stop_reason == "refusal":
+            return self._finish("refusal")
+        if frame.get("is_error") or frame.get("subtype") != "success":
+            raise self._failure(frame)
+        if self._stop_reason is None:
+            raise WorkerError(ErrorKind.WORKER_CONFUSED, "Claude Code ended the turn without an answer.")
+        return self._finish(self._stop_reason)
+
+    def _finish(self, reason: StopReason) -> list[Event]:
+        self.finished = True
+        return [*self._shown.close(), Finished(reason, self._usage, self._stop_sequence)]
+
+    def _failure(self, frame: Frame) -> WorkerError:
+        status = frame.get("api_error_status")
+        text = str(frame.get("result") or "")
+        if isinstance(status, int):
+            kind = _STATUS_KINDS.get(status, ErrorKind.INVALID_REQUEST if status < 500 else ErrorKind.UPSTREAM)
+        elif "Not logged in" in text or "Invalid API key" in text:
+            kind = ErrorKind.LOGIN
+        elif self._shown.characters:
+            kind = ErrorKind.CUT
+        else:
+            kind = _WORD_KINDS.get(self._error_word, ErrorKind.UPSTREAM)
+        return WorkerError(kind, _caller_message(kind, status, text), detail=text)
+
+
+def is_visible(event: Event) -> bool:
+    """True for events that a reader of a stream has seen something of."""
+    return not isinstance(event, Started | Restarted)
+
+
+def _refuse_long_wait(frame: Frame) -> None:
+    """The CLI is about to wait and try again. That is kept from a 429, which the caller shall know at once."""
+    wait_ms = float(frame.get("retry_delay_ms") or 0)
+    status = frame.get("error_status")
+    if status == 429:
+        raise WorkerError(
+            ErrorKind.RATE_LIMITED, "The upstream limits the rate of requests.", retry_after=wait_ms / 1000
+        )
+    if wait_ms > _LONGEST_RETRY_WAIT_MS:
+        kind = _STATUS_KINDS.get(status or 0, ErrorKind.UPSTREAM)
+        raise WorkerError(kind, _caller_message(kind, status, ""), retry_after=wait_ms / 1000)
+
+
+def _usage(raw: dict[str, Any], known: Usage) -> Usage:
+    """Token counts out of a Messages API `usage`; what it does not name stays as known."""
+    return Usage(
+        input=raw.get("input_tokens") or known.input,
+        output=raw.get("output_tokens") or known.output,
+        cache_read=raw.get("cache_read_input_tokens") or known.cache_read,
+        cache_write=raw.get("cache_creation_input_tokens") or known.cache_write,
+    )
+
+
+def _caller_message(kind: ErrorKind, status: int | None, text: str) -> str:
+    """A sentence for the caller. Only a refusal of the request itself is quoted: the rest of what the CLI
+    says speaks of its own host, commands and settings."""
+    match kind:
+        case ErrorKind.INVALID_REQUEST:
+            return text.removeprefix("API Error: ").removeprefix(f"{status} ") or "The upstream refused the request."
+        case ErrorKind.LOGIN:
+            return "Claude Code's own login failed; the owner of this gateway must renew it."
+        case ErrorKind.MODEL_NOT_FOUND:
+            return "The upstream does not know this model, or the login may not use it."
+        case ErrorKind.CUT:
+            return "The upstream connection broke in the middle of the answer."
+        case _:
+            words = kind.value[0].upper() + kind.value[1:]
+            return f"{words} ({status})." if status else f"{words}."

@@ -1,0 +1,43 @@
+"""Everything that can go wrong between a job and its answer, by kind."""
+
+from enum import Enum
+
+
+class ErrorKind(Enum):
+    """Why a job failed. The value says it in words; `claude_gateway.errors` maps each to a status."""
+
+    INVALID_REQUEST = "the upstream refused the request itself"
+    LOGIN = "Claude Code has no valid login"
+    MODEL_NOT_FOUND = "the upstream does not know the model"
+    TOO_LARGE = "the request is larger than the upstream takes"
+    RATE_LIMITED = "the upstream limits the rate"
+    OVERLOADED = "the upstream is overloaded"
+    UPSTREAM = "the upstream broke"
+    CUT = "the upstream connection broke in the middle of the answer"
+    TIMEOUT = "the answer took too long"
+    WORKER_DIED = "the claude process ended in the middle of the job"
+    WORKER_CONFUSED = "the claude process said something this gateway does not understand"
+    START_FAILED = "no claude process could be started"
+    QUEUE_FULL = "too many jobs are waiting"
+    QUEUE_TIMEOUT = "the job waited too long for a worker"
+    STOPPING = "the gateway is stopping"
+
+
+class WorkerError(Exception):
+    """A job failed. `message` is fit for the caller's eyes: no path, no secret.
+
+    `retry_after` is in seconds, None where nobody knows. `detail` is for the log alone
+    (the process's last lines on stderr).
+    """
+
+    def __init__(self, kind: ErrorKind, message: str, *, retry_after: float | None = None, detail: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.retry_after = retry_after
+        self.detail = detail
+
+    @property
+    def another_attempt_could_help(self) -> bool:
+        """True when the fault lies with one process or connection, so the same job may succeed on the next."""
+        return self.kind in (ErrorKind.WORKER_DIED, ErrorKind.WORKER_CONFUSED, ErrorKind.CUT)

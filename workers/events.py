@@ -1,0 +1,57 @@
+"""What comes back while a job runs: one stream of these, the same for every dialect.
+
+A stream is `Started`, then deltas, then one `Finished`; or it ends early by raising
+`workers.errors.WorkerError`.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use", "refusal", "model_context_window_exceeded"]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens, as the Messages API counts them: `input` excludes what the cache read or wrote."""
+
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The upstream accepted the request; `model` is the one that answers."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingDelta:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """Everything so far is void: the upstream connection broke and the model answered anew, differently.
+
+    A reader that already showed something must end in an error; one that did not can simply forget.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The end of an answer that did not fail; `stop_sequence` only with that stop reason."""
+
+    stop_reason: StopReason
+    usage: Usage
+    stop_sequence: str | None = None
+
+
+Event = Started | TextDelta | ThinkingDelta | Restarted | Finished

@@ -1,0 +1,77 @@
+"""Bytes to JSON objects and back, one object a line, as the CLI speaks on stdin and stdout. No I/O."""
+
+from typing import Any
+
+import orjson
+
+Frame = dict[str, Any]
+
+# A tool result or an image in a single line reaches tens of megabytes; the bound only stops a runaway.
+LONGEST_LINE = 64 * 1024 * 1024
+_SNIPPET = 120
+
+
+class FrameError(Exception):
+    """A line that is not a JSON object, or one past the bound. The stream cannot be trusted after it."""
+
+
+class FrameDecoder:
+    """Cuts a byte stream into frames, however the bytes were cut on the way."""
+
+    def __init__(self, longest_line: int = LONGEST_LINE) -> None:
+        self._longest_line = longest_line
+        # A list, joined once: appending to one bytes object makes a 20 MB line cost quadratic time.
+        self._partial: list[bytes] = []
+        self._partial_size = 0
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Return the frames that `data` completes, oldest first. Raises `FrameError`."""
+        head, newline, rest = data.partition(b"\n")
+        self._keep(head)
+        if not newline:
+            return []
+        lines = [b"".join(self._partial)]
+        self._partial.clear()
+        self._partial_size = 0
+        *whole, last = rest.split(b"\n")
+        self._keep(last)
+        lines += whole
+        return [_parse(line) for line in lines if line.strip()]
+
+    def _keep(self, piece: bytes) -> None:
+        if not piece:
+            return
+        self._partial.append(piece)
+        self._partial_size += len(piece)
+        if self._partial_size > self._longest_line:
+            raise FrameError(f"a line passed {self._longest_line} bytes without an end")
+
+
+def encode(frame: Frame) -> bytes:
+    """One frame as a line. Lone surrogates, legal in JSON but not in UTF-8, become U+FFFD."""
+    try:
+        return orjson.dumps(frame) + b"\n"
+    except TypeError:
+        return orjson.dumps(_without_lone_surrogates(frame)) + b"\n"
+
+
+def _parse(line: bytes) -> Frame:
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise FrameError(f"not JSON: {line[:_SNIPPET]!r}") from error
+    if not isinstance(value, dict):
+        raise FrameError(f"not a JSON object: {line[:_SNIPPET]!r}")
+    return value
+
+
+def _without_lone_surrogates(value: Any) -> Any:
+    match value:
+        case str():
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        case dict():
+            return {_without_lone_surrogates(k): _without_lone_surrogates(v) for k, v in value.items()}
+        case list() | tuple():
+            return [_without_lone_surrogates(item) for item in value]
+        case _:
+            return value

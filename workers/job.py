@@ -1,0 +1,61 @@
+"""What a caller wants done, as frozen data without behaviour.
+
+The blocks are those of the Anthropic Messages API, because that is what the CLI takes and gives.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Role = Literal["user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Plain text; never empty or blank, the API refuses such a block."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """A call the model made in an earlier turn; `input` is a JSON object."""
+
+    id: str
+    name: str
+    input: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What the caller's tool answered to the call `tool_use_id`."""
+
+    tool_use_id: str
+    content: tuple[Text, ...]
+    is_error: bool = False
+
+
+Block = Text | ToolUse | ToolResult
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message of a conversation; at least one block."""
+
+    role: Role
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatJob:
+    """One question to the model, with everything that decides the answer.
+
+    `owner` names the API key the job runs for: a process never serves two. `system` is "" for none.
+    `turns` alternate, begin and end with the user's. `max_tokens` None leaves the model's own limit.
+    """
+
+    owner: str
+    model: str
+    turns: tuple[Turn, ...]
+    system: str = ""
+    max_tokens: int | None = None

@@ -1,0 +1,119 @@
+"""A worker's command line and environment: pure, and built from allow-lists alone.
+
+Flags and variables are those seen on CLI 2.1.330; `tests/e2e/test_cli_facts.py` asserts the ones we rely on.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from workers.settings import AuthMethod, LaunchSettings
+
+# What a child may take over from the gateway's own environment, whatever the login. Nothing else passes.
+_PLACE = frozenset({"PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ"})
+_NETWORK = frozenset(
+    {
+        "ANTHROPIC_BASE_URL",
+        "HTTPS_PROXY",
+        "HTTP_PROXY",
+        "NO_PROXY",
+        "https_proxy",
+        "http_proxy",
+        "no_proxy",
+        "NODE_EXTRA_CA_CERTS",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+    }
+)
+CREDENTIAL_VARIABLES: Mapping[AuthMethod, frozenset[str]] = {
+    AuthMethod.CLI: frozenset({"CLAUDE_CONFIG_DIR", "CLAUDE_CODE_OAUTH_TOKEN"}),
+    AuthMethod.API_KEY: frozenset({"ANTHROPIC_API_KEY"}),
+    AuthMethod.BEDROCK: frozenset(
+        {
+            "AWS_ACCESS_KEY_ID",
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS_SESSION_TOKEN",
+            "AWS_REGION",
+            "AWS_PROFILE",
+            "AWS_CONFIG_FILE",
+            "AWS_SHARED_CREDENTIALS_FILE",
+            "AWS_BEARER_TOKEN_BEDROCK",
+            "ANTHROPIC_BEDROCK_BASE_URL",
+        }
+    ),
+    AuthMethod.VERTEX: frozenset(
+        {
+            "ANTHROPIC_VERTEX_PROJECT_ID",
+            "CLOUD_ML_REGION",
+            "GOOGLE_APPLICATION_CREDENTIALS",
+            "ANTHROPIC_VERTEX_BASE_URL",
+        }
+    ),
+}
+_SWITCHES: Mapping[AuthMethod, Mapping[str, str]] = {
+    AuthMethod.CLI: {},
+    AuthMethod.API_KEY: {},
+    AuthMethod.BEDROCK: {"CLAUDE_CODE_USE_BEDROCK": "1"},
+    AuthMethod.VERTEX: {"CLAUDE_CODE_USE_VERTEX": "1"},
+}
+_ALWAYS: Mapping[str, str] = {
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    "DISABLE_AUTOUPDATER": "1",
+    # Without it an old model name is silently answered by the newest model.
+    "CLAUDE_CODE_DISABLE_LEGACY_MODEL_REMAP": "1",
+    # Too long a conversation must be an error, not a summary that the model reads in its place.
+    "DISABLE_COMPACT": "1",
+    "DISABLE_AUTO_COMPACT": "1",
+    # A refused or unavailable model must be an error of the caller's request, not another model's answer.
+    "CLAUDE_CODE_DISABLE_MODEL_ACCESS_FALLBACK": "1",
+    "CLAUDE_CODE_DISABLE_REFUSAL_FALLBACK": "1",
+    "CLAUDE_CODE_DISABLE_REFUSAL_RETRY": "1",
+}
+
+
+def command_line(settings: LaunchSettings) -> tuple[str, ...]:
+    """The argv of a chat worker: no built-in tool, no settings file, no session on disk.
+
+    Nothing of a caller is in it; prompts go over stdin.
+    """
+    bare = () if settings.auth_method is AuthMethod.CLI else ("--bare",)
+    return (
+        str(settings.cli_path),
+        "--print",
+        *("--input-format", "stream-json"),
+        *("--output-format", "stream-json"),
+        "--verbose",
+        "--include-partial-messages",
+        "--setting-sources=",
+        "--strict-mcp-config",
+        "--no-session-persistence",
+        *("--permission-prompt-tool", "stdio"),
+        *("--model", settings.default_model),
+        *("--tools", ""),
+        # `--bare` sends exactly what we send, with no environment reminder, but reads no OAuth login.
+        *bare,
+    )
+
+
+def environment(settings: LaunchSettings, directory: Path, host: Mapping[str, str]) -> dict[str, str]:
+    """The whole environment of a worker living in `directory`; `host` is the gateway's own.
+
+    Only with a `cli` login does the worker see the real HOME, where that login lives.
+    """
+    method = settings.auth_method
+    inherited = {name: value for name, value in host.items() if name in _PLACE | _NETWORK}
+    credentials = {
+        name: value for name, value in settings.credentials.items() if name in CREDENTIAL_VARIABLES[method] | _NETWORK
+    }
+    if method is AuthMethod.CLI:
+        home = {"HOME": host["HOME"]} if "HOME" in host else {}
+    else:
+        home = {"HOME": str(directory), "CLAUDE_CONFIG_DIR": str(directory / ".claude")}
+    return {
+        **inherited,
+        **home,
+        "TMPDIR": str(directory),
+        "CLAUDE_CODE_MAX_RETRIES": str(settings.upstream_retries),
+        **_ALWAYS,
+        **_SWITCHES[method],
+        **credentials,
+    }

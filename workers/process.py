@@ -1,0 +1,110 @@
+"""One child process: its pipes, its group, its end. Moves bytes and knows nothing of what they mean."""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol, Self
+
+from workers.frames import Frame, FrameDecoder, encode
+
+_READ_SIZE = 256 * 1024
+_STDERR_KEPT = 16 * 1024
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Pipe(Protocol):
+    """What a worker needs of its process; the seam at which a test puts a scripted one."""
+
+    pid: int
+
+    async def read(self) -> list[Frame]:
+        """The next frames, at least one; empty at the end of the stream. Raises `FrameError`."""
+        ...
+
+    async def write(self, *frames: Frame) -> None:
+        """Raises `ConnectionError` when nobody reads any more."""
+        ...
+
+    def kill(self) -> None: ...
+
+    async def ended(self) -> int: ...
+
+    def last_words(self) -> str: ...
+
+
+class Process:
+    """A child in a process group of its own, that dies with this program however this program dies."""
+
+    def __init__(self, child: asyncio.subprocess.Process) -> None:
+        self.pid = child.pid
+        self._child = child
+        self._decoder = FrameDecoder()
+        self._stderr: deque[bytes] = deque()
+        self._stderr_size = 0
+        self._stderr_task = asyncio.create_task(self._keep_stderr(), name=f"stderr of {self.pid}")
+
+    @classmethod
+    async def spawn(cls, argv: tuple[str, ...], env: Mapping[str, str], directory: Path) -> Self:
+        """Start `argv` in `directory` with exactly `env`. Raises `OSError` when it cannot be started."""
+        parent = os.getpid()
+
+        def die_with_parent() -> None:
+            _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != parent:  # it died before the signal was armed
+                os._exit(1)
+
+        child = await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=directory,
+            env=dict(env),
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+            limit=_READ_SIZE,
+        )
+        return cls(child)
+
+    async def read(self) -> list[Frame]:
+        assert self._child.stdout is not None
+        while data := await self._child.stdout.read(_READ_SIZE):
+            if frames := self._decoder.feed(data):
+                return frames
+        return []
+
+    async def write(self, *frames: Frame) -> None:
+        assert self._child.stdin is not None
+        self._child.stdin.write(b"".join(map(encode, frames)))
+        await self._child.stdin.drain()
+
+    def kill(self) -> None:
+        """End the whole group at once: a tool that the child started goes with it."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    async def ended(self) -> int:
+        """Wait for the end; returns the exit status (negative: the signal)."""
+        status = await self._child.wait()
+        self._stderr_task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._stderr_task
+        return status
+
+    def last_words(self) -> str:
+        """The last of what it wrote to stderr, for the log."""
+        return b"".join(self._stderr)[-_STDERR_KEPT:].decode("utf-8", "replace").strip()
+
+    async def _keep_stderr(self) -> None:
+        assert self._child.stderr is not None
+        while data := await self._child.stderr.read(4096):
+            self._stderr.append(data)
+            self._stderr_size += len(data)
+            while self._stderr_size - len(self._stderr[0]) > _STDERR_KEPT:
+                self._stderr_size -= len(self._stderr.popleft())

@@ -1,0 +1,232 @@
+"""The CLI's stream-json conversation as a state table, without I/O.
+
+Commands make the frames to send; `receive` takes every frame that comes in. What a state does not allow
+raises: `LocalError` where this side is at fault, `RemoteError` where the CLI is.
+
+    BOOTING --initialized--> IDLE
+    IDLE --load--> LOADING --result--> IDLE        an earlier user turn is put back, without an answer
+    IDLE --ask--> ANSWERING --result--> IDLE       the turn that the model answers
+    ANSWERING --stop--> STOPPING --result--> IDLE  the caller left, or has all he will get
+    IDLE --clear--> CLEARING --result--> IDLE      a new conversation in the same process
+    any --end--> DEAD
+"""
+
+import uuid
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Any
+
+from workers.frames import Frame
+from workers.job import Block, Text, ToolResult, ToolUse, Turn
+
+
+class State(Enum):
+    BOOTING = auto()
+    IDLE = auto()
+    LOADING = auto()
+    ANSWERING = auto()
+    STOPPING = auto()
+    CLEARING = auto()
+    DEAD = auto()
+
+
+class Signal(Enum):
+    INITIALIZED = auto()
+    LOAD = auto()
+    ASK = auto()
+    STOP = auto()
+    CLEAR = auto()
+    RESULT = auto()
+    END = auto()
+
+
+_COMMANDS = frozenset({Signal.LOAD, Signal.ASK, Signal.STOP, Signal.CLEAR})
+
+TRANSITIONS: dict[tuple[State, Signal], State] = {
+    (State.BOOTING, Signal.INITIALIZED): State.IDLE,
+    (State.IDLE, Signal.LOAD): State.LOADING,
+    (State.LOADING, Signal.RESULT): State.IDLE,
+    (State.IDLE, Signal.ASK): State.ANSWERING,
+    (State.ANSWERING, Signal.RESULT): State.IDLE,
+    (State.ANSWERING, Signal.STOP): State.STOPPING,
+    (State.STOPPING, Signal.RESULT): State.IDLE,
+    (State.IDLE, Signal.CLEAR): State.CLEARING,
+    (State.CLEARING, Signal.RESULT): State.IDLE,
+    **{(state, Signal.END): State.DEAD for state in State},
+}
+
+
+class LocalError(Exception):
+    """This program asked for something that the state does not allow: a bug here."""
+
+
+class RemoteError(Exception):
+    """The CLI said something that the state does not allow."""
+
+
+class ControlRefused(RemoteError):
+    """The CLI refused a control request; `code` is its own word for why, "" where it gave none."""
+
+    def __init__(self, subtype: str, message: str, code: str) -> None:
+        super().__init__(f"{subtype}: {message}")
+        self.subtype = subtype
+        self.message = message
+        self.code = code
+
+
+def _new_uuid() -> str:
+    return str(uuid.uuid4())
+
+
+class Protocol:
+    """One process's side of the conversation. `account` and `models` are known once it is past BOOTING."""
+
+    def __init__(self, new_id: Callable[[], str] = _new_uuid) -> None:
+        self.state = State.BOOTING
+        self.account: dict[str, Any] = {}
+        self.models: list[dict[str, Any]] = []
+        self.version = ""
+        self._new_id = new_id
+        self._pending: dict[str, str] = {}
+
+    def initialize(self) -> Frame:
+        """The first frame. No snapshot of the system prompt, so that `set_model` can change it later."""
+        return self._control("initialize", systemPrompt=[], systemPromptSnapshot=False, skills=[])
+
+    def set_model(self, model: str, system: str, *, is_current: bool) -> Frame:
+        """Change the model, the system prompt or both. With `is_current` the CLI takes the new system
+        prompt without asking the upstream whether the model exists."""
+        named = {"system_prompt": system} if system else {}
+        current = {"only_if_model_is_current": True} if is_current else {}
+        return self._control("set_model", model=model, **named, **current)
+
+    def set_environment(self, variables: dict[str, str]) -> Frame:
+        """Change variables that the CLI reads anew for each upstream request. They stick until overwritten."""
+        return self._control("apply_flag_settings", settings={"env": variables})
+
+    def set_thinking_budget(self, tokens: int) -> Frame:
+        return self._control("set_max_thinking_tokens", max_thinking_tokens=tokens)
+
+    def load(self, turn: Turn) -> Frame:
+        """Put a user turn of the past back. The next frame must wait for its `result`, or the order breaks."""
+        self._move(Signal.LOAD)
+        return {**self._user(turn), "shouldQuery": False}
+
+    def append(self, turn: Turn, model: str) -> Frame:
+        """Put an assistant turn of the past back; it is taken at once."""
+        if self.state is not State.IDLE:
+            raise LocalError(f"an assistant turn cannot be put back while {self.state.name}")
+        message = {
+            "id": f"msg_{self._new_id()}",
+            "type": "message",
+            "role": "assistant",
+            "model": model,
+            "content": [block_frame(block) for block in turn.blocks],
+            "stop_reason": "end_turn",
+            "stop_sequence": None,
+            "usage": {"input_tokens": 0, "output_tokens": 0},
+        }
+        return {"type": "assistant", "message": message, **self._envelope()}
+
+    def ask(self, turn: Turn) -> Frame:
+        """The prompt that the model answers."""
+        self._move(Signal.ASK)
+        return self._user(turn)
+
+    def stop(self) -> Frame:
+        self._move(Signal.STOP)
+        return self._control("interrupt")
+
+    def clear(self) -> Frame:
+        """A new conversation. The one frame that must be read as a command, hence not `client_composed`."""
+        self._move(Signal.CLEAR)
+        return {"type": "user", "message": {"role": "user", "content": "/clear"}, **self._envelope()}
+
+    def receive(self, frame: Frame) -> Frame | None:
+        """Take one frame from the CLI; returns the frame to answer with, if any.
+
+        Raises `ControlRefused` when the CLI refuses what was asked, `RemoteError` when it is out of turn.
+        """
+        match frame.get("type"):
+            case "result":
+                self._move(Signal.RESULT)
+            case "control_response":
+                self._answered(frame["response"])
+            case "control_request":
+                # Nothing that a chat worker may be asked is ever granted: it has no tools and no hooks.
+                return _refusal(frame["request_id"], frame["request"].get("subtype", ""))
+        return None
+
+    def end(self) -> None:
+        self._move(Signal.END)
+
+    def _answered(self, response: dict[str, Any]) -> None:
+        subtype = self._pending.pop(response["request_id"], "")
+        if response["subtype"] == "error":
+            raise ControlRefused(subtype, response.get("error", ""), response.get("error_code", ""))
+        if subtype == "initialize":
+            answer = response["response"]
+            self.account = answer.get("account", {})
+            self.models = answer.get("models", [])
+            self.version = answer.get("claude_code_version", "")
+            self._move(Signal.INITIALIZED)
+
+    @property
+    def waits_for_control(self) -> bool:
+        """True while a control request is unanswered."""
+        return bool(self._pending)
+
+    def _move(self, signal: Signal) -> None:
+        try:
+            self.state = TRANSITIONS[self.state, signal]
+        except KeyError:
+            fault = LocalError if signal in _COMMANDS else RemoteError
+            raise fault(f"{signal.name} while {self.state.name}") from None
+
+    def _control(self, subtype: str, **fields: Any) -> Frame:
+        request_id = self._new_id()
+        self._pending[request_id] = subtype
+        return {
+            "type": "control_request",
+            "request_id": request_id,
+            "request": {"subtype": subtype, **fields},
+        }
+
+    def _user(self, turn: Turn) -> Frame:
+        content: list[dict[str, Any]] | str
+        match turn.blocks:
+            case (Text(text),):
+                content = text
+            case _:
+                content = [block_frame(block) for block in turn.blocks]
+        # `client_composed` is what keeps "@/etc/passwd" and "/command" plain text: without it the CLI
+        # expands the one into the file and runs the other.
+        message = {"role": "user", "content": content}
+        return {"type": "user", "message": message, "client_composed": True, **self._envelope()}
+
+    def _envelope(self) -> dict[str, Any]:
+        return {"parent_tool_use_id": None, "session_id": "", "uuid": self._new_id()}
+
+
+def block_frame(block: Block) -> dict[str, Any]:
+    """A block in the words of the Messages API."""
+    match block:
+        case Text(text):
+            return {"type": "text", "text": text}
+        case ToolUse(id_, name, input_):
+            return {"type": "tool_use", "id": id_, "name": name, "input": dict(input_)}
+        case ToolResult(tool_use_id, content, is_error):
+            return {
+                "type": "tool_result",
+                "tool_use_id": tool_use_id,
+                "content": [block_frame(text) for text in content],
+                "is_error": is_error,
+            }
+
+
+def _refusal(request_id: str, subtype: str) -> Frame:
+    error = f"{subtype} is not granted to this process"
+    return {
+        "type": "control_response",
+        "response": {"subtype": "error", "request_id": request_id, "error": error},
+    }

@@ -1,0 +1,89 @@
+"""The bounded, fair queue in front of the pool. A slot is held from the first wait to the last event."""
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from workers.errors import ErrorKind, WorkerError
+from workers.fair_queue import FairQueue
+from workers.job import ChatJob
+from workers.pool import Pool
+from workers.settings import QueueSettings
+from workers.worker import Worker
+
+_SMOOTHING = 0.2
+
+
+class Scheduler:
+    """Hands each free slot to the job whose turn it is, first come first served, the keys in turns."""
+
+    def __init__(self, pool: Pool, slots: int, settings: QueueSettings) -> None:
+        self._pool = pool
+        self._slots = slots
+        self._free = slots
+        self._settings = settings
+        self._queue: FairQueue[asyncio.Future[None]] = FairQueue()
+        self._mean_job_seconds = 1.0
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue)
+
+    @property
+    def running(self) -> int:
+        return self._slots - self._free
+
+    @asynccontextmanager
+    async def worker(self, job: ChatJob, deadline: float) -> AsyncIterator[Worker]:
+        """A worker for the job, once it is its turn. `deadline` is in the loop's clock.
+
+        Raises `WorkerError`: QUEUE_FULL at once, QUEUE_TIMEOUT after the longest wait, and what the pool raises.
+        """
+        await self._take_slot(job.owner, deadline)
+        began = time.monotonic()
+        try:
+            async with self._pool.lease(job, deadline) as worker:
+                yield worker
+        finally:
+            took = time.monotonic() - began
+            self._mean_job_seconds += _SMOOTHING * (took - self._mean_job_seconds)
+            self._hand_on_slot()
+
+    async def _take_slot(self, owner: str, deadline: float) -> None:
+        if self._free and not self._queue:
+            self._free -= 1
+            return
+        if len(self._queue) >= self._settings.limit:
+            raise WorkerError(ErrorKind.QUEUE_FULL, "Too many requests are waiting.", retry_after=self._expected_wait())
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[None] = loop.create_future()
+        self._queue.push(owner, turn)
+        try:
+            async with asyncio.timeout_at(min(deadline, loop.time() + self._settings.timeout)):
+                await turn
+        except BaseException as error:
+            if not self._queue.remove(owner, turn) and turn.done() and not turn.cancelled():
+                self._hand_on_slot()  # the slot came in the very moment that nobody wanted it any more
+            if isinstance(error, TimeoutError):
+                raise WorkerError(
+                    ErrorKind.QUEUE_TIMEOUT,
+                    "The request waited too long for a free worker.",
+                    retry_after=self._expected_wait(),
+                ) from None
+            raise
+
+    def _hand_on_slot(self) -> None:
+        """To whoever is next; a slot is never free while somebody waits, so nobody can overtake."""
+        while self._queue:
+            turn = self._queue.pop()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+    def _expected_wait(self) -> float:
+        """Seconds until a request that comes now would get a worker, by the length of recent jobs."""
+        ahead = len(self._queue) + 1
+        return max(1.0, math.ceil(ahead * self._mean_job_seconds / self._slots))

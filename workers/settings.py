@@ -1,0 +1,54 @@
+"""How the engine is set up: frozen, handed in by whoever composes the program."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+
+class AuthMethod(StrEnum):
+    """How the CLI reaches its model: `CLAUDE_AUTH_METHOD`."""
+
+    CLI = "cli"
+    API_KEY = "api_key"
+    BEDROCK = "bedrock"
+    VERTEX = "vertex"
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchSettings:
+    """All that decides a worker's argv and environment. `credentials` are variables of the child,
+    filtered by the allow-list of `auth_method` once more before they reach it."""
+
+    cli_path: Path
+    auth_method: AuthMethod
+    default_model: str
+    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
+    upstream_retries: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSettings:
+    """Bounds of the pool. Times in seconds, memory in MiB.
+
+    At most `workers` processes belong to an API key at any moment; `spares` more are kept booted and
+    unowned, so that neither a key's first job nor a replacement waits for a boot.
+    """
+
+    workers: int
+    spares: int
+    max_jobs: int
+    max_age: float
+    max_rss_mib: int
+    boot_timeout: float = 30.0
+    recover_timeout: float = 5.0
+    first_backoff: float = 0.5
+    longest_backoff: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSettings:
+    """Bounds of the queue: jobs waiting (all keys together) and the longest wait in seconds."""
+
+    limit: int
+    timeout: float

@@ -1,0 +1,229 @@
+"""One long-lived `claude` process and what it currently is set to."""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from workers.answer import Answer
+from workers.errors import ErrorKind, WorkerError
+from workers.events import Event
+from workers.frames import Frame, FrameError
+from workers.job import ChatJob
+from workers.process import Pipe
+from workers.protocol import ControlRefused, Protocol, RemoteError, State
+
+# What the CLI assumes where a job names no limit of its own.
+_USUAL_OUTPUT_LIMIT = 32_000
+_CHARACTERS_A_TOKEN = 4
+_SHORT_ANSWER_TOKENS = 1_024
+# No HTTP client can send this header, so a request that carries it fails inside the CLI.
+_UNSENDABLE_HEADER = "x-guard: \N{SNOWMAN}"
+
+Spawn = Callable[[], Awaitable[Pipe]]
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a process is set to at the moment. Compared with what a job wants; only differences are sent."""
+
+    model: str
+    system: str = ""
+    max_tokens: int | None = None
+    guarded: bool = False
+
+
+class Worker:
+    """Runs one job at a time: `boot`, then `run` and `recover` in turns, until `kill`.
+
+    After a `run` that was left early, or that raised, only `recover` makes it fit for another job.
+    """
+
+    def __init__(self, spawn: Spawn, default_model: str, new_protocol: Callable[[], Protocol] = Protocol) -> None:
+        self._spawn = spawn
+        self._pipe: Pipe | None = None
+        self._protocol = new_protocol()
+        self._inbox: deque[Frame] = deque()
+        self._setup = Setup(default_model)
+        self.had_system = False
+        self.jobs = 0
+        self.born = time.monotonic()
+
+    @property
+    def pid(self) -> int:
+        return self._pipe.pid if self._pipe else 0
+
+    @property
+    def model(self) -> str:
+        """The model it is set to; a job for another one costs a switch."""
+        return self._setup.model
+
+    @property
+    def protocol(self) -> Protocol:
+        return self._protocol
+
+    async def boot(self, timeout: float) -> None:
+        """Start the process and wait until it takes prompts. Raises `WorkerError`."""
+        try:
+            async with asyncio.timeout(timeout):
+                self._pipe = await self._spawn()
+                await self._pipe.write(
+                    self._protocol.initialize(),
+                    # A chat job that asks for no thinking gets none; by default the CLI spends 31,999 tokens on it.
+                    self._protocol.set_thinking_budget(0),
+                    self._protocol.set_environment(_environment(self._setup)),
+                )
+                while self._protocol.state is State.BOOTING or self._protocol.waits_for_control:
+                    await self._next()
+        except OSError as error:
+            raise WorkerError(ErrorKind.START_FAILED, "Claude Code could not be started.", detail=str(error)) from error
+        except TimeoutError:
+            raise WorkerError(ErrorKind.START_FAILED, "Claude Code did not start in time.") from None
+        except WorkerError as error:
+            raise WorkerError(
+                ErrorKind.START_FAILED, "Claude Code ended while it started.", detail=error.detail
+            ) from error
+
+    async def run(self, job: ChatJob, deadline: float) -> AsyncIterator[Event]:
+        """The events of one job, as they come. `deadline` is in the loop's clock.
+
+        Raises `WorkerError`, TIMEOUT past the deadline. Leaving early is allowed.
+        """
+        self.jobs += 1
+        answer = Answer()
+        await self._prepare(job, deadline)
+        await self._write(self._protocol.ask(job.turns[-1]), deadline=deadline)
+        while not answer.finished:
+            frame = await self._next(deadline)
+            for event in answer.feed(frame):
+                yield event
+            await self._guard(answer, job)
+
+    async def recover(self, timeout: float) -> None:
+        """Stop what still runs and start a new, empty conversation. Raises `WorkerError`."""
+        deadline = asyncio.get_running_loop().time() + timeout
+        if self._protocol.state is State.ANSWERING:
+            await self._write(self._protocol.stop(), deadline=deadline)
+        await self._settle(deadline)
+        await self._write(self._protocol.clear(), deadline=deadline)
+        await self._settle(deadline)
+
+    def kill(self) -> None:
+        if self._pipe is not None:
+            self._pipe.kill()
+
+    async def ended(self) -> int:
+        """Wait for the process to end."""
+        return await self._pipe.ended() if self._pipe else 0
+
+    async def _prepare(self, job: ChatJob, deadline: float) -> None:
+        """Set everything to what the job wants and put its history in."""
+        await self._set_model(job, deadline)
+        await self._apply(replace(self._setup, max_tokens=job.max_tokens, guarded=False), deadline)
+        for turn in job.turns[:-1]:
+            if turn.role == "user":
+                await self._write(self._protocol.load(turn), deadline=deadline)
+                await self._settle(deadline)
+            else:
+                await self._write(self._protocol.append(turn, job.model), deadline=deadline)
+
+    async def _set_model(self, job: ChatJob, deadline: float) -> None:
+        current = self._setup.model == job.model
+        if current and self._setup.system == job.system:
+            return
+        await self._write(self._protocol.set_model(job.model, job.system, is_current=current), deadline=deadline)
+        self.had_system = self.had_system or bool(job.system)
+        if not current:
+            # The CLI asks the upstream whether the model exists, and writes the switch into the conversation.
+            while self._protocol.waits_for_control:
+                await self._next(deadline)
+            await self._write(self._protocol.clear(), deadline=deadline)
+            await self._settle(deadline)
+        self._setup = replace(self._setup, model=job.model, system=job.system)
+
+    async def _apply(self, wanted: Setup, deadline: float | None = None) -> None:
+        if wanted == self._setup:
+            return
+        self._setup = wanted
+        await self._write(self._protocol.set_environment(_environment(wanted)), deadline=deadline)
+
+    async def _guard(self, answer: Answer, job: ChatJob) -> None:
+        """Near the output limit, see to it that the CLI's own second request cannot leave the process.
+
+        When the model stops at `max_tokens` the CLI asks it to go on, a millisecond later: no `interrupt`
+        comes in time. While the stream is open and the limit in reach, the next request is made unsendable.
+        """
+        limit = job.max_tokens or _USUAL_OUTPUT_LIMIT
+        in_reach = answer.characters * _CHARACTERS_A_TOKEN + _SHORT_ANSWER_TOKENS >= limit
+        guarded = answer.streaming and in_reach
+        if guarded is not self._setup.guarded:
+            await self._apply(replace(self._setup, guarded=guarded))
+
+    async def _settle(self, deadline: float) -> None:
+        while self._protocol.state is not State.IDLE:
+            await self._next(deadline)
+
+    async def _next(self, deadline: float | None = None) -> Frame:
+        """The next frame, already taken by the protocol. Raises `WorkerError`."""
+        assert self._pipe is not None
+        try:
+            while not self._inbox:
+                async with asyncio.timeout_at(deadline):
+                    frames = await self._pipe.read()
+                if not frames:
+                    self._protocol.end()
+                    raise self._died()
+                self._inbox.extend(frames)
+            frame = self._inbox.popleft()
+            if reply := self._protocol.receive(frame):
+                await self._write(reply, deadline=deadline)
+        except TimeoutError:
+            raise WorkerError(ErrorKind.TIMEOUT, "The answer took too long.") from None
+        except ControlRefused as error:
+            raise _refused(error) from error
+        except (FrameError, RemoteError) as error:
+            raise WorkerError(
+                ErrorKind.WORKER_CONFUSED, "Claude Code said something unexpected.", detail=str(error)
+            ) from error
+        return frame
+
+    async def _write(self, *frames: Frame, deadline: float | None) -> None:
+        assert self._pipe is not None
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._pipe.write(*frames)
+        except TimeoutError:
+            raise WorkerError(ErrorKind.TIMEOUT, "The answer took too long.") from None
+        except ConnectionError:
+            raise self._died() from None
+
+    def _died(self) -> WorkerError:
+        words = self._pipe.last_words() if self._pipe else ""
+        return WorkerError(ErrorKind.WORKER_DIED, "The claude process ended unexpectedly.", detail=words)
+
+
+def _environment(setup: Setup) -> dict[str, str]:
+    """Every live variable, each time: one that is left out keeps its old value."""
+    return {
+        "CLAUDE_CODE_EXTRA_BODY": "{}",
+        "CLAUDE_CODE_MAX_OUTPUT_TOKENS": str(setup.max_tokens or ""),
+        "ANTHROPIC_CUSTOM_HEADERS": _UNSENDABLE_HEADER if setup.guarded else "",
+    }
+
+
+def _refused(error: ControlRefused) -> WorkerError:
+    """A refused `set_model` speaks of the caller's model; any other refusal is this side's misunderstanding."""
+    if error.subtype != "set_model":
+        return WorkerError(ErrorKind.WORKER_CONFUSED, "Claude Code refused a setting.", detail=str(error))
+    if error.code == "check_failed":
+        return WorkerError(ErrorKind.UPSTREAM, "The model could not be checked upstream.", detail=str(error))
+    return WorkerError(ErrorKind.MODEL_NOT_FOUND, "The upstream does not know this model.", detail=str(error))
+
+
+async def end(worker: Worker) -> None:
+    """Kill a worker and wait until the system has taken its process back."""
+    worker.kill()
+    with contextlib.suppress(ProcessLookupError):
+        await worker.ended()
