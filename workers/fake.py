@@ -62,7 +62,11 @@ class ScriptedProcess:
     def _reply(self, frame: Frame) -> list[Frame]:
         match frame:
             case {"type": "control_request", "request": {"subtype": "initialize"}, "request_id": request_id}:
-                answer = {"account": self._account, "models": [], "claude_code_version": "0.0.0-scripted"}
+                answer: dict[str, Any] = {
+                    "account": self._account,
+                    "models": [],
+                    "claude_code_version": "0.0.0-scripted",
+                }
                 return [_success(request_id, answer)]
             case {"type": "control_request", "request": {"subtype": "interrupt"}, "request_id": request_id}:
                 stopped = [result(is_error=True, subtype="error_during_execution")] if self._answering else []
