@@ -1,6 +1,8 @@
 """The composition root: the only module that sees both the engine and the web layer."""
 
+import asyncio
 import importlib.util
+import os
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -123,8 +125,8 @@ def _compose(settings: Settings, engine: Engine) -> web.Application:
 @asynccontextmanager
 async def _engine(settings: Settings) -> AsyncIterator[Engine]:
     cli_path = settings.claude_cli_path or bundled_cli()
-    if not cli_path.is_file():
-        raise StartFailed(f"The claude binary is missing: {cli_path}. Set CLAUDE_CLI_PATH, or run `make setup`.")
+    if not await asyncio.to_thread(os.access, cli_path, os.X_OK):
+        raise StartFailed(f"No claude binary to run at {cli_path}. Set CLAUDE_CLI_PATH, or run `make setup`.")
     homes = Homes(settings.state_dir, settings.claude_cwd)
     try:
         async with running_engine(homes, settings.launch(cli_path), settings.pool(), settings.queue()) as engine:

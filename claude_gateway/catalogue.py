@@ -1,11 +1,14 @@
 """The models: which exist, which a name means, whether a name is ours to pass on. Pure."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from claude_gateway.errors import ApiError
 
+# It travels in a response header too, so nothing but printable ASCII of a bounded length.
+_CLAUDE_NAME = re.compile(r"claude-[!-~]{1,128}")
 LISTED = (
     "claude-opus-4-5-20250929",
     "claude-sonnet-4-5-20250929",
@@ -30,7 +33,7 @@ class Catalogue:
 
     def resolve(self, name: str) -> str:
         """The model to use for a name. Any `claude-*` is passed on. Raises `ApiError` 404 otherwise."""
-        if name in self.ids or (name.startswith("claude-") and name.isprintable()):
+        if name in self.ids or _CLAUDE_NAME.fullmatch(name):
             return name
         raise unknown_model(name)
 

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import signal
 import sys
@@ -60,14 +61,16 @@ def _serve(_: argparse.Namespace) -> int:
 
 
 async def _serve_until_stopped(settings: Settings) -> None:
-    stopped = asyncio.Event()
+    """The first signal drains, whether it comes while starting or serving; a second one does not wait."""
+    task = asyncio.current_task()
+    assert task is not None
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
-    async with running_gateway(settings) as address:
-        print(f"claude-gateway serves on {address}", file=sys.stderr, flush=True)
-        await stopped.wait()
-        print("claude-gateway stops", file=sys.stderr, flush=True)
+        loop.add_signal_handler(number, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        async with running_gateway(settings) as address:
+            print(f"claude-gateway serves on {address}", file=sys.stderr, flush=True)
+            await asyncio.Event().wait()
 
 
 def _settings(arguments: argparse.Namespace) -> int:

@@ -21,7 +21,9 @@ def _default_state_dir() -> Path:
 class Settings(BaseSettings):
     """Raises `pydantic.ValidationError` on a value that cannot be; a variable it does not know is ignored."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
     claude_wrapper_host: str = Field("0.0.0.0", description="Address to listen on.")  # noqa: S104
@@ -75,7 +77,7 @@ class Settings(BaseSettings):
     worker_max_age_seconds: float = Field(6 * 3600, gt=0, description="Age at which a process is replaced.")
     worker_max_rss_mib: int = Field(700, ge=200, description="Memory at which a process is replaced.")
     upstream_retries: int = Field(
-        2, ge=0, le=10, description="How often Claude Code asks the upstream again by itself."
+        1, ge=0, le=10, description="How often Claude Code asks the upstream again by itself."
     )
 
     queue_limit: int = Field(100, ge=0, description="Requests that may wait for a worker; more get 429.")
@@ -85,7 +87,7 @@ class Settings(BaseSettings):
         10 * 1024 * 1024, gt=0, description="The largest request body, in bytes; more gets 413."
     )
     stream_head_seconds: float = Field(
-        1.0,
+        2.0,
         ge=0,
         description="How long a stream waits for the upstream before it commits to status 200; "
         "an error until then has its own status, later it comes inside the stream.",

@@ -56,6 +56,11 @@ _KINDS: Mapping[ErrorKind, tuple[int, str, str]] = {
 }
 
 
+def internal() -> ApiError:
+    """A fault of this program, of which the caller learns no more than that."""
+    return ApiError(500, "api_error", "Internal error.", code="internal_error")
+
+
 def from_worker(error: WorkerError) -> ApiError:
     """The caller's view of a failed job. 429 and 503 always say when to come back."""
     status, type_, code = _KINDS[error.kind]

@@ -29,6 +29,8 @@ class ScriptedProcess:
         self._answering = False
 
     async def read(self) -> list[Frame]:
+        if self._ended.done() and self._out.empty():
+            return []
         return await self._out.get()
 
     async def write(self, *frames: Frame) -> None:

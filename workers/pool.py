@@ -47,6 +47,7 @@ class Pool:
         self._changed = asyncio.Event()
         self._backoff = 0.0
         self._refilling = False
+        self._started = False
         self._closing = False
         self.last_failure: WorkerError | None = None
 
@@ -54,9 +55,9 @@ class Pool:
         """Return when the first worker is ready; the others follow. Raises `WorkerError` when none starts."""
         self._refill()
         while not any(seat.phase is Phase.READY for seat in self._seats.values()):
-            if self.last_failure is not None:
-                raise self.last_failure
+            self._fail_fast()
             await self._change()
+        self._started = True
 
     async def full(self) -> None:
         """Wait until every worker and spare is up."""
@@ -151,12 +152,15 @@ class Pool:
 
     async def _boot(self, seat: _Seat) -> None:
         try:
-            await seat.worker.boot(self._settings.boot_timeout)
+            await self._booted(seat.worker)
         except WorkerError as error:
             self._end(seat)
             self.last_failure = error
-            self._backoff = min(self._settings.longest_backoff, self._backoff * 2 or self._settings.first_backoff)
-            _log.warning("a worker did not start, next try in %.1f s: %s %s", self._backoff, error, error.detail)
+            if not self._refilling:  # those that fail together count once
+                self._backoff = min(self._settings.longest_backoff, self._backoff * 2 or self._settings.first_backoff)
+            # While the pool starts, `start` raises the same; a line of its own would say it twice.
+            level = logging.WARNING if self._started else logging.DEBUG
+            _log.log(level, "a worker did not start, next try in %.1f s: %s %s", self._backoff, error, error.detail)
         else:
             self._backoff = 0.0
             self.last_failure = None
@@ -164,6 +168,16 @@ class Pool:
             self._spawn(self._watch(seat))
         self._notify()
         self._refill()
+
+    async def _booted(self, worker: Worker) -> None:
+        """Boot; whatever goes wrong is a `WorkerError`, so that nobody waits for a worker that never comes."""
+        try:
+            await worker.boot(self._settings.boot_timeout)
+        except WorkerError:
+            raise
+        except Exception as error:
+            _log.exception("booting a worker failed in an unforeseen way")
+            raise WorkerError(ErrorKind.START_FAILED, "Claude Code could not be started.") from error
 
     async def _watch(self, seat: _Seat) -> None:
         """Notice a worker that ends while nobody uses it."""

@@ -14,6 +14,7 @@ from workers.frames import Frame, FrameDecoder, encode
 
 _READ_SIZE = 256 * 1024
 _STDERR_KEPT = 16 * 1024
+_LAST_WORDS_WAIT = 1.0
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -77,10 +78,14 @@ class Process:
         while data := await self._child.stdout.read(_READ_SIZE):
             if frames := self._decoder.feed(data):
                 return frames
+        # stderr ends with stdout, but on a pipe of its own: the last words may be a moment behind.
+        await asyncio.wait({self._stderr_task}, timeout=_LAST_WORDS_WAIT)
         return []
 
     async def write(self, *frames: Frame) -> None:
         assert self._child.stdin is not None
+        if self._child.stdin.is_closing():  # uvloop raises a RuntimeError where asyncio writes into the void
+            raise ConnectionResetError("the process no longer reads")
         self._child.stdin.write(b"".join(map(encode, frames)))
         await self._child.stdin.drain()
 

@@ -145,8 +145,18 @@ class Protocol:
     def receive(self, frame: Frame) -> Frame | None:
         """Take one frame from the CLI; returns the frame to answer with, if any.
 
-        Raises `ControlRefused` when the CLI refuses what was asked, `RemoteError` when it is out of turn.
+        Raises `ControlRefused` when the CLI refuses what was asked, `RemoteError` when it is out of turn
+        or lacks what its type must have.
         """
+        try:
+            return self._receive(frame)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise RemoteError(f"a malformed {frame.get('type')}: {error!r}") from error
+
+    def end(self) -> None:
+        self._move(Signal.END)
+
+    def _receive(self, frame: Frame) -> Frame | None:
         match frame.get("type"):
             case "result":
                 self._move(Signal.RESULT)
@@ -156,9 +166,6 @@ class Protocol:
                 # Nothing that a chat worker may be asked is ever granted: it has no tools and no hooks.
                 return _refusal(frame["request_id"], frame["request"].get("subtype", ""))
         return None
-
-    def end(self) -> None:
-        self._move(Signal.END)
 
     def _answered(self, response: dict[str, Any]) -> None:
         subtype = self._pending.pop(response["request_id"], "")

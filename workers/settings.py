@@ -24,7 +24,7 @@ class LaunchSettings:
     auth_method: AuthMethod
     default_model: str
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
-    upstream_retries: int = 2
+    upstream_retries: int = 1
 
 
 @dataclass(frozen=True, slots=True)

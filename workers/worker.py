@@ -19,6 +19,8 @@ from workers.protocol import ControlRefused, Protocol, RemoteError, State
 _USUAL_OUTPUT_LIMIT = 32_000
 _CHARACTERS_A_TOKEN = 4
 _SHORT_ANSWER_TOKENS = 1_024
+# After a refused switch: no job wants it, so the next one sets its own.
+_UNKNOWN_MODEL = ""
 # No HTTP client can send this header, so a request that carries it fails inside the CLI.
 _UNSENDABLE_HEADER = "x-guard: \N{SNOWMAN}"
 
@@ -47,6 +49,7 @@ class Worker:
         self._protocol = new_protocol()
         self._inbox: deque[Frame] = deque()
         self._setup = Setup(default_model)
+        self._confused = False
         self.had_system = False
         self.jobs = 0
         self.born = time.monotonic()
@@ -69,18 +72,19 @@ class Worker:
         try:
             async with asyncio.timeout(timeout):
                 self._pipe = await self._spawn()
-                await self._pipe.write(
+                await self._write(
                     self._protocol.initialize(),
                     # A chat job that asks for no thinking gets none; by default the CLI spends 31,999 tokens on it.
                     self._protocol.set_thinking_budget(0),
                     self._protocol.set_environment(_environment(self._setup)),
+                    deadline=None,
                 )
                 while self._protocol.state is State.BOOTING or self._protocol.waits_for_control:
                     await self._next()
+        except TimeoutError:  # before OSError, which it is a kind of
+            raise WorkerError(ErrorKind.START_FAILED, "Claude Code did not start in time.") from None
         except OSError as error:
             raise WorkerError(ErrorKind.START_FAILED, "Claude Code could not be started.", detail=str(error)) from error
-        except TimeoutError:
-            raise WorkerError(ErrorKind.START_FAILED, "Claude Code did not start in time.") from None
         except WorkerError as error:
             raise WorkerError(
                 ErrorKind.START_FAILED, "Claude Code ended while it started.", detail=error.detail
@@ -103,10 +107,14 @@ class Worker:
 
     async def recover(self, timeout: float) -> None:
         """Stop what still runs and start a new, empty conversation. Raises `WorkerError`."""
+        if self._confused:
+            raise WorkerError(ErrorKind.WORKER_CONFUSED, "The claude process cannot be trusted any more.")
         deadline = asyncio.get_running_loop().time() + timeout
         if self._protocol.state is State.ANSWERING:
             await self._write(self._protocol.stop(), deadline=deadline)
         await self._settle(deadline)
+        # Only now can no request follow; and the upstream check of a next job's model must be able to leave.
+        await self._apply(replace(self._setup, guarded=False), deadline)
         await self._write(self._protocol.clear(), deadline=deadline)
         await self._settle(deadline)
 
@@ -133,15 +141,16 @@ class Worker:
         current = self._setup.model == job.model
         if current and self._setup.system == job.system:
             return
-        await self._write(self._protocol.set_model(job.model, job.system, is_current=current), deadline=deadline)
+        # Noted before it is sent: whoever leaves from here on leaves a process that may have taken it.
         self.had_system = self.had_system or bool(job.system)
+        self._setup = replace(self._setup, model=job.model, system=job.system)
+        await self._write(self._protocol.set_model(job.model, job.system, is_current=current), deadline=deadline)
         if not current:
             # The CLI asks the upstream whether the model exists, and writes the switch into the conversation.
             while self._protocol.waits_for_control:
                 await self._next(deadline)
             await self._write(self._protocol.clear(), deadline=deadline)
             await self._settle(deadline)
-        self._setup = replace(self._setup, model=job.model, system=job.system)
 
     async def _apply(self, wanted: Setup, deadline: float | None = None) -> None:
         if wanted == self._setup:
@@ -182,8 +191,11 @@ class Worker:
         except TimeoutError:
             raise WorkerError(ErrorKind.TIMEOUT, "The answer took too long.") from None
         except ControlRefused as error:
+            self._setup = replace(self._setup, model=_UNKNOWN_MODEL)
+            self._confused = error.subtype != "set_model"
             raise _refused(error) from error
         except (FrameError, RemoteError) as error:
+            self._confused = True
             raise WorkerError(
                 ErrorKind.WORKER_CONFUSED, "Claude Code said something unexpected.", detail=str(error)
             ) from error

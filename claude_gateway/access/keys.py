@@ -60,7 +60,7 @@ def _local_caller(headers: Mapping[str, str], peer: str | None) -> Key:
     direct = _is_loopback(peer) and not any(name in headers for name in _FORWARDING_HEADERS)
     origin = headers.get("origin")
     local_names = _is_local_name(headers.get("host", "")) and (
-        origin is None or _is_local_name(urlsplit(origin).netloc)
+        origin is None or _is_local_name(origin.partition("://")[2])
     )
     if direct and local_names:
         return LOCAL

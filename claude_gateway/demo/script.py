@@ -5,6 +5,8 @@ Without a directive it echoes. Directives stand anywhere in the text as ``{{name
 ====================  =========================================================================
 ``{{say TEXT}}``      answer TEXT instead of the echo
 ``{{deltas N}}``      answer N numbered words
+``{{stamps N}}``      answer N deltas, each the time it was sent: nanoseconds of `time.monotonic_ns`
+``{{big N}}``         answer one delta of N letters
 ``{{think TEXT}}``    a thinking block before the answer
 ``{{tool NAME JSON}}``  a tool call after the answer; may be repeated
 ``{{delay S}}``       wait S seconds before the first event
@@ -57,6 +59,7 @@ class Script:
     hang: bool = False
     stop_reason: str = ""
     usage: Mapping[str, int] = field(default_factory=dict)
+    stamped: bool = False
 
     @property
     def text(self) -> str:
@@ -96,6 +99,11 @@ def _apply(chosen: dict[str, Any], name: str, argument: str) -> None:
             chosen["deltas"] = _pieces(argument)
         case "deltas":
             chosen["deltas"] = tuple(f"w{n} " for n in range(int(argument)))
+        case "stamps":
+            chosen["deltas"] = ("",) * int(argument)
+            chosen["stamped"] = True
+        case "big":
+            chosen["deltas"] = ("x" * int(argument),)
         case "think":
             chosen["thinking"] = argument
         case "tool":

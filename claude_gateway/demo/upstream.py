@@ -55,9 +55,10 @@ class Received:
 
 
 class StandIn:
-    """The server and its memory. `url` is valid between `start` and `stop`."""
+    """The server and its memory. `url` is valid between `start` and `stop`; a bench has it remember nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, remember: bool = True) -> None:
+        self._remember = remember
         self.received: list[Received] = []
         self._attempts: Counter[str] = Counter()
         self._arrival = asyncio.Condition()
@@ -107,7 +108,8 @@ class StandIn:
             return _failure(401, "this is a stand-in for tests and demos; it takes no real key")
         body = orjson.loads(await request.read())
         received = Received(request.path_qs, dict(request.headers), body)
-        self.received.append(received)
+        if self._remember:
+            self.received.append(received)
         async with self._arrival:
             self._arrival.notify_all()
         if complaint := refusal(body):
@@ -141,9 +143,9 @@ class StandIn:
 
 
 @asynccontextmanager
-async def stand_in(port: int = 0) -> AsyncIterator[StandIn]:
+async def stand_in(port: int = 0, *, remember: bool = True) -> AsyncIterator[StandIn]:
     """A running stand-in for the length of a `with`."""
-    upstream = StandIn()
+    upstream = StandIn(remember=remember)
     await upstream.start(port)
     try:
         yield upstream
@@ -179,6 +181,6 @@ async def _stream(request: web.Request, received: Received, script: Script, faul
         if script.pace:
             await asyncio.sleep(script.pace)
         received.sent.append(time.perf_counter())
-        await response.write(text_delta(index, piece))
+        await response.write(text_delta(index, f"{time.monotonic_ns()} " if script.stamped else piece))
     await response.write(after + end(message))
     return response

@@ -33,6 +33,10 @@ async def read(request: web.Request, model: type[Model]) -> Model:
             "The request body is larger than this gateway takes (MAX_REQUEST_SIZE).",
             code="request_too_large",
         ) from error
+    except web.RequestPayloadError:
+        raise ApiError(
+            400, "validation_error", "The body is not what its Content-Encoding says.", code="invalid_body"
+        ) from None
     return _validated(model, _object(raw))
 
 

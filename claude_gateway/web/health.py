@@ -7,6 +7,9 @@ from typing import Any, Protocol
 
 from workers.settings import AuthMethod
 
+# Read once: each look at it reads files, which would stop every stream meanwhile.
+_VERSION = version("claude-gateway")
+_SDK_VERSION = version("claude-agent-sdk")
 API_VERSION = "v1"
 
 
@@ -49,7 +52,7 @@ class Health:
     key_required: bool
 
     def health(self) -> dict[str, Any]:
-        return {"status": "healthy", "service": "claude-gateway", "version": version("claude-gateway")}
+        return {"status": "healthy", "service": "claude-gateway", "version": _VERSION}
 
     def readiness(self) -> tuple[bool, dict[str, Any]]:
         """Whether a request would be served, with each thing that this depends on."""
@@ -65,9 +68,9 @@ class Health:
 
     def versions(self) -> dict[str, Any]:
         return {
-            "version": version("claude-gateway"),
+            "version": _VERSION,
             "api_version": API_VERSION,
-            "sdk_version": version("claude-agent-sdk"),
+            "sdk_version": _SDK_VERSION,
             "cli_version": self.pool.cli_version,
         }
 
@@ -87,6 +90,6 @@ class Health:
             "server_info": {
                 "api_key_required": self.key_required,
                 "api_key_source": "environment" if self.key_required else "none",
-                "version": version("claude-gateway"),
+                "version": _VERSION,
             },
         }

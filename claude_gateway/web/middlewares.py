@@ -38,8 +38,8 @@ async def identify_request(request: web.Request, handler: Handler) -> web.Stream
         status = response.status
         return response
     finally:
-        # The path without its query: that may carry a key.
-        _log.info("%s %s %d %.0f ms %s", request.method, request.path, status, _ms_since(began), request_id)
+        # Without its query, which may carry a key; as it was sent, so that no caller writes lines of this log.
+        _log.info("%s %s %d %.0f ms %s", request.method, request.rel_url.raw_path, status, _ms_since(began), request_id)
 
 
 async def add_request_id(request: web.Request, response: web.StreamResponse) -> None:
@@ -65,7 +65,7 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         raise
     except Exception:
         _log.exception("request %s failed", request[REQUEST_ID])
-        return error_response(ApiError(500, "api_error", "Internal error.", code="internal_error"))
+        return error_response(errors.internal())
 
 
 @web.middleware

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from claude_gateway import errors
 from claude_gateway.errors import ApiError
 from workers.errors import WorkerError
 from workers.events import Event
+
+_log = logging.getLogger(__name__)
 
 _STALLED_READER_SECONDS = 120
 
@@ -80,6 +83,12 @@ async def _send_all(
         await response.send(error_data(errors.from_worker(error)))
     except ApiError as error:
         await response.send(error_data(error))
+    except (ConnectionError, TimeoutError):
+        raise  # nobody reads any more
+    except Exception:
+        # The head is out: a second answer behind it would leave the reader waiting for ever.
+        _log.exception("a stream failed")
+        await response.send(error_data(errors.internal()))
 
 
 async def _next(events: AsyncGenerator[Event, None]) -> Event | None:

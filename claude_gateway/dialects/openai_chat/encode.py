@@ -62,7 +62,7 @@ class ChunkEncoder:
 
     def _end(self, event: Finished) -> list[str]:
         chunks = [] if self._begun else [self._choice({"role": "assistant", "content": ""})]
-        chunks.append(self._choice({}, _FINISH_REASONS[event.stop_reason]))
+        chunks.append(self._choice({}, _finish_reason(event)))
         if self._include_usage:
             chunks.append(_dumps({**self._base, "choices": [], "usage": usage_object(event.usage)}))
         return [*chunks, DONE]
@@ -105,7 +105,7 @@ class BodyFold:
         message: dict[str, Any] = {"role": "assistant", "content": "".join(self._text), "refusal": None}
         if self._thinking:
             message["reasoning_content"] = "".join(self._thinking)
-        finish_reason = _FINISH_REASONS[self._end.stop_reason]
+        finish_reason = _finish_reason(self._end)
         return {
             "id": self._identity.id,
             "object": "chat.completion",
@@ -114,6 +114,11 @@ class BodyFold:
             "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason}],
             "usage": usage_object(self._end.usage),
         }
+
+
+def _finish_reason(end: Finished) -> str:
+    # A reason that a later model brings must not cost the caller his answer.
+    return _FINISH_REASONS.get(end.stop_reason, "stop")
 
 
 def usage_object(usage: Usage) -> dict[str, Any]:

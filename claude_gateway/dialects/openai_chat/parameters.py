@@ -53,6 +53,7 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "n": (1,),
     "frequency_penalty": (0,),
     "presence_penalty": (0,),
+    "top_logprobs": (0,),
     "service_tier": ("auto", "default"),
     "response_format": ({"type": "text"},),
     "modalities": (["text"],),
@@ -61,12 +62,17 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
 }
 
 
+def _asks_for_nothing(name: str, value: Any) -> bool:
+    # By identity: 0 equals False, and a temperature of 0 asks for something.
+    return value is None or value is False or value in ([], {}) or value in _NEUTRAL.get(name, ())
+
+
 def warnings(sent: Mapping[str, Any]) -> list[str]:
     """A line for each parameter that was sent, asks for something and is not honoured."""
     lines = []
     for name, value in sent.items():
         treatment, reason = PARAMETERS.get(name, (Treatment.IGNORED, _UNKNOWN))
-        if treatment is Treatment.HONOURED or value in (None, False, [], {}) or value in _NEUTRAL.get(name, ()):
+        if treatment is Treatment.HONOURED or _asks_for_nothing(name, value):
             continue
         lines.append(f"{name}: {reason}")
     return lines

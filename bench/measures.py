@@ -1,0 +1,213 @@
+"""What is measured. Each function returns plain figures; floor and gateway take turns, so noise hits both."""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import aiohttp
+import psutil
+
+from bench.client import Caller, caller
+from bench.parts import BareWorker, GatewayProcess, bare_workers, gateway_process
+from claude_gateway.demo.upstream import stand_in
+
+Figures = dict[str, Any]
+
+_SHORT = "one two three four five six seven eight nine ten"
+
+
+async def first_token(gateway: GatewayProcess, workers: list[BareWorker], rounds: int) -> Figures:
+    """Milliseconds from question to first text, one caller, floor and gateway in turns."""
+    floor, through = [], []
+    async with caller(gateway.url) as client:
+        for number in range(rounds + 5):
+            began = time.monotonic()
+            deltas = await workers[0].ask(_SHORT)
+            bare = deltas[0][0] - began
+            await workers[0].clear()
+            sent, arrivals = await client.ask(_SHORT)
+            if number >= 5:  # the first rounds warm both up
+                floor.append(bare)
+                through.append(arrivals[0][0] - sent)
+    return {
+        "floor_ms": _ms(statistics.median(floor)),
+        "gateway_ms": _ms(statistics.median(through)),
+        "added_ms": _ms(statistics.median(through) - statistics.median(floor)),
+    }
+
+
+async def spawn_for_each(upstream: str, rounds: int) -> Figures:
+    """What a gateway that starts the CLI for every request pays until the first text."""
+    took = []
+    for _ in range(rounds):
+        began = time.monotonic()
+        async with bare_workers(upstream, 1) as (worker,):
+            deltas = await worker.ask(_SHORT)
+            took.append(deltas[0][0] - began)
+    return {"first_token_ms": _ms(statistics.median(took))}
+
+
+async def throughput(gateway: GatewayProcess, workers: list[BareWorker], callers: int, seconds: float) -> Figures:
+    """Jobs per second at a number of callers, and how evenly they were served."""
+    floors, throughs, slowest = [], [], []
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(caller(gateway.url)) for _ in range(callers)]
+        bare = workers[: min(callers, len(workers))]
+        for _ in range(3):
+            counts, _ = await _loop([_bare_job(worker) for worker in bare], seconds)
+            floors.append(sum(counts) / seconds)
+            counts, times = await _loop([_gateway_job(client) for client in clients], seconds)
+            throughs.append(sum(counts) / seconds)
+            slowest.append(max(times) / statistics.median(times))
+    floor, through = statistics.median(floors), statistics.median(throughs)
+    return {
+        "floor_jobs_s": round(floor, 1),
+        "gateway_jobs_s": round(through, 1),
+        "ratio": round(through / floor, 3),
+        "slowest_over_median": round(statistics.median(slowest), 2),
+    }
+
+
+async def delta_latency(gateway: GatewayProcess, workers: list[BareWorker], deltas: int) -> Figures:
+    """Milliseconds from the stand-in's send to arrival, for each delta of a stream at an even pace."""
+    prompt = f"{{{{stamps {deltas}}}}}{{{{pace 0.005}}}}"
+    floor = _delays(await workers[0].ask(prompt))
+    await workers[0].clear()
+    async with caller(gateway.url) as client:
+        _, arrivals = await client.ask(prompt)
+    through = _delays(arrivals)
+    return {
+        "floor_p50_ms": _ms(statistics.median(floor)),
+        "floor_p99_ms": _ms(_percentile(floor, 99)),
+        "gateway_p50_ms": _ms(statistics.median(through)),
+        "gateway_p99_ms": _ms(_percentile(through, 99)),
+        "added_p99_ms": _ms(_percentile(through, 99) - _percentile(floor, 99)),
+    }
+
+
+async def delta_rate(gateway: GatewayProcess, workers: list[BareWorker], deltas: int) -> Figures:
+    """Deltas per second through one stream, as fast as it goes."""
+    prompt = f"{{{{deltas {deltas}}}}}"
+    bare = await workers[0].ask(prompt)
+    await workers[0].clear()
+    async with caller(gateway.url) as client:
+        _, arrivals = await client.ask(prompt)
+    return {"floor_per_s": _rate(bare), "gateway_per_s": _rate(arrivals)}
+
+
+async def idle_memory(gateway: GatewayProcess, connections: int) -> Figures:
+    """The gateway process's memory with idle keep-alive connections, each of which has asked once."""
+    process = psutil.Process(gateway.pid)
+    before = process.memory_info().rss
+    async with AsyncExitStack() as stack:
+        for _ in range(connections):
+            client = await stack.enter_async_context(caller(gateway.url))
+            await client.get("/health")
+        after = process.memory_info().rss
+    return {"before_mib": before >> 20, "with_connections_mib": after >> 20, "connections": connections}
+
+
+async def history(gateway: GatewayProcess, lengths: list[int], rounds: int) -> Figures:
+    """First token by length of history, put into a clean worker each time."""
+    figures: Figures = {}
+    async with caller(gateway.url) as client:
+        for turns in lengths:
+            took = []
+            for _ in range(rounds):
+                sent, arrivals = await client.ask(_SHORT, turns=turns)
+                took.append(arrivals[0][0] - sent)
+            figures[f"{turns}_turns_ms"] = _ms(statistics.median(took))
+    longest = max(lengths)
+    spread = figures[f"{longest}_turns_ms"] - figures[f"{min(lengths)}_turns_ms"]
+    figures["per_turn_ms"] = round(spread / (longest - min(lengths)), 2)
+    return figures
+
+
+async def readiness(upstream: str) -> Figures:
+    """Seconds from the start of the process until it serves, and until both of its workers are ready."""
+    began = time.perf_counter()
+    async with gateway_process(upstream, CHAT_WORKERS="2", CHAT_SPARE_WORKERS="0") as gateway:
+        async with aiohttp.ClientSession() as session:
+            while True:
+                async with session.get(f"{gateway.url}/health/ready") as response:
+                    workers = (await response.json())["checks"]["pool"]["workers"]
+                if workers.get("ready") == 2:
+                    break
+                await asyncio.sleep(0.01)
+        return {"serves_s": round(gateway.seconds_to_serve, 2), "all_ready_s": round(time.perf_counter() - began, 2)}
+
+
+async def leaving(rounds: int) -> Figures:
+    """Milliseconds from a caller's disconnect to the end of the upstream connection, and to the next first token
+    on the only worker."""
+    gone, next_token = [], []
+    async with stand_in() as upstream:
+        settings = {"CHAT_WORKERS": "1", "CHAT_SPARE_WORKERS": "0"}
+        async with gateway_process(upstream.url, **settings) as gateway, caller(gateway.url) as following:
+            await following.ask(_SHORT)
+            for _ in range(rounds):
+                upstream.forget()
+                async with caller(gateway.url) as client:
+                    await client.first_delta("{{deltas 100000}}{{pace 0.01}}")
+                    received = upstream.chats[-1]
+                    left = time.monotonic()
+                    client.leave()
+                    next_job = asyncio.create_task(following.ask(_SHORT))
+                    await received.left.wait()
+                    gone.append(time.monotonic() - left)
+                    _, arrivals = await next_job
+                    next_token.append(arrivals[0][0] - left)
+    return {"upstream_gone_ms": _ms(statistics.median(gone)), "next_first_token_ms": _ms(statistics.median(next_token))}
+
+
+async def _loop(jobs: list[Callable[[], Awaitable[None]]], seconds: float) -> tuple[list[int], list[float]]:
+    """Run each job again and again for some seconds: how often each ran, and how long every run took."""
+    counts = [0] * len(jobs)
+    times: list[float] = []
+    end = time.monotonic() + seconds
+
+    async def repeat(index: int) -> None:
+        while time.monotonic() < end:
+            began = time.monotonic()
+            await jobs[index]()
+            times.append(time.monotonic() - began)
+            if time.monotonic() < end:
+                counts[index] += 1
+
+    await asyncio.gather(*(repeat(index) for index in range(len(jobs))))
+    return counts, times
+
+
+def _bare_job(worker: BareWorker) -> Callable[[], Awaitable[None]]:
+    async def job() -> None:
+        await worker.ask(_SHORT)
+        await worker.clear()
+
+    return job
+
+
+def _gateway_job(client: Caller) -> Callable[[], Awaitable[None]]:
+    async def job() -> None:
+        await client.ask(_SHORT)
+
+    return job
+
+
+def _delays(arrivals: list[tuple[float, str]]) -> list[float]:
+    """Seconds from send to arrival. Deltas that the CLI joined count by the oldest of them."""
+    return [at - int(text.split()[0]) / 1e9 for at, text in arrivals]
+
+
+def _percentile(values: list[float], percent: int) -> float:
+    return statistics.quantiles(values, n=100)[percent - 1]
+
+
+def _rate(arrivals: list[tuple[float, str]]) -> int:
+    return round((len(arrivals) - 1) / (arrivals[-1][0] - arrivals[0][0]))
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 1)

@@ -1,0 +1,137 @@
+"""Who is let in, with a key and without one."""
+
+import os
+from collections.abc import Mapping
+
+import pytest
+from multidict import CIMultiDict
+
+from claude_gateway.access.keys import LOCAL, Key, KeyRing
+from claude_gateway.errors import ApiError
+
+SECRET = "s3cr3t-key"
+RING = KeyRing(SECRET)
+NO_KEY = KeyRing(None)
+LOCAL_HOST = {"host": "localhost:8000"}
+
+
+def identify(ring: KeyRing, headers: Mapping[str, str], peer: str | None = "203.0.113.9") -> Key:
+    return ring.identify(CIMultiDict(headers), peer)
+
+
+def refused(ring: KeyRing, headers: Mapping[str, str], peer: str | None = "203.0.113.9") -> ApiError:
+    with pytest.raises(ApiError) as raised:
+        identify(ring, headers, peer)
+    assert (raised.value.status, raised.value.type) == (401, "authentication_error")
+    return raised.value
+
+
+@pytest.mark.promise("keys.headers")
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": f"Bearer {SECRET}"},
+        {"authorization": f"bearer {SECRET}"},
+        {"AUTHORIZATION": f"BEARER   {SECRET} "},
+        {"x-api-key": SECRET},
+        {"X-Api-Key": SECRET},
+        {"x-goog-api-key": SECRET},
+        {"authorization": "Basic abc", "x-api-key": SECRET},
+        {"authorization": "Bearer a-placeholder", "x-api-key": SECRET},
+    ],
+)
+def test_the_key_opens_in_any_of_its_headers(headers: dict[str, str]) -> None:
+    assert identify(RING, headers).id == "environment"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"authorization": ""},
+        {"authorization": "Bearer"},
+        {"authorization": "Bearer "},
+        {"authorization": SECRET},
+        {"authorization": f"Basic {SECRET}"},
+        {"authorization": f"Bearer {SECRET}x"},
+        {"authorization": f"Bearer {SECRET[:-1]}"},
+        {"authorization": f"Bearer {SECRET.upper()}"},
+        {"x-api-key": ""},
+        {"x-api-key": "\udcff\udcfe"},
+        {"cookie": f"x-api-key={SECRET}"},
+    ],
+)
+def test_anything_but_the_key_is_refused(headers: dict[str, str]) -> None:
+    error = refused(RING, headers)
+
+    assert error.code == "invalid_api_key"
+    assert SECRET not in error.message
+
+
+def test_a_caller_from_the_machine_itself_needs_the_key_where_there_is_one() -> None:
+    refused(RING, LOCAL_HOST, peer="127.0.0.1")
+
+
+@pytest.mark.parametrize("raw", ["schlüssel".encode(), b"\xff\xfe-bytes"])
+def test_a_key_of_any_bytes_is_compared_as_bytes(raw: bytes) -> None:
+    ring = KeyRing(os.fsdecode(raw))  # as the environment gives it
+    sent = raw.decode("utf-8", "surrogateescape")  # as a header gives it
+
+    assert identify(ring, {"x-api-key": sent}).id == "environment"
+    refused(ring, {"x-api-key": sent + "x"})
+
+
+@pytest.mark.parametrize("blank", [None, ""])
+def test_a_blank_key_is_no_key(blank: str | None) -> None:
+    assert not KeyRing(blank).required
+    assert RING.required
+
+
+def test_the_id_of_a_key_does_not_hold_the_key() -> None:
+    assert SECRET not in repr(identify(RING, {"x-api-key": SECRET}))
+    assert SECRET not in repr(vars(RING))
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.9.10", "::1", "::ffff:127.0.0.1"])
+@pytest.mark.parametrize("host", ["localhost", "localhost:8000", "127.0.0.1:8000", "[::1]:8000", "LOCALHOST"])
+def test_without_a_key_a_direct_caller_of_this_machine_is_served(peer: str, host: str) -> None:
+    assert identify(NO_KEY, {"host": host}, peer) is LOCAL
+
+
+@pytest.mark.promise("keys.none-local-only")
+@pytest.mark.parametrize("peer", ["192.168.1.5", "203.0.113.9", "::ffff:10.0.0.1", "fe80::1", "0.0.0.0", "", None])
+def test_without_a_key_nobody_else_is_served(peer: str | None) -> None:
+    error = refused(NO_KEY, LOCAL_HOST, peer)
+
+    assert error.code == "api_key_not_configured"
+    assert "API_KEY=$(openssl rand -hex 32) claude-gateway serve" in error.message
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["forwarded", "Via", "X-Forwarded-For", "x-forwarded-host", "x-forwarded-proto", "X-Real-IP"],
+)
+def test_without_a_key_nobody_behind_a_proxy_is_served(name: str) -> None:
+    refused(NO_KEY, {**LOCAL_HOST, name: "127.0.0.1"}, peer="127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.evil.example", "10.1.1.1", "["],
+)
+def test_without_a_key_a_foreign_host_is_refused(host: str) -> None:
+    refused(NO_KEY, {"host": host}, peer="127.0.0.1")
+
+
+def test_without_a_key_a_request_without_host_is_refused() -> None:
+    refused(NO_KEY, {}, peer="127.0.0.1")
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "", "file://", "http://[", "http://localhost.evil"])
+def test_without_a_key_a_page_from_elsewhere_is_refused(origin: str) -> None:
+    refused(NO_KEY, {**LOCAL_HOST, "origin": origin}, peer="127.0.0.1")
+
+
+@pytest.mark.parametrize("origin", ["http://localhost:3000", "http://127.0.0.1", "https://[::1]:8443"])
+def test_without_a_key_a_page_of_this_machine_is_served(origin: str) -> None:
+    assert identify(NO_KEY, {**LOCAL_HOST, "origin": origin}, peer="127.0.0.1") is LOCAL

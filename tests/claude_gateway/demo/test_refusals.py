@@ -1,0 +1,141 @@
+"""Each refusal of the real API, beside a neighbour that it takes."""
+
+from typing import Any
+
+import pytest
+
+from claude_gateway.demo.refusals import refusal, takes_no_sampling
+
+OLD = "claude-opus-4-20250514"
+MIDDLE = "claude-sonnet-4-5-20250929"
+NEW = "claude-opus-5"
+USER = {"role": "user", "content": "hi"}
+GOOD: dict[str, Any] = {"model": MIDDLE, "max_tokens": 4_096, "messages": [USER]}
+THINKING = {"thinking": {"type": "enabled", "budget_tokens": 2_048}}
+CALL = {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "f", "input": {}}]}
+RESULT = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": "ok"}]}
+
+
+def text(words: str, **more: Any) -> dict[str, Any]:
+    return {"type": "text", "text": words, **more}
+
+
+def marked(count: int) -> list[dict[str, Any]]:
+    return [text("x", cache_control={"type": "ephemeral"}) for _ in range(count)]
+
+
+def said(*blocks: dict[str, Any]) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": list(blocks)}]}
+
+
+# What is refused, the good neighbour, and a word of the complaint.
+PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "max_tokens within the budget": (
+        {**THINKING, "max_tokens": 2_048},
+        {**THINKING, "max_tokens": 2_049},
+        "budget_tokens",
+    ),
+    "a budget under 1,024": (
+        {"thinking": {"type": "enabled", "budget_tokens": 1_023}},
+        {"thinking": {"type": "enabled", "budget_tokens": 1_024}},
+        "1024",
+    ),
+    "temperature while thinking": (
+        {**THINKING, "temperature": 0.5},
+        {**THINKING, "temperature": 1},
+        "temperature",
+    ),
+    "temperature while thinking adaptively": (
+        {"thinking": {"type": "adaptive"}, "temperature": 0.5},
+        {"thinking": {"type": "disabled"}, "temperature": 0.5},
+        "temperature",
+    ),
+    "top_k while thinking": ({**THINKING, "top_k": 5}, {"top_k": 5}, "top_k"),
+    "a forced tool while thinking": (
+        {**THINKING, "tool_choice": {"type": "tool", "name": "f"}},
+        {**THINKING, "tool_choice": {"type": "auto"}},
+        "tool_choice",
+    ),
+    "any tool while thinking": (
+        {**THINKING, "tool_choice": {"type": "any"}},
+        {"tool_choice": {"type": "any"}},
+        "tool_choice",
+    ),
+    "both samplers from 4.1 on": (
+        {"temperature": 0.5, "top_p": 0.5},
+        {"temperature": 0.5, "top_p": 0.5, "model": OLD},
+        "both",
+    ),
+    "a sampler on the newest": ({"top_p": 0.5, "model": NEW}, {"model": NEW}, "not supported"),
+    "temperature over 1": ({"temperature": 1.1}, {"temperature": 1}, "temperature"),
+    "temperature under 0": ({"temperature": -0.1}, {"temperature": 0}, "temperature"),
+    "a tool name with a dot": (
+        {"tools": [{"name": "a.b", "input_schema": {}}]},
+        {"tools": [{"name": "a_b-C", "input_schema": {}}]},
+        "a.b",
+    ),
+    "a tool name of 129 letters": ({"tools": [{"name": "x" * 129}]}, {"tools": [{"name": "x" * 128}]}, "tools"),
+    "an empty text": (said(text("")), said(text("x")), "non-empty"),
+    "a blank text": (said(text("x"), text(" \n")), said(text("x"), text(" .")), "non-empty"),
+    "a blank message": ({"messages": [{"role": "user", "content": " "}]}, {}, "non-empty"),
+    "a blank system block": ({"system": [text(" ")]}, {"system": [text("x")]}, "system"),
+    "a first message of the assistant": (
+        {"messages": [{"role": "assistant", "content": "hi"}, USER]},
+        {"messages": [USER, {"role": "assistant", "content": "hi"}, USER]},
+        "first message",
+    ),
+    "a call without its result": ({"messages": [USER, CALL, USER]}, {"messages": [USER, CALL, RESULT]}, "t1"),
+    "a call at the end": ({"messages": [USER, CALL]}, {"messages": [USER, CALL, RESULT]}, "t1"),
+    "a result that comes too late": (
+        {"messages": [USER, CALL, USER, RESULT]},
+        {"messages": [USER, CALL, RESULT, USER]},
+        "t1",
+    ),
+    "a result without its call": ({"messages": [USER, RESULT]}, {"messages": [USER, CALL, RESULT]}, "t1"),
+    "five cache marks": (said(*marked(5)), said(*marked(4)), "cache_control"),
+    "five cache marks in all places": (
+        {"system": marked(1), **said(*marked(4))},
+        {"system": marked(1), **said(*marked(3))},
+        "cache_control",
+    ),
+    "no messages": ({"messages": []}, {}, "messages"),
+    "no output": ({"max_tokens": 0}, {"max_tokens": 1}, "max_tokens"),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_it_is_refused(name: str) -> None:
+    bad, _, word = PAIRS[name]
+
+    assert word in (refusal({**GOOD, **bad}) or "")
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_its_neighbour_is_taken(name: str) -> None:
+    _, good, _ = PAIRS[name]
+
+    assert refusal({**GOOD, **good}) is None
+
+
+def test_a_system_entry_among_the_messages_is_taken_even_at_the_end() -> None:
+    system = {"role": "system", "content": "<total_tokens>"}
+
+    assert refusal({**GOOD, "messages": [USER, CALL, RESULT, system]}) is None
+    assert refusal({**GOOD, "messages": [USER, system, CALL, system, RESULT]}) is None
+
+
+@pytest.mark.parametrize(
+    ("model", "none"),
+    [
+        (OLD, False),
+        (MIDDLE, False),
+        ("claude-opus-4-1-20250805", False),
+        ("claude-3-5-sonnet-20241022", False),
+        ("claude-opus-5", True),
+        ("claude-sonnet-5-20260101", True),
+        ("claude-haiku-10-2", True),
+        ("another-model", False),
+    ],
+)
+def test_the_models_from_5_on_take_no_sampling(model: str, none: bool) -> None:
+    assert takes_no_sampling(model) is none

@@ -1,0 +1,69 @@
+"""Which parameter of a chat request gives a warning, and when it asks for nothing."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from claude_gateway.dialects.openai_chat.parameters import PARAMETERS, Treatment, warnings
+from claude_gateway.dialects.openai_chat.wire import ChatRequest
+from tests.claude_gateway.dialects.test_laws import json_values
+
+
+def test_a_parameter_is_honoured_exactly_when_the_request_reads_it() -> None:
+    honoured = {name for name, (treatment, _) in PARAMETERS.items() if treatment is Treatment.HONOURED}
+
+    assert honoured == set(ChatRequest.model_fields)
+
+
+def test_every_ignored_parameter_says_why() -> None:
+    assert all(reason for treatment, reason in PARAMETERS.values() if treatment is Treatment.IGNORED)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(PARAMETERS)), json_values, max_size=4))
+def test_a_warning_begins_with_its_parameter_whatever_the_value_is(sent: dict[str, object]) -> None:
+    assert {line.partition(":")[0] for line in warnings(sent)} <= sent.keys()
+
+
+@pytest.mark.promise("chat.warnings")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("temperature", 0),
+        ("temperature", 0.7),
+        ("top_p", 0),
+        ("seed", 0),
+        ("n", 2),
+        ("stop", ["END"]),
+        ("response_format", {"type": "json_object"}),
+        ("tools", [{"type": "function", "function": {"name": "f"}}]),
+        ("tool_choice", "required"),
+        ("service_tier", "flex"),
+        ("a_parameter_of_tomorrow", 0),
+    ],
+)
+def test_what_asks_for_something_and_is_not_done_is_warned_of(name: str, value: object) -> None:
+    (line,) = warnings({name: value})
+
+    assert line.startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("temperature", 1),
+        ("temperature", None),
+        ("top_p", 1.0),
+        ("n", 1),
+        ("presence_penalty", 0),
+        ("frequency_penalty", 0.0),
+        ("tools", []),
+        ("tool_choice", "auto"),
+        ("logit_bias", {}),
+        ("logprobs", False),
+        ("service_tier", "auto"),
+        ("response_format", {"type": "text"}),
+        ("store", False),
+    ],
+)
+def test_a_value_that_asks_for_nothing_gives_no_warning(name: str, value: object) -> None:
+    assert warnings({name: value}) == []

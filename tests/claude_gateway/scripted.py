@@ -1,0 +1,104 @@
+"""A dispatcher that plays the engine's part, and a gateway over it: the seam of every test above the pool."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from itertools import repeat
+from typing import Any
+
+from aiohttp import web
+
+from claude_gateway.app import build_app
+from claude_gateway.catalogue import Catalogue
+from claude_gateway.config import Settings
+from claude_gateway.service import ChatService
+from claude_gateway.web.health import Health
+from workers.events import Event, Finished, Started, TextDelta, Usage
+from workers.job import ChatJob, Text, Turn
+from workers.settings import AuthMethod
+
+# An exception is raised where it stands; at an `asyncio.Event` the answer waits until it is set.
+Step = Event | Exception | asyncio.Event
+
+MODEL = "claude-sonnet-4-5-20250929"
+STARTED = Started("claude-test")
+FINISHED = Finished("end_turn", Usage(input=3, output=2))
+HELLO: tuple[Event, ...] = (STARTED, TextDelta("Hel"), TextDelta("lo"), FINISHED)
+JOB = ChatJob("owner", MODEL, (Turn("user", (Text("hi"),)),))
+CHAT: Mapping[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
+STREAM: Mapping[str, Any] = {**CHAT, "stream": True}
+
+
+class ScriptedDispatcher:
+    """Performs the next of `attempts` each time a worker is asked for.
+
+    `asked`, `closed` and `released` are set when a job came, its events ended or were left, its worker was given back.
+    """
+
+    def __init__(self, attempts: Iterable[Iterable[Step]]) -> None:
+        self._attempts: Iterator[Iterable[Step]] = iter(attempts)
+        self.jobs: list[ChatJob] = []
+        self.deadlines: list[float] = []
+        self.asked = asyncio.Event()
+        self.closed = asyncio.Event()
+        self.released = asyncio.Event()
+
+    @classmethod
+    def always(cls, *steps: Step) -> "ScriptedDispatcher":
+        return cls(repeat(steps))
+
+    @asynccontextmanager
+    async def worker(self, job: ChatJob, deadline: float) -> AsyncIterator["ScriptedDispatcher"]:
+        self.jobs.append(job)
+        self.deadlines.append(deadline)
+        self.asked.set()
+        try:
+            yield self
+        finally:
+            self.released.set()
+
+    async def run(self, job: ChatJob, deadline: float) -> AsyncGenerator[Event, None]:
+        try:
+            for step in next(self._attempts):
+                if isinstance(step, Exception):
+                    raise step
+                if isinstance(step, asyncio.Event):
+                    await step.wait()
+                else:
+                    yield step
+        finally:
+            self.closed.set()
+
+
+class ScriptedPool:
+    """What health sees of a pool."""
+
+    def __init__(
+        self, *, account: Mapping[str, Any] | None = None, counts: dict[str, int] | None = None, failing: bool = False
+    ) -> None:
+        self.account = {"apiKeySource": "ANTHROPIC_API_KEY"} if account is None else account
+        self.cli_version = "9.9.9"
+        self.failing = failing
+        self._counts = {"ready": 2} if counts is None else counts
+
+    def counts(self) -> dict[str, int]:
+        return self._counts
+
+
+def settings(**changes: Any) -> Settings:
+    """Settings that no environment of a developer can change: what a test relies on is given here."""
+    values: dict[str, Any] = {
+        "api_key": None,
+        "claude_auth_method": AuthMethod.API_KEY,
+        "max_timeout": 60_000,
+        "max_request_size": 100_000,
+        "stream_head_seconds": 30,
+        "heartbeat_seconds": 30,
+    }
+    return Settings(_env_file=None, **values | changes)
+
+
+def scripted_app(dispatcher: ScriptedDispatcher, pool: ScriptedPool | None = None, **changes: Any) -> web.Application:
+    chosen = settings(**changes)
+    health = Health(pool or ScriptedPool(), chosen.auth_method, key_required=chosen.api_key is not None)
+    return build_app(chosen, ChatService(dispatcher, chosen.max_timeout / 1000), Catalogue.of([]), health)

@@ -1,0 +1,194 @@
+"""Around every request: its id, its key, its log line, and an error's way into a body."""
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from tests.claude_gateway.scripted import CHAT, HELLO, STREAM, ScriptedDispatcher
+from tests.claude_gateway.web.conftest import Serve
+
+CHAT_PATH = "/v1/chat/completions"
+KEY = SecretStr("the-key")
+BEARER = {"authorization": "Bearer the-key"}
+OPEN = ["/health", "/health/live", "/health/ready", "/version"]
+GUARDED = ["/v1/models", "/models", "/v1/auth/status", "/v1/models/x", "/nowhere", "/health/", "/v1/health"]
+
+
+@pytest.mark.promise("request-id.echoed")
+@pytest.mark.parametrize("body", [CHAT, STREAM], ids=["whole", "stream"])
+@pytest.mark.parametrize("sent", ["req-1", "a" * 128, "trace:1/2.3_4+5=@x"])
+async def test_a_harmless_request_id_comes_back(serve: Serve, body: dict[str, Any], sent: str) -> None:
+    client = await serve()
+
+    response = await client.post(CHAT_PATH, json=body, headers={"x-request-id": sent})
+
+    assert response.headers["x-request-id"] == sent
+
+
+@pytest.mark.parametrize("body", [CHAT, STREAM], ids=["whole", "stream"])
+@pytest.mark.parametrize("sent", ["a" * 129, "two words", "ключ", 'quo"te', ""])
+async def test_another_request_id_is_replaced(serve: Serve, body: dict[str, Any], sent: str) -> None:
+    client = await serve()
+
+    response = await client.post(CHAT_PATH, json=body, headers={"x-request-id": sent})
+
+    assert response.status == 200
+    assert response.headers["x-request-id"] != sent
+    assert response.headers["x-request-id"].isalnum()
+
+
+@pytest.mark.parametrize("path", ["/health", "/nowhere", "/v1/models/none"])
+async def test_errors_and_small_answers_have_an_id_of_their_own(serve: Serve, path: str) -> None:
+    client = await serve()
+
+    first, second = [(await client.get(path)).headers["x-request-id"] for _ in range(2)]
+
+    assert first != second
+
+
+@pytest.mark.promise("errors.envelope")
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nowhere", 404),
+        ("POST", "/v1/nowhere", 404),
+        ("GET", CHAT_PATH, 405),
+        ("DELETE", CHAT_PATH, 405),
+        ("OPTIONS", CHAT_PATH, 405),
+        ("POST", "/v1/models", 405),
+    ],
+)
+async def test_a_wrong_path_or_method_has_the_envelope_of_every_error(
+    serve: Serve, method: str, path: str, status: int
+) -> None:
+    client = await serve()
+
+    response = await client.request(method, path)
+
+    assert response.status == status
+    assert {"message", "type", "code"} <= (await response.json())["error"].keys()
+    assert ("Allow" in response.headers) is (status == 405)
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "TRACE", "PUT", "PATCH", "BREW"])
+@pytest.mark.parametrize("path", ["/", "/health", "/v1/models", "/v1/models/none", CHAT_PATH, "/nowhere", "/%2e%2e/x"])
+async def test_no_method_on_any_path_is_a_500(serve: Serve, method: str, path: str) -> None:
+    client = await serve()
+
+    assert (await client.request(method, path)).status < 500
+
+
+async def test_head_answers_as_get_without_a_body(serve: Serve) -> None:
+    client = await serve()
+
+    response = await client.head("/v1/models")
+
+    assert (response.status, await response.read()) == (200, b"")
+
+
+async def test_an_upgrade_is_turned_down_at_once(serve: Serve) -> None:
+    client = await serve()
+    headers = {"connection": "upgrade", "upgrade": "websocket", "sec-websocket-version": "13"}
+
+    response = await client.get("/v1/responses", headers=headers)
+
+    assert 400 <= response.status < 500
+
+
+@pytest.mark.promise("keys.open-paths")
+@pytest.mark.parametrize("path", OPEN)
+async def test_an_open_path_needs_no_key(serve: Serve, path: str) -> None:
+    client = await serve(api_key=KEY)
+
+    assert (await client.get(path)).status == 200
+
+
+@pytest.mark.promise("keys.needed")
+@pytest.mark.parametrize("path", GUARDED)
+async def test_every_other_path_needs_the_key(serve: Serve, path: str) -> None:
+    client = await serve(api_key=KEY)
+
+    without = await client.get(path)
+    wrong = await client.get(path, headers={"authorization": "Bearer another"})
+
+    for response in (without, wrong):
+        assert response.status == 401
+        assert response.headers["WWW-Authenticate"] == "Bearer"
+        assert (await response.json())["error"]["type"] == "authentication_error"
+    assert (await client.get(path, headers=BEARER)).status != 401
+
+
+@pytest.mark.parametrize("path", [CHAT_PATH, "/chat/completions"])
+async def test_a_chat_without_the_key_asks_no_worker(serve: Serve, path: str) -> None:
+    dispatcher = ScriptedDispatcher.always(*HELLO)
+    client = await serve(dispatcher, api_key=KEY)
+
+    assert (await client.post(path, json=CHAT)).status == 401
+    assert (await client.post(path, json=CHAT, headers={"x-api-key": "the-key"})).status == 200
+    assert [job.owner for job in dispatcher.jobs] == ["environment"]
+
+
+async def test_a_key_is_asked_for_before_the_body_is_read(serve: Serve) -> None:
+    client = await serve(api_key=KEY, max_request_size=10)
+
+    assert (await client.post(CHAT_PATH, data=b"x" * 1_000)).status == 401
+
+
+@pytest.mark.promise("keys.none-local-only")
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x-forwarded-for": "127.0.0.1"},
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"origin": "http://["},
+        {"host": "evil.example"},
+    ],
+    ids=lambda headers: "-".join(headers),
+)
+async def test_without_a_key_only_a_direct_local_caller_is_served(serve: Serve, headers: dict[str, str]) -> None:
+    client = await serve()
+
+    assert (await client.post(CHAT_PATH, json=CHAT)).status == 200
+    response = await client.post(CHAT_PATH, json=CHAT, headers=headers)
+
+    assert response.status == 401
+    assert "API_KEY=" in (await response.json())["error"]["message"]
+
+
+@pytest.mark.promise("keys.never-logged")
+async def test_the_log_line_names_the_request_and_no_secret(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "claude_gateway")
+    client = await serve(api_key=KEY)
+
+    await client.get("/v1/models?key=the-key", headers={**BEARER, "x-request-id": "req-1"})
+
+    assert "GET /v1/models 200" in caplog.text
+    assert "req-1" in caplog.text
+    assert "the-key" not in caplog.text
+
+
+async def test_a_caller_cannot_write_lines_of_the_log(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "claude_gateway")
+    client = await serve()
+
+    await client.get("/x%0Aforged%20line")
+
+    assert all("\n" not in record.getMessage() for record in caplog.records)
+
+
+async def test_a_caller_who_left_is_logged_as_499(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "claude_gateway")
+    dispatcher = ScriptedDispatcher.always(asyncio.Event())
+    client = await serve(dispatcher)
+    asking = asyncio.create_task(client.post(CHAT_PATH, json=CHAT))
+    async with asyncio.timeout(10):
+        await dispatcher.asked.wait()
+        asking.cancel()
+        await dispatcher.released.wait()
+    await client.close()  # waits for the handler
+
+    assert f"POST {CHAT_PATH} 499" in caplog.text

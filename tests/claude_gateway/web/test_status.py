@@ -1,0 +1,123 @@
+"""Health, version, login and models."""
+
+from typing import Any
+
+import pytest
+
+from claude_gateway.catalogue import LISTED
+from tests.claude_gateway.scripted import ScriptedDispatcher, ScriptedPool
+from tests.claude_gateway.web.conftest import Serve
+
+
+async def get(serve: Serve, path: str, pool: ScriptedPool | None = None, **changes: Any) -> tuple[int, Any]:
+    client = await serve(None, pool, **changes)
+    response = await client.get(path)
+    return response.status, await response.json()
+
+
+async def test_health_says_healthy(serve: Serve) -> None:
+    status, body = await get(serve, "/health")
+
+    assert status == 200
+    assert (body["status"], body["service"]) == ("healthy", "claude-gateway")
+
+
+async def test_the_process_is_alive_whatever_the_pool_does(serve: Serve) -> None:
+    pool = ScriptedPool(account={}, counts={}, failing=True)
+
+    assert await get(serve, "/health/live", pool) == (200, {"status": "alive"})
+
+
+@pytest.mark.promise("health.ready")
+async def test_it_is_ready_with_a_login_and_a_worker(serve: Serve) -> None:
+    status, body = await get(serve, "/health/ready", ScriptedPool(counts={"busy": 1, "booting": 1}))
+
+    assert status == 200
+    assert body == {
+        "status": "ready",
+        "checks": {"login": True, "pool": {"serving": True, "workers": {"busy": 1, "booting": 1}}},
+    }
+
+
+@pytest.mark.promise("health.ready")
+@pytest.mark.parametrize(
+    "pool",
+    [
+        ScriptedPool(account={"tokenSource": "none"}),
+        ScriptedPool(account={}),
+        ScriptedPool(counts={"booting": 2}),
+        ScriptedPool(counts={}),
+        ScriptedPool(failing=True),
+    ],
+    ids=["no-login", "no-account", "booting", "empty", "failing"],
+)
+async def test_it_is_not_ready_without_a_login_or_a_worker(serve: Serve, pool: ScriptedPool) -> None:
+    status, body = await get(serve, "/health/ready", pool)
+
+    assert (status, body["status"]) == (503, "not_ready")
+
+
+async def test_the_versions_name_the_cli_in_use(serve: Serve) -> None:
+    status, body = await get(serve, "/version")
+
+    assert status == 200
+    assert body["cli_version"] == "9.9.9"
+    assert body.keys() == {"version", "api_version", "sdk_version", "cli_version"}
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [
+        ("cli", "claude_cli"),
+        ("api_key", "anthropic_api_key"),
+        ("bedrock", "aws_bedrock"),
+        ("vertex", "google_vertex"),
+    ],
+)
+async def test_the_login_is_named_by_its_method(serve: Serve, method: str, name: str) -> None:
+    _, body = await get(serve, "/v1/auth/status", claude_auth_method=method)
+
+    assert body["claude_code_auth"]["method"] == name
+    assert body["claude_code_auth"]["status"]["valid"] is True
+    assert body["server_info"]["api_key_required"] is False
+    assert body["server_info"]["api_key_source"] == "none"
+
+
+async def test_a_missing_login_is_told(serve: Serve) -> None:
+    _, body = await get(serve, "/v1/auth/status", ScriptedPool(account={"tokenSource": "none"}))
+
+    assert body["claude_code_auth"]["status"]["valid"] is False
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/models"])
+async def test_the_models_are_listed(serve: Serve, path: str) -> None:
+    status, body = await get(serve, path)
+
+    assert status == 200
+    assert [model["id"] for model in body["data"]] == list(LISTED)
+    assert body["object"] == "list"
+    assert all(
+        model.keys() == {"id", "object", "created", "owned_by"} and model["object"] == "model" for model in body["data"]
+    )
+
+
+@pytest.mark.parametrize("prefix", ["/v1/models", "/models"])
+async def test_a_model_is_found_by_its_id(serve: Serve, prefix: str) -> None:
+    status, body = await get(serve, f"{prefix}/{LISTED[0]}")
+
+    assert (status, body["id"]) == (200, LISTED[0])
+
+
+async def test_a_model_that_is_not_listed_is_a_404(serve: Serve) -> None:
+    status, body = await get(serve, "/v1/models/claude-of-tomorrow")
+
+    assert (status, body["error"]["code"]) == (404, "model_not_found")
+
+
+async def test_no_question_of_status_asks_for_a_worker(serve: Serve) -> None:
+    dispatcher = ScriptedDispatcher([])
+    client = await serve(dispatcher)
+
+    for path in ("/health", "/health/live", "/health/ready", "/version", "/v1/auth/status", "/v1/models"):
+        assert (await client.get(path)).status == 200
+    assert dispatcher.jobs == []

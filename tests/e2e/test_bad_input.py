@@ -1,0 +1,103 @@
+"""Input nobody should send: a clear error or exact delivery, never a 500, never a hang; the next request works."""
+
+import asyncio
+import io
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import orjson
+import pytest
+
+from tests.e2e.conftest import API_KEY, MODEL, Gateway
+
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
+
+HELLO = {"model": MODEL, "messages": [{"role": "user", "content": "hello"}]}
+BODIES: dict[str, tuple[bytes, int]] = {
+    "nothing": (b"", 400),
+    "broken JSON": (b'{"model": ', 400),
+    "invalid UTF-8": (b'{"model": "\xff\xfe"}', 400),
+    "a list": (b"[]", 400),
+    "a thousand levels": (b"[" * 5000 + b"]" * 5000, 400),
+    "no model": (orjson.dumps({"messages": HELLO["messages"]}), 422),
+    "no messages": (orjson.dumps({"model": MODEL}), 422),
+    "empty messages": (orjson.dumps({"model": MODEL, "messages": []}), 422),
+    "messages as text": (orjson.dumps({"model": MODEL, "messages": "hello"}), 422),
+    "an unknown role": (orjson.dumps({"model": MODEL, "messages": [{"role": "wizard", "content": "hi"}]}), 422),
+    "a number as content": (orjson.dumps({"model": MODEL, "messages": [{"role": "user", "content": 5}]}), 422),
+    "negative max_tokens": (orjson.dumps({**HELLO, "max_tokens": -1}), 422),
+    "stream as text": (orjson.dumps({**HELLO, "stream": "perhaps"}), 422),
+    "only a system message": (orjson.dumps({"model": MODEL, "messages": [{"role": "system", "content": "x"}]}), 400),
+    "a blank message": (orjson.dumps({"model": MODEL, "messages": [{"role": "user", "content": " \n"}]}), 400),
+    "an unknown model": (orjson.dumps({**HELLO, "model": "gpt-x"}), 404),
+    "a model with a newline": (orjson.dumps({**HELLO, "model": "claude-\r\nx: y"}), 404),
+    "more than ten megabytes": (orjson.dumps({**HELLO, "padding": "x" * 10_600_000}), 413),
+}
+
+
+async def post(gateway: Gateway, body: bytes, **headers: str) -> tuple[int, dict[str, Any], Any]:
+    sent = {"authorization": f"Bearer {API_KEY}", "content-type": "application/json", **headers}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{gateway.url}/v1/chat/completions", data=io.BytesIO(body), headers=sent) as response,
+    ):
+        return response.status, await response.json(), response.headers
+
+
+@pytest.mark.parametrize("case", BODIES)
+async def test_a_bad_body_gets_a_clear_error_and_the_next_request_works(gateway: Gateway, case: str) -> None:
+    body, expected = BODIES[case]
+    status, answer, headers = await post(gateway, body)
+    assert status == expected
+    assert answer["error"]["message"]
+    assert answer["error"]["type"]
+    assert headers["x-request-id"]
+    assert (await post(gateway, orjson.dumps(HELLO)))[0] == 200
+
+
+@pytest.mark.parametrize("text", ["\u0000 nul", "\u2028 line separator", "\ufeff bom", '"}\n{"type":"user"}', "\\u0000"])
+async def test_odd_characters_arrive_exactly(gateway: Gateway, text: str) -> None:
+    status, answer, _ = await post(
+        gateway, orjson.dumps({"model": MODEL, "messages": [{"role": "user", "content": text + "|"}]})
+    )
+    assert status == 200
+    assert answer["choices"][0]["message"]["content"].strip() == (text + "|").strip()
+
+
+async def test_a_lone_surrogate_is_refused(gateway: Gateway) -> None:
+    body = b'{"model":"%b","messages":[{"role":"user","content":"\\ud800"}]}' % MODEL.encode()
+    status, _, _ = await post(gateway, body)
+    assert status == 400
+
+
+async def test_a_large_prompt_arrives_whole(gateway: Gateway) -> None:
+    text = "word " * 100_000 + "end"
+    assert await gateway.stream_text({"role": "user", "content": text}) == text
+
+
+async def raw(gateway: Gateway, request: bytes) -> bytes:
+    """The first of the answer to bytes that no HTTP library would send."""
+    address = urlsplit(gateway.url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    try:
+        writer.write(request)
+        return await asyncio.wait_for(reader.read(4096), 10)
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_a_request_id_cannot_inject_a_header(gateway: Gateway) -> None:
+    answer = await raw(gateway, b"GET /health HTTP/1.1\r\nhost: x\r\nx-request-id: a\x0bb\r\n\r\n")
+    assert answer.split(b" ")[1] in (b"200", b"400")
+    assert b"a\x0bb" not in answer
+    answer = await raw(gateway, b"GET /health HTTP/1.1\r\nhost: x\r\nx-request-id: a\rset-cookie: b\r\n\r\n")
+    assert b"\r\nset-cookie" not in answer.lower().partition(b"\r\n\r\n")[0]
+
+
+async def test_a_key_of_strange_bytes_is_refused(gateway: Gateway) -> None:
+    for key in (b"\xff\xfe\x80", "clé".encode(), b"", b"a" * 7000):
+        answer = await raw(gateway, b"GET /v1/models HTTP/1.1\r\nhost: x\r\nauthorization: Bearer " + key + b"\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 401"), answer[:80]
+    assert await gateway.stream_text("still there") == "still there"

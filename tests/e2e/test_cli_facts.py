@@ -1,0 +1,221 @@
+"""Each fact about the CLI that the engine is built on, asserted on the binary itself.
+
+When the pin in pyproject.toml moves, a fact that no longer holds fails here by its own name.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from claude_gateway.app import bundled_cli
+from claude_gateway.demo.upstream import STAND_IN_KEY, StandIn
+from workers.frames import Frame
+from workers.job import Text, Turn
+from workers.launch import command_line, environment
+from workers.process import Process
+from workers.protocol import ControlRefused, Protocol, State
+from workers.settings import AuthMethod, LaunchSettings
+
+pytestmark = pytest.mark.e2e
+
+MODEL = "claude-sonnet-4-5-20250929"
+OTHER_MODEL = "claude-opus-4-20250514"
+
+
+def user(text: str) -> Turn:
+    return Turn("user", (Text(text),))
+
+
+class Cli:
+    """The binary itself, with the command line and environment of a chat worker."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.protocol = Protocol()
+
+    async def send(self, *frames: Frame) -> list[Frame]:
+        """Send, and return all that comes back until the CLI is idle and owes no answer."""
+        async with asyncio.timeout(20):
+            await self.process.write(*frames)
+            seen: list[Frame] = []
+            while self.protocol.waits_for_control or self.protocol.state is not State.IDLE:
+                frames_in = await self.process.read()
+                assert frames_in, self.process.last_words()
+                for frame in frames_in:
+                    seen.append(frame)
+                    self.protocol.receive(frame)
+            return seen
+
+    async def ask(self, text: str) -> list[Frame]:
+        return await self.send(self.protocol.ask(user(text)))
+
+
+@pytest.fixture
+async def cli(upstream: StandIn, tmp_path: Path) -> AsyncIterator[Cli]:
+    launch = LaunchSettings(
+        bundled_cli(),
+        AuthMethod.API_KEY,
+        MODEL,
+        {"ANTHROPIC_API_KEY": STAND_IN_KEY, "ANTHROPIC_BASE_URL": upstream.url},
+    )
+    env = environment(launch, tmp_path, {"PATH": "/usr/bin:/bin"})
+    process = await Process.spawn(command_line(launch), env, tmp_path)
+    started = Cli(process)
+    await started.send(started.protocol.initialize())
+    yield started
+    process.kill()
+    await process.ended()
+
+
+def last(upstream: StandIn) -> dict[str, Any]:
+    return upstream.chats[-1].body
+
+
+def texts(message: dict[str, Any]) -> list[str]:
+    content = message["content"]
+    return [content] if isinstance(content, str) else [block["text"] for block in content]
+
+
+async def test_a_fresh_bare_process_sends_only_what_it_was_given(cli: Cli, upstream: StandIn) -> None:
+    await cli.ask("hello")
+    (message,) = last(upstream)["messages"]
+    assert (message["role"], texts(message)) == ("user", ["hello"])
+    assert len(last(upstream)["system"]) == 2  # its billing mark and its own name; nothing else
+
+
+async def test_no_built_in_tool_is_offered_with_an_empty_tool_list(cli: Cli, upstream: StandIn) -> None:
+    await cli.ask("hello")
+    assert not last(upstream).get("tools")
+
+
+async def test_a_system_prompt_can_be_set_and_changed_on_a_live_process(cli: Cli, upstream: StandIn) -> None:
+    for prompt in ("first", "second"):
+        await cli.send(cli.protocol.set_model(MODEL, prompt, is_current=True))
+        await cli.ask("hello")
+        assert last(upstream)["system"][-1]["text"] == prompt
+
+
+async def test_an_empty_system_prompt_is_refused(cli: Cli) -> None:
+    frame = cli.protocol.set_model(MODEL, "x", is_current=True)
+    frame["request"]["system_prompt"] = ""
+    with pytest.raises(ControlRefused, match="non-empty"):
+        await cli.send(frame)
+
+
+async def test_naming_the_current_model_asks_the_upstream_nothing(cli: Cli, upstream: StandIn) -> None:
+    await cli.send(cli.protocol.set_model(MODEL, "prompt", is_current=True))
+    assert upstream.received == []
+
+
+async def test_another_model_is_checked_upstream_once_and_noted_in_the_conversation(
+    cli: Cli, upstream: StandIn
+) -> None:
+    await cli.send(cli.protocol.set_model(OTHER_MODEL, "", is_current=False))
+    assert [request.is_probe for request in upstream.received] == [True]
+    await cli.ask("hello")
+    assert last(upstream)["model"] == OTHER_MODEL
+    assert any("/model" in text for text in texts(last(upstream)["messages"][0]))
+
+
+async def test_clear_takes_the_note_of_a_model_switch_away(cli: Cli, upstream: StandIn) -> None:
+    await cli.send(cli.protocol.set_model(OTHER_MODEL, "", is_current=False))
+    await cli.send(cli.protocol.clear())
+    await cli.ask("hello")
+    assert last(upstream)["model"] == OTHER_MODEL
+    assert not any("/model" in text for text in texts(last(upstream)["messages"][0]))
+
+
+async def test_clear_forgets_the_conversation_and_leaves_three_marks(cli: Cli, upstream: StandIn) -> None:
+    await cli.ask("before")
+    await cli.send(cli.protocol.clear())
+    await cli.ask("after")
+    (message,) = last(upstream)["messages"]
+    *marks, mine = texts(message)
+    assert mine == "after"
+    assert len(marks) == 3
+    assert "before" not in str(last(upstream)["messages"])
+
+
+async def test_variables_reach_the_next_request_and_stick_until_overwritten(cli: Cli, upstream: StandIn) -> None:
+    await cli.send(
+        cli.protocol.set_thinking_budget(0),
+        cli.protocol.set_environment(
+            {"CLAUDE_CODE_EXTRA_BODY": '{"stop_sequences":["END"]}', "CLAUDE_CODE_MAX_OUTPUT_TOKENS": "777"}
+        ),
+    )
+    await cli.ask("hello")
+    assert (last(upstream)["max_tokens"], last(upstream)["stop_sequences"]) == (777, ["END"])
+    await cli.send(cli.protocol.set_environment({"CLAUDE_CODE_MAX_OUTPUT_TOKENS": ""}))
+    await cli.ask("hello")
+    assert last(upstream)["stop_sequences"] == ["END"]
+    assert last(upstream)["max_tokens"] > 777
+
+
+async def test_a_thinking_budget_of_nothing_turns_thinking_off(cli: Cli, upstream: StandIn) -> None:
+    await cli.ask("hello")
+    assert last(upstream)["thinking"]["type"] == "enabled"
+    await cli.send(cli.protocol.set_thinking_budget(0))
+    await cli.ask("hello")
+    assert last(upstream)["thinking"] == {"type": "disabled"}
+
+
+async def test_history_goes_in_as_turns(cli: Cli, upstream: StandIn) -> None:
+    await cli.send(cli.protocol.load(user("question")))
+    await cli.process.write(cli.protocol.append(Turn("assistant", (Text("answer"),)), MODEL))
+    await cli.ask("next")
+    assert [(m["role"], texts(m)) for m in last(upstream)["messages"]] == [
+        ("user", ["question"]),
+        ("assistant", ["answer"]),
+        ("user", ["next"]),
+    ]
+    assert len(upstream.received) == 1
+
+
+async def test_without_client_composed_a_file_named_in_a_prompt_would_be_read(cli: Cli, upstream: StandIn) -> None:
+    frame = cli.protocol.ask(user("@/etc/hostname"))
+    del frame["client_composed"]
+    await cli.send(frame)
+    assert Path("/etc/hostname").read_text().strip() in str(last(upstream)["messages"])
+    upstream.forget()
+    await cli.send(cli.protocol.clear())
+    await cli.ask("@/etc/hostname")
+    assert texts(last(upstream)["messages"][0])[-1] == "@/etc/hostname"
+
+
+async def test_old_models_are_not_replaced(cli: Cli, upstream: StandIn) -> None:
+    await cli.send(cli.protocol.set_model("claude-opus-4-1-20250805", "", is_current=False))
+    await cli.ask("hello")
+    assert last(upstream)["model"] == "claude-opus-4-1-20250805"
+
+
+async def test_an_upstream_error_comes_as_assistant_text_with_its_status_in_the_result(cli: Cli) -> None:
+    frames = await cli.ask("hi {{status 403}}")
+    said = next(frame for frame in frames if frame["type"] == "assistant")
+    ended = frames[-1]
+    assert "API Error: 403" in said["message"]["content"][0]["text"]
+    assert (ended["subtype"], ended["is_error"], ended["api_error_status"]) == ("success", True, 403)
+
+
+async def test_an_unsendable_header_keeps_the_next_request_inside_the_process(cli: Cli, upstream: StandIn) -> None:
+    await cli.send(cli.protocol.set_environment({"ANTHROPIC_CUSTOM_HEADERS": "x-guard: \N{SNOWMAN}"}))
+    frames = await cli.ask("hello")
+    assert frames[-1]["is_error"]
+    assert upstream.received == []
+    await cli.send(cli.protocol.set_environment({"ANTHROPIC_CUSTOM_HEADERS": ""}))
+    frames = await cli.ask("hello")
+    assert not frames[-1]["is_error"]
+
+
+async def test_at_max_tokens_the_cli_asks_the_model_to_go_on(cli: Cli, upstream: StandIn) -> None:
+    await cli.ask("hi {{stop max_tokens}}")
+    assert "Output token limit hit" in str(last(upstream)["messages"])
+    assert len(upstream.chats) == 2
+
+
+async def test_initialize_tells_login_models_and_version(cli: Cli) -> None:
+    assert cli.protocol.account["apiKeySource"] == "ANTHROPIC_API_KEY"
+    assert any(model.get("resolvedModel", "").startswith("claude-") for model in cli.protocol.models)
+    assert cli.protocol.version == "2.1.330"

@@ -1,0 +1,204 @@
+"""The console command as a person or systemd meets it: one clear line when it cannot start, nothing left when it ends."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from claude_gateway.demo.upstream import STAND_IN_KEY, StandIn
+
+pytestmark = pytest.mark.e2e
+
+
+def environment(tmp_path: Path, **settings: str) -> dict[str, str]:
+    """A scrubbed environment: nothing of the machine's own reaches the gateway under test."""
+    return {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "CLAUDE_WRAPPER_HOST": "127.0.0.1", "PORT": "0"} | settings
+
+
+def for_stand_in(upstream: StandIn) -> dict[str, str]:
+    return {
+        "CLAUDE_AUTH_METHOD": "api_key",
+        "ANTHROPIC_API_KEY": STAND_IN_KEY,
+        "ANTHROPIC_BASE_URL": upstream.url,
+        "CHAT_WORKERS": "1",
+    }
+
+
+@asynccontextmanager
+async def serving(tmp_path: Path, env: dict[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "claude_gateway.cli", "serve"),
+        env=environment(tmp_path, **env),
+        cwd=tmp_path,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def first_line(process: asyncio.subprocess.Process) -> str:
+    assert process.stderr is not None
+    return (await asyncio.wait_for(process.stderr.readline(), 30)).decode().strip()
+
+
+async def address(process: asyncio.subprocess.Process) -> str:
+    line = await first_line(process)
+    assert "serves on" in line, line
+    return line.split()[-1]
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+async def gone(pids: list[int]) -> None:
+    """Wait until the system has none of these processes any more."""
+    async with asyncio.timeout(10):
+        while any(Path(f"/proc/{pid}/cmdline").exists() for pid in pids):
+            await asyncio.sleep(0.01)
+
+
+async def fails_with(tmp_path: Path, env: dict[str, str]) -> tuple[int, list[str]]:
+    async with serving(tmp_path, env) as process:
+        _, stderr = await asyncio.wait_for(process.communicate(), 30)
+        assert process.returncode is not None
+        return process.returncode, stderr.decode().strip().splitlines()
+
+
+async def test_a_missing_binary_is_one_clear_line(tmp_path: Path, upstream: StandIn) -> None:
+    status, lines = await fails_with(tmp_path, {**for_stand_in(upstream), "CLAUDE_CLI_PATH": "/nowhere/claude"})
+    assert (status, len(lines)) == (1, 1)
+    assert "/nowhere/claude" in lines[0]
+    assert "CLAUDE_CLI_PATH" in lines[0]
+
+
+async def test_a_binary_that_is_no_claude_is_one_clear_line(tmp_path: Path, upstream: StandIn) -> None:
+    status, lines = await fails_with(tmp_path, {**for_stand_in(upstream), "CLAUDE_CLI_PATH": "/bin/false"})
+    assert (status, len(lines)) == (1, 1)
+    assert "ended while it started" in lines[0]
+
+
+async def test_a_taken_port_is_one_clear_line(tmp_path: Path, upstream: StandIn) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as owner:
+        port = str(owner.getsockname()[1])
+        status, lines = await fails_with(tmp_path, {**for_stand_in(upstream), "PORT": port})
+    assert (status, len(lines)) == (1, 1)
+    assert port in lines[0]
+    assert "PORT" in lines[0]
+
+
+@pytest.mark.promise("settings.bad-value")
+async def test_a_bad_setting_is_named_without_its_value(tmp_path: Path) -> None:
+    status, lines = await fails_with(tmp_path, {"CHAT_WORKERS": "many-secrets"})
+    assert (status, len(lines)) == (2, 1)
+    assert "CHAT_WORKERS" in lines[0]
+    assert "many-secrets" not in lines[0]
+
+
+async def test_no_login_is_one_clear_line(tmp_path: Path) -> None:
+    status, lines = await fails_with(tmp_path, {"CLAUDE_AUTH_METHOD": "cli"})
+    assert (status, len(lines)) == (1, 1)
+    assert "claude auth login" in lines[0]
+
+
+async def test_two_gateways_do_not_share_a_state_directory(tmp_path: Path, upstream: StandIn) -> None:
+    async with serving(tmp_path, for_stand_in(upstream)) as first:
+        await address(first)
+        status, lines = await fails_with(tmp_path, for_stand_in(upstream))
+    assert (status, len(lines)) == (1, 1)
+    assert "STATE_DIR" in lines[0]
+
+
+async def test_sigterm_ends_the_gateway_and_every_worker(tmp_path: Path, upstream: StandIn) -> None:
+    async with serving(tmp_path, for_stand_in(upstream)) as process:
+        await address(process)
+        workers = children(process.pid)
+        assert workers
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 20) == 0
+        await gone(workers)
+
+
+@pytest.mark.promise("stop.drains")
+async def test_sigterm_lets_a_running_answer_finish(tmp_path: Path, upstream: StandIn) -> None:
+    async with serving(tmp_path, for_stand_in(upstream)) as process, aiohttp.ClientSession() as session:
+        url = await address(process)
+        body = {
+            "model": "claude-sonnet-4-5-20250929",
+            "stream": True,
+            "messages": [{"role": "user", "content": "{{deltas 30}}{{pace 0.02}}"}],
+        }
+        async with session.post(f"{url}/v1/chat/completions", json=body) as response:
+            await response.content.readline()
+            process.send_signal(signal.SIGTERM)
+            rest = await response.text()
+        assert rest.rstrip().endswith("data: [DONE]")
+        assert "w29" in rest
+
+
+@pytest.mark.promise("stop.no-orphan")
+async def test_a_gateway_that_is_killed_takes_its_workers_with_it(tmp_path: Path, upstream: StandIn) -> None:
+    async with serving(tmp_path, for_stand_in(upstream)) as process:
+        await address(process)
+        workers = children(process.pid)
+        assert workers
+        process.kill()
+        await gone(workers)
+
+
+@pytest.mark.promise("isolation.environment")
+async def test_secrets_are_in_no_argv_and_only_the_listed_variables_reach_a_worker(
+    tmp_path: Path, upstream: StandIn
+) -> None:
+    env = {**for_stand_in(upstream), "API_KEY": "key-of-the-callers", "AWS_SECRET_ACCESS_KEY": "other", "LD_DEBUG": ""}
+    async with serving(tmp_path, env) as process:
+        await address(process)
+        for worker in children(process.pid):
+            argv = Path(f"/proc/{worker}/cmdline").read_text()
+            variables = dict(
+                pair.split("=", 1) for pair in Path(f"/proc/{worker}/environ").read_text().split("\0") if pair
+            )
+            assert STAND_IN_KEY not in argv
+            assert "key-of-the-callers" not in f"{argv}{variables}"
+            assert not {"API_KEY", "AWS_SECRET_ACCESS_KEY", "LD_DEBUG", "PORT"} & variables.keys()
+            assert variables["HOME"] != str(tmp_path)
+
+
+async def test_the_small_endpoints_answer(tmp_path: Path, upstream: StandIn) -> None:
+    async with serving(tmp_path, for_stand_in(upstream)) as process, aiohttp.ClientSession() as session:
+        url = await address(process)
+        answers = {}
+        for path in ("/health", "/health/live", "/health/ready", "/version", "/v1/models", "/v1/auth/status"):
+            async with session.get(url + path) as response:
+                assert response.status == 200, path
+                answers[path] = await response.json()
+    assert answers["/health"]["status"] == "healthy"
+    assert answers["/version"]["cli_version"].startswith("2.")
+    assert "claude-sonnet-4-5-20250929" in [model["id"] for model in answers["/v1/models"]["data"]]
+    assert len(answers["/v1/models"]["data"]) > 6  # what the installed CLI reported comes behind the listed ones
+    assert answers["/v1/auth/status"]["claude_code_auth"]["status"]["valid"] is True
+
+
+async def test_the_demo_shows_one_chat_and_leaves_no_process(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "claude_gateway.cli", "demo", "echo this please"),
+        env=environment(tmp_path),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0, output.decode()
+    assert "echo this please" in output.decode()
+    assert "first token after" in output.decode()
+    assert "no process is left" in output.decode()

@@ -1,0 +1,416 @@
+import asyncio
+from contextlib import aclosing
+
+import pytest
+
+from tests.workers.helpers import (
+    MODEL,
+    PATIENCE,
+    WilfulProcess,
+    a_job,
+    answer_of,
+    assistant,
+    boot,
+    kinds,
+    later,
+    reads,
+    soon,
+    user,
+)
+from workers.errors import ErrorKind, WorkerError
+from workers.events import Finished, Started, TextDelta
+from workers.fake import ScriptedProcess, message_start, result, says, text_delta
+from workers.frames import Frame, FrameError
+from workers.protocol import State
+from workers.worker import Worker, end
+
+SHORT, LONG = 10, 30_000
+REFUSED = "API Error: 400 too odd"
+
+
+def settings_sent(process: ScriptedProcess, variable: str) -> list[str]:
+    return [request["settings"]["env"][variable] for request in process.sent("apply_flag_settings")]
+
+
+def guards(process: ScriptedProcess) -> list[bool]:
+    """Each change of the guard: True where it was armed."""
+    return [value != "" for value in settings_sent(process, "ANTHROPIC_CUSTOM_HEADERS")]
+
+
+async def failure_of(worker: Worker, **job: str) -> WorkerError:
+    with pytest.raises(WorkerError) as caught:
+        await soon(answer_of(worker, a_job(**job)))
+    return caught.value
+
+
+async def boot_failure(process: ScriptedProcess, timeout: float = PATIENCE) -> WorkerError:
+    async def spawn() -> ScriptedProcess:
+        return process
+
+    with pytest.raises(WorkerError) as caught:
+        await soon(Worker(spawn, MODEL).boot(timeout))
+    assert caught.value.kind is ErrorKind.START_FAILED
+    return caught.value
+
+
+class Babbling(ScriptedProcess):
+    """Says something that is no frame in answer to a prompt."""
+
+    async def read(self) -> list[Frame]:
+        frames = await super().read()
+        if any(frame.get("babble") for frame in frames):
+            raise FrameError("not JSON: b'Segmentation'")
+        return frames
+
+
+# Booting.
+
+
+async def test_a_booted_worker_thinks_nothing_and_has_no_limit_of_its_own() -> None:
+    process = ScriptedProcess()
+
+    async def spawn() -> ScriptedProcess:
+        return process
+
+    worker = Worker(spawn, MODEL)
+    await soon(worker.boot(PATIENCE))
+    assert kinds(process.written) == ["initialize", "set_max_thinking_tokens", "apply_flag_settings"]
+    assert process.sent("set_max_thinking_tokens")[0]["max_thinking_tokens"] == 0
+    assert settings_sent(process, "CLAUDE_CODE_MAX_OUTPUT_TOKENS") == [""]
+    assert guards(process) == [False]
+    assert worker.protocol.account == {"apiKeySource": "ANTHROPIC_API_KEY"}
+
+
+async def test_a_process_that_dies_while_it_boots_is_reported_with_its_last_words() -> None:
+    failure = await boot_failure(WilfulProcess(dies_at="set_max_thinking_tokens"))
+    assert failure.detail == "its last words"
+
+
+async def test_a_process_that_ends_without_a_word_from_it_is_reported_too() -> None:
+    process = ScriptedProcess()
+    process.stderr = "cannot find a shared library"
+    process.die()
+    assert (await boot_failure(process)).detail == "cannot find a shared library"
+
+
+async def test_a_process_that_does_not_answer_in_time_is_said_to_be_late() -> None:
+    failure = await boot_failure(WilfulProcess(holds="initialize"), timeout=0)
+    assert "in time" in failure.message
+
+
+@pytest.mark.parametrize("subtype", ["initialize", "set_max_thinking_tokens", "apply_flag_settings"])
+async def test_a_process_that_refuses_its_first_settings_is_not_used(subtype: str) -> None:
+    await boot_failure(WilfulProcess(refuses=subtype))
+
+
+async def test_a_process_that_answers_boot_with_half_a_frame_is_not_used() -> None:
+    await boot_failure(WilfulProcess(instead=("initialize", [{"type": "control_response"}])))
+
+
+async def test_a_program_that_cannot_be_started_is_reported_without_its_path() -> None:
+    async def spawn() -> ScriptedProcess:
+        raise FileNotFoundError(2, "No such file", "/opt/secret/claude")
+
+    with pytest.raises(WorkerError) as caught:
+        await Worker(spawn, MODEL).boot(PATIENCE)
+    assert caught.value.kind is ErrorKind.START_FAILED
+    assert "/opt/secret" not in caught.value.message
+    assert "/opt/secret" in caught.value.detail
+
+
+async def test_a_worker_that_was_never_started_can_be_ended() -> None:
+    async def spawn() -> ScriptedProcess:
+        raise OSError
+
+    await soon(end(Worker(spawn, MODEL)))
+
+
+# What is sent for a job.
+
+
+async def test_a_job_that_wants_nothing_special_costs_one_frame() -> None:
+    process = ScriptedProcess([says("one two")])
+    worker = await boot(process)
+    events = await answer_of(worker, a_job())
+    assert kinds(process.written) == ["ask"]
+    assert reads(events) == ("one two", "")
+    assert events[0] == Started(MODEL)
+    assert isinstance(events[-1], Finished)
+
+
+async def test_settings_are_sent_only_when_they_differ() -> None:
+    process = ScriptedProcess([says("one")] * 3)
+    worker = await boot(process)
+    for _ in range(2):
+        await answer_of(worker, a_job(system="be brief", max_tokens=LONG))
+        await worker.recover(PATIENCE)
+    await answer_of(worker, a_job(system="be long", max_tokens=LONG))
+    first, second, third = (
+        ["set_model", "apply_flag_settings", "ask", "clear"],
+        ["ask", "clear"],
+        ["set_model", "ask"],
+    )
+    assert kinds(process.written) == [*first, *second, *third]
+
+
+async def test_a_new_system_prompt_for_the_same_model_does_not_ask_the_upstream_for_it() -> None:
+    process = ScriptedProcess([says("one")])
+    worker = await boot(process)
+    assert not worker.had_system
+    await answer_of(worker, a_job(system="be brief"))
+    [request] = process.sent("set_model")
+    assert request["system_prompt"] == "be brief"
+    assert request["only_if_model_is_current"] is True
+    assert worker.had_system
+
+
+async def test_a_limit_of_one_job_does_not_reach_the_next() -> None:
+    process = ScriptedProcess([says("one")] * 2)
+    worker = await boot(process)
+    for limit in (LONG, None):
+        await answer_of(worker, a_job(max_tokens=limit))
+        await worker.recover(PATIENCE)
+    assert settings_sent(process, "CLAUDE_CODE_MAX_OUTPUT_TOKENS") == [str(LONG), ""]
+
+
+async def test_a_model_switch_is_waited_for_and_its_trace_cleared() -> None:
+    process = WilfulProcess([says("one")], holds="set_model")
+    worker = await boot(process)
+    answering = asyncio.create_task(answer_of(worker, a_job(user("a"), assistant("b"), user("c"), model="other")))
+    await soon(process.holding.wait())
+    await asyncio.sleep(0)
+    assert kinds(process.written) == ["set_model"]
+    process.release()
+    await soon(answering)
+    assert kinds(process.written) == ["set_model", "clear", "load", "append", "ask"]
+    assert "only_if_model_is_current" not in process.sent("set_model")[0]
+    assert worker.model == "other"
+
+
+async def test_history_goes_in_turn_by_turn_each_waited_for() -> None:
+    process = WilfulProcess([says("one")], holds="load")
+    worker = await boot(process)
+    turns = (user("a"), assistant("b"), user("c"), assistant("d"), user("e"))
+    answering = asyncio.create_task(answer_of(worker, a_job(*turns)))
+    await soon(process.holding.wait())
+    await asyncio.sleep(0)
+    assert kinds(process.written) == ["load"]
+    process.release()
+    await soon(answering)
+    assert kinds(process.written) == ["load", "append", "load", "append", "ask"]
+    said = [frame["message"]["content"] for frame in process.written]
+    assert said == ["a", [{"type": "text", "text": "b"}], "c", [{"type": "text", "text": "d"}], "e"]
+
+
+async def test_a_request_of_the_cli_is_refused_and_the_answer_goes_on() -> None:
+    asks_for_a_tool = {"type": "control_request", "request_id": "r1", "request": {"subtype": "can_use_tool"}}
+    process = ScriptedProcess([[asks_for_a_tool, *says("one")]])
+    worker = await boot(process)
+    assert reads(await answer_of(worker, a_job())) == ("one", "")
+    [refusal] = [frame for frame in process.written if frame["type"] == "control_response"]
+    assert refusal["response"]["subtype"] == "error"
+
+
+# The guard against the CLI's own second request.
+
+
+async def test_near_the_limit_the_guard_is_armed_while_the_stream_is_open() -> None:
+    process = ScriptedProcess([says("one two")])
+    worker = await boot(process)
+    await answer_of(worker, a_job(max_tokens=SHORT))
+    assert guards(process) == [False, True, False]  # the job's limit, message_start, message_stop
+
+
+@pytest.mark.parametrize(("length", "armed"), [(7_743, False), (7_744, True)])
+async def test_a_job_without_a_limit_is_guarded_near_the_usual_one(length: int, armed: bool) -> None:
+    process = ScriptedProcess([says("x" * length)])
+    worker = await boot(process)
+    await answer_of(worker, a_job())
+    assert guards(process) == ([True, False] if armed else [])
+
+
+async def test_the_guard_stays_armed_until_the_cli_has_stopped_at_the_limit() -> None:
+    goes_on_by_itself = says("one two", stop_reason="max_tokens")[:-2]
+    process = ScriptedProcess([goes_on_by_itself])
+    worker = await boot(process)
+    events = await answer_of(worker, a_job(max_tokens=SHORT))
+    assert isinstance(events[-1], Finished)
+    assert events[-1].stop_reason == "max_tokens"
+    assert guards(process)[-1] is True
+    process.written.clear()
+    await worker.recover(PATIENCE)
+    assert kinds(process.written) == ["interrupt", "apply_flag_settings", "clear"]
+    assert guards(process) == [False]
+
+
+async def test_the_upstream_check_of_the_next_jobs_model_is_not_guarded() -> None:
+    process = ScriptedProcess([says("one", stop_reason="max_tokens"), says("two")])
+    worker = await boot(process)
+    await answer_of(worker, a_job(max_tokens=SHORT))
+    await worker.recover(PATIENCE)
+    await answer_of(worker, a_job(model="other"))
+    until_the_switch = process.written[: kinds(process.written).index("set_model")]
+    process.written[:] = until_the_switch
+    assert guards(process)[-1] is False
+
+
+# Failures.
+
+
+async def test_an_error_of_the_upstream_ends_the_job_and_spares_the_worker() -> None:
+    refused = result(is_error=True, api_error_status=400, result=REFUSED)
+    process = ScriptedProcess([[refused], says("one")])
+    worker = await boot(process)
+    failure = await failure_of(worker)
+    assert (failure.kind, failure.message) == (ErrorKind.INVALID_REQUEST, "too odd")
+    await worker.recover(PATIENCE)
+    assert reads(await answer_of(worker, a_job())) == ("one", "")
+
+
+@pytest.mark.parametrize(("code", "kind"), [("", ErrorKind.MODEL_NOT_FOUND), ("check_failed", ErrorKind.UPSTREAM)])
+async def test_a_refused_model_is_the_callers_unless_it_could_not_be_checked(code: str, kind: ErrorKind) -> None:
+    worker = await boot(WilfulProcess(refuses="set_model", code=code))
+    assert (await failure_of(worker, model="other")).kind is kind
+
+
+async def test_after_a_refused_switch_the_next_job_sets_its_own_model_and_prompt() -> None:
+    process = WilfulProcess([says("one")] * 2, refuses="set_model")
+    worker = await boot(process)
+    await failure_of(worker, model="other", system="be brief")
+    await worker.recover(PATIENCE)
+    await failure_of(worker, model="other", system="be brief")
+    await worker.recover(PATIENCE)
+    await failure_of(worker)
+    assert [request["model"] for request in process.sent("set_model")] == ["other", "other", MODEL]
+
+
+async def test_a_job_left_during_a_model_switch_does_not_lend_its_model_to_the_next() -> None:
+    process = WilfulProcess([says("one")], holds="set_model")
+    worker = await boot(process)
+    left = asyncio.create_task(answer_of(worker, a_job(model="other", system="be brief")))
+    await soon(process.holding.wait())
+    left.cancel()
+    await asyncio.wait({left})
+    process.release()
+    await worker.recover(PATIENCE)
+    assert worker.had_system
+    await answer_of(worker, a_job(system="be long"))
+    assert [request["model"] for request in process.sent("set_model")] == ["other", MODEL]
+
+
+async def test_a_worker_that_refused_a_setting_is_not_used_again() -> None:
+    process = WilfulProcess([says("one")])
+    worker = await boot(process)
+    process.refuses = "apply_flag_settings"
+    with pytest.raises(WorkerError) as caught:
+        await soon(answer_of(worker, a_job(max_tokens=LONG)))
+    assert caught.value.kind is ErrorKind.WORKER_CONFUSED
+    with pytest.raises(WorkerError):
+        await soon(worker.recover(PATIENCE))
+
+
+async def test_what_is_no_frame_confuses_the_worker_for_good() -> None:
+    process = Babbling([[{"type": "system", "babble": True}]])
+    worker = await boot(process)
+    failure = await failure_of(worker)
+    assert failure.kind is ErrorKind.WORKER_CONFUSED
+    assert "Segmentation" in failure.detail
+    with pytest.raises(WorkerError):
+        await soon(worker.recover(PATIENCE))
+
+
+@pytest.mark.parametrize("step", ["set_model", "clear", "load", "append", "ask", "apply_flag_settings"])
+async def test_a_process_that_dies_at_any_step_of_a_job_is_reported_with_its_last_words(step: str) -> None:
+    process = WilfulProcess([says("one")])
+    worker = await boot(process)
+    process.dies_at = step
+    job = a_job(user("a"), assistant("b"), user("c"), model="other", max_tokens=LONG)
+    with pytest.raises(WorkerError) as caught:
+        await soon(answer_of(worker, job))
+    assert caught.value.kind is ErrorKind.WORKER_DIED
+    assert caught.value.detail == "its last words"
+    assert "last words" not in caught.value.message
+
+
+async def test_a_process_that_dies_in_the_middle_of_its_answer_has_died() -> None:
+    process = ScriptedProcess([[message_start(), text_delta("one")]])
+    worker = await boot(process)
+    events = worker.run(a_job(), later())
+    assert [await anext(events), await anext(events)] == [Started(MODEL), TextDelta("one")]
+    process.die()
+    with pytest.raises(WorkerError) as caught:
+        await soon(anext(events))
+    assert caught.value.kind is ErrorKind.WORKER_DIED
+    assert worker.protocol.state is State.DEAD
+    with pytest.raises(WorkerError):
+        await soon(worker.recover(PATIENCE))
+
+
+@pytest.mark.parametrize("step", ["clear", "interrupt"])
+async def test_a_process_that_dies_while_it_recovers_has_died(step: str) -> None:
+    process = WilfulProcess([[message_start()]], dies_at=step)
+    worker = await boot(process)
+    async with aclosing(worker.run(a_job(), later())) as events:  # type: ignore[type-var]
+        await anext(events)
+    with pytest.raises(WorkerError) as caught:
+        await soon(worker.recover(PATIENCE))
+    assert caught.value.kind is ErrorKind.WORKER_DIED
+
+
+@pytest.mark.parametrize("step", ["set_model", "load", "ask"])
+async def test_past_its_deadline_a_job_ends_wherever_it_is(step: str) -> None:
+    worker = await boot(WilfulProcess(holds=step))
+    job = a_job(user("a"), assistant("b"), user("c"), model="other")
+    with pytest.raises(WorkerError) as caught:
+        async for _ in worker.run(job, asyncio.get_running_loop().time()):
+            pass
+    assert caught.value.kind is ErrorKind.TIMEOUT
+
+
+async def test_a_worker_that_does_not_clear_in_time_says_so() -> None:
+    worker = await boot(WilfulProcess(holds="clear"))
+    with pytest.raises(WorkerError) as caught:
+        await worker.recover(0)
+    assert caught.value.kind is ErrorKind.TIMEOUT
+
+
+# Leaving early.
+
+
+async def test_a_job_left_in_the_middle_is_stopped_and_the_next_is_answered_clean() -> None:
+    process = ScriptedProcess([[message_start(), text_delta("one ")], says("two")])
+    worker = await boot(process)
+    async with aclosing(worker.run(a_job(), later())) as events:  # type: ignore[type-var]
+        await anext(events)
+    await worker.recover(PATIENCE)
+    assert kinds(process.written) == ["ask", "interrupt", "clear"]
+    assert reads(await answer_of(worker, a_job())) == ("two", "")
+
+
+async def test_a_job_left_while_its_history_goes_in_is_waited_for_not_interrupted() -> None:
+    process = WilfulProcess([says("one")], holds="load")
+    worker = await boot(process)
+    left = asyncio.create_task(answer_of(worker, a_job(user("a"), assistant("b"), user("c"))))
+    await soon(process.holding.wait())
+    left.cancel()
+    await asyncio.wait({left})
+    process.release()
+    await worker.recover(PATIENCE)
+    assert kinds(process.written) == ["load", "clear"]
+    assert reads(await answer_of(worker, a_job())) == ("one", "")
+
+
+async def test_a_job_that_was_answered_is_not_interrupted() -> None:
+    process = ScriptedProcess([says("one")])
+    worker = await boot(process)
+    await answer_of(worker, a_job())
+    await worker.recover(PATIENCE)
+    assert kinds(process.written) == ["ask", "clear"]
+
+
+async def test_every_job_is_counted_even_one_that_fails() -> None:
+    worker = await boot(ScriptedProcess([says("one"), [result(is_error=True, api_error_status=529)]]))
+    await answer_of(worker, a_job())
+    await worker.recover(PATIENCE)
+    await failure_of(worker)
+    assert worker.jobs == 2
