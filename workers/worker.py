@@ -146,11 +146,10 @@ class Worker:
         self._setup = replace(self._setup, model=job.model, system=job.system)
         await self._write(self._protocol.set_model(job.model, job.system, is_current=current), deadline=deadline)
         if not current:
-            # The CLI asks the upstream whether the model exists, and writes the switch into the conversation.
+            # The CLI asks the upstream whether the model exists; the prompt must not overtake a refusal.
             while self._protocol.waits_for_control:
                 await self._next(deadline)
-            await self._write(self._protocol.clear(), deadline=deadline)
-            await self._settle(deadline)
+            self._setup = replace(self._setup, model=job.model)
 
     async def _apply(self, wanted: Setup, deadline: float | None = None) -> None:
         if wanted == self._setup:

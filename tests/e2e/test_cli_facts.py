@@ -110,22 +110,27 @@ async def test_naming_the_current_model_asks_the_upstream_nothing(cli: Cli, upst
     assert upstream.received == []
 
 
-async def test_another_model_is_checked_upstream_once_and_noted_in_the_conversation(
+async def test_another_model_is_checked_upstream_once(cli: Cli, upstream: StandIn) -> None:
+    for model in (OTHER_MODEL, MODEL, OTHER_MODEL):
+        await cli.send(cli.protocol.set_model(model, "", is_current=False))
+    assert [(request.is_probe, request.body["model"]) for request in upstream.received] == [
+        (True, OTHER_MODEL),
+        (True, MODEL),
+    ]
+
+
+async def test_a_model_switch_is_noted_in_a_conversation_but_not_before_its_first_message(
     cli: Cli, upstream: StandIn
 ) -> None:
-    await cli.send(cli.protocol.set_model(OTHER_MODEL, "", is_current=False))
-    assert [request.is_probe for request in upstream.received] == [True]
-    await cli.ask("hello")
-    assert last(upstream)["model"] == OTHER_MODEL
-    assert any("/model" in text for text in texts(last(upstream)["messages"][0]))
-
-
-async def test_clear_takes_the_note_of_a_model_switch_away(cli: Cli, upstream: StandIn) -> None:
-    await cli.send(cli.protocol.set_model(OTHER_MODEL, "", is_current=False))
+    await cli.ask("before")
     await cli.send(cli.protocol.clear())
-    await cli.ask("hello")
+    await cli.send(cli.protocol.set_model(OTHER_MODEL, "", is_current=False))
+    await cli.ask("first")
     assert last(upstream)["model"] == OTHER_MODEL
-    assert not any("/model" in text for text in texts(last(upstream)["messages"][0]))
+    assert "/model" not in str(last(upstream)["messages"])
+    await cli.send(cli.protocol.set_model(MODEL, "", is_current=False))
+    await cli.ask("second")
+    assert "/model" in str(last(upstream)["messages"])
 
 
 async def test_clear_forgets_the_conversation_and_leaves_three_marks(cli: Cli, upstream: StandIn) -> None:
@@ -174,15 +179,13 @@ async def test_history_goes_in_as_turns(cli: Cli, upstream: StandIn) -> None:
     assert len(upstream.received) == 1
 
 
-async def test_without_client_composed_a_file_named_in_a_prompt_would_be_read(cli: Cli, upstream: StandIn) -> None:
-    frame = cli.protocol.ask(user("@/etc/hostname"))
+async def test_without_client_composed_a_prompt_could_run_a_command(cli: Cli, upstream: StandIn) -> None:
+    frame = cli.protocol.ask(user("/cost"))
     del frame["client_composed"]
     await cli.send(frame)
-    assert Path("/etc/hostname").read_text().strip() in str(last(upstream)["messages"])
-    upstream.forget()
-    await cli.send(cli.protocol.clear())
-    await cli.ask("@/etc/hostname")
-    assert texts(last(upstream)["messages"][0])[-1] == "@/etc/hostname"
+    assert upstream.received == []
+    await cli.ask("/cost")
+    assert texts(last(upstream)["messages"][-1])[-1] == "/cost"
 
 
 async def test_old_models_are_not_replaced(cli: Cli, upstream: StandIn) -> None:
