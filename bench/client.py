@@ -23,7 +23,7 @@ class Caller:
         content = body(prompt, turns=turns)
         head = (
             "POST /v1/chat/completions HTTP/1.1\r\nhost: bench\r\n"
-            f"authorization: Bearer {API_KEY}\r\ncontent-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
+            f"authorization: Bearer {API_KEY}\r\ncontent-length: {len(content)}\r\n\r\n"
         )
         sent = time.monotonic()
         self._writer.write(head.encode() + content)

@@ -127,12 +127,14 @@ async def _engine(settings: Settings) -> AsyncIterator[Engine]:
     cli_path = settings.claude_cli_path or bundled_cli()
     if not await asyncio.to_thread(os.access, cli_path, os.X_OK):
         raise StartFailed(f"No claude binary to run at {cli_path}. Set CLAUDE_CLI_PATH, or run `make setup`.")
-    homes = Homes(settings.state_dir, settings.claude_cwd)
+    homes = Homes(settings.claude_cwd or settings.state_dir)
     try:
         async with running_engine(homes, settings.launch(cli_path), settings.pool(), settings.queue()) as engine:
             yield engine
     except StateDirectoryInUse as error:
-        raise StartFailed(f"Another gateway works on STATE_DIR {error}; give this one its own.") from None
+        raise StartFailed(
+            f"Another gateway works in {error}; give this one its own STATE_DIR (and CLAUDE_CWD, if set)."
+        ) from None
     except WorkerError as error:
         raise StartFailed(f"{error.message} {error.detail}".strip()) from error
 

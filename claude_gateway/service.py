@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Protocol
 
 from workers.answer import is_visible
@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 class Runner(Protocol):
     """A worker, as far as this module needs one."""
 
-    def run(self, job: ChatJob, deadline: float) -> AsyncIterator[Event]: ...
+    def run(self, job: ChatJob, deadline: float) -> AsyncGenerator[Event, None]: ...
 
 
 class Dispatcher(Protocol):
@@ -44,8 +44,11 @@ class ChatService:
         started = visible = False
         for last_try in (False, True):
             try:
-                async with self._dispatcher.worker(job, deadline) as worker:
-                    async for event in worker.run(job, deadline):
+                async with (
+                    self._dispatcher.worker(job, deadline) as worker,
+                    aclosing(worker.run(job, deadline)) as events,
+                ):
+                    async for event in events:
                         if isinstance(event, Started) and started:
                             continue
                         started = True

@@ -11,9 +11,12 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from pathlib import Path
 
 _START_TIME_FIELD = 19  # of /proc/PID/stat, counted behind the command's closing parenthesis: field 22
+_GONE_POLLS = 100
+_GONE_POLL_SECONDS = 0.02
 
 
 class StateDirectoryInUse(Exception):
@@ -21,15 +24,14 @@ class StateDirectoryInUse(Exception):
 
 
 class Homes:
-    """Owns `root` with its lock, and below `base` one directory a worker with a record of its process.
+    """Owns, below `base`, a lock and one directory a worker with a record of its process.
 
     Blocking calls run in threads.
     """
 
-    def __init__(self, root: Path, base: Path | None = None) -> None:
-        self._root = root
+    def __init__(self, base: Path) -> None:
         # A name of our own: the sweep removes all of it, and `base` may be somebody's project.
-        self._workers = (base or root) / ".claude-gateway-workers"
+        self._workers = base / ".claude-gateway-workers"
         self._lock: int | None = None
 
     async def open(self) -> int:
@@ -56,17 +58,18 @@ class Homes:
             self._lock = None
 
     def _open(self) -> int:
-        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._workers.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = os.open(self._root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._workers.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._workers.mkdir(mode=0o700, exist_ok=True)
+        self._lock = os.open(self._workers.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self.close()
-            raise StateDirectoryInUse(str(self._root)) from None
-        orphans = [record for record in self._workers.glob("*.pid") if _end_orphan(record)]
-        shutil.rmtree(self._workers)
-        self._workers.mkdir(mode=0o700)
+            raise StateDirectoryInUse(str(self._workers.parent)) from None
+        orphans = [pid for record in self._workers.glob("*.pid") if (pid := _end_orphan(record))]
+        _wait_until_gone(orphans)
+        for home in self._workers.iterdir():
+            self._remove(home)
         return len(orphans)
 
     def _record(self, home: Path, pid: int) -> None:
@@ -78,17 +81,26 @@ class Homes:
         home.with_suffix(".pid").unlink(missing_ok=True)
 
 
-def _end_orphan(record: Path) -> bool:
-    """Kill the recorded process's group, if it still is that process and not a later one of the same number."""
+def _end_orphan(record: Path) -> int | None:
+    """Kill the recorded process's group, if it still is that process and not a later one of the same number;
+    returns its id then."""
     try:
         pid, started = map(int, record.read_text().split())
     except (OSError, ValueError):
-        return False
+        return None
     if _start_time(pid) != started:
-        return False
+        return None
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
-    return True
+    return pid
+
+
+def _wait_until_gone(pids: list[int]) -> None:
+    """Until then they may still write into their directories. Init takes a dead orphan back in milliseconds."""
+    for _ in range(_GONE_POLLS):
+        if not any(Path(f"/proc/{pid}").exists() for pid in pids):
+            return
+        time.sleep(_GONE_POLL_SECONDS)
 
 
 def _start_time(pid: int) -> int | None:

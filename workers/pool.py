@@ -182,7 +182,8 @@ class Pool:
     async def _watch(self, seat: _Seat) -> None:
         """Notice a worker that ends while nobody uses it."""
         status = await seat.worker.ended()
-        if self._seats.pop(seat.id, None) is not None:
+        if seat.id in self._seats:
+            self._end(seat)  # whatever it left behind in its group goes too
             _log.warning("worker %d ended with status %d", seat.worker.pid, status)
             self._notify()
             self._refill()

@@ -52,7 +52,7 @@ class Scheduler:
             self._hand_on_slot()
 
     async def _take_slot(self, owner: str, deadline: float) -> None:
-        if self._free and not self._queue:
+        if self._free:
             self._free -= 1
             return
         if len(self._queue) >= self._settings.limit:
@@ -66,6 +66,8 @@ class Scheduler:
         except BaseException as error:
             if not self._queue.remove(owner, turn) and turn.done() and not turn.cancelled():
                 self._hand_on_slot()  # the slot came in the very moment that nobody wanted it any more
+            if isinstance(error, TimeoutError) and loop.time() >= deadline:
+                raise WorkerError(ErrorKind.TIMEOUT, "The request took too long; it was still waiting.") from None
             if isinstance(error, TimeoutError):
                 raise WorkerError(
                     ErrorKind.QUEUE_TIMEOUT,

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from workers.answer import Answer
@@ -17,7 +17,8 @@ from workers.protocol import ControlRefused, Protocol, RemoteError, State
 
 # What the CLI assumes where a job names no limit of its own.
 _USUAL_OUTPUT_LIMIT = 32_000
-_CHARACTERS_A_TOKEN = 4
+# The most that a character costs; a guard that is armed early harms nobody.
+_TOKENS_A_CHARACTER = 4
 _SHORT_ANSWER_TOKENS = 1_024
 # After a refused switch: no job wants it, so the next one sets its own.
 _UNKNOWN_MODEL = ""
@@ -90,7 +91,7 @@ class Worker:
                 ErrorKind.START_FAILED, "Claude Code ended while it started.", detail=error.detail
             ) from error
 
-    async def run(self, job: ChatJob, deadline: float) -> AsyncIterator[Event]:
+    async def run(self, job: ChatJob, deadline: float) -> AsyncGenerator[Event, None]:
         """The events of one job, as they come. `deadline` is in the loop's clock.
 
         Raises `WorkerError`, TIMEOUT past the deadline. Leaving early is allowed.
@@ -101,9 +102,18 @@ class Worker:
         await self._write(self._protocol.ask(job.turns[-1]), deadline=deadline)
         while not answer.finished:
             frame = await self._next(deadline)
-            for event in answer.feed(frame):
+            for event in self._read(answer, frame):
                 yield event
-            await self._guard(answer, job)
+            await self._guard(answer, job, deadline)
+
+    def _read(self, answer: Answer, frame: Frame) -> list[Event]:
+        try:
+            return answer.feed(frame)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            self._confused = True
+            raise WorkerError(
+                ErrorKind.WORKER_CONFUSED, "Claude Code said something unexpected.", detail=repr(error)
+            ) from error
 
     async def recover(self, timeout: float) -> None:
         """Stop what still runs and start a new, empty conversation. Raises `WorkerError`."""
@@ -151,23 +161,23 @@ class Worker:
                 await self._next(deadline)
             self._setup = replace(self._setup, model=job.model)
 
-    async def _apply(self, wanted: Setup, deadline: float | None = None) -> None:
+    async def _apply(self, wanted: Setup, deadline: float) -> None:
         if wanted == self._setup:
             return
         self._setup = wanted
         await self._write(self._protocol.set_environment(_environment(wanted)), deadline=deadline)
 
-    async def _guard(self, answer: Answer, job: ChatJob) -> None:
+    async def _guard(self, answer: Answer, job: ChatJob, deadline: float) -> None:
         """Near the output limit, see to it that the CLI's own second request cannot leave the process.
 
         When the model stops at `max_tokens` the CLI asks it to go on, a millisecond later: no `interrupt`
         comes in time. While the stream is open and the limit in reach, the next request is made unsendable.
         """
         limit = job.max_tokens or _USUAL_OUTPUT_LIMIT
-        in_reach = answer.characters * _CHARACTERS_A_TOKEN + _SHORT_ANSWER_TOKENS >= limit
+        in_reach = answer.characters * _TOKENS_A_CHARACTER + _SHORT_ANSWER_TOKENS >= limit
         guarded = answer.streaming and in_reach
         if guarded is not self._setup.guarded:
-            await self._apply(replace(self._setup, guarded=guarded))
+            await self._apply(replace(self._setup, guarded=guarded), deadline)
 
     async def _settle(self, deadline: float) -> None:
         while self._protocol.state is not State.IDLE:

@@ -94,6 +94,9 @@ def _of_tool_pairs(body: Body) -> Iterator[str]:
     for number, message in enumerate(m for m in body.get("messages", ()) if m["role"] != "system"):
         blocks = _blocks(message)
         results = {block["tool_use_id"] for block in blocks if block["type"] == "tool_result"}
+        kinds = [block["type"] == "tool_result" for block in blocks]
+        if kinds != sorted(kinds, reverse=True):
+            yield f"messages.{number}: `tool_result` blocks must come before other blocks"
         if results - waiting:
             yield f"messages.{number}: unexpected `tool_use_id` found in `tool_result` blocks: {results - waiting}"
         if waiting - results and message["role"] == "user":

@@ -56,7 +56,9 @@ async def test_a_bad_body_gets_a_clear_error_and_the_next_request_works(gateway:
     assert (await post(gateway, orjson.dumps(HELLO)))[0] == 200
 
 
-@pytest.mark.parametrize("text", ["\u0000 nul", "\u2028 line separator", "\ufeff bom", '"}\n{"type":"user"}', "\\u0000"])
+@pytest.mark.parametrize(
+    "text", ["\u0000 nul", "\u2028 line separator", "\ufeff bom", '"}\n{"type":"user"}', "\\u0000"]
+)
 async def test_odd_characters_arrive_exactly(gateway: Gateway, text: str) -> None:
     status, answer, _ = await post(
         gateway, orjson.dumps({"model": MODEL, "messages": [{"role": "user", "content": text + "|"}]})

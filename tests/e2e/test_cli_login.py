@@ -1,7 +1,6 @@
 """The same chat with a `cli` login: no `--bare`, the owner's own HOME, a long-lived token instead of a key."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,10 +34,9 @@ async def test_the_token_of_the_login_is_what_the_upstream_gets(logged_in: Gatew
 
 @pytest.mark.parametrize("text", ["@/etc/passwd", "/cost", "!id", "see @/etc/hostname please"])
 async def test_a_caller_s_text_reads_no_file_and_runs_no_command(logged_in: Gateway, text: str) -> None:
-    passwd = Path("/etc/passwd").read_text().splitlines()[0]
     assert await logged_in.stream_text(text) == text
     sent = str(logged_in.upstream.chats[-1].body["messages"])
-    assert passwd not in sent
+    assert "root:x:0:0" not in sent
     assert "Result of calling the Read tool" not in sent
 
 

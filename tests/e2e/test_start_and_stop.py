@@ -1,4 +1,4 @@
-"""The console command as a person or systemd meets it: one clear line when it cannot start, nothing left when it ends."""
+"""The console command as a person meets it: one clear line when it cannot start, nothing left when it ends."""
 
 import asyncio
 import os
@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
+import psutil
 import pytest
 
 from claude_gateway.demo.upstream import STAND_IN_KEY, StandIn
@@ -19,7 +20,12 @@ pytestmark = pytest.mark.e2e
 
 def environment(tmp_path: Path, **settings: str) -> dict[str, str]:
     """A scrubbed environment: nothing of the machine's own reaches the gateway under test."""
-    return {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "CLAUDE_WRAPPER_HOST": "127.0.0.1", "PORT": "0"} | settings
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "CLAUDE_WRAPPER_HOST": "127.0.0.1",
+        "PORT": "0",
+    } | settings
 
 
 def for_stand_in(upstream: StandIn) -> dict[str, str]:
@@ -64,9 +70,9 @@ def children(pid: int) -> list[int]:
 
 async def gone(pids: list[int]) -> None:
     """Wait until the system has none of these processes any more."""
-    async with asyncio.timeout(10):
-        while any(Path(f"/proc/{pid}/cmdline").exists() for pid in pids):
-            await asyncio.sleep(0.01)
+    living = [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
+    _, alive = await asyncio.to_thread(psutil.wait_procs, living, timeout=10)
+    assert not alive
 
 
 async def fails_with(tmp_path: Path, env: dict[str, str]) -> tuple[int, list[str]]:

@@ -149,7 +149,7 @@ async def test_a_job_does_not_wait_past_its_own_deadline() -> None:
     scheduler, _ = a_scheduler(timeout=1e6)
     async with scheduler.worker(a_job(), later()):
         failure = await soon(failure_of(scheduler, asyncio.get_running_loop().time()))
-        assert failure.kind is ErrorKind.QUEUE_TIMEOUT
+        assert failure.kind is ErrorKind.TIMEOUT
 
 
 async def test_a_caller_who_leaves_the_queue_is_passed_over() -> None:

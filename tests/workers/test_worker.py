@@ -173,7 +173,7 @@ async def test_a_limit_of_one_job_does_not_reach_the_next() -> None:
     assert settings_sent(process, "CLAUDE_CODE_MAX_OUTPUT_TOKENS") == [str(LONG), ""]
 
 
-async def test_a_model_switch_is_waited_for_and_its_trace_cleared() -> None:
+async def test_a_model_switch_is_waited_for_before_anything_else_is_sent() -> None:
     process = WilfulProcess([says("one")], holds="set_model")
     worker = await boot(process)
     answering = asyncio.create_task(answer_of(worker, a_job(user("a"), assistant("b"), user("c"), model="other")))
@@ -182,7 +182,7 @@ async def test_a_model_switch_is_waited_for_and_its_trace_cleared() -> None:
     assert kinds(process.written) == ["set_model"]
     process.release()
     await soon(answering)
-    assert kinds(process.written) == ["set_model", "clear", "load", "append", "ask"]
+    assert kinds(process.written) == ["set_model", "load", "append", "ask"]
     assert "only_if_model_is_current" not in process.sent("set_model")[0]
     assert worker.model == "other"
 
@@ -319,7 +319,7 @@ async def test_what_is_no_frame_confuses_the_worker_for_good() -> None:
         await soon(worker.recover(PATIENCE))
 
 
-@pytest.mark.parametrize("step", ["set_model", "clear", "load", "append", "ask", "apply_flag_settings"])
+@pytest.mark.parametrize("step", ["set_model", "load", "append", "ask", "apply_flag_settings"])
 async def test_a_process_that_dies_at_any_step_of_a_job_is_reported_with_its_last_words(step: str) -> None:
     process = WilfulProcess([says("one")])
     worker = await boot(process)

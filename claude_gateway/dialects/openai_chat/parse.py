@@ -60,7 +60,12 @@ def _conversation(messages: list[Message]) -> tuple[str, tuple[Turn, ...], list[
         elif blocks:
             turns.append((role, blocks))
     _check(turns)
-    return "\n\n".join(system), tuple(Turn(role, tuple(blocks)) for role, blocks in turns), notes
+    return "\n\n".join(system), tuple(Turn(role, _results_first(blocks)) for role, blocks in turns), notes
+
+
+def _results_first(blocks: list[Block]) -> tuple[Block, ...]:
+    """The API wants a turn's tool results before its text."""
+    return tuple(sorted(blocks, key=lambda block: not isinstance(block, ToolResult)))
 
 
 def _check(turns: list[tuple[Role, list[Block]]]) -> None:
@@ -100,7 +105,8 @@ def _texts(message: Message, where: str) -> list[str]:
 def _arguments(text: str, where: str) -> dict[str, Any]:
     try:
         value = orjson.loads(text or "{}")
-    except orjson.JSONDecodeError:
+        orjson.dumps(value)  # what is nested too deep to be written again could not be passed on
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         value = None
     if not isinstance(value, dict):
         raise _bad(f"{where}.function.arguments", "must be a JSON object in a string")
