@@ -18,6 +18,9 @@ from workers.worker import Worker, end
 
 _log = logging.getLogger(__name__)
 
+# Reading /proc for every short job would cost more than it tells: a job adds a fraction of a MiB.
+_JOBS_BETWEEN_WEIGHINGS = 8
+
 
 @dataclass(slots=True, eq=False)
 class _Seat:
@@ -207,6 +210,8 @@ class Pool:
             return f"it has done {worker.jobs} jobs"
         if time.monotonic() - worker.born >= limits.max_age:
             return f"it is older than {limits.max_age:.0f} s"
+        if (worker.jobs - 1) % _JOBS_BETWEEN_WEIGHINGS:
+            return None
         used = await rss.mebibytes(worker.pid)
         return f"it holds {used} MiB" if used >= limits.max_rss_mib else None
 
