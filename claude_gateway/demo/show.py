@@ -1,5 +1,7 @@
 """`claude-gateway demo`: the whole chain on loopback, shown to a person."""
 
+import asyncio
+import os
 import statistics
 import sys
 import tempfile
@@ -22,6 +24,7 @@ _PROMPT = (
     "its queue, its pool and the real claude binary, and every word you see came through all of them."
 )
 _DEMO_KEY = "demo-key"
+_WORKERS = 2
 
 
 def demo_settings(upstream: str, state_dir: Path) -> Settings:
@@ -35,6 +38,8 @@ def demo_settings(upstream: str, state_dir: Path) -> Settings:
         claude_auth_method=AuthMethod.API_KEY,
         anthropic_api_key=SecretStr(STAND_IN_KEY),
         anthropic_base_url=upstream,
+        chat_workers=_WORKERS,
+        chat_spare_workers=0,
     )
 
 
@@ -51,7 +56,8 @@ async def run_demo(prompt: str) -> int:
             print(f"gateway    {address}  (ready in {time.perf_counter() - began:.2f} s)")
             print(f"upstream   {upstream.url}  (a stand-in; no account, no network)")
             async with AsyncOpenAI(base_url=f"{address}/v1", api_key=_DEMO_KEY, max_retries=0) as client:
-                await _ask(client, "warm up", show=False)
+                for _ in range(2):  # the first answer of each process is slower than all later ones
+                    await asyncio.gather(*(_ask(client, "warm up", show=False) for _ in range(_WORKERS)))
                 print("answer     ", end="", flush=True)
                 arrivals, asked = await _ask(client, prompt or _PROMPT, show=True)
             seen = upstream.chats[-1]
@@ -60,8 +66,17 @@ async def run_demo(prompt: str) -> int:
         )
         added = [arrived - left for arrived, left in zip(arrivals, seen.sent, strict=False)]
         print(f"added by CLI and gateway to each token: {_ms(statistics.median(added))} (median)")
-        print("stopped; no process is left")
+    if left := _children():
+        print(f"stopped, but these processes are left: {left}", file=sys.stderr)
+        return 1
+    print("stopped; no process is left")
     return 0
+
+
+def _children() -> list[str]:
+    """The processes that this one started and that are still there."""
+    own = os.getpid()
+    return Path(f"/proc/{own}/task/{own}/children").read_text().split()
 
 
 async def _ask(client: "AsyncOpenAI", prompt: str, *, show: bool) -> tuple[list[float], float]:
