@@ -17,7 +17,13 @@ HOMES = {
     "aiohttp": ("claude_gateway.app", "claude_gateway.web", "claude_gateway.demo.upstream"),
     "aiohttp_sse": ("claude_gateway.web.sse",),
     "openai": ("claude_gateway.demo.show",),
-    "orjson": ("claude_gateway.dialects", "claude_gateway.web", "claude_gateway.demo", "workers.frames"),
+    "orjson": (
+        "claude_gateway.dialects",
+        "claude_gateway.web",
+        "claude_gateway.demo",
+        "workers.frames",
+        "workers.tuning",
+    ),
     "pydantic": (
         "claude_gateway.cli",
         "claude_gateway.config",
@@ -33,7 +39,7 @@ HOMES = {
 DIALECT_MAY_IMPORT = (
     *("base64", "binascii", "collections", "dataclasses", "enum", "functools", "itertools", "json", "math", "re"),
     *("string", "types", "typing", "orjson", "pydantic"),
-    *("claude_gateway.errors", "workers.errors", "workers.events", "workers.job"),
+    *("claude_gateway.errors", "workers.errors", "workers.events", "workers.job", "workers.tuning"),
 )
 PURE = (
     "claude_gateway.access.keys",
@@ -53,6 +59,7 @@ PURE = (
     "workers.protocol",
     "workers.settings",
     "workers.shown",
+    "workers.tuning",
 )
 IMPURE = (
     *("aiohttp", "aiohttp_sse", "asyncio", "datetime", "fcntl", "http", "io", "logging", "os", "random", "select"),

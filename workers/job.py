@@ -46,16 +46,40 @@ class Turn:
     blocks: tuple[Block, ...]
 
 
+Thinking = int | Literal["off", "adaptive"]
+Effort = Literal["low", "medium", "high", "xhigh", "max"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """How the model is to answer, in the units of the Messages API. None leaves a thing to the model.
+
+    `temperature` and `top_p` lie between 0 and 1. `thinking` is a budget in tokens, off, or as much as the
+    model sees fit.
+    """
+
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    stop: tuple[str, ...] = ()
+    thinking: Thinking = "off"
+    effort: Effort | None = None
+
+
+PLAIN = Tuning()
+
+
 @dataclass(frozen=True, slots=True)
 class ChatJob:
     """One question to the model, with everything that decides the answer.
 
     `owner` names the API key the job runs for: a process never serves two. `system` is "" for none.
-    `turns` alternate, begin and end with the user's. `max_tokens` None leaves the model's own limit.
+    `turns` alternate, begin and end with the user's.
     """
 
     owner: str
     model: str
     turns: tuple[Turn, ...]
     system: str = ""
-    max_tokens: int | None = None
+    tuning: Tuning = PLAIN

@@ -104,7 +104,8 @@ class Protocol:
         """Change variables that the CLI reads anew for each upstream request. They stick until overwritten."""
         return self._control("apply_flag_settings", settings={"env": variables})
 
-    def set_thinking_budget(self, tokens: int) -> Frame:
+    def set_thinking_budget(self, tokens: int | None) -> Frame:
+        """0 turns thinking off where that can be, None leaves it to the model."""
         return self._control("set_max_thinking_tokens", max_thinking_tokens=tokens)
 
     def load(self, turn: Turn) -> Frame:

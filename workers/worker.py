@@ -11,9 +11,10 @@ from workers.answer import Answer
 from workers.errors import ErrorKind, WorkerError
 from workers.events import Event
 from workers.frames import Frame, FrameError
-from workers.job import ChatJob
+from workers.job import PLAIN, ChatJob, Tuning
 from workers.process import Pipe
 from workers.protocol import ControlRefused, Protocol, RemoteError, State
+from workers.tuning import environment, thinking_budget
 
 # What the CLI assumes where a job names no limit of its own.
 _USUAL_OUTPUT_LIMIT = 32_000
@@ -34,7 +35,7 @@ class Setup:
 
     model: str
     system: str = ""
-    max_tokens: int | None = None
+    tuning: Tuning = PLAIN
     guarded: bool = False
 
 
@@ -139,7 +140,7 @@ class Worker:
     async def _prepare(self, job: ChatJob, deadline: float) -> None:
         """Set everything to what the job wants and put its history in."""
         await self._set_model(job, deadline)
-        await self._apply(replace(self._setup, max_tokens=job.max_tokens, guarded=False), deadline)
+        await self._apply(replace(self._setup, tuning=job.tuning, guarded=False), deadline)
         for turn in job.turns[:-1]:
             if turn.role == "user":
                 await self._write(self._protocol.load(turn), deadline=deadline)
@@ -162,10 +163,15 @@ class Worker:
             self._setup = replace(self._setup, model=job.model)
 
     async def _apply(self, wanted: Setup, deadline: float) -> None:
-        if wanted == self._setup:
-            return
+        """Send what differs from the present set-up, without waiting for the answers."""
+        frames = []
+        if thinking_budget(wanted.tuning) != thinking_budget(self._setup.tuning):
+            frames.append(self._protocol.set_thinking_budget(thinking_budget(wanted.tuning)))
+        if _environment(wanted) != _environment(self._setup):
+            frames.append(self._protocol.set_environment(_environment(wanted)))
         self._setup = wanted
-        await self._write(self._protocol.set_environment(_environment(wanted)), deadline=deadline)
+        if frames:
+            await self._write(*frames, deadline=deadline)
 
     async def _guard(self, answer: Answer, job: ChatJob, deadline: float) -> None:
         """Near the output limit, see to it that the CLI's own second request cannot leave the process.
@@ -173,7 +179,7 @@ class Worker:
         When the model stops at `max_tokens` the CLI asks it to go on, a millisecond later: no `interrupt`
         comes in time. While the stream is open and the limit in reach, the next request is made unsendable.
         """
-        limit = job.max_tokens or _USUAL_OUTPUT_LIMIT
+        limit = job.tuning.max_tokens or _USUAL_OUTPUT_LIMIT
         in_reach = answer.characters * _TOKENS_A_CHARACTER + _SHORT_ANSWER_TOKENS >= limit
         guarded = answer.streaming and in_reach
         if guarded is not self._setup.guarded:
@@ -226,12 +232,8 @@ class Worker:
 
 
 def _environment(setup: Setup) -> dict[str, str]:
-    """Every live variable, each time: one that is left out keeps its old value."""
-    return {
-        "CLAUDE_CODE_EXTRA_BODY": "{}",
-        "CLAUDE_CODE_MAX_OUTPUT_TOKENS": str(setup.max_tokens or ""),
-        "ANTHROPIC_CUSTOM_HEADERS": _UNSENDABLE_HEADER if setup.guarded else "",
-    }
+    guard = _UNSENDABLE_HEADER if setup.guarded else ""
+    return {**environment(setup.tuning), "ANTHROPIC_CUSTOM_HEADERS": guard}
 
 
 def _refused(error: ControlRefused) -> WorkerError:

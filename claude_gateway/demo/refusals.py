@@ -56,6 +56,9 @@ def _of_thinking(body: Body) -> Iterator[str]:
             yield "thinking.enabled.budget_tokens: Input should be greater than or equal to 1024"
         if body.get("max_tokens", 0) <= budget:
             yield "`max_tokens` must be greater than `thinking.budget_tokens`."
+    edits = (body.get("context_management") or {}).get("edits", ())
+    if thinking.get("type") == "disabled" and any(edit["type"].startswith("clear_thinking") for edit in edits):
+        yield "context_management: `clear_thinking_20251015` requires `thinking` to be enabled"
     if thinking.get("type") in ("enabled", "adaptive"):
         if body.get("temperature", 1) != 1:
             yield "`temperature` may only be set to 1 when thinking is enabled."
@@ -67,6 +70,9 @@ def _of_thinking(body: Body) -> Iterator[str]:
 
 def _of_sampling(body: Body) -> Iterator[str]:
     given = [name for name in ("temperature", "top_p", "top_k") if name in body]
+    if any(body[name] is None for name in given):
+        yield f"{given[0]}: Input should be a valid number"
+        return
     if given and takes_no_sampling(body["model"]):
         yield f"`{given[0]}` is not supported by this model."
     if {"temperature", "top_p"} <= set(given) and body["model"] not in _MODELS_WITH_BOTH_SAMPLERS:

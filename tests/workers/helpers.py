@@ -7,7 +7,7 @@ from typing import TypeVar
 from workers.events import Event, Restarted, TextDelta, ThinkingDelta
 from workers.fake import ScriptedProcess
 from workers.frames import Frame
-from workers.job import ChatJob, Text, Turn
+from workers.job import ChatJob, Text, Tuning, Turn
 from workers.worker import Worker
 
 MODEL = "claude-test"
@@ -27,7 +27,7 @@ def assistant(text: str) -> Turn:
 def a_job(
     *turns: Turn, owner: str = "ann", model: str = MODEL, system: str = "", max_tokens: int | None = None
 ) -> ChatJob:
-    return ChatJob(owner, model, turns or (user("hi"),), system, max_tokens)
+    return ChatJob(owner, model, turns or (user("hi"),), system, Tuning(max_tokens=max_tokens))
 
 
 def later() -> float:

@@ -21,13 +21,15 @@ PARAMETERS: Mapping[str, tuple[Treatment, str]] = {
     "max_tokens": (Treatment.HONOURED, ""),
     "max_completion_tokens": (Treatment.HONOURED, ""),
     "user": (Treatment.IGNORED, "the upstream sees the login of this gateway alone"),
-    "temperature": (Treatment.IGNORED, _LATER),
-    "top_p": (Treatment.IGNORED, _LATER),
-    "stop": (Treatment.IGNORED, _LATER),
+    "temperature": (Treatment.HONOURED, ""),
+    "top_p": (Treatment.HONOURED, ""),
+    "top_k": (Treatment.HONOURED, ""),
+    "stop": (Treatment.HONOURED, ""),
+    "reasoning_effort": (Treatment.HONOURED, ""),
+    "anthropic_options": (Treatment.HONOURED, ""),
     "tools": (Treatment.IGNORED, _LATER),
     "tool_choice": (Treatment.IGNORED, _LATER),
     "parallel_tool_calls": (Treatment.IGNORED, _LATER),
-    "reasoning_effort": (Treatment.IGNORED, _LATER),
     "response_format": (Treatment.IGNORED, _LATER),
     "session_id": (Treatment.IGNORED, _LATER),
     "enable_tools": (Treatment.IGNORED, _LATER),
@@ -48,8 +50,6 @@ PARAMETERS: Mapping[str, tuple[Treatment, str]] = {
 _UNKNOWN = "unknown parameter"
 # Values that ask for nothing: many clients send every field they know.
 _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
-    "temperature": (1,),
-    "top_p": (1,),
     "n": (1,),
     "frequency_penalty": (0,),
     "presence_penalty": (0,),

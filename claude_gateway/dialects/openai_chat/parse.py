@@ -8,7 +8,8 @@ import orjson
 from claude_gateway.dialects.openai_chat.parameters import warnings
 from claude_gateway.dialects.openai_chat.wire import ChatRequest, Message
 from claude_gateway.errors import ApiError
-from workers.job import Block, ChatJob, Role, Text, ToolResult, ToolUse, Turn
+from workers.job import Block, ChatJob, Effort, Role, Text, Thinking, ToolResult, ToolUse, Tuning, Turn
+from workers.tuning import fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class ParsedChat:
 def parse(request: ChatRequest, owner: str, model: str) -> ParsedChat:
     """`owner` is the calling key, `model` what the catalogue made of the name asked for."""
     system, turns, notes = _conversation(request.messages)
+    tuning, given_way = fit(_tuning(request, notes), model)
     options = request.stream_options
     return ParsedChat(
         job=ChatJob(
@@ -32,13 +34,52 @@ def parse(request: ChatRequest, owner: str, model: str) -> ParsedChat:
             model=model,
             system=system,
             turns=turns,
-            max_tokens=request.max_completion_tokens or request.max_tokens,
+            tuning=tuning,
         ),
         asked_model=request.model,
         stream=bool(request.stream),
         include_usage=bool(options and options.include_usage),
-        warnings=(*warnings(request.unknown), *notes),
+        warnings=(*warnings(request.unknown), *notes, *given_way),
     )
+
+
+def _tuning(request: ChatRequest, notes: list[str]) -> Tuning:
+    temperature = request.temperature
+    if temperature is not None and temperature > 1:
+        notes.append("temperature: lowered to 1, the highest that Claude takes")
+        temperature = 1.0
+    asked = [request.stop] if isinstance(request.stop, str) else request.stop or []
+    stop = tuple(text for text in asked if text.strip())
+    if len(stop) < len(asked):
+        notes.append("stop: blank sequences left out, Claude takes none")
+    thinking, effort = _thinking(request)
+    return Tuning(
+        max_tokens=request.max_completion_tokens or request.max_tokens,
+        temperature=temperature,
+        top_p=request.top_p if request.top_p != 1 else None,
+        top_k=request.top_k,
+        stop=stop,
+        thinking=thinking,
+        effort=effort,
+    )
+
+
+def _thinking(request: ChatRequest) -> tuple[Thinking, Effort | None]:
+    """Claude's own option wins over OpenAI's word for the same."""
+    options = request.anthropic_options.thinking if request.anthropic_options else None
+    match options.type if options else None:
+        case "disabled":
+            return "off", None
+        case "enabled" | "adaptive":
+            assert options is not None
+            return options.budget_tokens or "adaptive", None
+    match request.reasoning_effort:
+        case None | "none":
+            return "off", None
+        case "minimal":
+            return "adaptive", "low"
+        case effort:
+            return "adaptive", effort
 
 
 def _conversation(messages: list[Message]) -> tuple[str, tuple[Turn, ...], list[str]]:

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 
@@ -40,13 +40,37 @@ class StreamOptions(Wire):
     include_usage: bool | None = None
 
 
+class Thinking(Wire):
+    type: Literal["enabled", "adaptive", "disabled"]
+    budget_tokens: int | None = Field(None, ge=1)
+
+
+class AnthropicOptions(Wire):
+    thinking: Thinking | None = None
+
+
 class ChatRequest(Wire):
     model: str = Field(min_length=1)
     messages: list[Message] = Field(min_length=1)
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
+    temperature: float | None = Field(None, ge=0, le=2, allow_inf_nan=False)
+    top_p: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
+    top_k: int | None = Field(None, ge=1)
+    stop: str | list[str] | None = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    anthropic_options: AnthropicOptions | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _merge_extra_body(cls, value: Any) -> Any:
+        """JavaScript callers send the Python library's `extra_body` as it is."""
+        match value:
+            case {"extra_body": dict(extra), **rest}:
+                return {**rest, **extra}
+        return value
 
     @property
     def unknown(self) -> dict[str, Any]:

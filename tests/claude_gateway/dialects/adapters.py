@@ -65,7 +65,7 @@ class OpenAIChat:
         return {"model": "m", "messages": messages, "stream": True, "stream_options": {"include_usage": usage}}
 
     def parse(self, request: Json) -> Parsed:
-        parsed: ParsedChat = parse(ChatRequest.model_validate(request), OWNER, "the-model-used")
+        parsed: ParsedChat = parse(ChatRequest.model_validate(request), OWNER, "claude-sonnet-4-5-20250929")
         return Parsed(parsed.job, parsed.stream, parsed.include_usage, parsed.warnings)
 
     def stream(self, events: Iterable[Event], *, usage: bool) -> list[str]:

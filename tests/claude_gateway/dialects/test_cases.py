@@ -83,10 +83,14 @@ def _event(name: str, fields: dict[str, Any]) -> Event:
 
 
 def as_json(value: Any) -> Any:
-    """Frozen data as JSON; a block of a turn under the name of its class."""
+    """Frozen data as JSON, without what is as by default; a block of a turn under the name of its class."""
     if isinstance(value, list | tuple):
         return [as_json(one) for one in value]
     if not is_dataclass(value):
         return value
-    fields = {name: as_json(getattr(value, name)) for name in value.__dataclass_fields__}
+    fields = {
+        name: as_json(getattr(value, name))
+        for name, field in value.__dataclass_fields__.items()
+        if getattr(value, name) != field.default
+    }
     return {type(value).__name__: fields} if type(value).__name__ in ("Text", "ToolUse", "ToolResult") else fields

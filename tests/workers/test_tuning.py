@@ -1,0 +1,100 @@
+"""What gives way when parameters exclude each other; held against the refusals of the real API."""
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from claude_gateway.demo.refusals import refusal
+from workers.job import Tuning
+from workers.tuning import can_stop_thinking, environment, fit, thinking_budget, thinks_adaptively
+
+OLD, MIDDLE, ADAPTIVE, NEW = (
+    "claude-opus-4-20250514",
+    "claude-sonnet-4-5-20250929",
+    "claude-opus-4-6",
+    "claude-opus-5-5",
+)
+MODELS = (OLD, "claude-opus-4-1-20250805", MIDDLE, ADAPTIVE, NEW, "claude-fable-5-2")
+
+tunings = st.builds(
+    Tuning,
+    max_tokens=st.none() | st.integers(1, 64_000),
+    temperature=st.none() | st.floats(0, 1),
+    top_p=st.none() | st.floats(0, 1),
+    top_k=st.none() | st.integers(1, 100),
+    stop=st.lists(st.sampled_from(["END", "STOP"]), max_size=2).map(tuple),
+    thinking=st.sampled_from(["off", "adaptive"]) | st.integers(1, 100_000),
+    effort=st.none() | st.sampled_from(["low", "medium", "high", "xhigh", "max"]),
+)
+
+
+def upstream_body(tuning: Tuning, model: str) -> dict[str, Any]:
+    """The request that the CLI makes of these settings, as tests/e2e/test_parameters.py saw it."""
+    variables = environment(tuning)
+    budget = thinking_budget(tuning)
+    limit = int(variables["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] or 32_000)
+    body: dict[str, Any] = {"model": model, "max_tokens": limit, "messages": [{"role": "user", "content": "hi"}]}
+    if budget == 0 and can_stop_thinking(model):
+        body |= {"thinking": {"type": "disabled"}, "temperature": 1}
+    else:
+        kind = (
+            {"type": "adaptive"} if thinks_adaptively(model) else {"type": "enabled", "budget_tokens": budget or 31_999}
+        )
+        body |= {"thinking": kind, "context_management": {"edits": [{"type": "clear_thinking_20251015"}]}}
+    return body | orjson.loads(variables["CLAUDE_CODE_EXTRA_BODY"])
+
+
+@pytest.mark.promise("parameters.never-a-400")
+@given(tunings, st.sampled_from(MODELS))
+def test_what_was_fitted_is_never_refused_upstream(tuning: Tuning, model: str) -> None:
+    fitted, _ = fit(tuning, model)
+
+    assert refusal(upstream_body(fitted, model)) is None
+
+
+@given(tunings, st.sampled_from(MODELS))
+def test_fitting_twice_changes_nothing_more(tuning: Tuning, model: str) -> None:
+    fitted, _ = fit(tuning, model)
+
+    assert fit(fitted, model) == (fitted, [])
+
+
+@given(tunings, st.sampled_from(MODELS))
+def test_a_sampling_parameter_that_asks_for_something_never_goes_without_a_word(tuning: Tuning, model: str) -> None:
+    fitted, notes = fit(tuning, model)
+
+    for name in ("temperature", "top_p", "top_k"):
+        asked = getattr(tuning, name)
+        gone = asked is not None and getattr(fitted, name) is None
+        assert not gone or asked == 1 or any(note.startswith(f"{name}:") for note in notes)
+
+
+def test_the_sampler_that_differs_from_its_default_wins() -> None:
+    assert fit(Tuning(temperature=0.2, top_p=0.5), MIDDLE)[0] == Tuning(temperature=0.2)
+    assert fit(Tuning(temperature=1, top_p=0.5), MIDDLE)[0] == Tuning(top_p=0.5)
+    assert fit(Tuning(temperature=0.2, top_p=0.5), OLD)[0] == Tuning(temperature=0.2, top_p=0.5)
+
+
+def test_a_budget_stays_below_the_limit_of_the_answer() -> None:
+    fitted, notes = fit(Tuning(max_tokens=3_000, thinking=5_000), MIDDLE)
+    assert fitted.thinking == 2_999
+    assert notes
+    assert fit(Tuning(max_tokens=500, thinking=5_000), MIDDLE)[0].thinking == "off"
+
+
+def test_effort_is_a_budget_for_models_that_know_none() -> None:
+    low, _ = fit(Tuning(thinking="adaptive", effort="low"), MIDDLE)
+    high, _ = fit(Tuning(thinking="adaptive", effort="high"), MIDDLE)
+    assert isinstance(low.thinking, int)
+    assert isinstance(high.thinking, int)
+    assert low.thinking < high.thinking
+    assert low.effort is high.effort is None
+    assert fit(Tuning(thinking="adaptive", effort="low"), NEW)[0].effort == "low"
+
+
+def test_a_model_that_always_thinks_is_left_to_it() -> None:
+    assert fit(Tuning(), NEW)[0].thinking == "adaptive"
+    assert fit(Tuning(), ADAPTIVE)[0].thinking == "off"

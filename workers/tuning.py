@@ -1,0 +1,128 @@
+"""What of a job's tuning a model takes, and how the CLI is told. Pure.
+
+The API refuses what excludes each other; a parameter must never turn a good request into a 400. `fit` decides
+what gives way and says so. Sources: the Messages API's documented refusals, repeated by the stand-in upstream
+(claude_gateway/demo/refusals.py), and what CLI 2.1.330 adds by itself (tests/e2e/test_parameters.py).
+"""
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from workers.job import Effort, Tuning
+
+_LEAST_BUDGET = 1_024
+_TOP_P_WHILE_THINKING = 0.95
+_BUDGETS: dict[Effort, int] = {"low": 2_048, "medium": 8_192, "high": 16_384, "xhigh": 24_576, "max": 31_999}
+_USUAL_MAX_TOKENS = 32_000
+_VERSION = re.compile(r"claude-(?:[a-z]+-)?(\d+)(?:-(\d{1,2}))?(?:-|$)")
+_BOTH_SAMPLERS = frozenset({"claude-opus-4-20250514", "claude-sonnet-4-20250514"})
+
+
+def fit(tuning: Tuning, model: str) -> tuple[Tuning, list[str]]:
+    """The tuning that the model takes, and a line for each thing that gave way."""
+    notes: list[str] = []
+    fitted = _fit_sampling(_fit_thinking(tuning, model, notes), model, notes)
+    return fitted, notes
+
+
+def environment(tuning: Tuning) -> dict[str, str]:
+    """The live variables that make the CLI's next request carry the tuning. All of them, each time: one that
+    is left out keeps its old value."""
+    return {
+        "CLAUDE_CODE_EXTRA_BODY": orjson.dumps(_extra_body(tuning)).decode(),
+        "CLAUDE_CODE_MAX_OUTPUT_TOKENS": str(tuning.max_tokens or ""),
+    }
+
+
+def thinking_budget(tuning: Tuning) -> int | None:
+    """What to give to `set_max_thinking_tokens`: None leaves it to the model."""
+    if _hides_temperature(tuning) or tuning.thinking == "adaptive":
+        return None
+    return 0 if tuning.thinking == "off" else tuning.thinking
+
+
+def thinks_adaptively(model: str) -> bool:
+    """True for the models that decide by themselves how much to think (4.6 and later)."""
+    return _version(model) >= (4, 6)
+
+
+def can_stop_thinking(model: str) -> bool:
+    """False for the models that always think (5 and later)."""
+    return _version(model) < (5, 0)
+
+
+def _takes_sampling(model: str) -> bool:
+    return _version(model) < (5, 0)
+
+
+def _version(model: str) -> tuple[int, int]:
+    """Of a name such as claude-opus-4-1-20250805; an unknown name counts as new."""
+    match = _VERSION.match(model)
+    return (int(match[1]), int(match[2] or 0)) if match else (99, 0)
+
+
+def _fit_thinking(tuning: Tuning, model: str, notes: list[str]) -> Tuning:
+    if tuning.thinking == "off":
+        return tuning if can_stop_thinking(model) else replace(tuning, thinking="adaptive")
+    if thinks_adaptively(model):
+        return replace(tuning, thinking="adaptive")
+    limit = tuning.max_tokens or _USUAL_MAX_TOKENS
+    wanted = _BUDGETS[tuning.effort or "high"] if tuning.thinking == "adaptive" else tuning.thinking
+    budget = min(max(wanted, _LEAST_BUDGET), limit - 1)
+    if budget < _LEAST_BUDGET:
+        notes.append("thinking: left out, max_tokens leaves no room for it")
+        return replace(tuning, thinking="off", effort=None)
+    if isinstance(tuning.thinking, int) and budget != tuning.thinking:
+        notes.append(f"thinking: the budget became {budget}, between 1024 and max_tokens")
+    return replace(tuning, thinking=budget, effort=None)
+
+
+def _fit_sampling(tuning: Tuning, model: str, notes: list[str]) -> Tuning:
+    if not _takes_sampling(model):
+        return _without(tuning, ("temperature", "top_p", "top_k"), "this model takes no sampling parameters", notes)
+    if tuning.thinking != "off":
+        tuning = _without(tuning, ("temperature", "top_k"), "not together with thinking", notes, neutral=1)
+        if tuning.top_p is not None and tuning.top_p < _TOP_P_WHILE_THINKING:
+            tuning = _without(tuning, ("top_p",), "below 0.95 not together with thinking", notes)
+        return tuning
+    if tuning.temperature is not None and tuning.top_p is not None and model not in _BOTH_SAMPLERS:
+        loser = "temperature" if tuning.temperature == 1 else "top_p"
+        return _without(tuning, (loser,), "this model takes one of temperature and top_p", notes, neutral=1)
+    return tuning
+
+
+def _without(
+    tuning: Tuning, names: tuple[str, ...], reason: str, notes: list[str], neutral: float | None = None
+) -> Tuning:
+    """Leave parameters out; a value that asks for nothing goes without a word."""
+    for name in names:
+        value = getattr(tuning, name)
+        if value is not None and value != neutral:
+            notes.append(f"{name}: left out, {reason}")
+    cleared: dict[str, Any] = dict.fromkeys(names)
+    return replace(tuning, **cleared)
+
+
+def _hides_temperature(tuning: Tuning) -> bool:
+    """With thinking off the CLI itself sends `temperature: 1`, which most models refuse beside a top_p.
+
+    So it is left to believe that the model thinks, and the request says otherwise.
+    """
+    return tuning.thinking == "off" and tuning.top_p is not None and tuning.temperature is None
+
+
+def _extra_body(tuning: Tuning) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        name: value for name in ("temperature", "top_p", "top_k") if (value := getattr(tuning, name)) is not None
+    }
+    if tuning.stop:
+        body["stop_sequences"] = list(tuning.stop)
+    if tuning.effort:
+        body["output_config"] = {"effort": tuning.effort}
+    if _hides_temperature(tuning):
+        # The CLI's own edit clears thinking blocks, which the API refuses where nothing thinks.
+        body |= {"thinking": {"type": "disabled"}, "context_management": {"edits": []}}
+    return body
