@@ -56,6 +56,7 @@ PURE = (
     "workers.frames",
     "workers.job",
     "workers.launch",
+    "workers.pieces",
     "workers.protocol",
     "workers.settings",
     "workers.shown",

@@ -5,8 +5,9 @@ Sources of each rule: what CLI 2.1.330 was seen to do with the stand-in upstream
 
 from typing import Any, cast
 
+from workers import pieces
 from workers.errors import ErrorKind, WorkerError
-from workers.events import Event, Finished, Restarted, Started, StopReason, TextDelta, ThinkingDelta, Usage
+from workers.events import BlockEnded, Event, Finished, Piece, Restarted, Started, StopReason, Usage
 from workers.frames import Frame
 from workers.shown import Shown
 
@@ -43,6 +44,7 @@ class Answer:
         self.streaming = False
         self._shown = Shown()
         self._started = False
+        self._block_may_have_ended = False
         self._usage = Usage()
         self._stop_reason: StopReason | None = None
         self._stop_sequence: str | None = None
@@ -76,30 +78,45 @@ class Answer:
 
     def _stream_event(self, event: dict[str, Any]) -> list[Event]:
         match event:
-            case {"type": "content_block_delta", "delta": {"type": "text_delta", "text": str(text)}}:
-                return self._shown.add(TextDelta(text)) if text else []
-            case {"type": "content_block_delta", "delta": {"type": "thinking_delta", "thinking": str(text)}}:
-                return self._shown.add(ThinkingDelta(text)) if text else []
+            case {"type": "content_block_delta", "delta": delta}:
+                return self._show(pieces.delta(delta))
+            case {"type": "content_block_start", "content_block": block}:
+                return self._end_block() + self._show(pieces.start(block))
+            case {"type": "content_block_stop"}:
+                self._block_may_have_ended = True
             case {"type": "message_start", "message": message}:
                 return self._message_start(message)
             case {"type": "message_delta", "delta": {"stop_reason": str(reason)} as delta}:
                 self._usage = _usage(event.get("usage") or {}, self._usage)
-                return self._stopped(reason, delta.get("stop_sequence"))
+                return self._end_block() + self._stopped(reason, delta.get("stop_sequence"))
             case {"type": "message_stop"}:
                 self.streaming = False
         return []
 
+    def _show(self, piece: Piece | None) -> list[Event]:
+        return self._shown.add(piece) if piece is not None else []
+
+    def _end_block(self) -> list[Event]:
+        """The CLI closes blocks also where the connection broke; only what comes next tells the one from the other."""
+        ended = self._block_may_have_ended
+        self._block_may_have_ended = False
+        return self._shown.add(BlockEnded()) if ended else []
+
     def _message_start(self, message: dict[str, Any]) -> list[Event]:
         self.streaming = True
-        self._shown.rewind()
-        self._usage = _usage(message.get("usage") or {}, Usage())
+        self._begin(message)
         return self._start(message["model"])
+
+    def _begin(self, message: dict[str, Any]) -> None:
+        self._shown.rewind()
+        self._block_may_have_ended = False
+        self._usage = _usage(message.get("usage") or {}, Usage())
 
     def _start(self, model: str) -> list[Event]:
         if self._started:
             return []
         self._started = True
-        return [Started(model)]
+        return [Started(model, self._usage)]
 
     def _assistant(self, frame: Frame, message: dict[str, Any]) -> list[Event]:
         if frame.get("error"):
@@ -108,15 +125,11 @@ class Answer:
         if message.get("stop_reason") is None or message.get("model") == _SYNTHETIC:
             return []  # the blocks of a stream that was already passed on delta by delta
         # A whole message without deltas: the stream broke, and the CLI asked again without streaming.
+        self._begin(message)
         events = self._start(message["model"])
-        self._usage = _usage(message.get("usage") or {}, Usage())
-        self._shown.rewind()
         for block in message["content"]:
-            match block:
-                case {"type": "text", "text": str(text)} if text:
-                    events += self._shown.add(TextDelta(text))
-                case {"type": "thinking", "thinking": str(text)} if text:
-                    events += self._shown.add(ThinkingDelta(text))
+            for piece in pieces.whole(block):
+                events += self._shown.add(piece)
         return events + self._stopped(message["stop_reason"], message.get("stop_sequence"))
 
     def _stopped(self, reason: str, sequence: str | None) -> list[Event]:

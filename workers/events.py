@@ -1,11 +1,13 @@
 """What comes back while a job runs: one stream of these, the same for every dialect.
 
-A stream is `Started`, then deltas, then one `Finished`; or it ends early by raising
-`workers.errors.WorkerError`.
+A stream is `Started`, then blocks one after another (`BlockStarted`, deltas, `BlockEnded`), then one
+`Finished`; or it ends early by raising `workers.errors.WorkerError`.
 """
 
 from dataclasses import dataclass
 from typing import Literal
+
+from workers.job import RedactedThought, Text, Thought, ToolUse
 
 StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use", "refusal", "model_context_window_exceeded"]
 
@@ -20,11 +22,22 @@ class Usage:
     cache_write: int = 0
 
 
+NOTHING_USED = Usage()
+
+
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The upstream accepted the request; `model` is the one that answers."""
+    """The upstream accepted the request; `model` is the one that answers, `usage` what is known so far."""
 
     model: str
+    usage: Usage = NOTHING_USED
+
+
+@dataclass(frozen=True, slots=True)
+class BlockStarted:
+    """A block of the answer begins. What it says comes in deltas; a `RedactedThought` has none."""
+
+    block: Text | Thought | RedactedThought | ToolUse
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +48,25 @@ class TextDelta:
 @dataclass(frozen=True, slots=True)
 class ThinkingDelta:
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class InputDelta:
+    """A piece of the JSON text of a tool call's input."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """The signature of the thought that is about to end."""
+
+    signature: str
+
+
+@dataclass(frozen=True, slots=True)
+class BlockEnded:
+    """The block begun last is whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,4 +86,6 @@ class Finished:
     stop_sequence: str | None = None
 
 
-Event = Started | TextDelta | ThinkingDelta | Restarted | Finished
+Delta = TextDelta | ThinkingDelta | InputDelta
+Piece = BlockStarted | Delta | Signed | BlockEnded
+Event = Started | Piece | Restarted | Finished

@@ -91,7 +91,9 @@ def says(text: str, *, stop_reason: str = "end_turn", model: str = "claude-test"
     pieces = [word + " " for word in words[:-1]] + words[-1:]
     return [
         message_start(model),
+        block_start(),
         *(text_delta(piece) for piece in pieces),
+        stream_event("content_block_stop", index=0),
         stream_event("message_delta", delta={"stop_reason": stop_reason}, usage={"output_tokens": len(pieces)}),
         stream_event("message_stop"),
         result(),
@@ -101,6 +103,10 @@ def says(text: str, *, stop_reason: str = "end_turn", model: str = "claude-test"
 def message_start(model: str = "claude-test", **usage: int) -> Frame:
     counts = {"input_tokens": 1, "output_tokens": 1, **usage}
     return stream_event("message_start", message={"model": model, "usage": counts})
+
+
+def block_start(**block: Any) -> Frame:
+    return stream_event("content_block_start", index=0, content_block=block or {"type": "text", "text": ""})
 
 
 def text_delta(text: str) -> Frame:

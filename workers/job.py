@@ -18,6 +18,35 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Image:
+    """`source` as in the Messages API: `{"type": "base64", "media_type": …, "data": …}`."""
+
+    source: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A PDF or a text as the caller sent it: `source`, and any `title`, `context`, `citations`."""
+
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Thought:
+    """What the model thought in an earlier turn, with the signature that proves it its own."""
+
+    thinking: str
+    signature: str
+
+
+@dataclass(frozen=True, slots=True)
+class RedactedThought:
+    """A thought that only the model itself can read."""
+
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
 class ToolUse:
     """A call the model made in an earlier turn; `input` is a JSON object."""
 
@@ -31,11 +60,11 @@ class ToolResult:
     """What the caller's tool answered to the call `tool_use_id`."""
 
     tool_use_id: str
-    content: tuple[Text, ...]
+    content: tuple[Text | Image, ...]
     is_error: bool = False
 
 
-Block = Text | ToolUse | ToolResult
+Block = Text | Image | Document | Thought | RedactedThought | ToolUse | ToolResult
 
 
 @dataclass(frozen=True, slots=True)

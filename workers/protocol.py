@@ -17,7 +17,7 @@ from enum import Enum, auto
 from typing import Any
 
 from workers.frames import Frame
-from workers.job import Block, Text, ToolResult, ToolUse, Turn
+from workers.job import Block, Document, Image, RedactedThought, Text, Thought, ToolResult, ToolUse, Turn
 
 
 class State(Enum):
@@ -221,13 +221,21 @@ def block_frame(block: Block) -> dict[str, Any]:
     match block:
         case Text(text):
             return {"type": "text", "text": text}
+        case Image(source):
+            return {"type": "image", "source": dict(source)}
+        case Document(fields):
+            return {**fields, "type": "document"}
+        case Thought(thinking, signature):
+            return {"type": "thinking", "thinking": thinking, "signature": signature}
+        case RedactedThought(data):
+            return {"type": "redacted_thinking", "data": data}
         case ToolUse(id_, name, input_):
             return {"type": "tool_use", "id": id_, "name": name, "input": dict(input_)}
         case ToolResult(tool_use_id, content, is_error):
             return {
                 "type": "tool_result",
                 "tool_use_id": tool_use_id,
-                "content": [block_frame(text) for text in content],
+                "content": [block_frame(part) for part in content],
                 "is_error": is_error,
             }
 

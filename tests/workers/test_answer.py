@@ -5,9 +5,20 @@ import pytest
 from tests.workers.helpers import reads
 from workers.answer import Answer, is_visible
 from workers.errors import ErrorKind, WorkerError
-from workers.events import Event, Finished, Restarted, Started, TextDelta, ThinkingDelta, Usage
-from workers.fake import message_start, result, says, stream_event, text_delta
+from workers.events import (
+    BlockEnded,
+    BlockStarted,
+    Event,
+    Finished,
+    Restarted,
+    Started,
+    TextDelta,
+    ThinkingDelta,
+    Usage,
+)
+from workers.fake import block_start, message_start, result, says, stream_event, text_delta
 from workers.frames import Frame
+from workers.job import Text
 
 
 def events_of(*frames: Frame, answer: Answer | None = None) -> list[Event]:
@@ -58,9 +69,11 @@ def synthetic_user() -> Frame:
 def test_a_plain_stream_passes_on_delta_by_delta() -> None:
     answer = Answer()
     assert events_of(*says("one two"), answer=answer) == [
-        Started("claude-test"),
+        Started("claude-test", Usage(input=1, output=1)),
+        BlockStarted(Text("")),
         TextDelta("one "),
         TextDelta("two"),
+        BlockEnded(),
         Finished("end_turn", Usage(input=1, output=2)),
     ]
     assert answer.finished
@@ -78,7 +91,7 @@ def test_it_streams_from_message_start_to_message_stop() -> None:
     for frame in says("one"):
         answer.feed(frame)
         seen.append(answer.streaming)
-    assert seen == [True, True, True, False, False]
+    assert seen == [True, True, True, True, True, False, False]
 
 
 def test_thinking_passes_on_as_thinking() -> None:
@@ -87,23 +100,26 @@ def test_thinking_passes_on_as_thinking() -> None:
 
 
 def test_empty_deltas_are_nothing() -> None:
-    assert events_of(message_start(), text_delta(""), thinking_delta("")) == [Started("claude-test")]
+    events = events_of(message_start(), text_delta(""), thinking_delta(""))
+    assert events == [Started("claude-test", Usage(input=1, output=1))]
 
 
 def test_the_blocks_of_a_stream_are_not_passed_on_again_as_messages() -> None:
     repeated = whole_message("one ", stop_reason=None)
-    frames = [message_start(), text_delta("one "), repeated, stops("end_turn"), result()]
+    frames = [message_start(), block_start(), text_delta("one "), repeated, stops("end_turn"), result()]
     assert reads(events_of(*frames)) == ("one ", "")
 
 
 def test_the_counts_of_the_stream_are_the_usage() -> None:
     start = message_start(input_tokens=4, cache_read_input_tokens=30, cache_creation_input_tokens=20)
-    finished = events_of(start, text_delta("a"), stops("end_turn"), result())[-1]
+    finished = events_of(start, block_start(), text_delta("a"), stops("end_turn"), result())[-1]
     assert finished == Finished("end_turn", Usage(input=4, output=5, cache_read=30, cache_write=20))
 
 
 def test_a_stop_sequence_is_named() -> None:
-    events = events_of(message_start(), text_delta("a"), stops("stop_sequence", stop_sequence="END"), result())
+    events = events_of(
+        message_start(), block_start(), text_delta("a"), stops("stop_sequence", stop_sequence="END"), result()
+    )
     assert events[-1] == Finished("stop_sequence", Usage(1, 5), "END")
 
 
@@ -114,7 +130,8 @@ def test_a_stop_sequence_is_named() -> None:
         {"type": "user", "message": {"content": []}},
         {"type": "brand_new"},
         stream_event("ping"),
-        stream_event("content_block_delta", index=0, delta={"type": "signature_delta", "signature": "x"}),
+        stream_event("content_block_delta", index=0, delta={"type": "citations_delta", "citation": {}}),
+        block_start(type="server_tool_use", id="x", name="web_search", input={}),
         stream_event("brand_new"),
     ],
 )
@@ -143,20 +160,23 @@ def test_what_only_announces_is_not_visible() -> None:
 
 
 def test_a_whole_message_after_a_broken_stream_completes_it() -> None:
-    events = events_of(message_start(), text_delta("one "), whole_message("one two"), result())
+    events = events_of(message_start(), block_start(), text_delta("one "), whole_message("one two"), result())
     assert events == [
-        Started("claude-test"),
+        Started("claude-test", Usage(input=1, output=1)),
+        BlockStarted(Text("")),
         TextDelta("one "),
         TextDelta("two"),
+        BlockEnded(),
         Finished("end_turn", Usage(input=7, output=3)),
     ]
 
 
 def test_a_whole_message_without_any_stream_is_an_answer() -> None:
-    assert events_of(whole_message("one", " two"), result())[:3] == [
-        Started("claude-test"),
-        TextDelta("one"),
-        TextDelta(" two"),
+    first, *pieces = events_of(whole_message("one", " two"), result())[:-1]
+    assert first == Started("claude-test", Usage(input=7, output=3))
+    assert pieces == [
+        *(BlockStarted(Text("")), TextDelta("one"), BlockEnded()),
+        *(BlockStarted(Text("")), TextDelta(" two"), BlockEnded()),
     ]
 
 
@@ -167,27 +187,27 @@ def test_a_whole_message_passes_its_thinking_on_too() -> None:
 
 
 def test_a_stream_that_repeats_itself_is_passed_on_once() -> None:
-    events = events_of(message_start(), text_delta("one "), *says("one two three"))
+    events = events_of(message_start(), block_start(), text_delta("one "), *says("one two three"))
     assert Restarted() not in events
-    assert events.count(Started("claude-test")) == 1
+    assert sum(isinstance(event, Started) for event in events) == 1
     assert reads(events) == ("one two three", "")
 
 
 def test_a_stream_that_comes_back_different_takes_the_first_one_back() -> None:
-    events = events_of(message_start(), text_delta("one "), *says("two three"))
+    events = events_of(message_start(), block_start(), text_delta("one "), *says("two three"))
     assert events.count(Restarted()) == 1
     assert reads(events) == ("two three", "")
 
 
 def test_a_whole_message_that_differs_takes_the_stream_back() -> None:
-    events = events_of(message_start(), text_delta("one two"), whole_message("one"), result())
+    events = events_of(message_start(), block_start(), text_delta("one two"), whole_message("one"), result())
     assert Restarted() in events
     assert reads(events) == ("one", "")
 
 
 def test_a_restarted_stream_is_counted_by_its_own_usage() -> None:
     broken = message_start(input_tokens=50, cache_read_input_tokens=40)
-    finished = events_of(broken, text_delta("one "), *says("one two"))[-1]
+    finished = events_of(broken, block_start(), text_delta("one "), *says("one two"))[-1]
     assert finished == Finished("end_turn", Usage(input=1, output=2))
 
 
@@ -197,7 +217,7 @@ def test_a_restarted_stream_is_counted_by_its_own_usage() -> None:
 @pytest.mark.parametrize("reason", ["max_tokens", "model_context_window_exceeded"])
 def test_a_limit_ends_the_answer_before_the_cli_can_ask_again(reason: str) -> None:
     answer = Answer()
-    events = events_of(message_start(), text_delta("one"), stops(reason), answer=answer)
+    events = events_of(message_start(), block_start(), text_delta("one"), stops(reason), answer=answer)
     assert answer.finished
     assert isinstance(events[-1], Finished)
     assert events[-1].stop_reason == reason
@@ -212,7 +232,7 @@ def test_a_limit_ends_a_whole_message_at_once_too(reason: str) -> None:
 
 @pytest.mark.parametrize("end", [result(), error_result("API Error: refused")])
 def test_a_refusal_is_an_answer_however_the_cli_ends_the_turn(end: Frame) -> None:
-    events = events_of(message_start(), text_delta("I can't"), stops("refusal"), end)
+    events = events_of(message_start(), block_start(), text_delta("I can't"), stops("refusal"), end)
     assert isinstance(events[-1], Finished)
     assert events[-1].stop_reason == "refusal"
 
@@ -241,7 +261,10 @@ def test_the_upstreams_status_decides_the_kind(status: int, kind: ErrorKind) -> 
 
 
 def test_the_status_decides_even_after_a_part_of_the_answer() -> None:
-    assert failure_of(message_start(), text_delta("one"), error_result("", 529)).kind is ErrorKind.OVERLOADED
+    assert (
+        failure_of(message_start(), block_start(), text_delta("one"), error_result("", 529)).kind
+        is ErrorKind.OVERLOADED
+    )
 
 
 @pytest.mark.parametrize(
@@ -273,7 +296,7 @@ def test_an_error_text_is_never_part_of_the_answer() -> None:
 
 
 def test_a_turn_that_fails_without_a_reason_in_the_middle_was_cut() -> None:
-    assert failure_of(message_start(), text_delta("one"), error_result()).kind is ErrorKind.CUT
+    assert failure_of(message_start(), block_start(), text_delta("one"), error_result()).kind is ErrorKind.CUT
 
 
 def test_a_turn_that_fails_without_a_reason_before_its_answer_is_the_upstreams() -> None:
@@ -289,7 +312,7 @@ def test_a_turn_without_any_answer_is_not_understood() -> None:
 
 
 def test_a_made_up_user_message_means_that_the_answer_was_cut() -> None:
-    assert failure_of(message_start(), text_delta("one"), synthetic_user()).kind is ErrorKind.CUT
+    assert failure_of(message_start(), block_start(), text_delta("one"), synthetic_user()).kind is ErrorKind.CUT
 
 
 def test_a_compacted_conversation_was_too_large() -> None:

@@ -18,7 +18,7 @@ from tests.workers.helpers import (
     user,
 )
 from workers.errors import ErrorKind, WorkerError
-from workers.events import Finished, Started, TextDelta
+from workers.events import Finished, Started, TextDelta, Usage
 from workers.fake import ScriptedProcess, message_start, result, says, text_delta
 from workers.frames import Frame, FrameError
 from workers.protocol import State
@@ -134,7 +134,7 @@ async def test_a_job_that_wants_nothing_special_costs_one_frame() -> None:
     events = await answer_of(worker, a_job())
     assert kinds(process.written) == ["ask"]
     assert reads(events) == ("one two", "")
-    assert events[0] == Started(MODEL)
+    assert events[0] == Started(MODEL, Usage(input=1, output=1))
     assert isinstance(events[-1], Finished)
 
 
@@ -336,7 +336,7 @@ async def test_a_process_that_dies_in_the_middle_of_its_answer_has_died() -> Non
     process = ScriptedProcess([[message_start(), text_delta("one")]])
     worker = await boot(process)
     events = worker.run(a_job(), later())
-    assert [await anext(events), await anext(events)] == [Started(MODEL), TextDelta("one")]
+    assert [await anext(events), await anext(events)] == [Started(MODEL, Usage(input=1, output=1)), TextDelta("one")]
     process.die()
     with pytest.raises(WorkerError) as caught:
         await soon(anext(events))

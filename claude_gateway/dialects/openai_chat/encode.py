@@ -6,7 +6,18 @@ from typing import Any
 import orjson
 
 from claude_gateway.errors import ApiError
-from workers.events import Event, Finished, Restarted, Started, TextDelta, ThinkingDelta, Usage
+from workers.events import (
+    BlockEnded,
+    BlockStarted,
+    Event,
+    Finished,
+    InputDelta,
+    Restarted,
+    TextDelta,
+    ThinkingDelta,
+    Usage,
+)
+from workers.job import ToolUse
 
 DONE = "[DONE]"
 _FINISH_REASONS = {
@@ -40,6 +51,8 @@ class ChunkEncoder:
         }
         self._include_usage = include_usage
         self._begun = False
+        self._calls = 0
+        self._open_call = False
 
     def feed(self, event: Event) -> list[str]:
         """Raises `ApiError` at `Restarted`: what was sent cannot be taken back."""
@@ -48,21 +61,39 @@ class ChunkEncoder:
                 return self._delta({"content": text})
             case ThinkingDelta(text):
                 return self._delta({"reasoning_content": text})
+            case BlockStarted(ToolUse(id_, name)):
+                self._calls += 1
+                self._open_call = True
+                function = {"name": name, "arguments": ""}
+                return self._call({"id": id_, "type": "function", "function": function})
+            case InputDelta(text):
+                self._open_call = False
+                return self._call({"function": {"arguments": text}})
+            case BlockEnded() if self._open_call:
+                # A call without arguments streams none; an empty string is no JSON.
+                self._open_call = False
+                return self._call({"function": {"arguments": "{}"}})
             case Finished():
                 return self._end(event)
             case Restarted():
                 raise cut_short()
         return []
 
+    def _call(self, fragment: dict[str, Any]) -> list[str]:
+        return self._delta({"tool_calls": [{"index": self._calls - 1, **fragment}]})
+
     def _delta(self, delta: dict[str, Any]) -> list[str]:
-        # The first delta names the role: stream helpers of the openai libraries throw without it.
-        opening = [] if self._begun else [self._choice({"role": "assistant", "content": ""})]
+        return [*self._opening(), self._choice(delta)]
+
+    def _opening(self) -> list[str]:
+        """The first delta names the role: stream helpers of the openai libraries throw without it."""
+        if self._begun:
+            return []
         self._begun = True
-        return [*opening, self._choice(delta)]
+        return [self._choice({"role": "assistant", "content": ""})]
 
     def _end(self, event: Finished) -> list[str]:
-        chunks = [] if self._begun else [self._choice({"role": "assistant", "content": ""})]
-        chunks.append(self._choice({}, _finish_reason(event)))
+        chunks = [*self._opening(), self._choice({}, _finish_reason(event))]
         if self._include_usage:
             chunks.append(_dumps({**self._base, "choices": [], "usage": usage_object(event.usage)}))
         return [*chunks, DONE]
@@ -80,8 +111,12 @@ class BodyFold:
 
     def __init__(self, identity: Identity) -> None:
         self._identity = identity
+        self._forget()
+
+    def _forget(self) -> None:
         self._text: list[str] = []
         self._thinking: list[str] = []
+        self._calls: list[tuple[ToolUse, list[str]]] = []
         self._end: Finished | None = None
 
     def feed(self, event: Event) -> None:
@@ -90,35 +125,46 @@ class BodyFold:
                 self._text.append(text)
             case ThinkingDelta(text):
                 self._thinking.append(text)
+            case BlockStarted(ToolUse() as call):
+                self._calls.append((call, []))
+            case InputDelta(text):
+                self._calls[-1][1].append(text)
             case Restarted():
-                self._text.clear()
-                self._thinking.clear()
+                self._forget()
             case Finished():
                 self._end = event
-            case Started():
-                pass
 
     def body(self) -> dict[str, Any]:
         """Raises `ApiError` when the events ended without `Finished`."""
         if self._end is None:
             raise cut_short()
-        message: dict[str, Any] = {"role": "assistant", "content": "".join(self._text), "refusal": None}
+        text = "".join(self._text)
+        message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
         if self._thinking:
             message["reasoning_content"] = "".join(self._thinking)
-        finish_reason = _finish_reason(self._end)
+        if self._calls:
+            message["content"] = text or None
+            message["tool_calls"] = [
+                {
+                    "id": call.id,
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": "".join(arguments) or "{}"},
+                }
+                for call, arguments in self._calls
+            ]
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish_reason(self._end)}
         return {
             "id": self._identity.id,
             "object": "chat.completion",
             "created": self._identity.created,
             "model": self._identity.model,
-            "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason}],
+            "choices": [choice],
             "usage": usage_object(self._end.usage),
         }
 
 
-def _finish_reason(end: Finished) -> str:
-    # A reason that a later model brings must not cost the caller his answer.
-    return _FINISH_REASONS.get(end.stop_reason, "stop")
+def _finish_reason(event: Finished) -> str:
+    return _FINISH_REASONS.get(event.stop_reason, "stop")
 
 
 def usage_object(usage: Usage) -> dict[str, Any]:
