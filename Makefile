@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo serve test check format bench lock readme clean
+.PHONY: help setup demo serve test check format readme bench lock clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -28,10 +28,11 @@ serve: setup ## serve on PORT (8000) with your own Claude Code login or key
 test: setup ## run every test
 	$(BIN)/python -m pytest
 
-check: setup ## ruff, mypy, generated parts of the README
+check: setup ## ruff, mypy, import layers, generated parts of the README
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_layers.py
 	$(BIN)/claude-gateway settings --check README.md
 
 format: setup ## put the code into its one format
@@ -44,7 +45,7 @@ readme: setup ## write the settings table into the README
 bench: setup ## measure against the bare CLI; prints a table, writes bench/results/latest.json
 	$(BIN)/python -m bench
 
-lock: setup ## resolve requirements.lock anew (needs uv)
+lock: setup ## resolve requirements.lock anew
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/pip install --quiet uv
 	$(VENV)-lock/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
@@ -52,4 +53,4 @@ lock: setup ## resolve requirements.lock anew (needs uv)
 	rm -rf $(VENV)-lock
 
 clean: ## remove what the verbs above made
-	rm -rf $(VENV) build bench/results *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(VENV)-lock .coverage .hypothesis build bench/results *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -16,16 +16,17 @@ from claude_gateway.catalogue import Catalogue
 from claude_gateway.config import Settings
 from claude_gateway.service import ChatService
 from claude_gateway.web import keys, middlewares
+from claude_gateway.web.connection import factory
 from claude_gateway.web.health import Health
 from claude_gateway.web.routes import add_routes
 from workers.engine import Engine, running_engine
 from workers.errors import WorkerError
-from workers.homes import Homes, StateDirectoryInUse
+from workers.homes import Homes, StateDirectoryInUse, UnsafeDirectory
 from workers.pool import Pool
 
 _BACKLOG = 1024
 _HOW_TO_LOG_IN = (
-    "Claude Code has no login. Either run `claude auth login` as this user, "
+    "Claude Code has no login. Either run `claude-gateway login` as this user, "
     "or set CLAUDE_AUTH_METHOD=api_key and ANTHROPIC_API_KEY."
 )
 
@@ -99,15 +100,17 @@ async def running_gateway(settings: Settings) -> AsyncIterator[str]:
     try:
         async with _engine(settings) as engine:
             app = _compose(settings, engine)
-            runner = web.AppRunner(
-                app, access_log=None, handler_cancellation=True, shutdown_timeout=settings.drain_seconds
-            )
+            runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=settings.drain_seconds)
             await runner.setup()
+            assert runner.server is not None
+            accepting = await asyncio.get_running_loop().create_server(
+                factory(runner.server, settings.max_connections), sock=listener, backlog=_BACKLOG
+            )
             try:
-                await web.SockSite(runner, listener, backlog=_BACKLOG).start()
                 host, port = listener.getsockname()[:2]
                 yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
             finally:
+                accepting.close()
                 await runner.cleanup()
     finally:
         listener.close()
@@ -124,7 +127,8 @@ def _compose(settings: Settings, engine: Engine) -> web.Application:
 
 @asynccontextmanager
 async def _engine(settings: Settings) -> AsyncIterator[Engine]:
-    cli_path = settings.claude_cli_path or bundled_cli()
+    # Resolved here: a worker is started in a directory of its own.
+    cli_path = await asyncio.to_thread((settings.claude_cli_path or bundled_cli()).expanduser().resolve)
     if not await asyncio.to_thread(os.access, cli_path, os.X_OK):
         raise StartFailed(f"No claude binary to run at {cli_path}. Set CLAUDE_CLI_PATH, or run `make setup`.")
     homes = Homes(settings.claude_cwd or settings.state_dir)
@@ -135,6 +139,10 @@ async def _engine(settings: Settings) -> AsyncIterator[Engine]:
         raise StartFailed(
             f"Another gateway works in {error}; give this one its own STATE_DIR (and CLAUDE_CWD, if set)."
         ) from None
+    except UnsafeDirectory as error:
+        raise StartFailed(f"Not a directory of this user alone: {error}. Set STATE_DIR or CLAUDE_CWD.") from None
+    except OSError as error:
+        raise StartFailed(f"Cannot use STATE_DIR or CLAUDE_CWD: {error}") from None
     except WorkerError as error:
         raise StartFailed(f"{error.message} {error.detail}".strip()) from error
 
@@ -147,10 +155,11 @@ def _bind(settings: Settings) -> socket.socket:
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, settings.port))
+        listener.listen(_BACKLOG)  # two that only bind do not notice each other
     except OSError as error:
         reason = error.strerror or str(error)
         raise StartFailed(
-            f"Cannot listen on {host} port {settings.port}: {reason}. Set PORT or stop its owner."
+            f"Cannot listen on {host} port {settings.port}: {reason}. Set PORT or CLAUDE_WRAPPER_HOST."
         ) from None
     listener.setblocking(False)
     return listener

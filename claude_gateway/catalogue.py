@@ -8,7 +8,8 @@ from typing import Any
 from claude_gateway.errors import ApiError
 
 # It travels in a response header too, so nothing but printable ASCII of a bounded length.
-_CLAUDE_NAME = re.compile(r"claude-[!-~]{1,128}")
+# No slash and no percent sign: on Vertex the name becomes a part of a path.
+_CLAUDE_NAME = re.compile(r"claude-[A-Za-z0-9._:@\[\]-]{1,128}")
 LISTED = (
     "claude-opus-4-5-20250929",
     "claude-sonnet-4-5-20250929",

@@ -4,14 +4,17 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import os
+import resource
 import signal
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import uvloop
 from pydantic import ValidationError
 
-from claude_gateway.app import StartFailed, running_gateway
+from claude_gateway.app import StartFailed, bundled_cli, running_gateway
 from claude_gateway.config import Settings
 from claude_gateway.demo.show import run_demo
 from claude_gateway.settings_table import check, write
@@ -42,6 +45,8 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     serve = verbs.add_parser("serve", help="serve, with settings from the environment and .env")
     serve.set_defaults(run=_serve)
+    login = verbs.add_parser("login", help="log Claude Code in as this user: runs its own `claude auth login`")
+    login.set_defaults(run=_login)
     demo = verbs.add_parser("demo", help="one streamed chat on the real CLI and a stand-in upstream; no account needed")
     demo.add_argument("prompt", nargs="*", help="what to ask; the stand-in echoes it")
     demo.set_defaults(run=lambda arguments: uvloop.run(run_demo(" ".join(arguments.prompt))))
@@ -56,6 +61,9 @@ def _serve(_: argparse.Namespace) -> int:
     settings = Settings()
     level = logging.DEBUG if settings.debug_mode else logging.INFO if settings.verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # A connection and a worker's pipe each cost a descriptor; the usual soft limit of 1,024 is soon reached.
+    _soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     uvloop.run(_serve_until_stopped(settings))
     return 0
 
@@ -71,6 +79,12 @@ async def _serve_until_stopped(settings: Settings) -> None:
         async with running_gateway(settings) as address:
             print(f"claude-gateway serves on {address}", file=sys.stderr, flush=True)
             await asyncio.Event().wait()
+
+
+def _login(_: argparse.Namespace) -> NoReturn:
+    """Hand over to the bundled binary, which is on nobody's PATH."""
+    path = str(Settings().claude_cli_path or bundled_cli())
+    os.execv(path, [path, "auth", "login"])  # noqa: S606
 
 
 def _settings(arguments: argparse.Namespace) -> int:

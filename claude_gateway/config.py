@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from workers.launch import CREDENTIAL_VARIABLES
 from workers.settings import AuthMethod, LaunchSettings, PoolSettings, QueueSettings
@@ -55,6 +55,8 @@ class Settings(BaseSettings):
     aws_access_key_id: SecretStr | None = Field(None, description="For `bedrock`.")
     aws_secret_access_key: SecretStr | None = Field(None, description="For `bedrock`.")
     aws_session_token: SecretStr | None = Field(None, description="For `bedrock`.")
+    aws_profile: str | None = Field(None, description="For `bedrock`: a profile of `~/.aws`.")
+    aws_bearer_token_bedrock: SecretStr | None = Field(None, description="For `bedrock`: an API key of it.")
     aws_region: str | None = Field(None, description="For `bedrock`.")
     anthropic_vertex_project_id: str | None = Field(None, description="For `vertex`.")
     cloud_ml_region: str | None = Field(None, description="For `vertex`.")
@@ -93,6 +95,7 @@ class Settings(BaseSettings):
         "an error until then has its own status, later it comes inside the stream.",
     )
     heartbeat_seconds: float = Field(10.0, gt=0, description="A comment is sent into a stream this often.")
+    max_connections: int = Field(2_000, ge=1, description="Open connections; one more is closed at once.")
     drain_seconds: float = Field(30.0, ge=0, description="How long running answers may go on after SIGTERM.")
 
     debug_mode: bool = Field(False, description="Log at debug level.")
@@ -144,3 +147,17 @@ class Settings(BaseSettings):
             if value:
                 credentials[name] = str(value)
         return credentials
+
+
+class FixedSettings(Settings):
+    """Settings from its arguments alone: a demo or a test that nothing of the machine can change."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the library calls by position
+        init_settings: PydanticBaseSettingsSource,
+        *_: PydanticBaseSettingsSource,
+        **__: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)

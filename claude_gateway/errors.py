@@ -39,7 +39,8 @@ _DEFAULT_RETRY_SECONDS = 5
 # Status, type and code of each kind.
 _KINDS: Mapping[ErrorKind, tuple[int, str, str]] = {
     ErrorKind.INVALID_REQUEST: (400, "invalid_request_error", "invalid_request"),
-    ErrorKind.TOO_LARGE: (413, "request_too_large", "context_length_exceeded"),
+    ErrorKind.TOO_LONG: (400, "invalid_request_error", "context_length_exceeded"),
+    ErrorKind.TOO_LARGE: (413, "request_too_large", "request_too_large"),
     ErrorKind.MODEL_NOT_FOUND: (404, "invalid_request_error", "model_not_found"),
     ErrorKind.LOGIN: (503, "authentication_error", "claude_login_failed"),
     ErrorKind.RATE_LIMITED: (429, "rate_limit_exceeded", "upstream_rate_limit"),

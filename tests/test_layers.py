@@ -16,12 +16,14 @@ Imports = Mapping[str, frozenset[str]]
 HOMES = {
     "aiohttp": ("claude_gateway.app", "claude_gateway.web", "claude_gateway.demo.upstream"),
     "aiohttp_sse": ("claude_gateway.web.sse",),
+    "multidict": ("claude_gateway.access",),
     "openai": ("claude_gateway.demo.show",),
     "orjson": (
         "claude_gateway.dialects",
         "claude_gateway.web",
         "claude_gateway.demo",
         "workers.frames",
+        "workers.pieces",
         "workers.tuning",
     ),
     "pydantic": (

@@ -58,8 +58,10 @@ def choose(job: ChatJob, views: Sequence[View], capacity: int) -> Decision:
     owned = [view for view in views if view.owner is not None]
     ready = [view for view in mine if view.phase is Phase.READY]
     if ready:
-        # The one already set to the model; among equals the one used last, whose memory is warm.
-        return Take(max(ready, key=lambda view: (view.model == job.model, view.last_used)).id)
+        # The one already set to the model, then one that a job without a system prompt could not have; among
+        # equals the one used last, whose memory is warm.
+        fits = bool(job.system)
+        return Take(max(ready, key=lambda v: (v.model == job.model, v.had_system == fits, v.last_used)).id)
     unowned = [view for view in views if view.owner is None and view.phase is Phase.READY]
     if unowned and len(owned) < capacity:
         return Take(max(unowned, key=lambda view: (view.model == job.model, -view.id)).id)

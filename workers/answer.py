@@ -12,7 +12,7 @@ from workers.frames import Frame
 from workers.shown import Shown
 
 # At these the CLI asks the model again by itself ("Output token limit hit. Resume directly…"); a chat API stops.
-_ENDS_AT_ONCE = frozenset({"max_tokens", "model_context_window_exceeded"})
+_ENDS_AT_ONCE = frozenset({"max_tokens", "model_context_window_exceeded", "tool_use"})
 _SYNTHETIC = "<synthetic>"
 _STATUS_KINDS = {
     400: ErrorKind.INVALID_REQUEST,
@@ -34,6 +34,7 @@ _WORD_KINDS = {
 }
 # A wait longer than this is the caller's to sit out, with a Retry-After, rather than a worker's.
 _LONGEST_RETRY_WAIT_MS = 2_000
+_LONGEST_QUOTE = 1_000
 
 
 class Answer:
@@ -67,7 +68,7 @@ class Answer:
             case {"type": "system", "subtype": "api_retry"}:
                 _refuse_long_wait(frame)
             case {"type": "system", "subtype": "compact_boundary"}:
-                raise WorkerError(ErrorKind.TOO_LARGE, "The conversation is longer than the model takes.")
+                raise WorkerError(ErrorKind.TOO_LONG, _caller_message(ErrorKind.TOO_LONG, None, ""))
             case {"type": "user", "isSynthetic": True}:
                 # "Your response above was cut off mid-stream. Resume directly…": the CLI would go on in a
                 # second message that continues a text which this side cannot know.
@@ -153,7 +154,9 @@ class Answer:
     def _failure(self, frame: Frame) -> WorkerError:
         status = frame.get("api_error_status")
         text = str(frame.get("result") or "")
-        if isinstance(status, int):
+        if text.startswith("Prompt is too long"):
+            kind = ErrorKind.TOO_LONG
+        elif isinstance(status, int):
             kind = _STATUS_KINDS.get(status, ErrorKind.INVALID_REQUEST if status < 500 else ErrorKind.UPSTREAM)
         elif "Not logged in" in text or "Invalid API key" in text:
             kind = ErrorKind.LOGIN
@@ -161,7 +164,7 @@ class Answer:
             kind = ErrorKind.CUT
         else:
             kind = _WORD_KINDS.get(self._error_word, ErrorKind.UPSTREAM)
-        return WorkerError(kind, _caller_message(kind, status, text), detail=text)
+        return WorkerError(kind, _caller_message(kind, status, text), detail=repr(text[:_LONGEST_QUOTE]))
 
 
 def is_visible(event: Event) -> bool:
@@ -185,11 +188,15 @@ def _refuse_long_wait(frame: Frame) -> None:
 def _usage(raw: dict[str, Any], known: Usage) -> Usage:
     """Token counts out of a Messages API `usage`; what it does not name stays as known."""
     return Usage(
-        input=raw.get("input_tokens") or known.input,
-        output=raw.get("output_tokens") or known.output,
-        cache_read=raw.get("cache_read_input_tokens") or known.cache_read,
-        cache_write=raw.get("cache_creation_input_tokens") or known.cache_write,
+        input=_count(raw.get("input_tokens")) or known.input,
+        output=_count(raw.get("output_tokens")) or known.output,
+        cache_read=_count(raw.get("cache_read_input_tokens")) or known.cache_read,
+        cache_write=_count(raw.get("cache_creation_input_tokens")) or known.cache_write,
     )
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and value > 0 else 0
 
 
 def _caller_message(kind: ErrorKind, status: int | None, text: str) -> str:
@@ -197,7 +204,8 @@ def _caller_message(kind: ErrorKind, status: int | None, text: str) -> str:
     says speaks of its own host, commands and settings."""
     match kind:
         case ErrorKind.INVALID_REQUEST:
-            return text.removeprefix("API Error: ").removeprefix(f"{status} ") or "The upstream refused the request."
+            said = text.removeprefix("API Error: ").removeprefix(f"{status} ")[:_LONGEST_QUOTE]
+            return "".join(c if c.isprintable() else " " for c in said) or "The upstream refused the request."
         case ErrorKind.LOGIN:
             return "Claude Code's own login failed; the owner of this gateway must renew it."
         case ErrorKind.MODEL_NOT_FOUND:

@@ -9,6 +9,7 @@ class ErrorKind(Enum):
     INVALID_REQUEST = "the upstream refused the request itself"
     LOGIN = "Claude Code has no valid login"
     MODEL_NOT_FOUND = "the upstream does not know the model"
+    TOO_LONG = "the conversation is longer than the model takes"
     TOO_LARGE = "the request is larger than the upstream takes"
     RATE_LIMITED = "the upstream limits the rate"
     OVERLOADED = "the upstream is overloaded"

@@ -10,6 +10,7 @@ import fcntl
 import os
 import shutil
 import signal
+import stat
 import tempfile
 import time
 from pathlib import Path
@@ -21,6 +22,10 @@ _GONE_POLL_SECONDS = 0.02
 
 class StateDirectoryInUse(Exception):
     """Another gateway works on this state directory."""
+
+
+class UnsafeDirectory(Exception):
+    """Somebody else could put records or links there, by which this user's files and processes would be ended."""
 
 
 class Homes:
@@ -37,7 +42,7 @@ class Homes:
     async def open(self) -> int:
         """Take the lock, end orphans, remove their directories. Returns how many orphans were ended.
 
-        Raises `StateDirectoryInUse`, or `OSError` where the directory cannot be written.
+        Raises `StateDirectoryInUse`, `UnsafeDirectory`, or `OSError` where the directory cannot be written.
         """
         return await asyncio.to_thread(self._open)
 
@@ -60,7 +65,8 @@ class Homes:
     def _open(self) -> int:
         self._workers.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._workers.mkdir(mode=0o700, exist_ok=True)
-        self._lock = os.open(self._workers.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        _check_own(self._workers)
+        self._lock = os.open(self._workers / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -68,7 +74,7 @@ class Homes:
             raise StateDirectoryInUse(str(self._workers.parent)) from None
         orphans = [pid for record in self._workers.glob("*.pid") if (pid := _end_orphan(record))]
         _wait_until_gone(orphans)
-        for home in self._workers.iterdir():
+        for home in self._workers.glob("w-*"):
             self._remove(home)
         return len(orphans)
 
@@ -79,6 +85,12 @@ class Homes:
     def _remove(self, home: Path) -> None:
         shutil.rmtree(home, ignore_errors=True)
         home.with_suffix(".pid").unlink(missing_ok=True)
+
+
+def _check_own(directory: Path) -> None:
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise UnsafeDirectory(str(directory))
 
 
 def _end_orphan(record: Path) -> int | None:

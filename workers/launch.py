@@ -5,6 +5,7 @@ Flags and variables are those seen on CLI 2.1.330; `tests/e2e/test_cli_facts.py`
 
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from workers.settings import AuthMethod, LaunchSettings
 
@@ -104,16 +105,30 @@ def environment(settings: LaunchSettings, directory: Path, host: Mapping[str, st
     credentials = {
         name: value for name, value in settings.credentials.items() if name in CREDENTIAL_VARIABLES[method] | _NETWORK
     }
-    if method is AuthMethod.CLI:
-        home = {"HOME": host["HOME"]} if "HOME" in host else {}
-    else:
-        home = {"HOME": str(directory), "CLAUDE_CONFIG_DIR": str(directory / ".claude")}
+    if _is_loopback(credentials.get("ANTHROPIC_BASE_URL", "")):
+        inherited = {name: value for name, value in inherited.items() if not name.lower().endswith("_proxy")}
     return {
         **inherited,
-        **home,
+        **_home(method, directory, host.get("HOME")),
         "TMPDIR": str(directory),
         "CLAUDE_CODE_MAX_RETRIES": str(settings.upstream_retries),
         **_ALWAYS,
         **_SWITCHES[method],
         **credentials,
     }
+
+
+def _home(method: AuthMethod, directory: Path, owner: str | None) -> dict[str, str]:
+    """Where the child looks for files of its user. Only a `cli` login shows it the owner's HOME."""
+    if method is AuthMethod.CLI:
+        return {"HOME": owner} if owner else {}
+    own = {"HOME": str(directory), "CLAUDE_CONFIG_DIR": str(directory / ".claude")}
+    if owner and method is AuthMethod.BEDROCK:
+        own |= {"AWS_CONFIG_FILE": f"{owner}/.aws/config", "AWS_SHARED_CREDENTIALS_FILE": f"{owner}/.aws/credentials"}
+    if owner and method is AuthMethod.VERTEX:
+        own |= {"CLOUDSDK_CONFIG": f"{owner}/.config/gcloud"}
+    return own
+
+
+def _is_loopback(url: str) -> bool:
+    return (urlsplit(url).hostname or "") in ("localhost", "127.0.0.1", "::1")

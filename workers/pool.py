@@ -126,8 +126,8 @@ class Pool:
 
     def _fail_fast(self) -> None:
         """A job does not wait for processes that fail to start."""
-        if self.last_failure is not None and not self._seats:
-            raise self.last_failure
+        if (failure := self.last_failure) is not None and not self._seats:
+            raise WorkerError(failure.kind, failure.message, detail=failure.detail)
 
     def _refill(self) -> None:
         """Boot until the pool is full, one boot task at a time per missing worker; wait out a back-off first."""
@@ -197,6 +197,10 @@ class Pool:
             await seat.worker.recover(self._settings.recover_timeout)
         except WorkerError as error:
             self._retire(seat, f"it did not recover: {error} {error.detail}")
+            return
+        except Exception:
+            _log.exception("recovering a worker failed in an unforeseen way")
+            self._retire(seat, "it did not recover")
             return
         if worn := await self._worn(seat.worker):
             self._retire(seat, worn)

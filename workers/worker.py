@@ -20,7 +20,6 @@ from workers.tuning import environment, thinking_budget
 _USUAL_OUTPUT_LIMIT = 32_000
 # The most that a character costs; a guard that is armed early harms nobody.
 _TOKENS_A_CHARACTER = 4
-_SHORT_ANSWER_TOKENS = 1_024
 # After a refused switch: no job wants it, so the next one sets its own.
 _UNKNOWN_MODEL = ""
 # No HTTP client can send this header, so a request that carries it fails inside the CLI.
@@ -76,7 +75,7 @@ class Worker:
                 self._pipe = await self._spawn()
                 await self._write(
                     self._protocol.initialize(),
-                    # A chat job that asks for no thinking gets none; by default the CLI spends 31,999 tokens on it.
+                    # Where the model can do without thinking; by default the CLI spends 31,999 tokens on it.
                     self._protocol.set_thinking_budget(0),
                     self._protocol.set_environment(_environment(self._setup)),
                     deadline=None,
@@ -179,8 +178,8 @@ class Worker:
         When the model stops at `max_tokens` the CLI asks it to go on, a millisecond later: no `interrupt`
         comes in time. While the stream is open and the limit in reach, the next request is made unsendable.
         """
-        limit = job.tuning.max_tokens or _USUAL_OUTPUT_LIMIT
-        in_reach = answer.characters * _TOKENS_A_CHARACTER + _SHORT_ANSWER_TOKENS >= limit
+        limit = job.tuning.max_tokens
+        in_reach = limit is not None or answer.characters * _TOKENS_A_CHARACTER >= _USUAL_OUTPUT_LIMIT
         guarded = answer.streaming and in_reach
         if guarded is not self._setup.guarded:
             await self._apply(replace(self._setup, guarded=guarded), deadline)
@@ -193,6 +192,8 @@ class Worker:
         """The next frame, already taken by the protocol. Raises `WorkerError`."""
         assert self._pipe is not None
         try:
+            # Also where frames are at hand: a slow reader keeps them waiting here.
+            _check(deadline)
             while not self._inbox:
                 async with asyncio.timeout_at(deadline):
                     frames = await self._pipe.read()
@@ -229,6 +230,11 @@ class Worker:
     def _died(self) -> WorkerError:
         words = self._pipe.last_words() if self._pipe else ""
         return WorkerError(ErrorKind.WORKER_DIED, "The claude process ended unexpectedly.", detail=words)
+
+
+def _check(deadline: float | None) -> None:
+    if deadline is not None and asyncio.get_running_loop().time() >= deadline:
+        raise TimeoutError
 
 
 def _environment(setup: Setup) -> dict[str, str]:

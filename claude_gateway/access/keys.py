@@ -3,18 +3,24 @@
 import hashlib
 import hmac
 import ipaddress
-from collections.abc import Mapping
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+from multidict import MultiMapping
 
 from claude_gateway.errors import ApiError
 
 _KEY_HEADERS = ("x-api-key", "x-goog-api-key")
 # Any of these says that somebody stands between the caller and us, so the peer's address is not the caller's.
-_FORWARDING_HEADERS = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
+_FORWARDING_HEADER = re.compile(
+    r"forwarded|via|x-forwarded.*|x-original.*|x-.*-ip|x-.*-for|true-client-ip|cf-.*|fastly-.*|tailscale-.*",
+    re.IGNORECASE,
+)
+_OWN_PAGES = ("same-origin", "none")
 _HOW_TO_MAKE_ONE = (
     "This gateway has no API key, so it serves only direct callers from its own machine. "
-    "Make one and start again: API_KEY=$(openssl rand -hex 32) claude-gateway serve"
+    "Make one and start again: export API_KEY=$(openssl rand -hex 32); echo $API_KEY; claude-gateway serve"
 )
 
 
@@ -34,14 +40,10 @@ class KeyRing:
     def __init__(self, api_key: str | None) -> None:
         self._digest = _digest(api_key.encode("utf-8", "surrogateescape")) if api_key else None
 
-    @property
-    def required(self) -> bool:
-        return self._digest is not None
-
-    def identify(self, headers: Mapping[str, str], peer: str | None) -> Key:
+    def identify(self, headers: MultiMapping[str], peer: str | None, *, http_1_0: bool = False) -> Key:
         """The caller's key. Raises `ApiError` 401. `headers` ignores case; `peer` is the address of the socket."""
         if self._digest is None:
-            return _local_caller(headers, peer)
+            return _local_caller(headers, peer, http_1_0)
         for sent in _sent_keys(headers):
             # Digests have one length and no shared prefix to find out letter by letter.
             if hmac.compare_digest(_digest(sent.encode("utf-8", "surrogateescape")), self._digest):
@@ -49,20 +51,23 @@ class KeyRing:
         raise ApiError(401, "authentication_error", "Missing or invalid API key.", code="invalid_api_key")
 
 
-def _sent_keys(headers: Mapping[str, str]) -> list[str]:
+def _sent_keys(headers: MultiMapping[str]) -> list[str]:
     scheme, _, bearer = headers.get("authorization", "").partition(" ")
     found = [bearer.strip()] if scheme.lower() == "bearer" else []
     return found + [headers[name] for name in _KEY_HEADERS if name in headers]
 
 
-def _local_caller(headers: Mapping[str, str], peer: str | None) -> Key:
-    """Direct, from this machine, and not a web page in its browser: those carry a foreign Origin or Host."""
-    direct = _is_loopback(peer) and not any(name in headers for name in _FORWARDING_HEADERS)
-    origin = headers.get("origin")
-    local_names = _is_local_name(headers.get("host", "")) and (
-        origin is None or _is_local_name(origin.partition("://")[2])
+def _local_caller(headers: MultiMapping[str], peer: str | None, http_1_0: bool) -> Key:
+    """Direct, from this machine, and not a web page in its browser: those carry a foreign Origin or Host.
+
+    HTTP/1.0 is what nginx speaks when nobody told it otherwise, with no other sign of itself.
+    """
+    direct = _is_loopback(peer) and not http_1_0 and not any(map(_FORWARDING_HEADER.fullmatch, headers))
+    local_names = all(map(_is_local_name, headers.getall("host", [""]))) and all(
+        _is_local_name(origin.partition("://")[2]) for origin in headers.getall("origin", [])
     )
-    if direct and local_names:
+    own_page = headers.get("sec-fetch-site", "none") in _OWN_PAGES
+    if direct and local_names and own_page:
         return LOCAL
     raise ApiError(401, "authentication_error", _HOW_TO_MAKE_ONE, code="api_key_not_configured")
 
@@ -72,7 +77,7 @@ def _is_local_name(netloc: str) -> bool:
         host = urlsplit(f"//{netloc}").hostname or ""
     except ValueError:
         return False
-    return host == "localhost" or _is_loopback(host)
+    return "@" not in netloc and (host == "localhost" or _is_loopback(host))
 
 
 def _is_loopback(address: str | None) -> bool:

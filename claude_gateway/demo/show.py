@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 
 from claude_gateway.app import running_gateway
-from claude_gateway.config import Settings
+from claude_gateway.config import FixedSettings, Settings
 from claude_gateway.demo.upstream import STAND_IN_KEY, stand_in
 from workers.settings import AuthMethod
 
@@ -29,8 +29,7 @@ _WORKERS = 2
 
 def demo_settings(upstream: str, state_dir: Path) -> Settings:
     """A gateway on a free loopback port, whose workers know the stand-in alone."""
-    return Settings(
-        _env_file=None,
+    return FixedSettings(
         port=0,
         claude_wrapper_host="127.0.0.1",
         api_key=SecretStr(_DEMO_KEY),
@@ -46,7 +45,7 @@ def demo_settings(upstream: str, state_dir: Path) -> Settings:
 async def run_demo(prompt: str) -> int:
     """One warm-up, then one streamed chat with its times. Returns the exit status."""
     try:
-        from openai import AsyncOpenAI
+        from openai import AsyncOpenAI, DefaultAsyncHttpxClient, OpenAIError
     except ImportError:
         print("The demo needs the openai package: run `make demo`, or `pip install openai`.", file=sys.stderr)
         return 1
@@ -55,11 +54,21 @@ async def run_demo(prompt: str) -> int:
         async with stand_in() as upstream, running_gateway(demo_settings(upstream.url, Path(directory))) as address:
             print(f"gateway    {address}  (ready in {time.perf_counter() - began:.2f} s)")
             print(f"upstream   {upstream.url}  (a stand-in; no account, no network)")
-            async with AsyncOpenAI(base_url=f"{address}/v1", api_key=_DEMO_KEY, max_retries=0) as client:
+            direct = DefaultAsyncHttpxClient(trust_env=False)  # no proxy stands between this machine and itself
+            async with AsyncOpenAI(
+                base_url=f"{address}/v1", api_key=_DEMO_KEY, max_retries=0, http_client=direct
+            ) as client:
                 for _ in range(2):  # the first answer of each process is slower than all later ones
                     await asyncio.gather(*(_ask(client, "warm up", show=False) for _ in range(_WORKERS)))
                 print("answer     ", end="", flush=True)
-                arrivals, asked = await _ask(client, prompt or _PROMPT, show=True)
+                try:
+                    arrivals, asked = await _ask(client, prompt or _PROMPT, show=True)
+                except OpenAIError as error:
+                    print(f"\nthe answer was an error: {error}", file=sys.stderr)
+                    return 1
+                if not arrivals:
+                    print("\nthe answer was empty", file=sys.stderr)
+                    return 1
             seen = upstream.chats[-1]
         print(
             f"\nfirst token after {_ms(arrivals[0] - asked)}; the stand-in took {_ms(seen.sent[0] - seen.at)} of that"

@@ -84,7 +84,10 @@ class Health:
     def login(self) -> dict[str, Any]:
         valid = self.has_login()
         name = _METHOD_NAMES[self.method]
-        details = f"Claude Code reports a login by {name}" if valid else "Claude Code reports no login"
+        if self.method in (AuthMethod.BEDROCK, AuthMethod.VERTEX):
+            details = f"Set to {name}; its credentials are not checked before the first request"
+        else:
+            details = f"Claude Code reports a login by {name}" if valid else "Claude Code reports no login"
         return {
             "claude_code_auth": {"method": name, "status": {"valid": valid, "details": details}},
             "server_info": {

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 
 import orjson
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from claude_gateway import errors
 from claude_gateway.dialects.openai_chat.encode import error_object
@@ -72,7 +72,9 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
 async def require_key(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Everything needs a key, but for the few open paths."""
     if request.path not in OPEN_PATHS:
-        request[CALLER] = request.app[KEY_RING].identify(request.headers, request.remote)
+        request[CALLER] = request.app[KEY_RING].identify(
+            request.headers, request.remote, http_1_0=request.version < HttpVersion11
+        )
     return await handler(request)
 
 

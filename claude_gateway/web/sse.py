@@ -101,3 +101,5 @@ async def _abandon(task: asyncio.Task[Event | None]) -> None:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError, WorkerError):
             await task
+    elif not task.cancelled():
+        task.exception()  # taken note of: nobody is left to be told

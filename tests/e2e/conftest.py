@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest_asyncio
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from pydantic import SecretStr
 
 from claude_gateway.app import running_gateway
-from claude_gateway.config import Settings
+from claude_gateway.config import FixedSettings, Settings
 from claude_gateway.demo.upstream import STAND_IN_KEY, StandIn, stand_in
 from workers.settings import AuthMethod
 
@@ -53,14 +53,20 @@ def settings(upstream: StandIn, state_dir: Path, **changes: Any) -> Settings:
         "chat_workers": 2,
         "chat_spare_workers": 0,
     }
-    return Settings(_env_file=None, **values | changes)
+    return FixedSettings(**values | changes)
 
 
 @asynccontextmanager
 async def gateway_on(upstream: StandIn, state_dir: Path, **changes: Any) -> AsyncIterator[Gateway]:
     async with (
         running_gateway(settings(upstream, state_dir, **changes)) as url,
-        AsyncOpenAI(base_url=f"{url}/v1", api_key=API_KEY, max_retries=0, timeout=30) as client,
+        AsyncOpenAI(
+            base_url=f"{url}/v1",
+            api_key=API_KEY,
+            max_retries=0,
+            timeout=30,
+            http_client=DefaultAsyncHttpxClient(trust_env=False),
+        ) as client,
     ):
         yield Gateway(url, upstream, client)
 

@@ -1,7 +1,9 @@
 """Input nobody should send: a clear error or exact delivery, never a 500, never a hang; the next request works."""
 
 import asyncio
+import gzip
 import io
+import zlib
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -78,6 +80,23 @@ async def test_a_large_prompt_arrives_whole(gateway: Gateway) -> None:
     assert await gateway.stream_text({"role": "user", "content": text}) == text
 
 
+ENCODED = {
+    "gzip": ("gzip", gzip.compress(orjson.dumps(HELLO)), 200),
+    "deflate": ("deflate", zlib.compress(orjson.dumps(HELLO)), 200),
+    "not what it says": ("gzip", orjson.dumps(HELLO), 400),
+    "cut short": ("gzip", gzip.compress(orjson.dumps(HELLO))[:-9], 400),
+    "a bomb": ("gzip", gzip.compress(bytes(200_000_000), 1), 413),
+    "unknown": ("br", orjson.dumps(HELLO), 415),
+}
+
+
+@pytest.mark.parametrize("case", ENCODED)
+async def test_an_encoded_body_is_unpacked_within_the_limit_or_refused(gateway: Gateway, case: str) -> None:
+    encoding, body, expected = ENCODED[case]
+    assert (await post(gateway, body, **{"content-encoding": encoding}))[0] == expected
+    assert (await post(gateway, orjson.dumps(HELLO)))[0] == 200
+
+
 async def raw(gateway: Gateway, request: bytes) -> bytes:
     """The first of the answer to bytes that no HTTP library would send."""
     address = urlsplit(gateway.url)
@@ -88,6 +107,29 @@ async def raw(gateway: Gateway, request: bytes) -> bytes:
     finally:
         writer.close()
         await writer.wait_closed()
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GET /v1/models HTTP/1.1\r\nhost: x\r\nauthorization: Bearer %b\x01\r\n\r\n",
+        b"GET /v1/models HTTP/1.1\r\nhost: x\r\nx-api-key: %b\r\x0b\r\n\r\n",
+        b"GET http://[::1/v1?key=%b HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET /v1/models HTTP/1.1\r\nhost: x\r\nx-api-key: " + b"y" * 9000 + b"%b\r\n\r\n",
+    ],
+    ids=["control character", "bare return", "broken target", "too long"],
+)
+async def test_a_malformed_request_gets_our_envelope_and_its_key_is_nowhere_logged(
+    gateway: Gateway, request_bytes: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    answer = await raw(gateway, request_bytes.replace(b"%b", API_KEY.encode()))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.split(b" ")[1] == b"400"
+    assert b"x-request-id" in head.lower()
+    assert orjson.loads(body)["error"]["message"]
+    assert API_KEY.encode() not in answer
+    assert API_KEY not in caplog.text
 
 
 async def test_a_request_id_cannot_inject_a_header(gateway: Gateway) -> None:

@@ -52,6 +52,9 @@ class Cli:
     async def ask(self, text: str) -> list[Frame]:
         return await self.send(self.protocol.ask(user(text)))
 
+    async def result_of(self, text: str) -> Frame:
+        return next(frame for frame in await self.ask(text) if frame["type"] == "result")
+
 
 @pytest.fixture
 async def cli(upstream: StandIn, tmp_path: Path) -> AsyncIterator[Cli]:
@@ -197,19 +200,17 @@ async def test_old_models_are_not_replaced(cli: Cli, upstream: StandIn) -> None:
 async def test_an_upstream_error_comes_as_assistant_text_with_its_status_in_the_result(cli: Cli) -> None:
     frames = await cli.ask("hi {{status 403}}")
     said = next(frame for frame in frames if frame["type"] == "assistant")
-    ended = frames[-1]
+    ended = next(frame for frame in frames if frame["type"] == "result")
     assert "API Error: 403" in said["message"]["content"][0]["text"]
     assert (ended["subtype"], ended["is_error"], ended["api_error_status"]) == ("success", True, 403)
 
 
 async def test_an_unsendable_header_keeps_the_next_request_inside_the_process(cli: Cli, upstream: StandIn) -> None:
     await cli.send(cli.protocol.set_environment({"ANTHROPIC_CUSTOM_HEADERS": "x-guard: \N{SNOWMAN}"}))
-    frames = await cli.ask("hello")
-    assert frames[-1]["is_error"]
+    assert (await cli.result_of("hello"))["is_error"]
     assert upstream.received == []
     await cli.send(cli.protocol.set_environment({"ANTHROPIC_CUSTOM_HEADERS": ""}))
-    frames = await cli.ask("hello")
-    assert not frames[-1]["is_error"]
+    assert not (await cli.result_of("hello"))["is_error"]
 
 
 async def test_at_max_tokens_the_cli_asks_the_model_to_go_on(cli: Cli, upstream: StandIn) -> None:

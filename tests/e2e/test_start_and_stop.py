@@ -115,7 +115,7 @@ async def test_a_bad_setting_is_named_without_its_value(tmp_path: Path) -> None:
 async def test_no_login_is_one_clear_line(tmp_path: Path) -> None:
     status, lines = await fails_with(tmp_path, {"CLAUDE_AUTH_METHOD": "cli"})
     assert (status, len(lines)) == (1, 1)
-    assert "claude auth login" in lines[0]
+    assert "claude-gateway login" in lines[0]
 
 
 async def test_two_gateways_do_not_share_a_state_directory(tmp_path: Path, upstream: StandIn) -> None:

@@ -137,3 +137,18 @@ def test_an_own_worker_that_recovers_is_waited_for_rather_than_another_replaced(
 def test_while_nothing_is_up_a_job_waits() -> None:
     assert choose(a_job(), [], 1) == Wait()
     assert choose(a_job(), [replace(ready(1), phase=Phase.BOOTING)], 1) == Wait()
+
+
+def test_jobs_with_and_without_a_system_prompt_take_turns_without_a_replacement() -> None:
+    """On two workers one is left to each kind."""
+    pair = [ready(1, "ann", used=1), ready(2, "ann", had_system=True, used=2)]
+    for step in range(3, 13):
+        job = a_job(owner="ann", system="be brief" if step % 2 else "")
+        chosen = choose(job, pair, capacity=2)
+        assert isinstance(chosen, Take)
+        pair = [
+            replace(view, had_system=view.had_system or bool(job.system), last_used=step)
+            if view.id == chosen.id
+            else view
+            for view in pair
+        ]

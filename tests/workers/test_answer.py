@@ -315,8 +315,12 @@ def test_a_made_up_user_message_means_that_the_answer_was_cut() -> None:
     assert failure_of(message_start(), block_start(), text_delta("one"), synthetic_user()).kind is ErrorKind.CUT
 
 
-def test_a_compacted_conversation_was_too_large() -> None:
-    assert failure_of({"type": "system", "subtype": "compact_boundary"}).kind is ErrorKind.TOO_LARGE
+def test_a_compacted_conversation_was_too_long() -> None:
+    assert failure_of({"type": "system", "subtype": "compact_boundary"}).kind is ErrorKind.TOO_LONG
+
+
+def test_a_prompt_that_the_cli_itself_finds_too_long_is_told_as_such() -> None:
+    assert failure_of(error_result("Prompt is too long", 400)).kind is ErrorKind.TOO_LONG
 
 
 @pytest.mark.parametrize("wait_ms", [1, 60_000])
@@ -344,7 +348,21 @@ def test_only_a_refusal_of_the_request_itself_is_quoted() -> None:
     for status in (401, 404, 413, 500, 529):
         failure = failure_of(error_result("see /home/me/.claude", status))
         assert "/home/me" not in failure.message
-        assert failure.detail == "see /home/me/.claude"
+        assert "see /home/me/.claude" in failure.detail
+
+
+def test_a_refusal_is_quoted_in_one_short_line() -> None:
+    quoted = failure_of(error_result("API Error: 400 odd\nforged log line " + "x" * 10_000, 400))
+    assert "\n" not in quoted.message
+    assert len(quoted.message) <= 1_000
+    assert len(quoted.detail) < 2_000
+
+
+@pytest.mark.parametrize("usage", [{"input_tokens": "9"}, {"input_tokens": [1]}, {"output_tokens": -5}])
+def test_counts_that_are_no_counts_are_nothing(usage: dict[str, Any]) -> None:
+    start = stream_event("message_start", message={"model": "m", "usage": usage})
+    finished = events_of(start, stop := stream_event("message_delta", delta={"stop_reason": "max_tokens"}))[-1]
+    assert finished == Finished("max_tokens", Usage()), stop
 
 
 def test_a_refusal_without_a_text_still_says_something() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.workers.helpers import soon
-from workers.homes import Homes, StateDirectoryInUse
+from workers.homes import Homes, StateDirectoryInUse, UnsafeDirectory
 
 
 @contextmanager
@@ -119,7 +119,7 @@ async def test_homes_are_for_this_user_alone(tmp_path: Path) -> None:
         await homes.open()
         home = await homes.make()
         assert [mode(path) for path in (root, home.parent, home)] == [0o700] * 3
-        assert mode(home.parent.with_suffix(".lock")) == 0o600
+        assert mode(home.parent / "lock") == 0o600
 
 
 async def test_every_worker_has_a_home_of_its_own(tmp_path: Path) -> None:
@@ -149,4 +149,30 @@ async def test_a_home_that_is_removed_takes_its_record_along(tmp_path: Path) -> 
         await homes.record(home, os.getpid())
         await homes.remove(home)
         await homes.remove(home)
-        assert list(home.parent.iterdir()) == []
+        assert [path.name for path in home.parent.iterdir()] == ["lock"]
+
+
+async def test_a_directory_that_others_can_write_to_is_refused(tmp_path: Path) -> None:
+    (tmp_path / ".claude-gateway-workers").mkdir()
+    (tmp_path / ".claude-gateway-workers").chmod(0o777)
+    with pytest.raises(UnsafeDirectory):
+        await Homes(tmp_path).open()
+
+
+async def test_a_link_in_the_place_of_the_directory_is_refused_and_nothing_behind_it_is_touched(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    (victim / "w-precious").mkdir(parents=True)
+    (tmp_path / ".claude-gateway-workers").symlink_to(victim)
+    with pytest.raises(UnsafeDirectory):
+        await Homes(tmp_path).open()
+    assert (victim / "w-precious").is_dir()
+
+
+async def test_only_what_is_ours_is_swept(tmp_path: Path) -> None:
+    with closing(Homes(tmp_path)) as homes:
+        await homes.open()
+        stranger = (await homes.make()).parent / "notes"
+        stranger.mkdir()
+    with closing(Homes(tmp_path)) as homes:
+        await homes.open()
+        assert [path.name for path in sorted(stranger.parent.iterdir())] == ["lock", "notes"]

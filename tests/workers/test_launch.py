@@ -32,6 +32,14 @@ SET_BY_METHOD: dict[AuthMethod, dict[str, str]] = {
     AuthMethod.BEDROCK: {**A_HOME_OF_ITS_OWN, "CLAUDE_CODE_USE_BEDROCK": "1"},
     AuthMethod.VERTEX: {**A_HOME_OF_ITS_OWN, "CLAUDE_CODE_USE_VERTEX": "1"},
 }
+FILES_OF_THE_OWNER: dict[AuthMethod, dict[str, str]] = {
+    AuthMethod.API_KEY: {},
+    AuthMethod.BEDROCK: {
+        "AWS_CONFIG_FILE": "from the host/.aws/config",
+        "AWS_SHARED_CREDENTIALS_FILE": "from the host/.aws/credentials",
+    },
+    AuthMethod.VERTEX: {"CLOUDSDK_CONFIG": "from the host/.config/gcloud"},
+}
 CREDENTIALS: dict[AuthMethod, set[str]] = {
     AuthMethod.CLI: {"CLAUDE_CONFIG_DIR", "CLAUDE_CODE_OAUTH_TOKEN"},
     AuthMethod.API_KEY: {"ANTHROPIC_API_KEY"},
@@ -74,12 +82,21 @@ def test_nothing_but_the_allowed_names_reaches_a_worker(
     expected = {name: value for name, value in host.items() if name in FROM_THE_HOST}
     if method is AuthMethod.CLI and "HOME" in host:
         expected["HOME"] = host["HOME"]
+    elif "HOME" in host:
+        expected |= FILES_OF_THE_OWNER[method]
     expected |= OUR_OWN | SET_BY_METHOD[method]
     expected |= {name: value for name, value in secrets.items() if name in CREDENTIALS[method] | NETWORK}
     assert launched(method, host, secrets) == expected
 
 
 NETWORK = FROM_THE_HOST - {"PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ"}
+
+
+def test_no_proxy_stands_between_a_worker_and_an_upstream_on_this_machine() -> None:
+    host = {"HTTP_PROXY": "http://proxy", "https_proxy": "http://proxy", "PATH": "/bin"}
+    for url, passed in (("http://127.0.0.1:9", False), ("http://localhost:9", False), ("https://api.example", True)):
+        env = launched(AuthMethod.API_KEY, host, {"ANTHROPIC_BASE_URL": url})
+        assert ("HTTP_PROXY" in env, "https_proxy" in env) == (passed, passed)
 
 
 @pytest.mark.parametrize("method", AuthMethod)

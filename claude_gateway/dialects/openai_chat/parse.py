@@ -101,7 +101,28 @@ def _conversation(messages: list[Message]) -> tuple[str, tuple[Turn, ...], list[
         elif blocks:
             turns.append((role, blocks))
     _check(turns)
+    _answer_every_call(turns, notes)
     return "\n\n".join(system), tuple(Turn(role, _results_first(blocks)) for role, blocks in turns), notes
+
+
+def _answer_every_call(turns: list[tuple[Role, list[Block]]], notes: list[str]) -> None:
+    """The API wants each call answered in the very next turn. A result of no call is the caller's mistake; a call
+    that was given up gets a result that says so."""
+    waiting: list[ToolUse] = []
+    for role, blocks in turns:
+        if role == "assistant":
+            waiting = [block for block in blocks if isinstance(block, ToolUse)]
+            continue
+        results = [block.tool_use_id for block in blocks if isinstance(block, ToolResult)]
+        ids = [call.id for call in waiting]
+        for id_ in results:
+            if id_ not in ids:
+                raise _bad("messages", f"the tool message for {id_[:80]!r} answers no call of the message before it")
+        for call in waiting:
+            if call.id not in results:
+                notes.append(f"messages: the call {call.id[:80]!r} has no answer; Claude is told so")
+                blocks.append(ToolResult(call.id, (Text("The call was given up; there is no result."),), is_error=True))
+        waiting = []
 
 
 def _results_first(blocks: list[Block]) -> tuple[Block, ...]:
@@ -146,7 +167,7 @@ def _texts(message: Message, where: str) -> list[str]:
 def _arguments(text: str, where: str) -> dict[str, Any]:
     try:
         value = orjson.loads(text or "{}")
-        orjson.dumps(value)  # what is nested too deep to be written again could not be passed on
+        orjson.dumps([[[[[[[[value]]]]]]]])  # what is nested too deep to be written again, in its frame, is refused
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         value = None
     if not isinstance(value, dict):

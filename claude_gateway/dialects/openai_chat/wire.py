@@ -1,8 +1,12 @@
 """`POST /v1/chat/completions` as it is sent. Unknown fields are kept, so that they can be named in a warning."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+# Ten megabytes hold millions of empty ones, each an object with its own errors: one is told, and the rest unread.
+_MOST_MESSAGES = 10_000
+_MOST_PARTS = 10_000
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 
@@ -31,8 +35,8 @@ class ToolCall(Wire):
 
 class Message(Wire):
     role: Role
-    content: str | list[Part] | None = None
-    tool_calls: list[ToolCall] | None = None
+    content: str | Annotated[list[Part], Field(fail_fast=True, max_length=_MOST_PARTS)] | None = None
+    tool_calls: Annotated[list[ToolCall], Field(fail_fast=True, max_length=_MOST_PARTS)] | None = None
     tool_call_id: str | None = None
 
 
@@ -51,7 +55,7 @@ class AnthropicOptions(Wire):
 
 class ChatRequest(Wire):
     model: str = Field(min_length=1)
-    messages: list[Message] = Field(min_length=1)
+    messages: Annotated[list[Message], Field(fail_fast=True, min_length=1, max_length=_MOST_MESSAGES)]
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
     temperature: float | None = Field(None, ge=0, le=2, allow_inf_nan=False)

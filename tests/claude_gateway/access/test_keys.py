@@ -83,8 +83,8 @@ def test_a_key_of_any_bytes_is_compared_as_bytes(raw: bytes) -> None:
 
 @pytest.mark.parametrize("blank", [None, ""])
 def test_a_blank_key_is_no_key(blank: str | None) -> None:
-    assert not KeyRing(blank).required
-    assert RING.required
+    assert identify(KeyRing(blank), LOCAL_HOST, "127.0.0.1") is LOCAL
+    refused(KeyRing(blank), LOCAL_HOST)
 
 
 def test_the_id_of_a_key_does_not_hold_the_key() -> None:
@@ -104,12 +104,16 @@ def test_without_a_key_nobody_else_is_served(peer: str | None) -> None:
     error = refused(NO_KEY, LOCAL_HOST, peer)
 
     assert error.code == "api_key_not_configured"
-    assert "API_KEY=$(openssl rand -hex 32) claude-gateway serve" in error.message
+    assert "API_KEY=$(openssl rand -hex 32)" in error.message
 
 
 @pytest.mark.parametrize(
     "name",
-    ["forwarded", "Via", "X-Forwarded-For", "x-forwarded-host", "x-forwarded-proto", "X-Real-IP"],
+    [
+        *("forwarded", "Via", "X-Forwarded-For", "x-forwarded-host", "x-forwarded-proto", "X-Real-IP", "X-Forwarded"),
+        *("x-forwarded-port", "X-Client-IP", "True-Client-IP", "CF-Connecting-IP", "X-Original-Forwarded-For"),
+        *("Tailscale-User-Login", "X-Cluster-Client-Ip"),
+    ],
 )
 def test_without_a_key_nobody_behind_a_proxy_is_served(name: str) -> None:
     refused(NO_KEY, {**LOCAL_HOST, name: "127.0.0.1"}, peer="127.0.0.1")
@@ -135,3 +139,25 @@ def test_without_a_key_a_page_from_elsewhere_is_refused(origin: str) -> None:
 @pytest.mark.parametrize("origin", ["http://localhost:3000", "http://127.0.0.1", "https://[::1]:8443"])
 def test_without_a_key_a_page_of_this_machine_is_served(origin: str) -> None:
     assert identify(NO_KEY, {**LOCAL_HOST, "origin": origin}, peer="127.0.0.1") is LOCAL
+
+
+def test_without_a_key_old_http_is_not_served_since_nginx_speaks_it_by_default() -> None:
+    assert NO_KEY.identify(CIMultiDict(LOCAL_HOST), "127.0.0.1") is LOCAL
+    with pytest.raises(ApiError):
+        NO_KEY.identify(CIMultiDict(LOCAL_HOST), "127.0.0.1", http_1_0=True)
+    assert RING.identify(CIMultiDict({"x-api-key": SECRET}), "127.0.0.1", http_1_0=True).id == "environment"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("host", "localhost"), ("sec-fetch-site", "cross-site")],
+        [("host", "localhost"), ("sec-fetch-site", "same-site")],
+        [("host", "localhost"), ("origin", "http://localhost"), ("origin", "http://evil.example")],
+        [("host", "evil.example@localhost")],
+    ],
+    ids=str,
+)
+def test_without_a_key_no_foreign_page_is_served_however_it_dresses(headers: list[tuple[str, str]]) -> None:
+    with pytest.raises(ApiError):
+        NO_KEY.identify(CIMultiDict(headers), "127.0.0.1")

@@ -21,6 +21,7 @@ def serve(aiohttp_client: AiohttpClient) -> Serve:
     async def start(
         dispatcher: ScriptedDispatcher | None = None, pool: ScriptedPool | None = None, **changes: Any
     ) -> Client:
-        return await aiohttp_client(scripted_app(dispatcher or ScriptedDispatcher.always(*HELLO), pool, **changes))
+        app = scripted_app(dispatcher or ScriptedDispatcher.always(*HELLO), pool, **changes)
+        return await aiohttp_client(app)
 
     return start

@@ -82,14 +82,6 @@ async def test_the_content_type_does_not_matter(serve: Serve) -> None:
     assert response.status == 200
 
 
-async def test_a_compressed_body_is_read(serve: Serve) -> None:
-    client = await serve()
-
-    response = await client.post(PATH, data=gzip.compress(orjson.dumps(CHAT)), headers={"content-encoding": "gzip"})
-
-    assert response.status == 200
-
-
 @pytest.mark.promise("chat.bad-body")
 @pytest.mark.parametrize(
     "body",
@@ -111,12 +103,6 @@ async def test_a_body_that_is_no_json_object_is_a_400(serve: Serve, body: bytes)
     error = await refused(await serve(), 400, data=body)
 
     assert (error["type"], error["code"]) == ("validation_error", "invalid_json")
-
-
-async def test_a_body_that_is_not_what_its_encoding_says_is_a_400(serve: Serve) -> None:
-    error = await refused(await serve(), 400, data=b"plain", headers={"content-encoding": "gzip"})
-
-    assert error["type"] == "validation_error"
 
 
 @pytest.mark.promise("chat.bad-shape")
