@@ -22,7 +22,6 @@ from claude_gateway.web.routes import add_routes
 from workers.engine import Engine, running_engine
 from workers.errors import WorkerError
 from workers.homes import Homes, StateDirectoryInUse, UnsafeDirectory
-from workers.pool import Pool
 
 _BACKLOG = 1024
 _HOW_TO_LOG_IN = (
@@ -36,11 +35,12 @@ class StartFailed(Exception):
 
 
 class EngineReport:
-    """What the health endpoints want to know, asked of the pool. The CLI's own words of its login outlive
+    """What the health endpoints want to know, asked of the engine. The CLI's own words of its login outlive
     the worker that said them."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, engine: Engine) -> None:
+        self._pool = engine.pool
+        self._scheduler = engine.scheduler
         self._account: Mapping[str, Any] = {}
         self.cli_version = ""
         self.models: list[dict[str, Any]] = []
@@ -60,6 +60,9 @@ class EngineReport:
     @property
     def failing(self) -> bool:
         return self._pool.last_failure is not None and self._pool.ready_worker() is None
+
+    def queue(self) -> dict[str, int]:
+        return {"running": self._scheduler.running, "waiting": self._scheduler.waiting}
 
     def counts(self) -> dict[str, int]:
         return {phase.name.lower(): count for phase, count in self._pool.phases().items()}
@@ -117,7 +120,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[str]:
 
 
 def _compose(settings: Settings, engine: Engine) -> web.Application:
-    report = EngineReport(engine.pool)
+    report = EngineReport(engine)
     health = Health(report, settings.auth_method, key_required=settings.api_key is not None)
     if not health.has_login():
         raise StartFailed(_HOW_TO_LOG_IN)

@@ -62,12 +62,6 @@ class Pool:
             await self._change()
         self._started = True
 
-    async def full(self) -> None:
-        """Wait until every worker and spare is up."""
-        wanted = self._settings.workers + self._settings.spares
-        while sum(seat.phase is Phase.READY for seat in self._seats.values()) < wanted:
-            await self._change()
-
     async def close(self) -> None:
         """End every process and wait for each."""
         self._closing = True

@@ -17,11 +17,16 @@ _LONGEST_WARNINGS = 2_000
 
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:
+    chat, identity = await _read(request)
+    return await (_stream if chat.stream else _whole)(request, chat, identity)
+
+
+async def _read(request: web.Request) -> tuple[ParsedChat, encode.Identity]:
+    """Apart, so that the request as it was sent is not held in memory while its job waits and runs."""
     asked = await body.read(request, ChatRequest)
     model = request.app[CATALOGUE].resolve(asked.model)
     chat = parse(asked, request[CALLER].id, model)
-    identity = encode.Identity(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), asked.model)
-    return await (_stream if chat.stream else _whole)(request, chat, identity)
+    return chat, encode.Identity(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), asked.model)
 
 
 async def _stream(request: web.Request, chat: ParsedChat, identity: encode.Identity) -> web.StreamResponse:

@@ -28,6 +28,10 @@ class PoolReport(Protocol):
         """Workers by phase."""
         ...
 
+    def queue(self) -> dict[str, int]:
+        """Jobs running and waiting."""
+        ...
+
     @property
     def failing(self) -> bool:
         """True while no process can be started."""
@@ -62,7 +66,7 @@ class Health:
         ready = login and serving
         report = {
             "status": "ready" if ready else "not_ready",
-            "checks": {"login": login, "pool": {"serving": serving, "workers": counts}},
+            "checks": {"login": login, "pool": {"serving": serving, "workers": counts, "queue": self.pool.queue()}},
         }
         return ready, report
 

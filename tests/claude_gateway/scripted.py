@@ -84,6 +84,9 @@ class ScriptedPool:
     def counts(self) -> dict[str, int]:
         return self._counts
 
+    def queue(self) -> dict[str, int]:
+        return {"running": 0, "waiting": 0}
+
 
 def settings(**changes: Any) -> Settings:
     """Settings that no environment of a developer can change: what a test relies on is given here."""

@@ -57,16 +57,26 @@ async def test_a_caller_who_leaves_in_mid_stream_frees_upstream_and_worker(gatew
         assert await gateway.stream_text("next") == "next"
 
 
+async def waiting(gateway: Gateway, jobs: int) -> None:
+    """Return when so many jobs wait for a worker."""
+    async with aiohttp.ClientSession() as session:
+        while True:
+            async with session.get(f"{gateway.url}/health/ready") as response:
+                if (await response.json())["checks"]["pool"]["queue"]["waiting"] == jobs:
+                    return
+
+
 @pytest.mark.promise("cancel.queued")
 async def test_a_caller_who_leaves_the_queue_is_never_asked_upstream(gateway: Gateway, tmp_path: Path) -> None:
     async with asyncio.timeout(30), gateway_on(gateway.upstream, tmp_path, chat_workers=1) as narrow:
         busy = await narrow.ask(ENDLESS, stream=True)
         await anext(aiter(busy))
         queued = asyncio.create_task(narrow.stream_text("from the queue"))
+        await waiting(narrow, 1)
         third = asyncio.create_task(narrow.stream_text("behind it"))
-        await asyncio.sleep(0)
+        await waiting(narrow, 2)
         queued.cancel()
-        await asyncio.wait({queued})
+        await waiting(narrow, 1)
         await busy.close()
         assert await third == "behind it"
         assert not any("from the queue" in str(request.body) for request in gateway.upstream.chats)

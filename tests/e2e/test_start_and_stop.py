@@ -105,6 +105,29 @@ async def test_a_taken_port_is_one_clear_line(tmp_path: Path, upstream: StandIn)
 
 
 @pytest.mark.promise("settings.bad-value")
+@pytest.mark.parametrize("place", ["/dev/null", "/proc/nowhere"])
+async def test_a_state_directory_that_cannot_be_is_one_clear_line(
+    tmp_path: Path, upstream: StandIn, place: str
+) -> None:
+    status, lines = await fails_with(tmp_path, {**for_stand_in(upstream), "STATE_DIR": place})
+    assert (status, len(lines)) == (1, 1)
+    assert "STATE_DIR" in lines[0]
+
+
+async def test_connections_past_the_limit_are_closed_and_the_others_served(tmp_path: Path, upstream: StandIn) -> None:
+    async with serving(tmp_path, {**for_stand_in(upstream), "MAX_CONNECTIONS": "5"}) as process:
+        host, port = (await address(process)).removeprefix("http://").split(":")
+        held = [await asyncio.open_connection(host, int(port)) for _ in range(5)]
+        reader, writer = await asyncio.open_connection(host, int(port))
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+        reader, served = held[0]
+        served.write(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert (await asyncio.wait_for(reader.readline(), 10)).startswith(b"HTTP/1.1 200")
+        for one in (writer, *(open_writer for _, open_writer in held)):
+            one.close()
+            await one.wait_closed()
+
+
 async def test_a_bad_setting_is_named_without_its_value(tmp_path: Path) -> None:
     status, lines = await fails_with(tmp_path, {"CHAT_WORKERS": "many-secrets"})
     assert (status, len(lines)) == (2, 1)

@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
+from workers.affinity import Phase
 from workers.events import Event, Restarted, TextDelta, ThinkingDelta
 from workers.fake import ScriptedProcess
 from workers.frames import Frame
 from workers.job import ChatJob, Text, Tuning, Turn
+from workers.pool import Pool
 from workers.worker import Worker
 
 MODEL = "claude-test"
@@ -44,6 +46,11 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 - there is no event to wait on
             await asyncio.sleep(0)
+
+
+async def all_ready(pool: Pool) -> None:
+    """Until every process of the pool is up: one that is missing is already booting."""
+    await until(lambda: set(pool.phases()) == {Phase.READY})
 
 
 async def answer_of(worker: Worker, job: ChatJob) -> list[Event]:

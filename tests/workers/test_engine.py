@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workers.helpers import a_job, later, soon
+from tests.workers.helpers import a_job, all_ready, later, soon
 from workers.engine import running_engine
 from workers.errors import ErrorKind, WorkerError
 from workers.homes import Homes
@@ -37,7 +37,7 @@ def homes_under(state: Path) -> list[Path]:
 async def test_workers_live_in_homes_of_their_own_and_nothing_of_them_is_left(tmp_path: Path) -> None:
     launch, state = a_program(tmp_path, A_CLI), tmp_path / "state"
     async with running_engine(Homes(state), launch, POOL, QUEUE) as engine:
-        await soon(engine.pool.full())
+        await all_ready(engine.pool)
         assert len(homes_under(state)) == 2
         async with engine.scheduler.worker(a_job(), later()) as worker:
             pid = worker.pid

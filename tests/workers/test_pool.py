@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.workers.helpers import MODEL, WilfulProcess, a_job, answer_of, later, soon, until
+from tests.workers.helpers import MODEL, WilfulProcess, a_job, all_ready, answer_of, later, soon, until
 from workers.affinity import Phase
 from workers.errors import ErrorKind, WorkerError
 from workers.fake import ScriptedProcess, says
@@ -54,7 +54,7 @@ async def a_pool(factory: Factory, workers: int = 1, spares: int = 1, **more: An
     pool = Pool(factory.worker, PoolSettings(workers, spares, **limits))
     try:
         await soon(pool.start())
-        await soon(pool.full())
+        await all_ready(pool)
         yield pool
     finally:
         await soon(pool.close())
@@ -71,7 +71,7 @@ async def serve(pool: Pool, owner: str, **job: Any) -> Worker:
 async def all_up(pool: Pool, factory: Factory, starts: int) -> None:
     """Wait until so many starts were made and every worker is ready again."""
     await until(lambda: factory.starts >= starts)
-    await soon(pool.full())
+    await all_ready(pool)
 
 
 # Bounds and owners.
@@ -107,7 +107,7 @@ async def test_a_process_never_serves_two_owners() -> None:
 async def test_an_owner_who_comes_again_gets_the_same_worker() -> None:
     async with a_pool(Factory(), workers=2) as pool:
         first = await serve(pool, "ann")
-        await soon(pool.full())
+        await all_ready(pool)
         assert await serve(pool, "ann") is first
 
 
@@ -125,7 +125,7 @@ async def test_a_second_owner_gets_the_spare_without_waiting_for_a_boot() -> Non
 async def test_a_job_without_a_system_prompt_gets_a_worker_that_never_had_one() -> None:
     async with a_pool(Factory(), workers=1, spares=1) as pool:
         used = await serve(pool, "ann", system="be brief")
-        await soon(pool.full())
+        await all_ready(pool)
         assert await serve(pool, "ann") is not used
 
 
@@ -158,7 +158,7 @@ async def test_a_worker_that_has_done_its_jobs_is_replaced() -> None:
         for _ in range(3):
             workers.append(await serve(pool, "ann"))
             await until(lambda: Phase.RECOVERING not in pool.phases())
-            await soon(pool.full())
+            await all_ready(pool)
         assert workers[0] is workers[1]
         assert workers[2] is not workers[1]
         assert [process.killed for process in factory.processes] == [True, False]
@@ -258,7 +258,7 @@ async def test_while_nothing_starts_a_job_fails_at_once_and_later_it_is_served()
     with pytest.raises(WorkerError) as caught:
         await serve(pool, "ann")
     assert caught.value.kind is ErrorKind.START_FAILED
-    await soon(pool.full())
+    await all_ready(pool)
     await serve(pool, "ann")
     await soon(pool.close())
 
@@ -270,7 +270,7 @@ async def test_starts_that_fail_together_lengthen_the_pause_only_once() -> None:
     pool = Pool(factory.worker, limits)
     with pytest.raises(WorkerError):
         await soon(pool.start())
-    await soon(pool.full())
+    await all_ready(pool)
     assert factory.starts == 80
     await soon(pool.close())
 
@@ -287,7 +287,7 @@ async def test_after_a_pause_one_process_is_tried_and_not_all() -> None:
     await soon(trial.holding.wait())
     assert factory.starts == 4
     trial.release()
-    await soon(pool.full())
+    await all_ready(pool)
     assert factory.starts == 6
     await soon(pool.close())
 
