@@ -53,7 +53,7 @@ async def _measure() -> dict[str, Figures]:
             found["first_token"] = await measures.first_token(gateway, workers, rounds=60)
             for callers in (1, 4, 16):
                 found[f"throughput_{callers}"] = await measures.throughput(gateway, workers, callers, seconds=4)
-            found["delta_latency"] = await measures.delta_latency(gateway, workers, deltas=400, rounds=5)
+            found["delta_latency"] = await measures.delta_latency(gateway, workers, deltas=400, rounds=9)
             found["delta_rate"] = await measures.delta_rate(gateway, workers, deltas=20000)
             found["history"] = await measures.history(gateway, [1, 10, 100], rounds=5)
             found["idle_memory"] = await measures.idle_memory(gateway, 1000)

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import resource
@@ -77,6 +78,9 @@ async def _serve_until_stopped(settings: Settings) -> None:
         loop.add_signal_handler(number, task.cancel)
     with contextlib.suppress(asyncio.CancelledError):
         async with running_gateway(settings) as address:
+            # What the start left behind lives as long as the process: no collection need walk it again.
+            gc.collect()
+            gc.freeze()
             print(f"claude-gateway serves on {address}", file=sys.stderr, flush=True)
             await asyncio.Event().wait()
 
