@@ -41,11 +41,19 @@ HOMES = {
 DIALECT_MAY_IMPORT = (
     *("base64", "binascii", "collections", "dataclasses", "enum", "functools", "itertools", "json", "math", "re"),
     *("string", "types", "typing", "orjson", "pydantic"),
-    *("claude_gateway.errors", "workers.errors", "workers.events", "workers.job", "workers.tuning"),
+    *(
+        "claude_gateway.conversation",
+        "claude_gateway.errors",
+        "workers.errors",
+        "workers.events",
+        "workers.job",
+        "workers.tuning",
+    ),
 )
 PURE = (
     "claude_gateway.access.keys",
     "claude_gateway.catalogue",
+    "claude_gateway.conversation",
     "claude_gateway.demo.message",
     "claude_gateway.demo.refusals",
     "claude_gateway.demo.script",

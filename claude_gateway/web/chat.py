@@ -10,10 +10,9 @@ from claude_gateway.dialects.openai_chat import encode
 from claude_gateway.dialects.openai_chat.parse import ParsedChat, parse
 from claude_gateway.dialects.openai_chat.wire import ChatRequest
 from claude_gateway.web import body
+from claude_gateway.web.answer_headers import answer_headers
 from claude_gateway.web.keys import CALLER, CATALOGUE, SERVICE, SETTINGS
 from claude_gateway.web.sse import Pace, send_stream
-
-_LONGEST_WARNINGS = 2_000
 
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:
@@ -35,10 +34,10 @@ async def _stream(request: web.Request, chat: ParsedChat, identity: encode.Ident
     return await send_stream(
         request,
         request.app[SERVICE].run(chat.job),
-        encoder.feed,
-        encode.error_data,
+        lambda event: [(None, data) for data in encoder.feed(event)],
+        lambda error: [(None, encode.error_data(error))],
         Pace(settings.stream_head_seconds, settings.heartbeat_seconds),
-        _headers(chat),
+        answer_headers(chat.job.model, chat.warnings),
     )
 
 
@@ -46,13 +45,8 @@ async def _whole(request: web.Request, chat: ParsedChat, identity: encode.Identi
     fold = encode.BodyFold(identity)
     async for event in request.app[SERVICE].run(chat.job):
         fold.feed(event)
-    return web.Response(body=orjson.dumps(fold.body()), content_type="application/json", headers=_headers(chat))
-
-
-def _headers(chat: ParsedChat) -> dict[str, str]:
-    headers = {"x-claude-model": chat.job.model}
-    if chat.warnings:
-        # Names in it are the caller's own: nothing but printable ASCII may reach a header.
-        line = "; ".join(chat.warnings)[:_LONGEST_WARNINGS]
-        headers["x-gateway-warnings"] = "".join(c if " " <= c <= "~" else "?" for c in line)
-    return headers
+    return web.Response(
+        body=orjson.dumps(fold.body()),
+        content_type="application/json",
+        headers=answer_headers(chat.job.model, chat.warnings),
+    )

@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
+from claude_gateway.dialects.openai_chat.encode import error_object
 from claude_gateway.errors import ApiError
 from claude_gateway.web.middlewares import error_response
 
@@ -35,7 +36,7 @@ class Connection(web.RequestHandler):
     ) -> web.StreamResponse:
         _log.info("a request was no valid HTTP: status %d", status)
         error = ApiError(status, "validation_error", "The request is not valid HTTP.", code="bad_request")
-        response = error_response(error)
+        response = error_response(error, error_object(error))
         response.headers["x-request-id"] = uuid.uuid4().hex
         response.force_close()
         return response

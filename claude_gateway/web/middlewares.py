@@ -6,12 +6,14 @@ import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import orjson
 from aiohttp import HttpVersion11, web
 
 from claude_gateway import errors
-from claude_gateway.dialects.openai_chat.encode import error_object
+from claude_gateway.dialects.anthropic import encode as anthropic
+from claude_gateway.dialects.openai_chat import encode as openai_chat
 from claude_gateway.errors import ApiError
 from claude_gateway.web.keys import CALLER, KEY_RING, REQUEST_ID
 from workers.errors import WorkerError
@@ -23,6 +25,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 OPEN_PATHS = frozenset({"/", "/health", "/health/live", "/health/ready", "/version"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _CALLER_LEFT = 499
+_ANTHROPIC_PATH = re.compile(r"(/v1)?/messages(/.*)?")
 
 
 @web.middleware
@@ -50,22 +53,22 @@ async def add_request_id(request: web.Request, response: web.StreamResponse) -> 
 
 @web.middleware
 async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn whatever a handler raises into an error body."""
+    """Turn whatever a handler raises into an error body, in the words of the path's dialect."""
     try:
         return await handler(request)
     except ApiError as error:
-        return error_response(error)
+        return _in_dialect(error, request)
     except WorkerError as error:
-        return error_response(errors.from_worker(error))
+        return _in_dialect(errors.from_worker(error), request)
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        return _http_error(error)
+        return _http_error(error, request)
     except (asyncio.CancelledError, ConnectionError):
         raise
     except Exception:
         _log.exception("request %s failed", request[REQUEST_ID])
-        return error_response(errors.internal())
+        return _in_dialect(errors.internal(), request)
 
 
 @web.middleware
@@ -78,8 +81,15 @@ async def require_key(request: web.Request, handler: Handler) -> web.StreamRespo
     return await handler(request)
 
 
-def error_response(error: ApiError) -> web.Response:
-    response = web.json_response(error_object(error), status=error.status, dumps=_dumps)
+def _in_dialect(error: ApiError, request: web.Request) -> web.Response:
+    if _ANTHROPIC_PATH.fullmatch(request.path):
+        return error_response(error, anthropic.error_object(error, request[REQUEST_ID]))
+    return error_response(error, openai_chat.error_object(error))
+
+
+def error_response(error: ApiError, body: dict[str, Any]) -> web.Response:
+    """`body` is the error in the words of a dialect."""
+    response = web.json_response(body, status=error.status, dumps=_dumps)
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
     if error.status == 401:
@@ -87,11 +97,11 @@ def error_response(error: ApiError) -> web.Response:
     return response
 
 
-def _http_error(error: web.HTTPException) -> web.Response:
+def _http_error(error: web.HTTPException, request: web.Request) -> web.Response:
     """aiohttp's own: an unknown path, a wrong method, an unknown `Expect`."""
     types = {404: "not_found_error", 405: "validation_error"}
     api_error = ApiError(error.status, types.get(error.status, "api_error"), error.reason, code=_code(error.reason))
-    response = error_response(api_error)
+    response = _in_dialect(api_error, request)
     if "Allow" in error.headers:
         response.headers["Allow"] = error.headers["Allow"]
     return response

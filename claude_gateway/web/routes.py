@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from claude_gateway.web import chat, status
+from claude_gateway.web import chat, messages, status
 
 # People put the base URL one level off, so what stands under /v1 also stands without it.
 _PREFIXES = ("/v1", "")
@@ -16,5 +16,7 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get("/v1/auth/status", status.auth_status)
     for prefix in _PREFIXES:
         app.router.add_post(f"{prefix}/chat/completions", chat.chat_completions)
+        app.router.add_post(f"{prefix}/messages", messages.messages)
+        app.router.add_post(f"{prefix}/messages/count_tokens", messages.count_tokens)
         app.router.add_get(f"{prefix}/models", status.models)
         app.router.add_get(f"{prefix}/models/{{id}}", status.model)

@@ -19,6 +19,9 @@ _log = logging.getLogger(__name__)
 
 _STALLED_READER_SECONDS = 120
 
+# The name of a server-sent event, where its dialect gives one, and its data.
+Sent = tuple[str | None, str]
+
 
 @dataclass(frozen=True, slots=True)
 class Pace:
@@ -32,8 +35,8 @@ class Pace:
 async def send_stream(
     request: web.Request,
     events: AsyncGenerator[Event, None],
-    feed: Callable[[Event], list[str]],
-    error_data: Callable[[ApiError], str],
+    feed: Callable[[Event], list[Sent]],
+    fail: Callable[[ApiError], list[Sent]],
     pace: Pace,
     headers: Mapping[str, str],
 ) -> web.StreamResponse:
@@ -48,7 +51,7 @@ async def send_stream(
             response = _response(pace, headers)
             await response.prepare(request)
             async with response:
-                await _send_all(response, first, events, feed, error_data)
+                await _send_all(response, first, events, feed, fail)
         finally:
             await _abandon(first)
     return response
@@ -70,25 +73,29 @@ async def _send_all(
     response: EventSourceResponse,
     first: asyncio.Task[Event | None],
     events: AsyncGenerator[Event, None],
-    feed: Callable[[Event], list[str]],
-    error_data: Callable[[ApiError], str],
+    feed: Callable[[Event], list[Sent]],
+    fail: Callable[[ApiError], list[Sent]],
 ) -> None:
     try:
         event = await first
         while event is not None:
-            for data in feed(event):
-                await response.send(data)
+            await _send(response, feed(event))
             event = await _next(events)
     except WorkerError as error:
-        await response.send(error_data(errors.from_worker(error)))
+        await _send(response, fail(errors.from_worker(error)))
     except ApiError as error:
-        await response.send(error_data(error))
+        await _send(response, fail(error))
     except (ConnectionError, TimeoutError):
         raise  # nobody reads any more
     except Exception:
         # The head is out: a second answer behind it would leave the reader waiting for ever.
         _log.exception("a stream failed")
-        await response.send(error_data(errors.internal()))
+        await _send(response, fail(errors.internal()))
+
+
+async def _send(response: EventSourceResponse, messages: list[Sent]) -> None:
+    for name, data in messages:
+        await response.send(data, event=name)
 
 
 async def _next(events: AsyncGenerator[Event, None]) -> Event | None:

@@ -33,15 +33,28 @@ async def auth_status(request: web.Request) -> web.Response:
 
 
 async def models(request: web.Request) -> web.Response:
-    return _json({"object": "list", "data": [_model(name) for name in request.app[CATALOGUE].ids]})
+    ids = request.app[CATALOGUE].ids
+    if _asks_as_anthropic(request):
+        data = [_anthropic_model(name) for name in ids]
+        return _json({"data": data, "has_more": False, "first_id": ids[0], "last_id": ids[-1]})
+    return _json({"object": "list", "data": [_model(name) for name in ids]})
 
 
 async def model(request: web.Request) -> web.Response:
-    return _json(_model(request.app[CATALOGUE].get(request.match_info["id"])))
+    name = request.app[CATALOGUE].get(request.match_info["id"])
+    return _json(_anthropic_model(name) if _asks_as_anthropic(request) else _model(name))
+
+
+def _asks_as_anthropic(request: web.Request) -> bool:
+    return "anthropic-version" in request.headers
 
 
 def _model(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": _CREATED, "owned_by": "anthropic"}
+
+
+def _anthropic_model(name: str) -> dict[str, Any]:
+    return {"type": "model", "id": name, "display_name": name, "created_at": "2025-01-01T00:00:00Z"}
 
 
 def _json(value: object, status: int = 200) -> web.Response:

@@ -104,7 +104,6 @@ async def test_a_taken_port_is_one_clear_line(tmp_path: Path, upstream: StandIn)
     assert "PORT" in lines[0]
 
 
-@pytest.mark.promise("settings.bad-value")
 @pytest.mark.parametrize("place", ["/dev/null", "/proc/nowhere"])
 async def test_a_state_directory_that_cannot_be_is_one_clear_line(
     tmp_path: Path, upstream: StandIn, place: str
@@ -128,6 +127,7 @@ async def test_connections_past_the_limit_are_closed_and_the_others_served(tmp_p
             await one.wait_closed()
 
 
+@pytest.mark.promise("settings.bad-value")
 async def test_a_bad_setting_is_named_without_its_value(tmp_path: Path) -> None:
     status, lines = await fails_with(tmp_path, {"CHAT_WORKERS": "many-secrets"})
     assert (status, len(lines)) == (2, 1)

@@ -5,14 +5,11 @@ from typing import Any
 
 import orjson
 
+from claude_gateway.conversation import Conversation, bad
 from claude_gateway.dialects.openai_chat.parameters import warnings
 from claude_gateway.dialects.openai_chat.wire import ChatRequest, Message
-from claude_gateway.errors import ApiError
-from workers.job import Block, ChatJob, Effort, Role, Text, Thinking, ToolResult, ToolUse, Tuning, Turn
+from workers.job import Block, ChatJob, Effort, Text, Thinking, ToolResult, ToolUse, Tuning, Turn
 from workers.tuning import fit
-
-# Each costs its worker about five milliseconds before the upstream hears of the job.
-_MOST_TURNS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,68 +83,24 @@ def _thinking(request: ChatRequest) -> tuple[Thinking, Effort | None]:
 def _conversation(messages: list[Message]) -> tuple[str, tuple[Turn, ...], list[str]]:
     """The system prompt, the alternating turns, and what had to give way."""
     system: list[str] = []
-    turns: list[tuple[Role, list[Block]]] = []
-    notes: list[str] = []
+    conversation = Conversation()
     for number, message in enumerate(messages):
         where = f"messages.{number}"
         if message.role in ("system", "developer"):
-            if turns:
-                notes.append(f"{where}: moved into the system prompt, which Claude reads first")
+            if conversation.begun:
+                conversation.notes.append(f"{where}: moved into the system prompt, which Claude reads first")
             system += [text for text in _texts(message, where) if text.strip()]
-            continue
-        role: Role = "assistant" if message.role == "assistant" else "user"
-        blocks = _blocks(message, where)
-        if turns and turns[-1][0] == role:
-            turns[-1][1].extend(blocks)
-        elif blocks:
-            turns.append((role, blocks))
-    _check(turns)
-    _answer_every_call(turns, notes)
-    return "\n\n".join(system), tuple(Turn(role, _results_first(blocks)) for role, blocks in turns), notes
-
-
-def _answer_every_call(turns: list[tuple[Role, list[Block]]], notes: list[str]) -> None:
-    """The API wants each call answered in the very next turn. A result of no call is the caller's mistake; a call
-    that was given up gets a result that says so."""
-    waiting: list[ToolUse] = []
-    for role, blocks in turns:
-        if role == "assistant":
-            waiting = [block for block in blocks if isinstance(block, ToolUse)]
-            continue
-        results = [block.tool_use_id for block in blocks if isinstance(block, ToolResult)]
-        ids = [call.id for call in waiting]
-        for id_ in results:
-            if id_ not in ids:
-                raise _bad("messages", f"the tool message for {id_[:80]!r} answers no call of the message before it")
-        for call in waiting:
-            if call.id not in results:
-                notes.append(f"messages: the call {call.id[:80]!r} has no answer; Claude is told so")
-                blocks.append(ToolResult(call.id, (Text("The call was given up; there is no result."),), is_error=True))
-        waiting = []
-
-
-def _results_first(blocks: list[Block]) -> tuple[Block, ...]:
-    """The API wants a turn's tool results before its text."""
-    return tuple(sorted(blocks, key=lambda block: not isinstance(block, ToolResult)))
-
-
-def _check(turns: list[tuple[Role, list[Block]]]) -> None:
-    if not turns or not any(role == "user" for role, _ in turns):
-        raise _bad("messages", "there is no user message with any text in it")
-    if len(turns) > _MOST_TURNS:
-        raise _bad("messages", f"there are {len(turns)} turns, and at most {_MOST_TURNS} are put back")
-    if turns[0][0] != "user":
-        raise _bad("messages", "the first message, system messages aside, must be the user's")
-    if turns[-1][0] != "user":
-        raise _bad("messages", "the last message must be the user's or a tool's; Claude answers it")
+        else:
+            conversation.add("assistant" if message.role == "assistant" else "user", _blocks(message, where))
+    return "\n\n".join(system), conversation.turns(), conversation.notes
 
 
 def _blocks(message: Message, where: str) -> list[Block]:
-    texts = [Text(text) for text in _texts(message, where) if text.strip()]
+    texts = [Text(text) for text in _texts(message, where)]
     if message.role == "tool":
         if not message.tool_call_id:
-            raise _bad(f"{where}.tool_call_id", "a tool message must name the call that it answers")
-        return [ToolResult(message.tool_call_id, tuple(texts))]
+            raise bad(f"{where}.tool_call_id", "a tool message must name the call that it answers")
+        return [ToolResult(message.tool_call_id, tuple(text for text in texts if text.text.strip()))]
     calls = [
         ToolUse(call.id, call.function.name, _arguments(call.function.arguments, f"{where}.tool_calls.{index}"))
         for index, call in enumerate(message.tool_calls or ())
@@ -162,7 +115,7 @@ def _texts(message: Message, where: str) -> list[str]:
     for index, part in enumerate(message.content):
         text = part.refusal if part.type == "refusal" else part.text
         if part.type not in ("text", "refusal") or text is None:
-            raise _bad(f"{where}.content.{index}", f"a part of type {part.type[:40]!r} is not supported")
+            raise bad(f"{where}.content.{index}", f"a part of type {part.type[:40]!r} is not supported")
         texts.append(text)
     return texts
 
@@ -174,9 +127,5 @@ def _arguments(text: str, where: str) -> dict[str, Any]:
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         value = None
     if not isinstance(value, dict):
-        raise _bad(f"{where}.function.arguments", "must be a JSON object in a string")
+        raise bad(f"{where}.function.arguments", "must be a JSON object in a string")
     return value
-
-
-def _bad(param: str, message: str) -> ApiError:
-    return ApiError(400, "validation_error", f"{param}: {message}", code="invalid_request_error", param=param)

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_gateway.dialects.openai_chat.parse import ParsedChat
-from claude_gateway.web.chat import _headers
-from tests.claude_gateway.scripted import CHAT, HELLO, JOB, MODEL, STREAM, ScriptedDispatcher
+from claude_gateway.web.answer_headers import answer_headers
+from tests.claude_gateway.scripted import CHAT, HELLO, MODEL, STREAM, ScriptedDispatcher
 from tests.claude_gateway.web.conftest import Client, Serve
 from workers.errors import ErrorKind, WorkerError
 from workers.job import ChatJob, Text, Turn
@@ -248,7 +247,7 @@ async def test_a_hostile_parameter_name_splits_no_header(serve: Serve, name: str
 
 @given(st.lists(st.text(), min_size=1))
 def test_the_warnings_are_always_printable_ascii_of_a_bounded_length(warnings: list[str]) -> None:
-    line = _headers(ParsedChat(JOB, MODEL, False, False, tuple(warnings)))["x-gateway-warnings"]
+    line = answer_headers(MODEL, warnings)["x-gateway-warnings"]
 
     assert all(" " <= letter <= "~" for letter in line)
     assert len(line) <= 2_000

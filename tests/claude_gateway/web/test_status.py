@@ -35,7 +35,10 @@ async def test_it_is_ready_with_a_login_and_a_worker(serve: Serve) -> None:
     assert status == 200
     assert body == {
         "status": "ready",
-        "checks": {"login": True, "pool": {"serving": True, "workers": {"busy": 1, "booting": 1}}},
+        "checks": {
+            "login": True,
+            "pool": {"serving": True, "workers": {"busy": 1, "booting": 1}, "queue": {"running": 0, "waiting": 0}},
+        },
     }
 
 

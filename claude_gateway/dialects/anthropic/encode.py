@@ -1,0 +1,187 @@
+"""Events to a Messages answer: the events of a stream, or their sum as one body. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from claude_gateway.errors import ApiError
+from workers.events import (
+    BlockEnded,
+    BlockStarted,
+    Event,
+    Finished,
+    InputDelta,
+    Restarted,
+    Signed,
+    Started,
+    TextDelta,
+    ThinkingDelta,
+    Usage,
+)
+from workers.job import RedactedThought, Text, Thought, ToolUse
+
+Sent = tuple[str, str]
+_TYPES: Mapping[str, str] = {
+    "validation_error": "invalid_request_error",
+    "rate_limit_exceeded": "rate_limit_error",
+    "streaming_error": "api_error",
+}
+
+
+class StreamEncoder:
+    """Feed it the events of a job; each gives the server-sent events to send: name and data, in order."""
+
+    def __init__(self, message_id: str, model: str) -> None:
+        self._id = message_id
+        self._model = model
+        self._begun = False
+        self._index = 0
+        self._open = False
+
+    def feed(self, event: Event) -> list[Sent]:
+        """Raises `ApiError` at `Restarted`: what was sent cannot be taken back."""
+        match event:
+            case Started(_, usage):
+                return self._start(usage)
+            case BlockStarted(block):
+                self._open = True
+                return [self._block("content_block_start", content_block=_empty(block))]
+            case TextDelta(text):
+                return [self._delta(type="text_delta", text=text)]
+            case ThinkingDelta(text):
+                return [self._delta(type="thinking_delta", thinking=text)]
+            case InputDelta(text):
+                return [self._delta(type="input_json_delta", partial_json=text)]
+            case Signed(signature):
+                return [self._delta(type="signature_delta", signature=signature)]
+            case BlockEnded():
+                return self._close()
+            case Finished():
+                end = {"stop_reason": event.stop_reason, "stop_sequence": event.stop_sequence}
+                return [
+                    *self._start(event.usage),
+                    *self._close(),
+                    _event("message_delta", delta=end, usage=usage_object(event.usage)),
+                    _event("message_stop"),
+                ]
+            case Restarted():
+                raise cut_short()
+
+    def fail(self, error: ApiError) -> list[Sent]:
+        """How a stream ends that cannot be finished: what is open is closed, then the error."""
+        return [*self._close(), ("error", _dumps(error_object(error)))]
+
+    def _start(self, usage: Usage) -> list[Sent]:
+        if self._begun:
+            return []
+        self._begun = True
+        message = {**_message(self._id, self._model, [], usage), "stop_reason": None, "stop_sequence": None}
+        return [_event("message_start", message=message), _event("ping")]
+
+    def _close(self) -> list[Sent]:
+        if not self._open:
+            return []
+        closed = self._block("content_block_stop")
+        self._open = False
+        self._index += 1
+        return [closed]
+
+    def _delta(self, **delta: str) -> Sent:
+        return self._block("content_block_delta", delta=delta)
+
+    def _block(self, kind: str, **fields: Any) -> Sent:
+        return _event(kind, index=self._index, **fields)
+
+
+class BodyFold:
+    """Feed it the same events; `body` is then the whole message."""
+
+    def __init__(self, message_id: str, model: str) -> None:
+        self._id = message_id
+        self._model = model
+        self._blocks: list[tuple[Text | Thought | RedactedThought | ToolUse, list[str], list[str]]] = []
+        self._end: Finished | None = None
+
+    def feed(self, event: Event) -> None:
+        match event:
+            case BlockStarted(block):
+                self._blocks.append((block, [], []))
+            case TextDelta(text) | ThinkingDelta(text) | InputDelta(text):
+                self._blocks[-1][1].append(text)
+            case Signed(signature):
+                self._blocks[-1][2].append(signature)
+            case Restarted():
+                self._blocks.clear()
+            case Finished():
+                self._end = event
+
+    def body(self) -> dict[str, Any]:
+        """Raises `ApiError` when the events ended without `Finished`."""
+        if self._end is None:
+            raise cut_short()
+        content = [_whole(block, "".join(said), "".join(signed)) for block, said, signed in self._blocks]
+        return {
+            **_message(self._id, self._model, content, self._end.usage),
+            "stop_reason": self._end.stop_reason,
+            "stop_sequence": self._end.stop_sequence,
+        }
+
+
+def usage_object(usage: Usage) -> dict[str, Any]:
+    return {
+        "input_tokens": usage.input,
+        "cache_creation_input_tokens": usage.cache_write,
+        "cache_read_input_tokens": usage.cache_read,
+        "output_tokens": usage.output,
+    }
+
+
+def error_object(error: ApiError, request_id: str | None = None) -> dict[str, Any]:
+    """The body of an error answer, and the `data` of an error inside a stream."""
+    inner = {"type": _TYPES.get(error.type, error.type), "message": error.message, **error.extra}
+    body: dict[str, Any] = {"type": "error", "error": inner}
+    return body | ({"request_id": request_id} if request_id else {})
+
+
+def cut_short() -> ApiError:
+    return ApiError(502, "streaming_error", "The answer broke off in the middle.", code="upstream_cut")
+
+
+def _message(id_: str, model: str, content: list[Any], usage: Usage) -> dict[str, Any]:
+    return {
+        "id": id_,
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": content,
+        "usage": usage_object(usage),
+    }
+
+
+def _empty(block: Text | Thought | RedactedThought | ToolUse) -> dict[str, Any]:
+    match block:
+        case Thought():
+            return {"type": "thinking", "thinking": "", "signature": ""}
+        case _:
+            return _whole(block, "", "")
+
+
+def _whole(block: Text | Thought | RedactedThought | ToolUse, said: str, signature: str) -> dict[str, Any]:
+    match block:
+        case Text():
+            return {"type": "text", "text": said}
+        case Thought():
+            return {"type": "thinking", "thinking": said, "signature": signature}
+        case RedactedThought(data):
+            return {"type": "redacted_thinking", "data": data}
+        case ToolUse(id_, name):
+            return {"type": "tool_use", "id": id_, "name": name, "input": orjson.loads(said or "{}")}
+
+
+def _event(kind: str, **fields: Any) -> Sent:
+    return kind, _dumps({"type": kind, **fields})
+
+
+def _dumps(value: dict[str, Any]) -> str:
+    return orjson.dumps(value).decode()

@@ -1,0 +1,129 @@
+"""A Messages request to a job. Pure; raises `ApiError` 400 naming the block at fault."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from claude_gateway.conversation import Conversation, bad
+from claude_gateway.dialects.anthropic.wire import MessagesRequest
+from workers.job import (
+    Block,
+    ChatJob,
+    Document,
+    Image,
+    RedactedThought,
+    Text,
+    Thought,
+    ToolResult,
+    ToolUse,
+    Tuning,
+)
+from workers.tuning import fit
+
+# Claude Code's first system block is no prompt but its own bill's mark; our worker writes one of its own.
+_BILLING_MARK = "x-anthropic-billing-header:"
+_IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
+_TAKEN_WITHOUT_A_WORD = frozenset({"metadata", "context_management", "service_tier", "diagnostics", "betas"})
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedMessages:
+    """The job, and how its answer is to be rendered."""
+
+    job: ChatJob
+    stream: bool
+    warnings: tuple[str, ...]
+
+
+def parse(request: MessagesRequest, owner: str, model: str) -> ParsedMessages:
+    """`owner` is the calling key, `model` what the catalogue made of the name asked for."""
+    conversation = Conversation()
+    notes = conversation.notes
+    for number, message in enumerate(request.messages):
+        where = f"messages.{number}.content"
+        blocks = _blocks(message.content, where, notes)
+        if message.role == "system":
+            # Where it stands matters to the model, and the bytes before it to the prompt cache.
+            conversation.add("user", [_reminder(block) for block in blocks if isinstance(block, Text)])
+        else:
+            conversation.add(message.role, blocks)
+    notes += [
+        f"{name}: not supported by this version"
+        for name, value in request.unknown.items()
+        if name not in _TAKEN_WITHOUT_A_WORD and value not in (None, [], {})
+    ]
+    turns = conversation.turns()
+    tuning, given_way = fit(_tuning(request), model)
+    return ParsedMessages(
+        job=ChatJob(owner=owner, model=model, system=_system(request), turns=turns, tuning=tuning),
+        stream=bool(request.stream),
+        warnings=(*notes, *given_way),
+    )
+
+
+def _tuning(request: MessagesRequest) -> Tuning:
+    thinking = request.thinking
+    off = thinking is None or thinking.type == "disabled"
+    return Tuning(
+        max_tokens=request.max_tokens,
+        temperature=request.temperature,
+        top_p=request.top_p,
+        top_k=request.top_k,
+        stop=tuple(text for text in request.stop_sequences or () if text.strip()),
+        thinking="off" if off else thinking.budget_tokens or "adaptive" if thinking else "off",
+        effort=request.output_config.effort if request.output_config else None,
+    )
+
+
+def _system(request: MessagesRequest) -> str:
+    if request.system is None or isinstance(request.system, str):
+        return (request.system or "").strip() and str(request.system)
+    texts = [str(block.get("text", "")) for block in request.system]
+    return "\n\n".join(text for text in texts if text.strip() and not text.startswith(_BILLING_MARK))
+
+
+def _reminder(block: Text) -> Text:
+    return Text(f"<system-reminder>\n{block.text}\n</system-reminder>")
+
+
+def _blocks(content: str | list[dict[str, Any]], where: str, notes: list[str]) -> list[Block]:
+    if isinstance(content, str):
+        return [Text(content)]
+    found = [_block(block, f"{where}.{index}", notes) for index, block in enumerate(content)]
+    return [block for block in found if block is not None]
+
+
+def _block(block: dict[str, Any], where: str, notes: list[str]) -> Block | None:
+    match block:
+        case {"type": "text", "text": str(text)}:
+            return Text(text)
+        case {"type": "image", "source": dict(source)}:
+            return _image(source, where)
+        case {"type": "document", "source": {"type": "base64" | "text" | "content"}}:
+            return Document({name: value for name, value in block.items() if name not in ("type", "cache_control")})
+        case {"type": "thinking", "thinking": str(thinking), "signature": str(signature)}:
+            return Thought(thinking, signature)
+        case {"type": "redacted_thinking", "data": str(data)}:
+            return RedactedThought(data)
+        case {"type": "tool_use", "id": str(id_), "name": str(name), "input": dict(arguments)}:
+            return ToolUse(id_, name, arguments)
+        case {"type": "tool_result", "tool_use_id": str(id_)}:
+            parts = _blocks(block.get("content") or "", f"{where}.content", notes)
+            kept = tuple(
+                part for part in parts if isinstance(part, Image) or (isinstance(part, Text) and part.text.strip())
+            )
+            return ToolResult(id_, kept, is_error=bool(block.get("is_error")))
+        case {"type": "text" | "image" | "document" | "thinking" | "tool_use" | "tool_result" as kind}:
+            raise bad(where, f"is no whole block of type {kind}")
+        case {"type": str(kind)}:
+            notes.append(f"{where}: a block of type {kind[:40]!r} was left out")
+            return None
+    raise bad(where, "a content block must have a type")
+
+
+def _image(source: dict[str, Any], where: str) -> Image:
+    match source:
+        case {"type": "base64", "media_type": str(kind), "data": str(data)} if kind in _IMAGE_TYPES and data:
+            return Image({"type": "base64", "media_type": kind, "data": data})
+        case {"type": "base64"}:
+            raise bad(f"{where}.source", f"must have data and one of the types {', '.join(_IMAGE_TYPES)}")
+    raise bad(f"{where}.source", "only base64 images are taken")

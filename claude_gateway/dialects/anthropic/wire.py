@@ -1,0 +1,48 @@
+"""`POST /v1/messages` as it is sent. Content blocks stay as they are: `parse` knows which it can pass on."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+_MOST_MESSAGES = 10_000
+_MOST_BLOCKS = 10_000
+
+Blocks = Annotated[list[dict[str, Any]], Field(fail_fast=True, max_length=_MOST_BLOCKS)]
+
+
+class Wire(BaseModel):
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class Message(Wire):
+    # Claude Code itself sends entries of role `system` among the others.
+    role: Literal["user", "assistant", "system"]
+    content: str | Blocks
+
+
+class Thinking(Wire):
+    type: Literal["enabled", "adaptive", "disabled"]
+    budget_tokens: int | None = Field(None, ge=1)
+
+
+class OutputConfig(Wire):
+    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
+
+
+class MessagesRequest(Wire):
+    model: str = Field(min_length=1)
+    messages: Annotated[list[Message], Field(fail_fast=True, min_length=1, max_length=_MOST_MESSAGES)]
+    max_tokens: int | None = Field(None, ge=1)
+    system: str | Blocks | None = None
+    stream: bool | None = None
+    temperature: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
+    top_p: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
+    top_k: int | None = Field(None, ge=1)
+    stop_sequences: list[str] | None = None
+    thinking: Thinking | None = None
+    output_config: OutputConfig | None = None
+
+    @property
+    def unknown(self) -> dict[str, Any]:
+        """Fields that this model does not name."""
+        return self.model_extra or {}
