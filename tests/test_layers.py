@@ -20,6 +20,7 @@ HOMES = {
     "openai": ("claude_gateway.demo.show",),
     "orjson": (
         "claude_gateway.dialects",
+        "claude_gateway.tools",
         "claude_gateway.web",
         "claude_gateway.demo",
         "workers.frames",
@@ -44,6 +45,7 @@ DIALECT_MAY_IMPORT = (
     *(
         "claude_gateway.conversation",
         "claude_gateway.errors",
+        "claude_gateway.tools",
         "workers.errors",
         "workers.events",
         "workers.job",
@@ -53,6 +55,7 @@ DIALECT_MAY_IMPORT = (
 PURE = (
     "claude_gateway.access.keys",
     "claude_gateway.catalogue",
+    "claude_gateway.tools",
     "claude_gateway.conversation",
     "claude_gateway.demo.message",
     "claude_gateway.demo.refusals",
@@ -70,6 +73,7 @@ PURE = (
     "workers.protocol",
     "workers.settings",
     "workers.shown",
+    "workers.tool_bridge",
     "workers.tuning",
 )
 IMPURE = (

@@ -75,6 +75,24 @@ class Turn:
     blocks: tuple[Block, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function of the caller's own, which the model may call and the caller runs. `schema` is a JSON Schema."""
+
+    name: str
+    description: str
+    schema: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolChoice:
+    """Whether the model must call: as it likes, any, the one named `name`, or none; `parallel`: several at once."""
+
+    mode: Literal["auto", "any", "tool", "none"] = "auto"
+    name: str = ""
+    parallel: bool = True
+
+
 Thinking = int | Literal["off", "adaptive"]
 Effort = Literal["low", "medium", "high", "xhigh", "max"]
 
@@ -94,6 +112,7 @@ class Tuning:
     stop: tuple[str, ...] = ()
     thinking: Thinking = "off"
     effort: Effort | None = None
+    tool_choice: ToolChoice | None = None
 
 
 PLAIN = Tuning()
@@ -112,3 +131,4 @@ class ChatJob:
     turns: tuple[Turn, ...]
     system: str = ""
     tuning: Tuning = PLAIN
+    tools: tuple[Tool, ...] = ()

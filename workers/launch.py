@@ -59,6 +59,8 @@ _SWITCHES: Mapping[AuthMethod, Mapping[str, str]] = {
 _ALWAYS: Mapping[str, str] = {
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     "DISABLE_AUTOUPDATER": "1",
+    # The caller's tools keep their own names (`weather`, not `mcp__caller__weather`).
+    "CLAUDE_AGENT_SDK_MCP_NO_PREFIX": "1",
     # Without it an old model name is silently answered by the newest model.
     "CLAUDE_CODE_DISABLE_LEGACY_MODEL_REMAP": "1",
     # Too long a conversation must be an error, not a summary that the model reads in its place.

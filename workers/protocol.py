@@ -17,7 +17,8 @@ from enum import Enum, auto
 from typing import Any
 
 from workers.frames import Frame
-from workers.job import Block, Document, Image, RedactedThought, Text, Thought, ToolResult, ToolUse, Turn
+from workers.job import Block, Document, Image, RedactedThought, Text, Thought, Tool, ToolResult, ToolUse, Turn
+from workers.tool_bridge import answer
 
 
 class State(Enum):
@@ -86,6 +87,8 @@ class Protocol:
         self.account: dict[str, Any] = {}
         self.models: list[dict[str, Any]] = []
         self.version = ""
+        self.list_asked = False
+        self._tools: tuple[Tool, ...] = ()
         self._new_id = new_id
         self._pending: dict[str, str] = {}
 
@@ -107,6 +110,15 @@ class Protocol:
     def set_thinking_budget(self, tokens: int | None) -> Frame:
         """0 turns thinking off where that can be, None leaves it to the model."""
         return self._control("set_max_thinking_tokens", max_thinking_tokens=tokens)
+
+    def set_servers(self, names: tuple[str, ...]) -> Frame:
+        """Replace the MCP servers inside this process; the CLI then asks each for its tools."""
+        return self._control("mcp_set_servers", servers={name: {"type": "sdk", "name": name} for name in names})
+
+    def offer(self, tools: tuple[Tool, ...]) -> None:
+        """What to answer when the CLI asks for the caller's tools. `list_asked` is then False until it has."""
+        self._tools = tools
+        self.list_asked = False
 
     def load(self, turn: Turn) -> Frame:
         """Put a user turn of the past back. The next frame must wait for its `result`, or the order breaks."""
@@ -154,6 +166,15 @@ class Protocol:
         except (KeyError, TypeError, AttributeError) as error:
             raise RemoteError(f"a malformed {frame.get('type')}: {error!r}") from error
 
+    def _answer_mcp(self, frame: Frame) -> Frame | None:
+        message = frame["request"]["message"]
+        reply = answer(self._tools, message)
+        self.list_asked = self.list_asked or message.get("method") == "tools/list"
+        if reply is None:
+            return None
+        response = {"subtype": "success", "request_id": frame["request_id"], "response": {"mcp_response": reply}}
+        return {"type": "control_response", "response": response}
+
     def end(self) -> None:
         self._move(Signal.END)
 
@@ -163,6 +184,8 @@ class Protocol:
                 self._move(Signal.RESULT)
             case "control_response":
                 self._answered(frame["response"])
+            case "control_request" if frame["request"].get("subtype") == "mcp_message":
+                return self._answer_mcp(frame)
             case "control_request":
                 # Nothing that a chat worker may be asked is ever granted: it has no tools and no hooks.
                 return _refusal(frame["request_id"], frame["request"].get("subtype", ""))

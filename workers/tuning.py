@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from workers.job import Effort, Tuning
+from workers.job import Effort, ToolChoice, Tuning
 
 _LEAST_BUDGET = 1_024
 _TOP_P_WHILE_THINKING = 0.95
@@ -24,8 +24,8 @@ _BOTH_SAMPLERS = frozenset({"claude-opus-4-20250514", "claude-sonnet-4-20250514"
 def fit(tuning: Tuning, model: str) -> tuple[Tuning, list[str]]:
     """The tuning that the model takes, and a line for each thing that gave way."""
     notes: list[str] = []
-    fitted = _fit_sampling(_fit_thinking(tuning, model, notes), model, notes)
-    return fitted, notes
+    fitted = _fit_thinking(_fit_tool_choice(tuning, model, notes), model, notes)
+    return _fit_sampling(fitted, model, notes), notes
 
 
 def environment(tuning: Tuning) -> dict[str, str]:
@@ -62,6 +62,19 @@ def _version(model: str) -> tuple[int, int]:
     """Of a name such as claude-opus-4-1-20250805; an unknown name counts as new."""
     match = _VERSION.match(model)
     return (int(match[1]), int(match[2] or 0)) if match else (99, 0)
+
+
+def _fit_tool_choice(tuning: Tuning, model: str, notes: list[str]) -> Tuning:
+    """The API forces no call on a model that thinks."""
+    choice = tuning.tool_choice
+    if choice is None or choice.mode not in ("any", "tool"):
+        return tuning
+    if not can_stop_thinking(model):
+        notes.append("tool_choice: this model always thinks, and is left to choose")
+        return replace(tuning, tool_choice=replace(choice, mode="auto", name=""))
+    if tuning.thinking != "off":
+        notes.append("thinking: left out, a call is forced")
+    return replace(tuning, thinking="off")
 
 
 def _fit_thinking(tuning: Tuning, model: str, notes: list[str]) -> Tuning:
@@ -106,6 +119,15 @@ def _without(
     return replace(tuning, **cleared)
 
 
+def _tool_choice(choice: ToolChoice) -> dict[str, Any]:
+    body: dict[str, Any] = {"type": choice.mode}
+    if choice.mode == "tool":
+        body["name"] = choice.name
+    if choice.mode != "none" and not choice.parallel:
+        body["disable_parallel_tool_use"] = True
+    return body
+
+
 def _hides_temperature(tuning: Tuning) -> bool:
     """With thinking off the CLI itself sends `temperature: 1`, which most models refuse beside a top_p.
 
@@ -120,6 +142,8 @@ def _extra_body(tuning: Tuning) -> dict[str, Any]:
     }
     if tuning.stop:
         body["stop_sequences"] = list(tuning.stop)
+    if tuning.tool_choice is not None:
+        body["tool_choice"] = _tool_choice(tuning.tool_choice)
     if tuning.effort:
         body["output_config"] = {"effort": tuning.effort}
     if _hides_temperature(tuning):

@@ -11,9 +11,10 @@ from workers.answer import Answer
 from workers.errors import ErrorKind, WorkerError
 from workers.events import Event
 from workers.frames import Frame, FrameError
-from workers.job import PLAIN, ChatJob, Tuning
+from workers.job import PLAIN, ChatJob, Tool, Tuning
 from workers.process import Pipe
 from workers.protocol import ControlRefused, Protocol, RemoteError, State
+from workers.tool_bridge import Names, inward
 from workers.tuning import environment, thinking_budget
 
 # What the CLI assumes where a job names no limit of its own.
@@ -51,6 +52,8 @@ class Worker:
         self._inbox: deque[Frame] = deque()
         self._setup = Setup(default_model)
         self._confused = False
+        self._tools: tuple[Tool, ...] = ()
+        self._tool_sets = 0
         self.had_system = False
         self.jobs = 0
         self.born = time.monotonic()
@@ -98,12 +101,14 @@ class Worker:
         """
         self.jobs += 1
         answer = Answer()
+        names = Names(job)
+        job = inward(job)
         await self._prepare(job, deadline)
         await self._write(self._protocol.ask(job.turns[-1]), deadline=deadline)
         while not answer.finished:
             frame = await self._next(deadline)
             for event in self._read(answer, frame):
-                yield event
+                yield names.outward(event)
             await self._guard(answer, job, deadline)
 
     def _read(self, answer: Answer, frame: Frame) -> list[Event]:
@@ -140,6 +145,7 @@ class Worker:
         """Set everything to what the job wants and put its history in."""
         await self._set_model(job, deadline)
         await self._apply(replace(self._setup, tuning=job.tuning, guarded=False), deadline)
+        await self._offer(job.tools, deadline)
         for turn in job.turns[:-1]:
             if turn.role == "user":
                 await self._write(self._protocol.load(turn), deadline=deadline)
@@ -160,6 +166,19 @@ class Worker:
             while self._protocol.waits_for_control:
                 await self._next(deadline)
             self._setup = replace(self._setup, model=job.model)
+
+    async def _offer(self, tools: tuple[Tool, ...], deadline: float) -> None:
+        """Make the caller's tools, and no others, those of the next request."""
+        if tools == self._tools:
+            return
+        self._tools = tools
+        self._protocol.offer(tools)
+        # A name of its own for each set: under a name that it knows, the CLI goes on with the tools of before.
+        self._tool_sets += 1
+        names = (f"caller{self._tool_sets}",) if tools else ()
+        await self._write(self._protocol.set_servers(names), deadline=deadline)
+        while self._protocol.waits_for_control or (tools and not self._protocol.list_asked):
+            await self._next(deadline)
 
     async def _apply(self, wanted: Setup, deadline: float) -> None:
         """Send what differs from the present set-up, without waiting for the answers."""

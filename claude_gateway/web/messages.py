@@ -27,7 +27,7 @@ async def count_tokens(request: web.Request) -> web.Response:
     """An estimate by length, so that an editor that asks forty times a second costs nobody anything."""
     asked = await body.read(request, MessagesRequest)
     request.app[CATALOGUE].resolve(asked.model)
-    sent = asked.model_dump(include={"messages", "system"}) | {"tools": asked.unknown.get("tools")}
+    sent = asked.model_dump(include={"messages", "system", "tools"})
     return _json({"input_tokens": max(1, len(orjson.dumps(sent)) // _BYTES_A_TOKEN)})
 
 

@@ -188,7 +188,7 @@ def test_it_waits_for_control_until_the_last_request_is_answered_in_any_order() 
     assert not protocol.waits_for_control
 
 
-@pytest.mark.parametrize("subtype", ["can_use_tool", "hook_callback", "mcp_message", "something_new"])
+@pytest.mark.parametrize("subtype", ["can_use_tool", "hook_callback", "something_new"])
 @pytest.mark.parametrize("state", State)
 def test_whatever_the_cli_asks_for_is_refused_in_every_state(state: State, subtype: str) -> None:
     protocol = in_state(state)

@@ -1,10 +1,11 @@
 """A Messages request to a job. Pure; raises `ApiError` 400 naming the block at fault."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from claude_gateway.conversation import Conversation, bad
 from claude_gateway.dialects.anthropic.wire import MessagesRequest
+from claude_gateway.tools import read_choice, read_tools
 from workers.job import (
     Block,
     ChatJob,
@@ -52,9 +53,11 @@ def parse(request: MessagesRequest, owner: str, model: str) -> ParsedMessages:
         if name not in _TAKEN_WITHOUT_A_WORD and value not in (None, [], {})
     ]
     turns = conversation.turns()
-    tuning, given_way = fit(_tuning(request), model)
+    tools = read_tools(request.tools or [], notes)
+    choice = read_choice(request.tool_choice, tools, parallel=True)
+    tuning, given_way = fit(replace(_tuning(request), tool_choice=choice), model)
     return ParsedMessages(
-        job=ChatJob(owner=owner, model=model, system=_system(request), turns=turns, tuning=tuning),
+        job=ChatJob(owner=owner, model=model, system=_system(request), turns=turns, tuning=tuning, tools=tools),
         stream=bool(request.stream),
         warnings=(*notes, *given_way),
     )

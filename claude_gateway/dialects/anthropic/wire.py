@@ -38,6 +38,8 @@ class MessagesRequest(Wire):
     temperature: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
     top_p: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
     top_k: int | None = Field(None, ge=1)
+    tools: list[Any] | None = None
+    tool_choice: dict[str, Any] | None = None
     stop_sequences: list[str] | None = None
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None

@@ -27,9 +27,9 @@ PARAMETERS: Mapping[str, tuple[Treatment, str]] = {
     "stop": (Treatment.HONOURED, ""),
     "reasoning_effort": (Treatment.HONOURED, ""),
     "anthropic_options": (Treatment.HONOURED, ""),
-    "tools": (Treatment.IGNORED, _LATER),
-    "tool_choice": (Treatment.IGNORED, _LATER),
-    "parallel_tool_calls": (Treatment.IGNORED, _LATER),
+    "tools": (Treatment.HONOURED, ""),
+    "tool_choice": (Treatment.HONOURED, ""),
+    "parallel_tool_calls": (Treatment.HONOURED, ""),
     "response_format": (Treatment.IGNORED, _LATER),
     "session_id": (Treatment.IGNORED, _LATER),
     "enable_tools": (Treatment.IGNORED, _LATER),
@@ -57,8 +57,6 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "service_tier": ("auto", "default"),
     "response_format": ({"type": "text"},),
     "modalities": (["text"],),
-    "tool_choice": ("auto", "none"),
-    "parallel_tool_calls": (True,),
 }
 
 

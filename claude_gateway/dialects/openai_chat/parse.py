@@ -1,6 +1,6 @@
 """A chat request to a job. Pure; raises `ApiError` 400 naming the message at fault."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -8,6 +8,7 @@ import orjson
 from claude_gateway.conversation import Conversation, bad
 from claude_gateway.dialects.openai_chat.parameters import warnings
 from claude_gateway.dialects.openai_chat.wire import ChatRequest, Message
+from claude_gateway.tools import read_choice, read_tools
 from workers.job import Block, ChatJob, Effort, Text, Thinking, ToolResult, ToolUse, Tuning, Turn
 from workers.tuning import fit
 
@@ -25,7 +26,9 @@ class ParsedChat:
 def parse(request: ChatRequest, owner: str, model: str) -> ParsedChat:
     """`owner` is the calling key, `model` what the catalogue made of the name asked for."""
     system, turns, notes = _conversation(request.messages)
-    tuning, given_way = fit(_tuning(request, notes), model)
+    tools = read_tools(request.tools or [], notes)
+    choice = read_choice(request.tool_choice, tools, parallel=request.parallel_tool_calls is not False)
+    tuning, given_way = fit(replace(_tuning(request, notes), tool_choice=choice), model)
     options = request.stream_options
     return ParsedChat(
         job=ChatJob(
@@ -34,6 +37,7 @@ def parse(request: ChatRequest, owner: str, model: str) -> ParsedChat:
             system=system,
             turns=turns,
             tuning=tuning,
+            tools=tools,
         ),
         stream=bool(request.stream),
         include_usage=bool(options and options.include_usage),

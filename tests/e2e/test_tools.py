@@ -1,0 +1,222 @@
+"""The caller's own tools through the real CLI: what the model is offered, what the caller gets, what comes back."""
+
+import asyncio
+from typing import Any
+
+import anthropic
+import openai
+import orjson
+import pytest
+
+from tests.e2e.conftest import API_KEY, MODEL, Gateway
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.filterwarnings("ignore:The model .* is deprecated:DeprecationWarning"),
+]
+
+CITY = {
+    "type": "object",
+    "properties": {"city": {"type": "string", "enum": ["Oslo", "Rome"]}, "deep": {"$ref": "#/$defs/any"}},
+    "required": ["city"],
+    "additionalProperties": False,
+    "$defs": {"any": {"anyOf": [{"type": "null"}, {"type": "integer", "exclusiveMinimum": 3}]}},
+}
+
+
+ALONE = {"type": "tool", "name": "f", "disable_parallel_tool_use": True}
+
+
+def nested(name: str, schema: dict[str, Any] = CITY) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": name, "description": f"about {name}", "parameters": schema}}
+
+
+def offered(gateway: Gateway) -> list[dict[str, Any]]:
+    return list(gateway.upstream.chats[-1].body.get("tools") or [])
+
+
+@pytest.mark.promise("tools.schemas-unchanged")
+@pytest.mark.parametrize(
+    "definition",
+    [
+        nested("weather"),
+        {"type": "function", "name": "weather", "description": "about weather", "parameters": CITY},
+        {"name": "weather", "description": "about weather", "input_schema": CITY},
+    ],
+    ids=["openai", "flat", "anthropic"],
+)
+async def test_a_tool_reaches_the_model_in_any_shape_with_its_schema_unchanged(
+    gateway: Gateway, definition: dict[str, Any]
+) -> None:
+    await gateway.ask("hi", tools=[definition])
+    assert offered(gateway) == [{"name": "weather", "description": "about weather", "input_schema": CITY}]
+
+
+async def test_tools_of_one_job_are_not_offered_to_the_next(gateway: Gateway) -> None:
+    for names in (["a", "b"], ["c"], [], ["a"], ["b", "a"]):
+        await gateway.ask("hi", tools=[nested(name) for name in names]) if names else await gateway.ask("hi")
+        assert sorted(tool["name"] for tool in offered(gateway)) == sorted(names)
+    await asyncio.gather(*(gateway.ask(f"hi {n}") for n in range(4)))
+    assert all(not request.body.get("tools") for request in gateway.upstream.chats[-4:])
+
+
+async def test_a_call_comes_to_the_caller_and_its_result_goes_back(gateway: Gateway) -> None:
+    question = 'weather? {{tool weather {"city":"Oslo"}}}'
+    first = await gateway.ask(question, tools=[nested("weather")])
+    message = first.choices[0].message
+    assert first.choices[0].finish_reason == "tool_calls"
+    (call,) = message.tool_calls
+    assert (call.function.name, orjson.loads(call.function.arguments)) == ("weather", {"city": "Oslo"})
+    assert len(gateway.upstream.received) == 1
+    second = await gateway.ask(
+        question,
+        message.model_dump(exclude_none=True),
+        {"role": "tool", "tool_call_id": call.id, "content": "sunny"},
+        tools=[nested("weather")],
+    )
+    assert second.choices[0].finish_reason == "stop"
+    assert len(gateway.upstream.received) == 2
+    turns = gateway.upstream.chats[-1].body["messages"]
+    assert [block["type"] for block in turns[1]["content"]] == ["text", "tool_use"]
+    result = turns[2]["content"][0]
+    assert (result["type"], result["tool_use_id"]) == ("tool_result", call.id)
+    assert result["content"][0]["text"] == "sunny"
+
+
+@pytest.mark.promise("tools.streamed")
+async def test_calls_stream_with_an_index_each(gateway: Gateway) -> None:
+    prompt = 'go {{tool weather {"city":"Oslo"}}}{{tool weather {"city":"Rome"}}}{{tool none {}}}'
+    stream = await gateway.ask(prompt, tools=[nested("weather"), nested("none")], stream=True)
+    calls: dict[int, list[str]] = {}
+    reasons = []
+    async for chunk in stream:
+        choice = chunk.choices[0]
+        reasons += [choice.finish_reason] if choice.finish_reason else []
+        for fragment in choice.delta.tool_calls or ():
+            if fragment.id:
+                assert fragment.type == "function"
+                calls[fragment.index] = [fragment.function.name, ""]
+            calls[fragment.index][1] += fragment.function.arguments or ""
+    assert reasons == ["tool_calls"]
+    assert {index: (name, orjson.loads(text)) for index, (name, text) in calls.items()} == {
+        0: ("weather", {"city": "Oslo"}),
+        1: ("weather", {"city": "Rome"}),
+        2: ("none", {}),
+    }
+
+
+@pytest.mark.promise("tools.any-name")
+@pytest.mark.parametrize(
+    "name",
+    ["Bash", "Read", "Task", "ToolSearch", "StructuredOutput", "mcp__x__y", "a.b/c", "wetter-\u00e4", "x" * 150, "a b"],
+)
+async def test_any_name_is_the_caller_s_own_there_and_back(gateway: Gateway, name: str) -> None:
+    # The stand-in calls the tool by the name under which it was offered.
+    await gateway.ask("hi", tools=[nested(name)])
+    sent = offered(gateway)[0]["name"]
+    answer = await gateway.ask(f'go {{{{tool {sent} {{"city":"Oslo"}}}}}}', tools=[nested(name)])
+    (call,) = answer.choices[0].message.tool_calls
+    assert call.function.name == name
+    again = await gateway.ask(
+        "go",
+        answer.choices[0].message.model_dump(exclude_none=True),
+        {"role": "tool", "tool_call_id": call.id, "content": "done"},
+        tools=[nested(name)],
+    )
+    assert again.choices[0].finish_reason == "stop"
+
+
+async def test_results_may_come_in_any_order_and_partly(gateway: Gateway) -> None:
+    ids = [f"call:{n}/odd" for n in range(3)]
+    calls = [{"id": id_, "type": "function", "function": {"name": "f", "arguments": "{}"}} for id_ in ids]
+    await gateway.ask(
+        "go",
+        {"role": "assistant", "content": None, "tool_calls": calls},
+        {"role": "tool", "tool_call_id": ids[2], "content": [{"type": "text", "text": "third"}]},
+        {"role": "tool", "tool_call_id": ids[0], "content": "first"},
+        tools=[nested("f")],
+    )
+    turns = gateway.upstream.chats[-1].body["messages"]
+    used = [block["id"] for block in turns[-2]["content"]]
+    results = {block["tool_use_id"]: block["content"][0]["text"] for block in turns[-1]["content"]}
+    assert [results[id_] for id_ in used][::2] == ["first", "third"]
+    assert "given up" in results[used[1]]
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        ("required", {"type": "any"}),
+        ({"type": "function", "function": {"name": "f"}}, {"type": "tool", "name": "f"}),
+        (
+            {"type": "tool", "name": "f", "disable_parallel_tool_use": True},
+            {"type": "tool", "name": "f", "disable_parallel_tool_use": True},
+        ),
+        ("none", {"type": "none"}),
+        ("auto", None),
+    ],
+    ids=str,
+)
+async def test_a_tool_choice_reaches_the_model_and_not_the_next_job(
+    gateway: Gateway, choice: Any, expected: dict[str, Any] | None
+) -> None:
+    await gateway.ask("hi", tools=[nested("f")], tool_choice=choice)
+    assert gateway.upstream.chats[-1].body.get("tool_choice") == expected
+    for _ in range(2):
+        await gateway.ask("hi", tools=[nested("f")])
+        assert "tool_choice" not in gateway.upstream.chats[-1].body
+
+
+async def test_parallel_calls_can_be_turned_off(gateway: Gateway) -> None:
+    await gateway.ask("hi", tools=[nested("f")], parallel_tool_calls=False)
+    assert gateway.upstream.chats[-1].body["tool_choice"] == {"type": "auto", "disable_parallel_tool_use": True}
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"tools": [{"type": "function", "function": {}}]},
+        {"tools": [nested("f", {"type": "array"})]},
+        {"tools": [nested("f"), nested("f")]},
+        {"tools": ["f"]},
+        {"tools": [nested("f")], "tool_choice": {"type": "function", "function": {"name": "g"}}},
+        {"tools": [nested("f")], "tool_choice": "perhaps"},
+    ],
+    ids=["no name", "no object", "twice", "a string", "unknown choice", "odd choice"],
+)
+async def test_a_malformed_tool_is_named(gateway: Gateway, parameters: dict[str, Any]) -> None:
+    with pytest.raises(openai.BadRequestError, match="tool"):
+        await gateway.ask("hi", **parameters)
+
+
+async def test_a_provider_s_own_tool_is_left_out_with_a_warning(gateway: Gateway) -> None:
+    raw = await gateway.client.chat.completions.with_raw_response.create(
+        model=MODEL,
+        messages=[{"role": "user", "content": "hi"}],
+        tools=[{"type": "web_search_preview"}, nested("f")],  # type: ignore[list-item]
+    )
+    assert "web_search_preview" in raw.headers["x-gateway-warnings"]
+    assert [tool["name"] for tool in offered(gateway)] == ["f"]
+
+
+async def test_the_anthropic_client_runs_a_tool_round_trip(gateway: Gateway) -> None:
+    tools: Any = [{"name": "weather", "description": "about weather", "input_schema": CITY}]
+    messages: Any = [{"role": "user", "content": 'weather? {{tool weather {"city":"Rome"}}}'}]
+    direct = anthropic.DefaultAsyncHttpxClient(trust_env=False)
+    async with anthropic.AsyncAnthropic(
+        base_url=gateway.url, api_key=API_KEY, max_retries=0, http_client=direct
+    ) as client:
+        async with client.messages.stream(model=MODEL, max_tokens=500, messages=messages, tools=tools) as stream:
+            first = await stream.get_final_message()
+        assert first.stop_reason == "tool_use"
+        call = first.content[-1]
+        assert call.type == "tool_use"
+        assert (call.name, call.input) == ("weather", {"city": "Rome"})
+        result = {"type": "tool_result", "tool_use_id": call.id, "content": "rain", "is_error": True}
+        messages += [{"role": "assistant", "content": first.content}, {"role": "user", "content": [result]}]
+        second = await client.messages.create(model=MODEL, max_tokens=500, messages=messages, tools=tools)
+    assert second.stop_reason == "end_turn"
+    sent = gateway.upstream.chats[-1].body["messages"][-1]["content"][0]
+    assert (sent["is_error"], sent["content"]) in [(True, "rain"), (True, [{"type": "text", "text": "rain"}])]
+    assert len(gateway.upstream.received) == 2

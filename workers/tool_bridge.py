@@ -1,0 +1,91 @@
+"""The caller's own tools, offered to the CLI as an MCP server inside this process. Pure.
+
+The CLI asks for the list over its control channel. A call is never answered here: the turn ends at the model's
+`tool_use`, and the caller's result comes with a later job.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from workers.events import BlockStarted, Event
+from workers.job import Block, ChatJob, Tool, ToolResult, ToolUse
+
+_SAFE_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
+_SAFE_ID = re.compile(r"[a-zA-Z0-9_-]{1,128}")
+# The CLI keeps this one name for itself: a tool of the caller's that bears it would never be called.
+_TAKEN = frozenset({"ToolSearch"})
+
+
+class Names:
+    """The tool names and call ids of one job, as the API takes them, and back."""
+
+    def __init__(self, job: ChatJob) -> None:
+        self._back = {_safe_name(tool.name): tool.name for tool in job.tools}
+
+    def outward(self, event: Event) -> Event:
+        """An event with the caller's own name of the tool."""
+        match event:
+            case BlockStarted(ToolUse(id_, name, arguments)) if name in self._back:
+                return BlockStarted(ToolUse(id_, self._back[name], arguments))
+        return event
+
+
+def inward(job: ChatJob) -> ChatJob:
+    """The job with names and ids that the API takes; the same ones each time, so that a history stays the same."""
+    turns = tuple(replace(turn, blocks=tuple(map(_safe_block, turn.blocks))) for turn in job.turns)
+    tools = tuple(replace(tool, name=_safe_name(tool.name)) for tool in job.tools)
+    choice = job.tuning.tool_choice
+    if choice is not None and choice.name:
+        choice = replace(choice, name=_safe_name(choice.name))
+    return replace(job, turns=turns, tools=tools, tuning=replace(job.tuning, tool_choice=choice))
+
+
+def answer(tools: tuple[Tool, ...], message: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The JSON-RPC answer to one MCP message; None for a call, which stays open."""
+    match message.get("method"):
+        case "initialize":
+            result: dict[str, Any] = {
+                "protocolVersion": message["params"]["protocolVersion"],
+                "capabilities": {"tools": {}},
+                "serverInfo": {"name": "caller", "version": "1"},
+            }
+        case "tools/list":
+            result = {"tools": [_listed(tool) for tool in tools]}
+        case "tools/call":
+            return None
+        case _:
+            result = {}
+    return {"jsonrpc": "2.0", "id": message.get("id", 0), "result": result}
+
+
+def _listed(tool: Tool) -> dict[str, Any]:
+    return {
+        "name": tool.name,
+        "description": tool.description,
+        "inputSchema": {"type": "object", **tool.schema},
+        # Otherwise the calls of one message come one by one; and a tool may hide behind the CLI's tool search.
+        "annotations": {"readOnlyHint": True},
+        "_meta": {"anthropic/alwaysLoad": True},
+    }
+
+
+def _safe_block(block: Block) -> Block:
+    match block:
+        case ToolUse(id_, name, arguments):
+            return ToolUse(_safe(id_, _SAFE_ID, "call"), _safe_name(name), arguments)
+        case ToolResult(id_, content, is_error):
+            return ToolResult(_safe(id_, _SAFE_ID, "call"), content, is_error)
+    return block
+
+
+def _safe_name(name: str) -> str:
+    return _safe("" if name in _TAKEN else name, _SAFE_NAME, "tool", name)
+
+
+def _safe(text: str, pattern: re.Pattern[str], prefix: str, original: str | None = None) -> str:
+    if pattern.fullmatch(text):
+        return text
+    return f"{prefix}_{hashlib.sha256((original or text).encode('utf-8', 'surrogatepass')).hexdigest()[:24]}"
