@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from bench.parts import API_KEY, body
+from bench.parts import API_KEY, Messages, body
 
 
 class Caller:
@@ -18,9 +18,9 @@ class Caller:
         self._reader = reader
         self._writer = writer
 
-    async def ask(self, prompt: str, *, turns: int = 0) -> tuple[float, list[tuple[float, str]]]:
+    async def ask(self, prompt: str, history: Messages | None = None) -> tuple[float, list[tuple[float, str]]]:
         """When the request was sent, and each text delta with its time of arrival (`time.monotonic`)."""
-        content = body(prompt, turns=turns)
+        content = body(prompt, history or [])
         head = (
             "POST /v1/chat/completions HTTP/1.1\r\nhost: bench\r\n"
             f"authorization: Bearer {API_KEY}\r\ncontent-length: {len(content)}\r\n\r\n"
@@ -50,7 +50,7 @@ class Caller:
 
     async def first_delta(self, prompt: str) -> None:
         """Ask, and return at the first text of the answer, with the rest unread."""
-        content = body(prompt)
+        content = body(prompt, [])
         self._writer.write(
             b"POST /v1/chat/completions HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer "
             + API_KEY.encode()

@@ -11,7 +11,7 @@ import aiohttp
 import psutil
 
 from bench.client import Caller, caller
-from bench.parts import BareWorker, GatewayProcess, bare_workers, gateway_process
+from bench.parts import BareWorker, GatewayProcess, bare_workers, gateway_process, past
 from claude_gateway.demo.upstream import stand_in
 
 Figures = dict[str, Any]
@@ -119,19 +119,34 @@ async def idle_memory(gateway: GatewayProcess, connections: int) -> Figures:
 
 
 async def history(gateway: GatewayProcess, lengths: list[int], rounds: int) -> Figures:
-    """First token by length of history, put into a clean worker each time."""
+    """First token by length of history: put into an empty worker, and going on in the worker that has it."""
     figures: Figures = {}
     async with caller(gateway.url) as client:
         for turns in lengths:
             took = []
             for _ in range(rounds):
-                sent, arrivals = await client.ask(_SHORT, turns=turns)
+                sent, arrivals = await client.ask(_SHORT, past(turns))
                 took.append(arrivals[0][0] - sent)
-            figures[f"{turns}_turns_ms"] = _ms(statistics.median(took))
-    longest = max(lengths)
-    spread = figures[f"{longest}_turns_ms"] - figures[f"{min(lengths)}_turns_ms"]
-    figures["per_turn_ms"] = round(spread / (longest - min(lengths)), 2)
+            figures[f"rebuilt_{turns}_ms"] = _ms(statistics.median(took))
+        for turns in lengths:
+            figures[f"resident_{turns}_ms"] = _ms(await _resident(client, turns, rounds))
+    most, least = max(lengths), min(lengths)
+    spread = figures[f"rebuilt_{most}_ms"] - figures[f"rebuilt_{least}_ms"]
+    figures["per_turn_ms"] = round(spread / (most - least), 2)
+    figures["resident_added_ms"] = round(figures[f"resident_{most}_ms"] - figures[f"resident_{least}_ms"], 1)
     return figures
+
+
+async def _resident(client: Caller, turns: int, rounds: int) -> float:
+    """Seconds to the first token of each of the last `rounds` turns of a conversation that was held for real."""
+    conversation = past(turns)
+    took = []
+    for _ in range(rounds + 1):
+        sent, arrivals = await client.ask(_SHORT, conversation)
+        took.append(arrivals[0][0] - sent)
+        answer = "".join(text for _, text in arrivals)
+        conversation += [{"role": "user", "content": _SHORT}, {"role": "assistant", "content": answer}]
+    return statistics.median(took[1:])
 
 
 async def readiness(upstream: str) -> Figures:

@@ -145,13 +145,22 @@ async def bare_workers(upstream: str, count: int) -> AsyncIterator[list[BareWork
         yield workers
 
 
-def body(prompt: str, *, turns: int = 0, stream: bool = True) -> bytes:
-    """A chat request, with `turns` earlier exchanges in front of the prompt."""
-    messages = []
-    for number in range(turns):
-        messages += [
+Messages = list[dict[str, str]]
+
+
+def past(turns: int) -> Messages:
+    """So many exchanges that no worker has had."""
+    return [
+        message
+        for number in range(turns)
+        for message in (
             {"role": "user", "content": f"question {number}"},
             {"role": "assistant", "content": f"answer {number}"},
-        ]
-    messages.append({"role": "user", "content": prompt})
-    return json.dumps({"model": MODEL, "messages": messages, "stream": stream}).encode()
+        )
+    ]
+
+
+def body(prompt: str, history: Messages) -> bytes:
+    """A streamed chat request."""
+    messages = [*history, {"role": "user", "content": prompt}]
+    return json.dumps({"model": MODEL, "messages": messages, "stream": True}).encode()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from workers.continuation import history_key
 from workers.job import ChatJob
 
 
@@ -25,6 +26,7 @@ class View:
     model: str
     had_system: bool
     last_used: float
+    conversation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +56,51 @@ def choose(job: ChatJob, views: Sequence[View], capacity: int) -> Decision:
 
     A process never serves two owners, and at most `capacity` processes have one; the rest are spares.
     """
+    history = history_key(job)
+    for view in views:
+        if view.phase is Phase.READY and history is not None and view.conversation == history:
+            return Take(view.id)
     mine = [view for view in views if view.owner == job.owner and _suits(view, job)]
     owned = [view for view in views if view.owner is not None]
     ready = [view for view in mine if view.phase is Phase.READY]
-    if ready:
-        # The one already set to the model, then one that a job without a system prompt could not have; among
-        # equals the one used last, whose memory is warm.
-        fits = bool(job.system)
-        return Take(max(ready, key=lambda v: (v.model == job.model, v.had_system == fits, v.last_used)).id)
+    fits = bool(job.system)
+
+    def rank(view: View) -> tuple[bool, bool, float]:
+        """Already set to the model; not one that a job without a system prompt could still have; used last, its
+        memory warm."""
+        return view.model == job.model, view.had_system == fits, view.last_used
+
+    if any(map(_is_clean, ready)):
+        return Take(max(filter(_is_clean, ready), key=rank).id)
     unowned = [view for view in views if view.owner is None and view.phase is Phase.READY]
     if unowned and len(owned) < capacity:
         return Take(max(unowned, key=lambda view: (view.model == job.model, -view.id)).id)
     if any(view.phase is Phase.RECOVERING for view in mine):
         return Wait()
+    if ready:
+        return Take(min(ready, key=lambda view: view.last_used).id)  # its conversation is given up
     if len(owned) >= capacity:
         idle = [view for view in owned if view.phase in (Phase.READY, Phase.RECOVERING)]
         if idle:
             return Replace(min(idle, key=lambda view: view.last_used).id)
     return Wait()
+
+
+def to_clear(views: Sequence[View], capacity: int) -> int | None:
+    """Which idle conversation to give up, so that a new one finds an empty worker: the one left alone longest, and
+    none while there is an empty one."""
+    owned = [view for view in views if view.owner is not None]
+    idle = [view for view in views if view.phase is Phase.READY]
+    empty = any(_is_clean(view) for view in idle if view.owner is not None)
+    spare = len(owned) < capacity and any(view.owner is None for view in idle)
+    if empty or spare or any(view.phase is Phase.RECOVERING for view in views):
+        return None
+    resident = [view for view in idle if not _is_clean(view)]
+    return min(resident, key=lambda view: view.last_used).id if resident else None
+
+
+def _is_clean(view: View) -> bool:
+    return view.conversation is None
 
 
 def _suits(view: View, job: ChatJob) -> bool:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from workers import rss
-from workers.affinity import Phase, Replace, Take, View, choose
+from workers.affinity import Phase, Replace, Take, View, choose, to_clear
 from workers.errors import ErrorKind, WorkerError
 from workers.job import ChatJob
 from workers.settings import PoolSettings
@@ -34,7 +34,9 @@ class _Seat:
 
     def view(self) -> View:
         worker = self.worker
-        return View(self.id, self.phase, self.owner, worker.model, worker.had_system, self.last_used)
+        return View(
+            self.id, self.phase, self.owner, worker.model, worker.had_system, self.last_used, worker.conversation
+        )
 
 
 class Pool:
@@ -188,7 +190,10 @@ class Pool:
     async def _recover(self, seat: _Seat) -> None:
         """Make a worker fit for its next job, or end it: the caller of the last one has his answer already."""
         try:
-            await seat.worker.recover(self._settings.recover_timeout)
+            if seat.worker.conversation is None:
+                await seat.worker.recover(self._settings.recover_timeout)
+            else:
+                await seat.worker.rest(self._settings.recover_timeout)
         except WorkerError as error:
             self._retire(seat, f"it did not recover: {error} {error.detail}")
             return
@@ -200,7 +205,17 @@ class Pool:
             self._retire(seat, worn)
         elif seat.id in self._seats:
             seat.phase = Phase.READY
+            self._keep_one_empty()
             self._notify()
+
+    def _keep_one_empty(self) -> None:
+        """A caller who begins a conversation shall not wait until an old one is cleared away."""
+        chosen = to_clear([seat.view() for seat in self._seats.values()], self._settings.workers)
+        if chosen is not None:
+            seat = self._seats[chosen]
+            seat.worker.conversation = None
+            seat.phase = Phase.RECOVERING
+            self._spawn(self._recover(seat))
 
     async def _worn(self, worker: Worker) -> str | None:
         limits = self._settings

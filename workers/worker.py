@@ -4,14 +4,15 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from workers.answer import Answer
+from workers.continuation import Reply, history_key, reply_key
 from workers.errors import ErrorKind, WorkerError
-from workers.events import Event
+from workers.events import Event, Finished
 from workers.frames import Frame, FrameError
-from workers.job import PLAIN, ChatJob, Tool, Tuning
+from workers.job import PLAIN, ChatJob, Tool, Tuning, Turn
 from workers.process import Pipe
 from workers.protocol import ControlRefused, Protocol, RemoteError, State
 from workers.tool_bridge import Names, inward
@@ -25,6 +26,9 @@ _TOKENS_A_CHARACTER = 4
 _UNKNOWN_MODEL = ""
 # No HTTP client can send this header, so a request that carries it fails inside the CLI.
 _UNSENDABLE_HEADER = "x-guard: \N{SNOWMAN}"
+
+# How an answer ends after which the conversation can go on as it stands.
+_WHOLE = ("end_turn", "stop_sequence")
 
 Spawn = Callable[[], Awaitable[Pipe]]
 
@@ -54,6 +58,9 @@ class Worker:
         self._confused = False
         self._tools: tuple[Tool, ...] = ()
         self._tool_sets = 0
+        self._touched = False
+        # The conversation that stands in the process after a whole answer (workers/continuation.py).
+        self.conversation: str | None = None
         self.had_system = False
         self.jobs = 0
         self.born = time.monotonic()
@@ -101,13 +108,19 @@ class Worker:
         """
         self.jobs += 1
         answer = Answer()
+        reply = Reply()
         names = Names(job)
         job = inward(job)
-        await self._prepare(job, deadline)
+        continues = self.conversation is not None and self.conversation == history_key(job)
+        await self._prepare(job, deadline, () if continues else job.turns[:-1])
         await self._write(self._protocol.ask(job.turns[-1]), deadline=deadline)
         while not answer.finished:
             frame = await self._next(deadline)
             for event in self._read(answer, frame):
+                reply.feed(event)
+                if isinstance(event, Finished) and event.stop_reason in _WHOLE:
+                    # Known before the event is passed on: its reader may not come back.
+                    self.conversation = reply_key(job, reply.turn())
                 yield names.outward(event)
             await self._guard(answer, job, deadline)
 
@@ -130,8 +143,22 @@ class Worker:
         await self._settle(deadline)
         # Only now can no request follow; and the upstream check of a next job's model must be able to leave.
         await self._apply(replace(self._setup, guarded=False), deadline)
+        await self._begin(deadline)
+
+    async def rest(self, timeout: float) -> None:
+        """Read what the CLI still says of a finished answer; the conversation stays. Raises `WorkerError`."""
+        deadline = asyncio.get_running_loop().time() + timeout
+        await self._settle(deadline)
+        await self._apply(replace(self._setup, guarded=False), deadline)
+
+    async def _begin(self, deadline: float) -> None:
+        """Start a new, empty conversation, where this one is not empty already."""
+        self.conversation = None
+        if not self._touched:
+            return
         await self._write(self._protocol.clear(), deadline=deadline)
         await self._settle(deadline)
+        self._touched = False
 
     def kill(self) -> None:
         if self._pipe is not None:
@@ -141,12 +168,17 @@ class Worker:
         """Wait for the process to end."""
         return await self._pipe.ended() if self._pipe else 0
 
-    async def _prepare(self, job: ChatJob, deadline: float) -> None:
-        """Set everything to what the job wants and put its history in."""
+    async def _prepare(self, job: ChatJob, deadline: float, history: Sequence[Turn]) -> None:
+        """Set everything to what the job wants and put in what of its history is not there yet."""
+        if history or len(job.turns) == 1:
+            await self._begin(deadline)
+        # From here on the conversation is no longer the one that was left, whatever becomes of the job.
+        self.conversation = None
+        self._touched = True
         await self._set_model(job, deadline)
         await self._apply(replace(self._setup, tuning=job.tuning, guarded=False), deadline)
         await self._offer(job.tools, deadline)
-        for turn in job.turns[:-1]:
+        for turn in history:
             if turn.role == "user":
                 await self._write(self._protocol.load(turn), deadline=deadline)
                 await self._settle(deadline)

@@ -8,7 +8,19 @@ from typing import Any
 
 import pytest
 
-from tests.workers.helpers import MODEL, WilfulProcess, a_job, all_ready, answer_of, later, soon, until
+from tests.workers.helpers import (
+    MODEL,
+    WilfulProcess,
+    a_job,
+    all_ready,
+    answer_of,
+    assistant,
+    kinds,
+    later,
+    soon,
+    until,
+    user,
+)
 from workers.affinity import Phase
 from workers.errors import ErrorKind, WorkerError
 from workers.fake import ScriptedProcess, says
@@ -62,7 +74,7 @@ async def a_pool(factory: Factory, workers: int = 1, spares: int = 1, **more: An
 
 async def serve(pool: Pool, owner: str, **job: Any) -> Worker:
     """Run one job through the pool; returns the worker that did it."""
-    job_ = a_job(owner=owner, **job)
+    job_ = a_job(*job.pop("turns", ()), owner=owner, **job)
     async with asyncio.timeout(10), pool.lease(job_, later()) as worker:
         await answer_of(worker, job_)
     return worker
@@ -104,11 +116,34 @@ async def test_a_process_never_serves_two_owners() -> None:
     assert {owner for owners in owners_of.values() for owner in owners} == set("abc")
 
 
-async def test_an_owner_who_comes_again_gets_the_same_worker() -> None:
-    async with a_pool(Factory(), workers=2) as pool:
+async def test_a_conversation_that_goes_on_gets_the_same_worker_with_only_what_is_new() -> None:
+    factory = Factory()
+    async with a_pool(factory, workers=3) as pool:
+        first = await serve(pool, "ann", turns=(user("hi"),))
+        await all_ready(pool)
+        another = await serve(pool, "ann", turns=(user("something else"),))
+        await all_ready(pool)
+        again = await serve(pool, "ann", turns=(user("hi"), assistant("one"), user("and?")))
+        assert again is first
+        assert another is not first
+        [process] = [one for one in factory.processes if "and?" in str(one.written)]
+        assert [kind for kind in kinds(process.written) if kind in ("load", "append", "ask", "clear")] == ["ask", "ask"]
+
+
+async def test_the_last_empty_worker_is_not_left_to_a_conversation() -> None:
+    """Somebody who begins one shall not wait for the clearing of another."""
+    async with a_pool(Factory(), workers=1, spares=0) as pool:
         first = await serve(pool, "ann")
         await all_ready(pool)
-        assert await serve(pool, "ann") is first
+        assert first.conversation is None
+
+
+async def test_another_owner_never_gets_into_a_conversation_even_with_the_same_words() -> None:
+    async with a_pool(Factory(), workers=3) as pool:
+        anns = await serve(pool, "ann", turns=(user("hi"),))
+        await all_ready(pool)
+        bobs = await serve(pool, "bob", turns=(user("hi"), assistant("one"), user("and?")))
+        assert bobs is not anns
 
 
 async def test_a_second_owner_gets_the_spare_without_waiting_for_a_boot() -> None:

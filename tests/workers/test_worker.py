@@ -373,7 +373,8 @@ async def test_past_its_deadline_a_job_ends_wherever_it_is(step: str) -> None:
 
 
 async def test_a_worker_that_does_not_clear_in_time_says_so() -> None:
-    worker = await boot(WilfulProcess(holds="clear"))
+    worker = await boot(WilfulProcess([says("one")], holds="clear"))
+    await answer_of(worker, a_job())
     with pytest.raises(WorkerError) as caught:
         await worker.recover(0)
     assert caught.value.kind is ErrorKind.TIMEOUT

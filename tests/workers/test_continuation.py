@@ -1,0 +1,71 @@
+"""Which job goes on where: equal to the letter, or not at all."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.workers.helpers import a_job, assistant, user
+from workers.continuation import Reply, history_key, reply_key
+from workers.events import BlockEnded, BlockStarted, Event, InputDelta, Restarted, Signed, TextDelta, ThinkingDelta
+from workers.job import ChatJob, RedactedThought, Text, Thought, Tool, ToolUse, Turn
+
+FIRST = a_job(user("hi"), system="be brief")
+AFTER = reply_key(FIRST, assistant("one two"))
+NEXT = a_job(user("hi"), assistant("one two"), user("and?"), system="be brief")
+
+
+def said(*events: Event) -> Turn:
+    reply = Reply()
+    for event in events:
+        reply.feed(event)
+    return reply.turn()
+
+
+@pytest.mark.promise("conversations.never-a-guess")
+@pytest.mark.parametrize(
+    "job",
+    [
+        replace(NEXT, owner="bob"),
+        replace(NEXT, model="other"),
+        replace(NEXT, system="be long"),
+        replace(NEXT, tools=(Tool("f", "", {}),)),
+        replace(NEXT, turns=(user("hi!"), *NEXT.turns[1:])),
+        replace(NEXT, turns=(NEXT.turns[0], assistant("one two "), NEXT.turns[2])),
+        replace(NEXT, turns=(*NEXT.turns, assistant("more"), user("x"))),
+        FIRST,
+    ],
+    ids=["owner", "model", "system", "tools", "question", "answer", "length", "beginning"],
+)
+def test_whatever_differs_is_another_conversation(job: ChatJob) -> None:
+    assert history_key(NEXT) == AFTER
+    assert history_key(job) != AFTER
+
+
+def test_a_conversation_that_begins_goes_on_from_nothing() -> None:
+    assert history_key(FIRST) is None
+
+
+def test_thoughts_may_be_sent_back_or_not() -> None:
+    thoughtful = Turn("assistant", (Thought("hm", "x"), RedactedThought("y"), Text("one two")))
+    assert history_key(replace(NEXT, turns=(NEXT.turns[0], thoughtful, NEXT.turns[2]))) == AFTER
+
+
+def test_texts_of_an_answer_may_come_back_as_one_but_those_of_a_question_stay_apart() -> None:
+    parts = Turn("assistant", (Text("one "), Text("two")))
+    assert history_key(replace(NEXT, turns=(NEXT.turns[0], parts, NEXT.turns[2]))) == AFTER
+    asked = Turn("user", (Text("h"), Text("i")))
+    assert history_key(replace(NEXT, turns=(asked, *NEXT.turns[1:]))) != AFTER
+
+
+def test_the_reply_is_what_a_caller_would_send_back() -> None:
+    call = ToolUse("call_1", "f", {})
+    assert said(
+        *(BlockStarted(Thought("", "")), ThinkingDelta("hm"), Signed("x"), BlockEnded()),
+        *(BlockStarted(Text("")), TextDelta("one "), TextDelta("two"), BlockEnded()),
+        *(BlockStarted(call), InputDelta('{"a"'), InputDelta(":1}"), BlockEnded()),
+    ) == Turn("assistant", (Text("one two"), ToolUse("call_1", "f", {"a": 1})))
+
+
+def test_after_a_restart_only_what_came_again_counts() -> None:
+    old, new = ((BlockStarted(Text("")), TextDelta(text)) for text in ("old", "new"))
+    assert said(*old, Restarted(), *new) == Turn("assistant", (Text("new"),))

@@ -1,0 +1,66 @@
+"""Whether a job goes on where a worker's conversation stands: an exact comparison by hash, never a guess. Pure."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from workers.events import BlockStarted, Event, InputDelta, Restarted, TextDelta
+from workers.job import ChatJob, RedactedThought, Text, Thought, ToolUse, Turn
+from workers.protocol import block_frame
+from workers.tool_bridge import inward
+
+
+class Reply:
+    """What the caller was given, put together from the events; he sends it back as the assistant's turn."""
+
+    def __init__(self) -> None:
+        self._blocks: list[tuple[ToolUse | None, list[str]]] = []
+
+    def feed(self, event: Event) -> None:
+        match event:
+            case BlockStarted(ToolUse() as call):
+                self._blocks.append((call, []))
+            case BlockStarted(Text()):
+                self._blocks.append((None, []))
+            case TextDelta(text) | InputDelta(text) if self._blocks:
+                self._blocks[-1][1].append(text)
+            case Restarted():
+                self._blocks.clear()
+
+    def turn(self) -> Turn:
+        """The turn as a caller of any dialect would send it back, thoughts aside."""
+        blocks = [
+            Text("".join(said)) if call is None else ToolUse(call.id, call.name, orjson.loads("".join(said) or "{}"))
+            for call, said in self._blocks
+        ]
+        return Turn("assistant", tuple(blocks))
+
+
+def history_key(job: ChatJob) -> str | None:
+    """The conversation that the job's last turn goes on from; None for one that begins."""
+    job = inward(job)
+    return _key(job, job.turns[:-1]) if len(job.turns) > 1 else None
+
+
+def reply_key(job: ChatJob, reply: Turn) -> str:
+    """The conversation as it stands after the job was answered; names and ids are the model's, as in `inward`."""
+    return _key(job, (*job.turns, reply))
+
+
+def _key(job: ChatJob, turns: Sequence[Turn]) -> str:
+    """Whose it is, what it is about and every word of it. Thoughts are left out: most callers do not send them
+    back, and those of past turns are not read again by the model."""
+    tools = [[tool.name, tool.description, tool.schema] for tool in job.tools]
+    content = [job.owner, job.model, job.system, tools, [[turn.role, _canonical(turn)] for turn in turns]]
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _canonical(turn: Turn) -> list[dict[str, Any]]:
+    """Its blocks; the texts of an assistant's turn as one, since dialects without blocks join them."""
+    blocks = [block_frame(block) for block in turn.blocks if not isinstance(block, Thought | RedactedThought)]
+    if turn.role == "user":
+        return blocks
+    text = "".join(block["text"] for block in blocks if block["type"] == "text")
+    return [{"type": "text", "text": text}, *(block for block in blocks if block["type"] != "text")]
