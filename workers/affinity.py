@@ -87,16 +87,19 @@ def choose(job: ChatJob, views: Sequence[View], capacity: int) -> Decision:
 
 
 def to_clear(views: Sequence[View], capacity: int) -> int | None:
-    """Which idle conversation to give up, so that a new one finds an empty worker: the one left alone longest, and
-    none while there is an empty one."""
+    """Which idle conversation to give up, the one left alone longest; None while half of the workers are empty.
+
+    So many, because whoever begins a conversation shall not wait until another one is cleared away.
+    """
     owned = [view for view in views if view.owner is not None]
     idle = [view for view in views if view.phase is Phase.READY]
-    empty = any(_is_clean(view) for view in idle if view.owner is not None)
-    spare = len(owned) < capacity and any(view.owner is None for view in idle)
-    if empty or spare or any(view.phase is Phase.RECOVERING for view in views):
-        return None
+    spare = min(capacity - len(owned), sum(view.owner is None for view in idle))
+    coming = sum(view.phase is Phase.RECOVERING for view in views)
+    empty = sum(_is_clean(view) for view in idle if view.owner is not None) + spare + coming
     resident = [view for view in idle if not _is_clean(view)]
-    return min(resident, key=lambda view: view.last_used).id if resident else None
+    if not resident or 2 * empty >= capacity:
+        return None
+    return min(resident, key=lambda view: view.last_used).id
 
 
 def _is_clean(view: View) -> bool:

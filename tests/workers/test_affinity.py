@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.workers.helpers import MODEL, a_job
-from workers.affinity import Phase, Replace, Take, View, Wait, choose
+from tests.workers.helpers import MODEL, a_job, assistant, user
+from workers.affinity import Phase, Replace, Take, View, Wait, choose, to_clear
+from workers.continuation import history_key
 from workers.job import ChatJob
 
 views = st.lists(
@@ -152,3 +153,29 @@ def test_jobs_with_and_without_a_system_prompt_take_turns_without_a_replacement(
             else view
             for view in pair
         ]
+
+
+@given(views, capacities)
+def test_only_an_idle_conversation_is_ever_given_up(views: list[View], capacity: int) -> None:
+    kept = [replace(view, conversation="held" if view.id % 2 else None) for view in views]
+    chosen = to_clear(kept, capacity)
+    if chosen is not None:
+        [view] = [view for view in kept if view.id == chosen]
+        assert view.phase is Phase.READY
+        assert view.conversation == "held"
+
+
+def test_the_conversation_left_alone_longest_is_given_up_when_less_than_half_are_empty() -> None:
+    held = [replace(ready(n, "ann", used=n), conversation=f"c{n}") for n in range(1, 5)]
+    assert to_clear(held, capacity=4) == 1
+    assert to_clear([*held[1:], ready(9, "ann")], capacity=4) == 2
+    assert to_clear([*held[2:], ready(8, "ann"), ready(9, "ann")], capacity=4) is None
+    assert to_clear([*held[2:], ready(8), ready(9)], capacity=4) is None
+
+
+def test_a_job_goes_on_where_its_conversation_is() -> None:
+    job = a_job(user("hi"), assistant("one"), user("and?"), owner="ann")
+    here = replace(ready(1, "ann"), conversation=history_key(job))
+    assert choose(job, [ready(2, "ann", used=9), here], capacity=2) == Take(1)
+    assert choose(job, [ready(2, "ann"), replace(here, phase=Phase.BUSY)], capacity=2) == Take(2)
+    assert choose(a_job(user("hi"), owner="ann"), [ready(2, "ann"), here], capacity=2) == Take(2)

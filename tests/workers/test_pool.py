@@ -118,7 +118,7 @@ async def test_a_process_never_serves_two_owners() -> None:
 
 async def test_a_conversation_that_goes_on_gets_the_same_worker_with_only_what_is_new() -> None:
     factory = Factory()
-    async with a_pool(factory, workers=3) as pool:
+    async with a_pool(factory, workers=4) as pool:
         first = await serve(pool, "ann", turns=(user("hi"),))
         await all_ready(pool)
         another = await serve(pool, "ann", turns=(user("something else"),))
