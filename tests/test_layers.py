@@ -74,6 +74,7 @@ PURE = (
     "workers.pieces",
     "workers.protocol",
     "workers.settings",
+    "workers.setup",
     "workers.shown",
     "workers.tool_bridge",
     "workers.tuning",

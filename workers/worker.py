@@ -5,18 +5,18 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from workers.answer import Answer
 from workers.continuation import Reply, history_key, reply_key
 from workers.errors import ErrorKind, WorkerError
 from workers.events import Event, Finished
 from workers.frames import Frame, FrameError
-from workers.job import PLAIN, ChatJob, Tool, Tuning, Turn
+from workers.job import ChatJob, Tool, Turn
 from workers.process import Pipe
 from workers.protocol import ControlRefused, Protocol, RemoteError, State
+from workers.setup import Setup
 from workers.tool_bridge import Names, inward
-from workers.tuning import environment, thinking_budget
 
 # What the CLI assumes where a job names no limit of its own.
 _USUAL_OUTPUT_LIMIT = 32_000
@@ -24,23 +24,11 @@ _USUAL_OUTPUT_LIMIT = 32_000
 _TOKENS_A_CHARACTER = 4
 # After a refused switch: no job wants it, so the next one sets its own.
 _UNKNOWN_MODEL = ""
-# No HTTP client can send this header, so a request that carries it fails inside the CLI.
-_UNSENDABLE_HEADER = "x-guard: \N{SNOWMAN}"
 
 # How an answer ends after which the conversation can go on as it stands.
 _WHOLE = ("end_turn", "stop_sequence")
 
 Spawn = Callable[[], Awaitable[Pipe]]
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """What a process is set to at the moment. Compared with what a job wants; only differences are sent."""
-
-    model: str
-    system: str = ""
-    tuning: Tuning = PLAIN
-    guarded: bool = False
 
 
 class Worker:
@@ -87,7 +75,7 @@ class Worker:
                     self._protocol.initialize(),
                     # Where the model can do without thinking; by default the CLI spends 31,999 tokens on it.
                     self._protocol.set_thinking_budget(0),
-                    self._protocol.set_environment(_environment(self._setup)),
+                    self._protocol.set_environment(self._setup.variables()),
                     deadline=None,
                 )
                 while self._protocol.state is State.BOOTING or self._protocol.waits_for_control:
@@ -141,6 +129,8 @@ class Worker:
         if self._protocol.state is State.ANSWERING:
             await self._write(self._protocol.stop(), deadline=deadline)
         await self._settle(deadline)
+        while self._protocol.waits_for_control:  # an answer to this job must not come into the next
+            await self._next(deadline)
         # Only now can no request follow; and the upstream check of a next job's model must be able to leave.
         await self._apply(replace(self._setup, guarded=False), deadline)
         await self._begin(deadline)
@@ -197,7 +187,6 @@ class Worker:
             # The CLI asks the upstream whether the model exists; the prompt must not overtake a refusal.
             while self._protocol.waits_for_control:
                 await self._next(deadline)
-            self._setup = replace(self._setup, model=job.model)
 
     async def _offer(self, tools: tuple[Tool, ...], deadline: float) -> None:
         """Make the caller's tools, and no others, those of the next request."""
@@ -214,11 +203,7 @@ class Worker:
 
     async def _apply(self, wanted: Setup, deadline: float) -> None:
         """Send what differs from the present set-up, without waiting for the answers."""
-        frames = []
-        if thinking_budget(wanted.tuning) != thinking_budget(self._setup.tuning):
-            frames.append(self._protocol.set_thinking_budget(thinking_budget(wanted.tuning)))
-        if _environment(wanted) != _environment(self._setup):
-            frames.append(self._protocol.set_environment(_environment(wanted)))
+        frames = self._setup.frames_to(wanted, self._protocol)
         self._setup = wanted
         if frames:
             await self._write(*frames, deadline=deadline)
@@ -286,11 +271,6 @@ class Worker:
 def _check(deadline: float | None) -> None:
     if deadline is not None and asyncio.get_running_loop().time() >= deadline:
         raise TimeoutError
-
-
-def _environment(setup: Setup) -> dict[str, str]:
-    guard = _UNSENDABLE_HEADER if setup.guarded else ""
-    return {**environment(setup.tuning), "ANTHROPIC_CUSTOM_HEADERS": guard}
 
 
 def _refused(error: ControlRefused) -> WorkerError:
