@@ -54,7 +54,7 @@ async def _measure() -> dict[str, Figures]:
         async with gateway_process(upstream, **settings) as gateway, bare_workers(upstream, 4) as workers:
             found["first_token"] = await measures.first_token(gateway, workers, rounds=60)
             for callers in (1, 4, 16):
-                found[f"throughput_{callers}"] = await measures.throughput(gateway, workers, callers, seconds=4)
+                found[f"throughput_{callers}"] = await measures.throughput(gateway, workers, callers, seconds=3)
             found["delta_latency"] = await measures.delta_latency(gateway, workers, deltas=400, rounds=9)
             found["delta_rate"] = await measures.delta_rate(gateway, workers, deltas=20000)
             found["history"] = await measures.history(gateway, [1, 10, 100], rounds=5)

@@ -40,8 +40,10 @@ class Reply:
 
 def history_key(job: ChatJob) -> str | None:
     """The conversation that the job's last turn goes on from; None for one that begins."""
+    if len(job.turns) == 1:
+        return None
     job = inward(job)
-    return _key(job, job.turns[:-1]) if len(job.turns) > 1 else None
+    return _key(job, job.turns[:-1])
 
 
 def reply_key(job: ChatJob, reply: Turn) -> str:

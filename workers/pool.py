@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from workers import rss
 from workers.affinity import Phase, Replace, Take, View, choose, to_clear
@@ -190,6 +190,8 @@ class Pool:
     async def _recover(self, seat: _Seat) -> None:
         """Make a worker fit for its next job, or end it: the caller of the last one has his answer already."""
         try:
+            if seat.id == self._to_clear(ready_too=seat):
+                seat.worker.conversation = None
             if seat.worker.conversation is None:
                 await seat.worker.recover(self._settings.recover_timeout)
             else:
@@ -210,12 +212,19 @@ class Pool:
 
     def _keep_one_empty(self) -> None:
         """A caller who begins a conversation shall not wait until an old one is cleared away."""
-        chosen = to_clear([seat.view() for seat in self._seats.values()], self._settings.workers)
+        chosen = self._to_clear()
         if chosen is not None:
             seat = self._seats[chosen]
             seat.worker.conversation = None
             seat.phase = Phase.RECOVERING
             self._spawn(self._recover(seat))
+
+    def _to_clear(self, ready_too: _Seat | None = None) -> int | None:
+        """Whose conversation must go; `ready_too` counts as idle already."""
+        views = [seat.view() for seat in self._seats.values()]
+        if ready_too is not None:
+            views = [replace(view, phase=Phase.READY) if view.id == ready_too.id else view for view in views]
+        return to_clear(views, self._settings.workers)
 
     async def _worn(self, worker: Worker) -> str | None:
         limits = self._settings

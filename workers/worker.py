@@ -228,9 +228,8 @@ class Worker:
         """The next frame, already taken by the protocol. Raises `WorkerError`."""
         assert self._pipe is not None
         try:
-            # Also where frames are at hand: a slow reader keeps them waiting here.
-            _check(deadline)
             while not self._inbox:
+                _check(deadline)  # a read that need not wait would never time out
                 async with asyncio.timeout_at(deadline):
                     frames = await self._pipe.read()
                 if not frames:
