@@ -57,6 +57,11 @@ _KINDS: Mapping[ErrorKind, tuple[int, str, str]] = {
 }
 
 
+def cut_short() -> ApiError:
+    """An answer that broke off, or began again differently, behind what its reader already has."""
+    return ApiError(502, "streaming_error", "The answer broke off in the middle.", code="upstream_cut")
+
+
 def internal() -> ApiError:
     """A fault of this program, of which the caller learns no more than that."""
     return ApiError(500, "api_error", "Internal error.", code="internal_error")

@@ -207,10 +207,10 @@ class Pool:
             self._retire(seat, worn)
         elif seat.id in self._seats:
             seat.phase = Phase.READY
-            self._keep_one_empty()
+            self._make_room()
             self._notify()
 
-    def _keep_one_empty(self) -> None:
+    def _make_room(self) -> None:
         """A caller who begins a conversation shall not wait until an old one is cleared away."""
         chosen = self._to_clear()
         if chosen is not None:

@@ -11,8 +11,7 @@ from claude_gateway.dialects.anthropic.wire import MessagesRequest
 from claude_gateway.web import body
 from claude_gateway.web.answer_headers import answer_headers
 from claude_gateway.web.keys import CALLER, CATALOGUE, SERVICE, SETTINGS
-from claude_gateway.web.sse import Pace, Sent, send_stream
-from workers.events import Event
+from claude_gateway.web.sse import Pace, send_stream
 
 _BYTES_A_TOKEN = 4
 
@@ -41,15 +40,11 @@ async def _read(request: web.Request) -> tuple[ParsedMessages, str]:
 async def _stream(request: web.Request, asked: ParsedMessages, message_id: str, model: str) -> web.StreamResponse:
     settings = request.app[SETTINGS]
     encoder = encode.StreamEncoder(message_id, model)
-
-    def feed(event: Event) -> list[Sent]:
-        return [*encoder.feed(event)]
-
     return await send_stream(
         request,
         request.app[SERVICE].run(asked.job),
-        feed,
-        lambda error: [*encoder.fail(error)],
+        encoder.feed,
+        encoder.fail,
         Pace(settings.stream_head_seconds, settings.heartbeat_seconds),
         answer_headers(asked.job.model, asked.warnings),
     )

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -35,8 +35,8 @@ class Pace:
 async def send_stream(
     request: web.Request,
     events: AsyncGenerator[Event, None],
-    feed: Callable[[Event], list[Sent]],
-    fail: Callable[[ApiError], list[Sent]],
+    feed: Callable[[Event], Sequence[Sent]],
+    fail: Callable[[ApiError], Sequence[Sent]],
     pace: Pace,
     headers: Mapping[str, str],
 ) -> web.StreamResponse:
@@ -78,8 +78,8 @@ async def _send_all(
     response: EventSourceResponse,
     first: asyncio.Task[Event | None],
     events: AsyncGenerator[Event, None],
-    feed: Callable[[Event], list[Sent]],
-    fail: Callable[[ApiError], list[Sent]],
+    feed: Callable[[Event], Sequence[Sent]],
+    fail: Callable[[ApiError], Sequence[Sent]],
 ) -> None:
     try:
         event = await first
@@ -98,7 +98,7 @@ async def _send_all(
         await _send(response, fail(errors.internal()))
 
 
-async def _send(response: EventSourceResponse, messages: list[Sent]) -> None:
+async def _send(response: EventSourceResponse, messages: Sequence[Sent]) -> None:
     """All that one event became in one write: half a stream's cost is its writes. Data is JSON, of one line each."""
     if not messages:
         return

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from claude_gateway.errors import ApiError
+from claude_gateway.errors import ApiError, cut_short
 from workers.events import (
     BlockEnded,
     BlockStarted,
@@ -142,10 +142,6 @@ def error_object(error: ApiError, request_id: str | None = None) -> dict[str, An
     inner = {"type": _TYPES.get(error.type, error.type), "message": error.message, **error.extra}
     body: dict[str, Any] = {"type": "error", "error": inner}
     return body | ({"request_id": request_id} if request_id else {})
-
-
-def cut_short() -> ApiError:
-    return ApiError(502, "streaming_error", "The answer broke off in the middle.", code="upstream_cut")
 
 
 def _message(id_: str, model: str, content: list[Any], usage: Usage) -> dict[str, Any]:

@@ -64,23 +64,23 @@ def parse(request: MessagesRequest, owner: str, model: str) -> ParsedMessages:
 
 
 def _tuning(request: MessagesRequest) -> Tuning:
-    thinking = request.thinking
-    off = thinking is None or thinking.type == "disabled"
+    asked = request.thinking
     return Tuning(
         max_tokens=request.max_tokens,
         temperature=request.temperature,
         top_p=request.top_p,
         top_k=request.top_k,
         stop=tuple(text for text in request.stop_sequences or () if text.strip()),
-        thinking="off" if off else thinking.budget_tokens or "adaptive" if thinking else "off",
+        thinking="off" if asked is None or asked.type == "disabled" else asked.budget_tokens or "adaptive",
         effort=request.output_config.effort if request.output_config else None,
     )
 
 
 def _system(request: MessagesRequest) -> str:
-    if request.system is None or isinstance(request.system, str):
-        return (request.system or "").strip() and str(request.system)
-    texts = [str(block.get("text", "")) for block in request.system]
+    system = request.system or ""
+    if isinstance(system, str):
+        return system if system.strip() else ""
+    texts = [str(block.get("text", "")) for block in system]
     return "\n\n".join(text for text in texts if text.strip() and not text.startswith(_BILLING_MARK))
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from claude_gateway.errors import ApiError
+from claude_gateway.errors import ApiError, cut_short
 from workers.events import (
     BlockEnded,
     BlockStarted,
@@ -190,10 +190,6 @@ def error_object(error: ApiError) -> dict[str, Any]:
 
 def error_data(error: ApiError) -> str:
     return _dumps(error_object(error))
-
-
-def cut_short() -> ApiError:
-    return ApiError(502, "streaming_error", "The answer broke off in the middle.", code="upstream_cut")
 
 
 def _dumps(value: dict[str, Any]) -> str:
