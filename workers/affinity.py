@@ -57,9 +57,11 @@ def choose(job: ChatJob, views: Sequence[View], capacity: int) -> Decision:
     A process never serves two owners, and at most `capacity` processes have one; the rest are spares.
     """
     history = history_key(job)
-    for view in views:
-        if view.phase is Phase.READY and history is not None and view.conversation == history:
-            return Take(view.id)
+    here = {view.phase: view for view in views if history is not None and view.conversation == history}
+    if Phase.READY in here:
+        return Take(here[Phase.READY].id)
+    if Phase.RECOVERING in here:
+        return Wait()  # it is still reading the end of the answer that this job goes on from
     mine = [view for view in views if view.owner == job.owner and _suits(view, job)]
     owned = [view for view in views if view.owner is not None]
     ready = [view for view in mine if view.phase is Phase.READY]

@@ -178,4 +178,5 @@ def test_a_job_goes_on_where_its_conversation_is() -> None:
     here = replace(ready(1, "ann"), conversation=history_key(job))
     assert choose(job, [ready(2, "ann", used=9), here], capacity=2) == Take(1)
     assert choose(job, [ready(2, "ann"), replace(here, phase=Phase.BUSY)], capacity=2) == Take(2)
+    assert choose(job, [ready(2, "ann"), replace(here, phase=Phase.RECOVERING)], capacity=2) == Wait()
     assert choose(a_job(user("hi"), owner="ann"), [ready(2, "ann"), here], capacity=2) == Take(2)
