@@ -95,7 +95,9 @@ def to_clear(views: Sequence[View], capacity: int) -> int | None:
     """
     owned = [view for view in views if view.owner is not None]
     idle = [view for view in views if view.phase is Phase.READY]
-    spare = min(capacity - len(owned), sum(view.owner is None for view in idle))
+    # One that is booting will be empty too.
+    unowned = sum(view.owner is None and view.phase in (Phase.READY, Phase.BOOTING) for view in views)
+    spare = min(capacity - len(owned), unowned)
     coming = sum(view.phase is Phase.RECOVERING for view in views)
     empty = sum(_is_clean(view) for view in idle if view.owner is not None) + spare + coming
     resident = [view for view in idle if not _is_clean(view)]

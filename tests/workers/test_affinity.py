@@ -171,6 +171,8 @@ def test_the_conversation_left_alone_longest_is_given_up_when_less_than_half_are
     assert to_clear([*held[1:], ready(9, "ann")], capacity=4) == 2
     assert to_clear([*held[2:], ready(8, "ann"), ready(9, "ann")], capacity=4) is None
     assert to_clear([*held[2:], ready(8), ready(9)], capacity=4) is None
+    booting = [replace(ready(n), phase=Phase.BOOTING) for n in (8, 9)]
+    assert to_clear([*held[2:], *booting], capacity=4) is None
 
 
 def test_a_job_goes_on_where_its_conversation_is() -> None:
