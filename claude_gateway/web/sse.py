@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Protocol
 
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse
@@ -23,6 +24,13 @@ _STALLED_READER_SECONDS = 120
 Sent = tuple[str | None, str]
 
 
+class Encoder(Protocol):
+    """Events to the server-sent events of a dialect; `fail` is how a stream ends that cannot be finished."""
+
+    def feed(self, event: Event) -> Sequence[Sent]: ...
+    def fail(self, error: ApiError) -> Sequence[Sent]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """`head`: how long to wait for the first event before committing to status 200. `heartbeat`: seconds
@@ -35,8 +43,7 @@ class Pace:
 async def send_stream(
     request: web.Request,
     events: AsyncGenerator[Event, None],
-    feed: Callable[[Event], Sequence[Sent]],
-    fail: Callable[[ApiError], Sequence[Sent]],
+    encoder: Encoder,
     pace: Pace,
     headers: Mapping[str, str],
 ) -> web.StreamResponse:
@@ -52,7 +59,7 @@ async def send_stream(
             await response.prepare(request)
             try:
                 async with response:
-                    await _send_all(response, first, events, feed, fail)
+                    await _send_all(response, first, events, encoder)
             except TimeoutError:
                 # Who does not read will not read a polite end either; waiting to send it would wait for ever.
                 if request.transport is not None:
@@ -78,24 +85,23 @@ async def _send_all(
     response: EventSourceResponse,
     first: asyncio.Task[Event | None],
     events: AsyncGenerator[Event, None],
-    feed: Callable[[Event], Sequence[Sent]],
-    fail: Callable[[ApiError], Sequence[Sent]],
+    encoder: Encoder,
 ) -> None:
     try:
         event = await first
         while event is not None:
-            await _send(response, feed(event))
+            await _send(response, encoder.feed(event))
             event = await _next(events)
     except WorkerError as error:
-        await _send(response, fail(errors.from_worker(error)))
+        await _send(response, encoder.fail(errors.from_worker(error)))
     except ApiError as error:
-        await _send(response, fail(error))
+        await _send(response, encoder.fail(error))
     except (ConnectionError, TimeoutError):
         raise  # nobody reads any more
     except Exception:
         # The head is out: a second answer behind it would leave the reader waiting for ever.
         _log.exception("a stream failed")
-        await _send(response, fail(errors.internal()))
+        await _send(response, encoder.fail(errors.internal()))
 
 
 async def _send(response: EventSourceResponse, messages: Sequence[Sent]) -> None:

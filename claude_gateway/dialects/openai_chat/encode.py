@@ -20,6 +20,8 @@ from workers.events import (
 from workers.job import ToolUse
 
 DONE = "[DONE]"
+# A chunk has no event name; its data is one line of JSON.
+Sent = tuple[None, str]
 _FINISH_REASONS = {
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -40,7 +42,7 @@ class Identity:
 
 
 class ChunkEncoder:
-    """Feed it the events of a job; each gives the `data` of the server-sent events to send, in order."""
+    """Feed it the events of a job; each gives the server-sent events to send, in order."""
 
     def __init__(self, identity: Identity, *, include_usage: bool) -> None:
         self._base = {
@@ -54,7 +56,7 @@ class ChunkEncoder:
         self._calls = 0
         self._open_call = False
 
-    def feed(self, event: Event) -> list[str]:
+    def feed(self, event: Event) -> list[Sent]:
         """Raises `ApiError` at `Restarted`: what was sent cannot be taken back."""
         match event:
             case TextDelta(text):
@@ -79,31 +81,35 @@ class ChunkEncoder:
                 raise cut_short()
         return []
 
-    def _call(self, fragment: dict[str, Any]) -> list[str]:
+    def _call(self, fragment: dict[str, Any]) -> list[Sent]:
         return self._delta({"tool_calls": [{"index": self._calls - 1, **fragment}]})
 
-    def _delta(self, delta: dict[str, Any]) -> list[str]:
+    def _delta(self, delta: dict[str, Any]) -> list[Sent]:
         return [*self._opening(), self._choice(delta)]
 
-    def _opening(self) -> list[str]:
+    def _opening(self) -> list[Sent]:
         """The first delta names the role: stream helpers of the openai libraries throw without it."""
         if self._begun:
             return []
         self._begun = True
         return [self._choice({"role": "assistant", "content": ""})]
 
-    def _end(self, event: Finished) -> list[str]:
+    def _end(self, event: Finished) -> list[Sent]:
         chunks = [*self._opening(), self._choice({}, _finish_reason(event))]
         if self._include_usage:
-            chunks.append(_dumps({**self._base, "choices": [], "usage": usage_object(event.usage)}))
-        return [*chunks, DONE]
+            chunks.append((None, _dumps({**self._base, "choices": [], "usage": usage_object(event.usage)})))
+        return [*chunks, (None, DONE)]
 
-    def _choice(self, delta: dict[str, Any], finish_reason: str | None = None) -> str:
+    def fail(self, error: ApiError) -> list[Sent]:
+        """How a stream ends that cannot be finished: the error, and no `[DONE]` behind it."""
+        return [(None, _dumps(error_object(error)))]
+
+    def _choice(self, delta: dict[str, Any], finish_reason: str | None = None) -> Sent:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
         chunk: dict[str, Any] = {**self._base, "choices": [choice]}
         if self._include_usage:
             chunk["usage"] = None
-        return _dumps(chunk)
+        return None, _dumps(chunk)
 
 
 class BodyFold:
@@ -186,10 +192,6 @@ def error_object(error: ApiError) -> dict[str, Any]:
     if error.retry_after is not None:
         inner["retry_after"] = error.retry_after
     return {"error": {**inner, **error.extra}}
-
-
-def error_data(error: ApiError) -> str:
-    return _dumps(error_object(error))
 
 
 def _dumps(value: dict[str, Any]) -> str:

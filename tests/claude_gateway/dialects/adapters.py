@@ -70,7 +70,7 @@ class OpenAIChat:
 
     def stream(self, events: Iterable[Event], *, usage: bool) -> list[str]:
         encoder = encode.ChunkEncoder(self.identity, include_usage=usage)
-        return [data for event in events for data in encoder.feed(event)]
+        return [data for event in events for _, data in encoder.feed(event)]
 
     def body(self, events: Iterable[Event]) -> Json:
         fold = encode.BodyFold(self.identity)
@@ -100,7 +100,8 @@ class OpenAIChat:
         return Answer(message["content"], message.get("reasoning_content", ""), choice["finish_reason"], body["usage"])
 
     def error(self, error: ApiError) -> Json:
-        assert orjson.loads(encode.error_data(error)) == encode.error_object(error)
+        ((_, data),) = encode.ChunkEncoder(self.identity, include_usage=False).fail(error)
+        assert orjson.loads(data) == encode.error_object(error)
         return encode.error_object(error)
 
     def is_error(self, value: Json) -> bool:

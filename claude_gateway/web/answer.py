@@ -1,0 +1,46 @@
+"""A job's answer in the words of its dialect: as a stream, or as one body. The same way for every dialect."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from aiohttp import web
+
+from claude_gateway.web.answer_headers import answer_headers
+from claude_gateway.web.json_answer import json_answer
+from claude_gateway.web.keys import SERVICE, SETTINGS
+from claude_gateway.web.sse import Encoder, Pace, send_stream
+from workers.events import Event
+from workers.job import ChatJob
+
+
+class Parsed(Protocol):
+    """What every dialect makes of a request, as far as its answer is concerned."""
+
+    @property
+    def job(self) -> ChatJob: ...
+    @property
+    def warnings(self) -> Sequence[str]: ...
+
+
+class Fold(Protocol):
+    """Events to a body."""
+
+    def feed(self, event: Event) -> None: ...
+    def body(self) -> dict[str, Any]: ...
+
+
+async def stream(request: web.Request, parsed: Parsed, encoder: Encoder) -> web.StreamResponse:
+    settings = request.app[SETTINGS]
+    return await send_stream(
+        request,
+        request.app[SERVICE].run(parsed.job),
+        encoder,
+        Pace(settings.stream_head_seconds, settings.heartbeat_seconds),
+        answer_headers(parsed.job.model, parsed.warnings),
+    )
+
+
+async def whole(request: web.Request, parsed: Parsed, fold: Fold) -> web.Response:
+    async for event in request.app[SERVICE].run(parsed.job):
+        fold.feed(event)
+    return json_answer(fold.body(), headers=answer_headers(parsed.job.model, parsed.warnings))
