@@ -14,6 +14,7 @@ import uvloop
 from bench import measures
 from bench.measures import Figures
 from bench.parts import bare_workers, gateway_process, upstream_process
+from bench.prompts import prompts
 
 _RESULTS = Path(__file__).parent / "results" / "latest.json"
 
@@ -39,6 +40,9 @@ TARGETS = (
     Target("delta_rate", "gateway_per_s", "deltas a second through one stream", least=5000),
     Target("history", "per_turn_ms", "an earlier turn put back into a conversation (ms)", most=20),
     Target("history", "resident_added_ms", "first token of a continued conversation, 100 turns over 1 (ms)", most=25),
+    Target("prompts", "prefix_bytes_lost", "bytes of 20 prompts that the next does not begin with", most=0),
+    Target("prompts", "foreign_blocks_fresh", "blocks that no caller sent, in a fresh process", most=0),
+    Target("prompts", "foreign_blocks_reused", "blocks that no caller sent, in a used process", most=0),
     Target("readiness", "all_ready_s", "from start until 2 workers are ready (s)", most=3),
     Target("leaving", "upstream_gone_ms", "from a caller's leaving to the upstream's (ms)", most=100),
     Target("leaving", "next_first_token_ms", "from a caller's leaving to the next first token (ms)", most=100),
@@ -59,6 +63,7 @@ async def _measure() -> dict[str, Figures]:
             found["delta_rate"] = await measures.delta_rate(gateway, workers, deltas=20000)
             found["history"] = await measures.history(gateway, [1, 10, 100], rounds=5)
             found["idle_memory"] = await measures.idle_memory(gateway, 1000)
+    found["prompts"] = await prompts(turns=20)
     found["leaving"] = await measures.leaving(rounds=15)
     return found
 

@@ -28,7 +28,7 @@ async def first_token(gateway: GatewayProcess, workers: list[BareWorker], rounds
             began = time.monotonic()
             deltas = await workers[0].ask(_SHORT)
             bare = deltas[0][0] - began
-            await workers[0].clear()
+            await workers[0].forget()
             sent, arrivals = await client.ask(_SHORT)
             if number >= 5:  # the first rounds warm both up
                 floor.append(bare)
@@ -86,7 +86,7 @@ async def delta_latency(gateway: GatewayProcess, workers: list[BareWorker], delt
     async with caller(gateway.url) as client:
         for _ in range(rounds):
             floors.append(_delays(await workers[0].ask(prompt)))
-            await workers[0].clear()
+            await workers[0].forget()
             _, arrivals = await client.ask(prompt)
             throughs.append(_delays(arrivals))
     floor_p99 = statistics.median(_percentile(delays, 99) for delays in floors)
@@ -104,7 +104,7 @@ async def delta_rate(gateway: GatewayProcess, workers: list[BareWorker], deltas:
     """Deltas per second through one stream, as fast as it goes."""
     prompt = f"{{{{deltas {deltas}}}}}"
     bare = await workers[0].ask(prompt)
-    await workers[0].clear()
+    await workers[0].forget()
     async with caller(gateway.url) as client:
         _, arrivals = await client.ask(prompt)
     return {"floor_per_s": _rate(bare), "gateway_per_s": _rate(arrivals)}
@@ -211,7 +211,7 @@ async def _loop(jobs: list[Callable[[], Awaitable[None]]], seconds: float) -> tu
 def _bare_job(worker: BareWorker) -> Callable[[], Awaitable[None]]:
     async def job() -> None:
         await worker.ask(_SHORT)
-        await worker.clear()
+        await worker.forget()
 
     return job
 

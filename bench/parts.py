@@ -86,11 +86,12 @@ async def gateway_process(upstream: str, **settings: str) -> AsyncIterator[Gatew
 
 
 class BareWorker:
-    """One CLI process driven with nothing in between: a prompt, its frames, `/clear`."""
+    """One CLI process driven with nothing in between: a prompt, its frames, an empty conversation again."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
         self._protocol = Protocol()
+        self._asked: list[str] = []
 
     async def boot(self) -> None:
         await self._process.write(self._protocol.initialize(), self._protocol.set_thinking_budget(0))
@@ -98,9 +99,11 @@ class BareWorker:
             await self._frames()
 
     async def ask(self, prompt: str) -> list[tuple[float, str]]:
-        """Each text delta with its time of arrival (`time.monotonic`); the conversation is not cleared."""
+        """Each text delta with its time of arrival (`time.monotonic`); the conversation stays as it is."""
         deltas = []
-        await self._process.write(self._protocol.ask(Turn("user", (Text(prompt),))))
+        question = self._protocol.ask(Turn("user", (Text(prompt),)))
+        self._asked.append(question["uuid"])
+        await self._process.write(question)
         while self._protocol.state is State.ANSWERING:
             for frame in await self._frames():
                 delta = frame.get("event", {}).get("delta", {})
@@ -108,9 +111,11 @@ class BareWorker:
                     deltas.append((time.monotonic(), delta["text"]))
         return deltas
 
-    async def clear(self) -> None:
-        await self._process.write(self._protocol.clear())
-        while self._protocol.state is State.CLEARING:
+    async def forget(self) -> None:
+        """Empty the conversation in the cheapest way there is, which the gateway takes too."""
+        await self._process.write(self._protocol.rewind(self._asked[0], self._asked[-1]))
+        self._asked.clear()
+        while self._protocol.waits_for_control:
             await self._frames()
 
     async def _frames(self) -> list[dict[str, Any]]:

@@ -77,6 +77,7 @@ PURE = (
     "workers.setup",
     "workers.shown",
     "workers.tool_bridge",
+    "workers.transcript",
     "workers.tuning",
 )
 IMPURE = (

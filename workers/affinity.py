@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from workers.continuation import history_key
+from workers.continuation import Beginnings
 from workers.job import ChatJob
 
 
@@ -18,7 +18,10 @@ class Phase(Enum):
 @dataclass(frozen=True, slots=True)
 class View:
     """What the choice needs to know of a worker. `owner` is None until a key first uses it;
-    `had_system` is True once it was given a system prompt, which can be changed but never taken away."""
+    `had_system` is True once it was given a system prompt, which can be changed but never taken away.
+
+    `conversation` names the one that stands in it, `before_newest` the one without its last exchange.
+    """
 
     id: int
     phase: Phase
@@ -27,6 +30,11 @@ class View:
     had_system: bool
     last_used: float
     conversation: str | None = None
+    before_newest: str | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        return self.conversation is None and self.before_newest is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +59,13 @@ class Wait:
 Decision = Take | Replace | Wait
 
 
-def choose(job: ChatJob, views: Sequence[View], capacity: int) -> Decision:
-    """The worker for a job that holds one of `capacity` slots.
+def choose(job: ChatJob, before: Beginnings, views: Sequence[View], capacity: int) -> Decision:
+    """The worker for a job that holds one of `capacity` slots; `before` names its conversation's beginnings.
 
     A process never serves two owners, and at most `capacity` processes have one; the rest are spares.
     """
-    history = history_key(job)
-    here = {view.phase: view for view in views if history is not None and view.conversation == history}
-    if Phase.READY in here:
-        return Take(here[Phase.READY].id)
-    if Phase.RECOVERING in here:
-        return Wait()  # it is still reading the end of the answer that this job goes on from
+    if (here := _where_it_stands(before, views)) is not None:
+        return here
     mine = [view for view in views if view.owner == job.owner and _suits(view, job)]
     owned = [view for view in views if view.owner is not None]
     ready = [view for view in mine if view.phase is Phase.READY]
@@ -72,15 +76,16 @@ def choose(job: ChatJob, views: Sequence[View], capacity: int) -> Decision:
         memory warm."""
         return view.model == job.model, view.had_system == fits, view.last_used
 
-    if any(map(_is_clean, ready)):
-        return Take(max(filter(_is_clean, ready), key=rank).id)
+    if empty := [view for view in ready if view.is_empty]:
+        return Take(max(empty, key=rank).id)
     unowned = [view for view in views if view.owner is None and view.phase is Phase.READY]
     if unowned and len(owned) < capacity:
         return Take(max(unowned, key=lambda view: (view.model == job.model, -view.id)).id)
+    if ready:
+        # The conversation left alone longest is given up, rather one of another model's than a switch be made twice.
+        return Take(min(ready, key=lambda view: (view.model != job.model, view.last_used)).id)
     if any(view.phase is Phase.RECOVERING for view in mine):
         return Wait()
-    if ready:
-        return Take(min(ready, key=lambda view: view.last_used).id)  # its conversation is given up
     if len(owned) >= capacity:
         idle = [view for view in owned if view.phase in (Phase.READY, Phase.RECOVERING)]
         if idle:
@@ -88,26 +93,17 @@ def choose(job: ChatJob, views: Sequence[View], capacity: int) -> Decision:
     return Wait()
 
 
-def to_clear(views: Sequence[View], capacity: int) -> int | None:
-    """Which idle conversation to give up, the one left alone longest; None while half of the workers are empty.
-
-    So many, because whoever begins a conversation shall not wait until another one is cleared away.
-    """
-    owned = [view for view in views if view.owner is not None]
-    idle = [view for view in views if view.phase is Phase.READY]
-    # One that is booting will be empty too.
-    unowned = sum(view.owner is None and view.phase in (Phase.READY, Phase.BOOTING) for view in views)
-    spare = min(capacity - len(owned), unowned)
-    coming = sum(view.phase is Phase.RECOVERING for view in views)
-    empty = sum(_is_clean(view) for view in idle if view.owner is not None) + spare + coming
-    resident = [view for view in idle if not _is_clean(view)]
-    if not resident or 2 * empty >= capacity:
+def _where_it_stands(before: Beginnings, views: Sequence[View]) -> Decision | None:
+    """The worker that has the very conversation, or has it but for a last exchange that the caller takes back."""
+    if len(before) == 1:
         return None
-    return min(resident, key=lambda view: view.last_used).id
-
-
-def _is_clean(view: View) -> bool:
-    return view.conversation is None
+    here = {view.phase: view for view in views if view.conversation == before[-1]}
+    if Phase.READY in here:
+        return Take(here[Phase.READY].id)
+    if Phase.RECOVERING in here:
+        return Wait()  # it is still reading the end of the answer that this job goes on from
+    again = [view for view in views if view.phase is Phase.READY and view.before_newest == before[-1]]
+    return Take(again[0].id) if again else None
 
 
 def _suits(view: View, job: ChatJob) -> bool:

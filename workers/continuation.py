@@ -1,68 +1,97 @@
-"""Whether a job goes on where a worker's conversation stands: an exact comparison by hash, never a guess. Pure."""
+"""Which conversation a job goes on from: an exact comparison by hash, never a guess. Pure.
+
+Every conversation has a name made of whose it is, what it is about, and every word of it: a chain of hashes, so that
+each of its beginnings has a name too.
+"""
 
 import hashlib
-from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
-from workers.events import BlockStarted, Event, InputDelta, Restarted, TextDelta
-from workers.job import ChatJob, RedactedThought, Text, Thought, ToolUse, Turn
+from workers.events import BlockStarted, Event, InputDelta, Restarted, Signed, TextDelta, ThinkingDelta
+from workers.job import Block, ChatJob, RedactedThought, Text, Thought, ToolUse, Turn
 from workers.protocol import block_frame
 from workers.tool_bridge import inward
 
-
-class Reply:
-    """What the caller was given, put together from the events; he sends it back as the assistant's turn."""
-
-    def __init__(self) -> None:
-        self._blocks: list[tuple[ToolUse | None, list[str]]] = []
-
-    def feed(self, event: Event) -> None:
-        match event:
-            case BlockStarted(ToolUse() as call):
-                self._blocks.append((call, []))
-            case BlockStarted(Text()):
-                self._blocks.append((None, []))
-            case TextDelta(text) | InputDelta(text) if self._blocks:
-                self._blocks[-1][1].append(text)
-            case Restarted():
-                self._blocks.clear()
-
-    def turn(self) -> Turn:
-        """The turn as a caller of any dialect would send it back, thoughts aside."""
-        blocks = [
-            Text("".join(said)) if call is None else ToolUse(call.id, call.name, orjson.loads("".join(said) or "{}"))
-            for call, said in self._blocks
-        ]
-        return Turn("assistant", tuple(blocks))
+Beginnings = tuple[str, ...]
 
 
-def history_key(job: ChatJob) -> str | None:
-    """The conversation that the job's last turn goes on from; None for one that begins."""
-    if len(job.turns) == 1:
-        return None
+def beginnings(job: ChatJob) -> Beginnings:
+    """The name of the conversation before each of the user's turns: the first is the empty one, the last is the one
+    that the job goes on from."""
     job = inward(job)
-    return _key(job, job.turns[:-1])
-
-
-def reply_key(job: ChatJob, reply: Turn) -> str:
-    """The conversation as it stands after the job was answered; names and ids are the model's, as in `inward`."""
-    return _key(job, (*job.turns, reply))
-
-
-def _key(job: ChatJob, turns: Sequence[Turn]) -> str:
-    """Whose it is, what it is about and every word of it. Thoughts are left out: most callers do not send them
-    back, and those of past turns are not read again by the model."""
     tools = [[tool.name, tool.description, tool.schema] for tool in job.tools]
-    content = [job.owner, job.model, job.system, tools, [[turn.role, _canonical(turn)] for turn in turns]]
+    name = _digest([job.owner, job.model, job.system, tools])
+    names = []
+    for turn in job.turns:
+        if turn.role == "user":
+            names.append(name)
+        name = _then(name, turn)
+    return tuple(names)
+
+
+def after(before: str, asked: Turn, reply: Turn) -> str:
+    """The name of a conversation once `asked` was answered with `reply`; names and ids are the model's, as in
+    `inward`."""
+    return _then(_then(before, asked), reply)
+
+
+def _then(before: str, turn: Turn) -> str:
+    return _digest([before, turn.role, _canonical(turn)])
+
+
+def _digest(content: list[Any]) -> str:
     return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def _canonical(turn: Turn) -> list[dict[str, Any]]:
-    """Its blocks; the texts of an assistant's turn as one, since dialects without blocks join them."""
+    """Its blocks without thoughts: most callers do not send them back, and those of past turns are not read again by
+    the model. The texts of an assistant's turn count as one, since dialects without blocks join them."""
     blocks = [block_frame(block) for block in turn.blocks if not isinstance(block, Thought | RedactedThought)]
     if turn.role == "user":
         return blocks
     text = "".join(block["text"] for block in blocks if block["type"] == "text")
     return [{"type": "text", "text": text}, *(block for block in blocks if block["type"] != "text")]
+
+
+class Reply:
+    """What the model answered, put together from the events."""
+
+    def __init__(self) -> None:
+        self.calls: set[str] = set()
+        self._blocks: list[tuple[Block, list[str], list[str]]] = []
+
+    def feed(self, event: Event) -> None:
+        match event:
+            case BlockStarted(block):
+                self._blocks.append((block, [], []))
+                if isinstance(block, ToolUse):
+                    self.calls.add(block.name)
+            case TextDelta(text) | ThinkingDelta(text) | InputDelta(text) if self._blocks:
+                self._blocks[-1][1].append(text)
+            case Signed(signature) if self._blocks:
+                self._blocks[-1][2].append(signature)
+            case Restarted():
+                self._blocks.clear()
+                self.calls.clear()
+
+    def turn(self) -> Turn | None:
+        """The assistant's turn; None where it is none that can be sent again: empty, or a call that broke off."""
+        try:
+            blocks = [_whole(block, "".join(said), "".join(signed)) for block, said, signed in self._blocks]
+        except orjson.JSONDecodeError:
+            return None
+        kept = tuple(block for block in blocks if not isinstance(block, Text) or block.text.strip())
+        return Turn("assistant", kept) if kept else None
+
+
+def _whole(block: Block, said: str, signature: str) -> Block:
+    match block:
+        case Text():
+            return Text(said)
+        case Thought():
+            return Thought(said, signature)
+        case ToolUse(id_, name):
+            return ToolUse(id_, name, orjson.loads(said or "{}"))
+    return block

@@ -74,6 +74,10 @@ class ScriptedProcess:
                 stopped = [result(is_error=True, subtype="error_during_execution")] if self._answering else []
                 self._answering = False
                 return [_success(request_id), *stopped]
+            case {"type": "control_request", "request": {"subtype": "rewind_conversation"}, "request_id": request_id}:
+                return [_success(request_id, {"rewound": True})]
+            case {"type": "control_request", "request": {"servers": dict(servers)}, "request_id": request_id}:
+                return [_success(request_id), *map(_asks_for_tools, servers)]
             case {"type": "control_request", "request_id": request_id}:
                 return [_success(request_id)]
             case {"type": "user", "shouldQuery": False} | {"type": "user", "message": {"content": "/clear"}}:
@@ -119,6 +123,12 @@ def stream_event(kind: str, **fields: Any) -> Frame:
 
 def result(*, is_error: bool = False, subtype: str = "success", **fields: Any) -> Frame:
     return {"type": "result", "subtype": subtype, "is_error": is_error, **fields}
+
+
+def _asks_for_tools(server: str) -> Frame:
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    request = {"subtype": "mcp_message", "server_name": server, "message": message}
+    return {"type": "control_request", "request_id": f"list of {server}", "request": request}
 
 
 def _success(request_id: str, response: dict[str, Any] | None = None) -> Frame:

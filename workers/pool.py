@@ -7,10 +7,11 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from workers import rss
-from workers.affinity import Phase, Replace, Take, View, choose, to_clear
+from workers.affinity import Phase, Replace, Take, View, choose
+from workers.continuation import beginnings
 from workers.errors import ErrorKind, WorkerError
 from workers.job import ChatJob
 from workers.settings import PoolSettings
@@ -35,7 +36,14 @@ class _Seat:
     def view(self) -> View:
         worker = self.worker
         return View(
-            self.id, self.phase, self.owner, worker.model, worker.had_system, self.last_used, worker.conversation
+            self.id,
+            self.phase,
+            self.owner,
+            worker.model,
+            worker.had_system,
+            self.last_used,
+            worker.standing.end,
+            worker.standing.before_newest,
         )
 
 
@@ -103,13 +111,14 @@ class Pool:
         return next(booted, None)
 
     async def _acquire(self, job: ChatJob, deadline: float) -> _Seat:
+        before = beginnings(job)
         try:
             async with asyncio.timeout_at(deadline):
                 while True:
                     if self._closing:
                         raise WorkerError(ErrorKind.STOPPING, "The gateway is stopping.")
                     views = [seat.view() for seat in self._seats.values()]
-                    match choose(job, views, self._settings.workers):
+                    match choose(job, before, views, self._settings.workers):
                         case Take(seat_id):
                             return self._seats[seat_id]
                         case Replace(seat_id):
@@ -190,12 +199,7 @@ class Pool:
     async def _recover(self, seat: _Seat) -> None:
         """Make a worker fit for its next job, or end it: the caller of the last one has his answer already."""
         try:
-            if seat.id == self._to_clear(ready_too=seat):
-                seat.worker.conversation = None
-            if seat.worker.conversation is None:
-                await seat.worker.recover(self._settings.recover_timeout)
-            else:
-                await seat.worker.rest(self._settings.recover_timeout)
+            await seat.worker.recover(self._settings.recover_timeout)
         except WorkerError as error:
             self._retire(seat, f"it did not recover: {error} {error.detail}")
             return
@@ -207,24 +211,7 @@ class Pool:
             self._retire(seat, worn)
         elif seat.id in self._seats:
             seat.phase = Phase.READY
-            self._make_room()
             self._notify()
-
-    def _make_room(self) -> None:
-        """A caller who begins a conversation shall not wait until an old one is cleared away."""
-        chosen = self._to_clear()
-        if chosen is not None:
-            seat = self._seats[chosen]
-            seat.worker.conversation = None
-            seat.phase = Phase.RECOVERING
-            self._spawn(self._recover(seat))
-
-    def _to_clear(self, ready_too: _Seat | None = None) -> int | None:
-        """Whose conversation must go; `ready_too` counts as idle already."""
-        views = [seat.view() for seat in self._seats.values()]
-        if ready_too is not None:
-            views = [replace(view, phase=Phase.READY) if view.id == ready_too.id else view for view in views]
-        return to_clear(views, self._settings.workers)
 
     async def _worn(self, worker: Worker) -> str | None:
         limits = self._settings

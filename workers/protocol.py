@@ -43,6 +43,8 @@ class Signal(Enum):
 
 _COMMANDS = frozenset({Signal.LOAD, Signal.ASK, Signal.STOP, Signal.CLEAR})
 
+_IN_A_TURN = (State.ANSWERING, State.STOPPING)
+
 TRANSITIONS: dict[tuple[State, Signal], State] = {
     (State.BOOTING, Signal.INITIALIZED): State.IDLE,
     (State.IDLE, Signal.LOAD): State.LOADING,
@@ -88,6 +90,7 @@ class Protocol:
         self.models: list[dict[str, Any]] = []
         self.version = ""
         self.list_asked = False
+        self.rewound = False
         self._tools: tuple[Tool, ...] = ()
         self._new_id = new_id
         self._pending: dict[str, str] = {}
@@ -151,9 +154,25 @@ class Protocol:
         return self._control("interrupt")
 
     def clear(self) -> Frame:
-        """A new conversation. The one frame that must be read as a command, hence not `client_composed`."""
+        """A new conversation, for want of a better way: the CLI puts three blocks of its own at its head.
+
+        The one frame that must be read as a command, hence not `client_composed`.
+        """
         self._move(Signal.CLEAR)
         return {"type": "user", "message": {"role": "user", "content": "/clear"}, **self._envelope()}
+
+    def rewind(self, target: str, newest: str, *, to_reply: bool = False) -> Frame:
+        """Cut the conversation in front of a message, the last of the user's being `newest`; `rewound` tells, once
+        this is answered, whether the CLI did. With `to_reply` the target is the model's own message."""
+        if self.state is not State.IDLE:
+            raise LocalError(f"a conversation cannot be cut while {self.state.name}")
+        self.rewound = False
+        return self._control(
+            "rewind_conversation",
+            target_message_uuid=target,
+            last_seen_user_message_uuid=newest,
+            **({"allow_assistant_target": True} if to_reply else {}),
+        )
 
     def receive(self, frame: Frame) -> Frame | None:
         """Take one frame from the CLI; returns the frame to answer with, if any.
@@ -186,6 +205,10 @@ class Protocol:
                 self._answered(frame["response"])
             case "control_request" if frame["request"].get("subtype") == "mcp_message":
                 return self._answer_mcp(frame)
+            case "control_request" if frame["request"].get("subtype") == "can_use_tool" and self.state in _IN_A_TURN:
+                # The model called a tool of the caller's. Left open: the turn is over for us, and refused it would
+                # go on by itself.
+                return None
             case "control_request":
                 # Nothing that a chat worker may be asked is ever granted: it has no tools and no hooks.
                 return _refusal(frame["request_id"], frame["request"].get("subtype", ""))
@@ -195,6 +218,8 @@ class Protocol:
         subtype = self._pending.pop(response["request_id"], "")
         if response["subtype"] == "error":
             raise ControlRefused(subtype, response.get("error", ""), response.get("error_code", ""))
+        if subtype == "rewind_conversation":
+            self.rewound = bool(response["response"]["rewound"])
         if subtype == "initialize":
             answer = response["response"]
             self.account = answer.get("account", {})
@@ -224,15 +249,11 @@ class Protocol:
         }
 
     def _user(self, turn: Turn) -> Frame:
-        content: list[dict[str, Any]] | str
-        match turn.blocks:
-            case (Text(text),):
-                content = text
-            case _:
-                content = [block_frame(block) for block in turn.blocks]
+        # As blocks, also where it is one text alone: the CLI writes a bare string upstream as blocks while it is the
+        # newest and as a string later, and the caller's cached prompt would end there.
+        message = {"role": "user", "content": [block_frame(block) for block in turn.blocks]}
         # `client_composed` is what keeps "@/etc/passwd" and "/command" plain text: without it the CLI
         # expands the one into the file and runs the other.
-        message = {"role": "user", "content": content}
         return {"type": "user", "message": message, "client_composed": True, **self._envelope()}
 
     def _envelope(self) -> dict[str, Any]:

@@ -3,20 +3,21 @@
 import asyncio
 import contextlib
 import time
-from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 
 from workers.answer import Answer
-from workers.continuation import Reply, history_key, reply_key
+from workers.continuation import Beginnings, Reply, beginnings
 from workers.errors import ErrorKind, WorkerError
 from workers.events import Event, Finished
-from workers.frames import Frame, FrameError
-from workers.job import ChatJob, Tool, Turn
-from workers.process import Pipe
-from workers.protocol import ControlRefused, Protocol, RemoteError, State
+from workers.frames import Frame
+from workers.job import ChatJob, Tool
+from workers.link import Link, Spawn
+from workers.protocol import Protocol, State
+from workers.resident import Resident
 from workers.setup import Setup
 from workers.tool_bridge import Names, inward
+from workers.transcript import Transcript
 
 # What the CLI assumes where a job names no limit of its own.
 _USUAL_OUTPUT_LIMIT = 32_000
@@ -25,37 +26,23 @@ _TOKENS_A_CHARACTER = 4
 # After a refused switch: no job wants it, so the next one sets its own.
 _UNKNOWN_MODEL = ""
 
-# How an answer ends after which the conversation can go on as it stands.
-_WHOLE = ("end_turn", "stop_sequence")
-
-Spawn = Callable[[], Awaitable[Pipe]]
-
 
 class Worker:
-    """Runs one job at a time: `boot`, then `run` and `recover` in turns, until `kill`.
-
-    After a `run` that was left early, or that raised, only `recover` makes it fit for another job.
-    """
+    """Runs one job at a time: `boot`, then `run` and `recover` in turns, until `kill`."""
 
     def __init__(self, spawn: Spawn, default_model: str, new_protocol: Callable[[], Protocol] = Protocol) -> None:
-        self._spawn = spawn
-        self._pipe: Pipe | None = None
-        self._protocol = new_protocol()
-        self._inbox: deque[Frame] = deque()
+        self._link = Link(spawn, new_protocol(), self._forget_model)
+        self._resident = Resident(self._link)
         self._setup = Setup(default_model)
-        self._confused = False
         self._tools: tuple[Tool, ...] = ()
         self._tool_sets = 0
-        self._touched = False
-        # The conversation that stands in the process after a whole answer (workers/continuation.py).
-        self.conversation: str | None = None
         self.had_system = False
         self.jobs = 0
         self.born = time.monotonic()
 
     @property
     def pid(self) -> int:
-        return self._pipe.pid if self._pipe else 0
+        return self._link.pid
 
     @property
     def model(self) -> str:
@@ -63,23 +50,29 @@ class Worker:
         return self._setup.model
 
     @property
+    def standing(self) -> Transcript:
+        """The conversation that stands in it."""
+        return self._resident.standing
+
+    @property
     def protocol(self) -> Protocol:
-        return self._protocol
+        return self._link.protocol
 
     async def boot(self, timeout: float) -> None:
         """Start the process and wait until it takes prompts. Raises `WorkerError`."""
         try:
             async with asyncio.timeout(timeout):
-                self._pipe = await self._spawn()
-                await self._write(
-                    self._protocol.initialize(),
+                await self._link.open()
+                await self._link.write(
+                    self.protocol.initialize(),
                     # Where the model can do without thinking; by default the CLI spends 31,999 tokens on it.
-                    self._protocol.set_thinking_budget(0),
-                    self._protocol.set_environment(self._setup.variables()),
+                    self.protocol.set_thinking_budget(0),
+                    self.protocol.set_environment(self._setup.variables()),
                     deadline=None,
                 )
-                while self._protocol.state is State.BOOTING or self._protocol.waits_for_control:
-                    await self._next()
+                while self.protocol.state is State.BOOTING:
+                    await self._link.next()
+                await self._link.answered(None)
         except TimeoutError:  # before OSError, which it is a kind of
             raise WorkerError(ErrorKind.START_FAILED, "Claude Code did not start in time.") from None
         except OSError as error:
@@ -99,81 +92,54 @@ class Worker:
         reply = Reply()
         names = Names(job)
         job = inward(job)
-        continues = self.conversation is not None and self.conversation == history_key(job)
-        await self._prepare(job, deadline, () if continues else job.turns[:-1])
-        await self._write(self._protocol.ask(job.turns[-1]), deadline=deadline)
+        before = beginnings(job)
+        await self._prepare(job, before, deadline)
+        await self._resident.ask(before[-1], job.turns[-1], deadline)
         while not answer.finished:
-            frame = await self._next(deadline)
+            frame = await self._link.next(deadline)
+            self._resident.note(frame)
             for event in self._read(answer, frame):
                 reply.feed(event)
-                if isinstance(event, Finished) and event.stop_reason in _WHOLE:
-                    # Known before the event is passed on: its reader may not come back.
-                    self.conversation = reply_key(job, reply.turn())
+                if isinstance(event, Finished):
+                    # Before the event is passed on: its reader may not come back.
+                    self._resident.conclude(job, before[-1], reply, event)
                 yield names.outward(event)
-            await self._guard(answer, job, deadline)
+            await self._guard(answer, reply, job, deadline)
+
+    async def recover(self, timeout: float) -> None:
+        """Stop what still runs and leave the conversation fit to go on; what cannot go on, the next job cuts back.
+        Raises `WorkerError`."""
+        if self._link.confused:
+            raise WorkerError(ErrorKind.WORKER_CONFUSED, "The claude process cannot be trusted any more.")
+        deadline = asyncio.get_running_loop().time() + timeout
+        if self.protocol.state is State.ANSWERING and self._resident.is_to_be_stopped:
+            await self._link.write(self.protocol.stop(), deadline=deadline)
+        await self._link.idle(deadline)
+        await self._link.answered(deadline)  # an answer to this job must not come into the next
+        await self._resident.put_right(deadline)
+        # Only now can no request follow; and the upstream check of a next job's model must be able to leave.
+        await self._apply(replace(self._setup, guarded=False), deadline)
+
+    def kill(self) -> None:
+        self._link.kill()
+
+    async def ended(self) -> int:
+        """Wait for the process to end."""
+        return await self._link.ended()
 
     def _read(self, answer: Answer, frame: Frame) -> list[Event]:
         try:
             return answer.feed(frame)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            self._confused = True
-            raise WorkerError(
-                ErrorKind.WORKER_CONFUSED, "Claude Code said something unexpected.", detail=repr(error)
-            ) from error
+            raise self._link.distrust(repr(error)) from error
 
-    async def recover(self, timeout: float) -> None:
-        """Stop what still runs and start a new, empty conversation. Raises `WorkerError`."""
-        if self._confused:
-            raise WorkerError(ErrorKind.WORKER_CONFUSED, "The claude process cannot be trusted any more.")
-        deadline = asyncio.get_running_loop().time() + timeout
-        if self._protocol.state is State.ANSWERING:
-            await self._write(self._protocol.stop(), deadline=deadline)
-        await self._settle(deadline)
-        while self._protocol.waits_for_control:  # an answer to this job must not come into the next
-            await self._next(deadline)
-        # Only now can no request follow; and the upstream check of a next job's model must be able to leave.
-        await self._apply(replace(self._setup, guarded=False), deadline)
-        await self._begin(deadline)
-
-    async def rest(self, timeout: float) -> None:
-        """Read what the CLI still says of a finished answer; the conversation stays. Raises `WorkerError`."""
-        deadline = asyncio.get_running_loop().time() + timeout
-        await self._settle(deadline)
-        await self._apply(replace(self._setup, guarded=False), deadline)
-
-    async def _begin(self, deadline: float) -> None:
-        """Start a new, empty conversation, where this one is not empty already."""
-        self.conversation = None
-        if not self._touched:
-            return
-        await self._write(self._protocol.clear(), deadline=deadline)
-        await self._settle(deadline)
-        self._touched = False
-
-    def kill(self) -> None:
-        if self._pipe is not None:
-            self._pipe.kill()
-
-    async def ended(self) -> int:
-        """Wait for the process to end."""
-        return await self._pipe.ended() if self._pipe else 0
-
-    async def _prepare(self, job: ChatJob, deadline: float, history: Sequence[Turn]) -> None:
-        """Set everything to what the job wants and put in what of its history is not there yet."""
-        if history or len(job.turns) == 1:
-            await self._begin(deadline)
-        # From here on the conversation is no longer the one that was left, whatever becomes of the job.
-        self.conversation = None
-        self._touched = True
+    async def _prepare(self, job: ChatJob, before: Beginnings, deadline: float) -> None:
+        """Set everything to what the job wants, and the conversation to what came before its question."""
+        stay = await self._resident.go_back(before, deadline)
         await self._set_model(job, deadline)
         await self._apply(replace(self._setup, tuning=job.tuning, guarded=False), deadline)
         await self._offer(job.tools, deadline)
-        for turn in history:
-            if turn.role == "user":
-                await self._write(self._protocol.load(turn), deadline=deadline)
-                await self._settle(deadline)
-            else:
-                await self._write(self._protocol.append(turn, job.model), deadline=deadline)
+        await self._resident.put_back(job, before, stay, deadline)
 
     async def _set_model(self, job: ChatJob, deadline: float) -> None:
         current = self._setup.model == job.model
@@ -182,103 +148,48 @@ class Worker:
         # Noted before it is sent: whoever leaves from here on leaves a process that may have taken it.
         self.had_system = self.had_system or bool(job.system)
         self._setup = replace(self._setup, model=job.model, system=job.system)
-        await self._write(self._protocol.set_model(job.model, job.system, is_current=current), deadline=deadline)
+        await self._link.write(self.protocol.set_model(job.model, job.system, is_current=current), deadline=deadline)
         if not current:
             # The CLI asks the upstream whether the model exists; the prompt must not overtake a refusal.
-            while self._protocol.waits_for_control:
-                await self._next(deadline)
+            await self._link.answered(deadline)
+
+    def _forget_model(self) -> None:
+        self._setup = replace(self._setup, model=_UNKNOWN_MODEL)
 
     async def _offer(self, tools: tuple[Tool, ...], deadline: float) -> None:
         """Make the caller's tools, and no others, those of the next request."""
         if tools == self._tools:
             return
         self._tools = tools
-        self._protocol.offer(tools)
+        self.protocol.offer(tools)
         # A name of its own for each set: under a name that it knows, the CLI goes on with the tools of before.
         self._tool_sets += 1
         names = (f"caller{self._tool_sets}",) if tools else ()
-        await self._write(self._protocol.set_servers(names), deadline=deadline)
-        while self._protocol.waits_for_control or (tools and not self._protocol.list_asked):
-            await self._next(deadline)
+        await self._link.write(self.protocol.set_servers(names), deadline=deadline)
+        await self._link.answered(deadline)
+        while tools and not self.protocol.list_asked:
+            await self._link.next(deadline)
 
     async def _apply(self, wanted: Setup, deadline: float) -> None:
         """Send what differs from the present set-up, without waiting for the answers."""
-        frames = self._setup.frames_to(wanted, self._protocol)
+        frames = self._setup.frames_to(wanted, self.protocol)
         self._setup = wanted
         if frames:
-            await self._write(*frames, deadline=deadline)
+            await self._link.write(*frames, deadline=deadline)
 
-    async def _guard(self, answer: Answer, job: ChatJob, deadline: float) -> None:
-        """Near the output limit, see to it that the CLI's own second request cannot leave the process.
+    async def _guard(self, answer: Answer, reply: Reply, job: ChatJob, deadline: float) -> None:
+        """See to it that the CLI's own second request cannot leave the process, where it may be about to make one.
 
-        When the model stops at `max_tokens` the CLI asks it to go on, a millisecond later: no `interrupt`
-        comes in time. While the stream is open and the limit in reach, the next request is made unsendable.
+        When the model stops at `max_tokens` the CLI asks it to go on, a millisecond later: no `interrupt` comes in
+        time. The same where the model calls a tool that nobody offered. So while the stream is open and either is
+        in reach, the next request is made unsendable.
         """
         limit = job.tuning.max_tokens
         in_reach = limit is not None or answer.characters * _TOKENS_A_CHARACTER >= _USUAL_OUTPUT_LIMIT
-        guarded = answer.streaming and in_reach
+        strays = bool(reply.calls) and not reply.calls <= {tool.name for tool in job.tools}
+        guarded = answer.streaming and (in_reach or strays)
         if guarded is not self._setup.guarded:
             await self._apply(replace(self._setup, guarded=guarded), deadline)
-
-    async def _settle(self, deadline: float) -> None:
-        while self._protocol.state is not State.IDLE:
-            await self._next(deadline)
-
-    async def _next(self, deadline: float | None = None) -> Frame:
-        """The next frame, already taken by the protocol. Raises `WorkerError`."""
-        assert self._pipe is not None
-        try:
-            while not self._inbox:
-                _check(deadline)  # a read that need not wait would never time out
-                async with asyncio.timeout_at(deadline):
-                    frames = await self._pipe.read()
-                if not frames:
-                    self._protocol.end()
-                    raise self._died()
-                self._inbox.extend(frames)
-            frame = self._inbox.popleft()
-            if reply := self._protocol.receive(frame):
-                await self._write(reply, deadline=deadline)
-        except TimeoutError:
-            raise WorkerError(ErrorKind.TIMEOUT, "The answer took too long.") from None
-        except ControlRefused as error:
-            self._setup = replace(self._setup, model=_UNKNOWN_MODEL)
-            self._confused = error.subtype != "set_model"
-            raise _refused(error) from error
-        except (FrameError, RemoteError) as error:
-            self._confused = True
-            raise WorkerError(
-                ErrorKind.WORKER_CONFUSED, "Claude Code said something unexpected.", detail=str(error)
-            ) from error
-        return frame
-
-    async def _write(self, *frames: Frame, deadline: float | None) -> None:
-        assert self._pipe is not None
-        try:
-            async with asyncio.timeout_at(deadline):
-                await self._pipe.write(*frames)
-        except TimeoutError:
-            raise WorkerError(ErrorKind.TIMEOUT, "The answer took too long.") from None
-        except ConnectionError:
-            raise self._died() from None
-
-    def _died(self) -> WorkerError:
-        words = self._pipe.last_words() if self._pipe else ""
-        return WorkerError(ErrorKind.WORKER_DIED, "The claude process ended unexpectedly.", detail=words)
-
-
-def _check(deadline: float | None) -> None:
-    if deadline is not None and asyncio.get_running_loop().time() >= deadline:
-        raise TimeoutError
-
-
-def _refused(error: ControlRefused) -> WorkerError:
-    """A refused `set_model` speaks of the caller's model; any other refusal is this side's misunderstanding."""
-    if error.subtype != "set_model":
-        return WorkerError(ErrorKind.WORKER_CONFUSED, "Claude Code refused a setting.", detail=str(error))
-    if error.code == "check_failed":
-        return WorkerError(ErrorKind.UPSTREAM, "The model could not be checked upstream.", detail=str(error))
-    return WorkerError(ErrorKind.MODEL_NOT_FOUND, "The upstream does not know this model.", detail=str(error))
 
 
 async def end(worker: Worker) -> None:

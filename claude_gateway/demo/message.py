@@ -1,5 +1,6 @@
 """An answer of the stand-in in the words of the Messages API: as one body, and as the events of a stream. Pure."""
 
+import zlib
 from typing import Any
 
 import orjson
@@ -14,7 +15,8 @@ _SIGNATURE = "c2lnbmVk"
 
 def whole_message(body: dict[str, Any], script: Script) -> Message:
     """The answer as a non-streaming request gets it; the stream is cut from the same."""
-    number = abs(hash(script.text)) % 10**12
+    # Of the whole conversation, for two calls of one never have the same id.
+    number = zlib.crc32(orjson.dumps(body["messages"]))
     content: list[dict[str, Any]] = []
     if script.thinking:
         content.append({"type": "thinking", "thinking": script.thinking, "signature": _SIGNATURE})

@@ -78,7 +78,17 @@ def last_user_text(body: Body) -> str:
         results = [block for block in content if block["type"] == "tool_result"]
         if texts:
             return str(texts[-1])
-        return f"{len(results)} tool result(s)"
+        return f"{len(results)} tool result(s){_directives_in(results)}"
+    return ""
+
+
+def _directives_in(value: Any) -> str:
+    """The directives of a tool's results, so that one call can lead to the next."""
+    match value:
+        case {"type": "text", "text": str(text)} | {"type": "tool_result", "content": str(text)}:
+            return "".join(match[0] for match in _DIRECTIVE.finditer(text))
+        case {"type": "tool_result", "content": list(inner)} | list(inner):
+            return "".join(map(_directives_in, inner))
     return ""
 
 

@@ -35,14 +35,16 @@ _ERROR_TYPES = {
 
 @dataclass(slots=True)
 class Received:
-    """One request as it came in; `left` is set when its connection ended before the answer did.
+    """One request as it came in, `body` parsed and `raw` to the byte.
 
-    `at` is when it came, `sent` when each delta went out, by `time.perf_counter`.
+    `left` is set when its connection ended before the answer did. `at` is when it came, `sent` when each delta
+    went out, by `time.perf_counter`.
     """
 
     path: str
     headers: dict[str, str]
     body: dict[str, Any]
+    raw: bytes = b""
     left: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     at: float = field(default_factory=time.perf_counter)
@@ -106,8 +108,9 @@ class StandIn:
         key = request.headers.get("x-api-key") or request.headers.get("authorization", "").removeprefix("Bearer ")
         if not hmac.compare_digest(key.encode(), STAND_IN_KEY.encode()):
             return _failure(401, "this is a stand-in for tests and demos; it takes no real key")
-        body = orjson.loads(await request.read())
-        received = Received(request.path_qs, dict(request.headers), body)
+        raw = await request.read()
+        body = orjson.loads(raw)
+        received = Received(request.path_qs, dict(request.headers), body, raw)
         if self._remember:
             self.received.append(received)
         async with self._arrival:

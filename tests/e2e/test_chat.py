@@ -9,19 +9,14 @@ from tests.e2e.conftest import Gateway
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
-# What the CLI itself puts at the head of a conversation after `/clear`; no caller's words are in it.
-CLEAR_MARKS = ("<local-command-caveat>", "<command-name>/clear", "<local-command-stdout>")
-
 
 def turns(body: dict[str, Any]) -> list[tuple[str, list[str]]]:
-    """The conversation that the model was asked, as roles and texts, without the marks of `/clear`."""
+    """The conversation that the model was asked, as roles and texts."""
     found = []
     for message in body["messages"]:
         content = message["content"]
         texts = [content] if isinstance(content, str) else [block.get("text", block["type"]) for block in content]
-        texts = [text for text in texts if not text.startswith(CLEAR_MARKS)]
-        if texts:
-            found.append((message["role"], texts))
+        found.append((message["role"], texts))
     return found
 
 

@@ -13,7 +13,7 @@ import pytest
 from claude_gateway.app import bundled_cli
 from claude_gateway.demo.upstream import STAND_IN_KEY, StandIn
 from workers.frames import Frame
-from workers.job import Text, Turn
+from workers.job import Text, ToolResult, ToolUse, Turn
 from workers.launch import command_line, environment
 from workers.process import Process
 from workers.protocol import ControlRefused, Protocol, State
@@ -145,6 +145,74 @@ async def test_clear_forgets_the_conversation_and_leaves_three_marks(cli: Cli, u
     assert mine == "after"
     assert len(marks) == 3
     assert "before" not in str(last(upstream)["messages"])
+
+
+def rewind(cli: Cli, target: Frame, newest: Frame, *, to_reply: bool = False) -> Frame:
+    return cli.protocol.rewind(target["uuid"], newest["uuid"], to_reply=to_reply)
+
+
+async def test_a_conversation_is_cut_in_front_of_any_question_and_nothing_is_left_of_the_rest(
+    cli: Cli, upstream: StandIn
+) -> None:
+    asked = [cli.protocol.ask(user("zero"))]
+    await cli.send(asked[0])
+    for text in ("one", "two", "three"):
+        asked.append(cli.protocol.ask(user(text)))
+        await cli.send(asked[-1])
+    await cli.send(rewind(cli, asked[2], asked[3]))
+    assert cli.protocol.rewound
+    again = cli.protocol.ask(user("TWO"))
+    await cli.send(again)
+    assert [texts(m) for m in last(upstream)["messages"]] == [["zero"], ["zero"], ["one"], ["one"], ["TWO"]]
+    await cli.send(rewind(cli, asked[0], again))
+    await cli.send(cli.protocol.set_model(OTHER_MODEL, "", is_current=False))
+    await cli.ask("new")
+    assert [texts(m) for m in last(upstream)["messages"]] == [["new"]]
+    assert len(last(upstream)["messages"][0]["content"]) == 1
+
+
+@pytest.mark.parametrize("trouble", ["{{status 400}}", "{{status 529}}", "{{drop 1}}{{say a b c}}", "{{stop refusal}}"])
+async def test_what_a_failed_turn_left_goes_with_its_question(cli: Cli, upstream: StandIn, trouble: str) -> None:
+    await cli.ask("before")
+    failed = cli.protocol.ask(user(f"bad {trouble}"))
+    await cli.send(failed)
+    await cli.send(rewind(cli, failed, failed))
+    assert cli.protocol.rewound
+    await cli.ask("good")
+    assert [texts(m) for m in last(upstream)["messages"]] == [["before"], ["before"], ["good"]]
+
+
+async def test_it_cuts_only_for_one_who_knows_the_newest_question(cli: Cli) -> None:
+    asked = [cli.protocol.ask(user("zero"))]
+    await cli.send(asked[0])
+    asked.append(cli.protocol.ask(user("one")))
+    await cli.send(asked[1])
+    await cli.send(rewind(cli, asked[0], asked[0]))
+    assert not cli.protocol.rewound
+
+
+async def test_in_front_of_results_it_cuts_only_at_the_answer_to_them(cli: Cli, upstream: StandIn) -> None:
+    call = ToolUse("toolu_1", "f", {})
+    await cli.send(cli.protocol.load(user("question")))
+    await cli.process.write(cli.protocol.append(Turn("assistant", (call,)), MODEL))
+    results = cli.protocol.ask(Turn("user", (ToolResult("toolu_1", (Text("r"),)), Text("and now?"))))
+    frames = await cli.send(results)
+    answer = next(frame for frame in frames if frame["type"] == "assistant")
+    await cli.send(rewind(cli, results, results))
+    assert not cli.protocol.rewound
+    await cli.send(rewind(cli, answer, results, to_reply=True))
+    assert cli.protocol.rewound
+    await cli.process.write(cli.protocol.append(Turn("assistant", (Text("other words"),)), MODEL))
+    await cli.ask("next")
+    *_, results_sent, reply, _ = last(upstream)["messages"]
+    assert results_sent["content"][0]["tool_use_id"] == "toolu_1"
+    assert texts(reply) == ["other words"]
+
+
+async def test_a_text_sent_as_a_block_stays_a_block_upstream(cli: Cli, upstream: StandIn) -> None:
+    await cli.ask("first")
+    await cli.ask("second")
+    assert last(upstream)["messages"][0]["content"] == [{"type": "text", "text": "first"}]
 
 
 async def test_variables_reach_the_next_request_and_stick_until_overwritten(cli: Cli, upstream: StandIn) -> None:

@@ -5,16 +5,20 @@ from dataclasses import replace
 import pytest
 
 from tests.workers.helpers import a_job, assistant, user
-from workers.continuation import Reply, history_key, reply_key
+from workers.continuation import Reply, after, beginnings
 from workers.events import BlockEnded, BlockStarted, Event, InputDelta, Restarted, Signed, TextDelta, ThinkingDelta
 from workers.job import ChatJob, RedactedThought, Text, Thought, Tool, ToolUse, Turn
 
 FIRST = a_job(user("hi"), system="be brief")
-AFTER = reply_key(FIRST, assistant("one two"))
+AFTER = after(beginnings(FIRST)[-1], FIRST.turns[-1], assistant("one two"))
 NEXT = a_job(user("hi"), assistant("one two"), user("and?"), system="be brief")
 
 
-def said(*events: Event) -> Turn:
+def goes_on_from(job: ChatJob) -> str:
+    return beginnings(job)[-1]
+
+
+def said(*events: Event) -> Turn | None:
     reply = Reply()
     for event in events:
         reply.feed(event)
@@ -37,24 +41,27 @@ def said(*events: Event) -> Turn:
     ids=["owner", "model", "system", "tools", "question", "answer", "length", "beginning"],
 )
 def test_whatever_differs_is_another_conversation(job: ChatJob) -> None:
-    assert history_key(NEXT) == AFTER
-    assert history_key(job) != AFTER
+    assert goes_on_from(NEXT) == AFTER
+    assert goes_on_from(job) != AFTER
 
 
-def test_a_conversation_that_begins_goes_on_from_nothing() -> None:
-    assert history_key(FIRST) is None
+def test_every_beginning_has_the_name_it_had_as_a_whole() -> None:
+    longer = replace(NEXT, turns=(*NEXT.turns, assistant("three"), user("more")))
+    assert beginnings(longer)[:2] == beginnings(NEXT)
+    assert beginnings(longer)[0] == goes_on_from(FIRST)
+    assert beginnings(longer)[2] == after(AFTER, NEXT.turns[-1], assistant("three"))
 
 
 def test_thoughts_may_be_sent_back_or_not() -> None:
     thoughtful = Turn("assistant", (Thought("hm", "x"), RedactedThought("y"), Text("one two")))
-    assert history_key(replace(NEXT, turns=(NEXT.turns[0], thoughtful, NEXT.turns[2]))) == AFTER
+    assert goes_on_from(replace(NEXT, turns=(NEXT.turns[0], thoughtful, NEXT.turns[2]))) == AFTER
 
 
 def test_texts_of_an_answer_may_come_back_as_one_but_those_of_a_question_stay_apart() -> None:
     parts = Turn("assistant", (Text("one "), Text("two")))
-    assert history_key(replace(NEXT, turns=(NEXT.turns[0], parts, NEXT.turns[2]))) == AFTER
+    assert goes_on_from(replace(NEXT, turns=(NEXT.turns[0], parts, NEXT.turns[2]))) == AFTER
     asked = Turn("user", (Text("h"), Text("i")))
-    assert history_key(replace(NEXT, turns=(asked, *NEXT.turns[1:]))) != AFTER
+    assert goes_on_from(replace(NEXT, turns=(asked, *NEXT.turns[1:]))) != AFTER
 
 
 def test_the_reply_is_what_a_caller_would_send_back() -> None:
@@ -63,7 +70,13 @@ def test_the_reply_is_what_a_caller_would_send_back() -> None:
         *(BlockStarted(Thought("", "")), ThinkingDelta("hm"), Signed("x"), BlockEnded()),
         *(BlockStarted(Text("")), TextDelta("one "), TextDelta("two"), BlockEnded()),
         *(BlockStarted(call), InputDelta('{"a"'), InputDelta(":1}"), BlockEnded()),
-    ) == Turn("assistant", (Text("one two"), ToolUse("call_1", "f", {"a": 1})))
+    ) == Turn("assistant", (Thought("hm", "x"), Text("one two"), ToolUse("call_1", "f", {"a": 1})))
+
+
+def test_a_reply_that_cannot_be_sent_again_is_none() -> None:
+    assert said() is None
+    assert said(BlockStarted(Text("")), TextDelta(" "), BlockEnded()) is None
+    assert said(BlockStarted(ToolUse("call_1", "f", {})), InputDelta('{"a')) is None
 
 
 def test_after_a_restart_only_what_came_again_counts() -> None:

@@ -130,12 +130,14 @@ async def test_a_conversation_that_goes_on_gets_the_same_worker_with_only_what_i
         assert [kind for kind in kinds(process.written) if kind in ("load", "append", "ask", "clear")] == ["ask", "ask"]
 
 
-async def test_the_last_empty_worker_is_not_left_to_a_conversation() -> None:
-    """Somebody who begins one shall not wait for the clearing of another."""
-    async with a_pool(Factory(), workers=1, spares=0) as pool:
-        first = await serve(pool, "ann")
-        await all_ready(pool)
-        assert first.conversation is None
+async def test_with_one_worker_a_conversation_stays_until_another_begins() -> None:
+    factory = Factory()
+    async with a_pool(factory, workers=1, spares=0) as pool:
+        for turns in ((user("hi"),), (user("hi"), assistant("one"), user("and?")), (user("other"),)):
+            await serve(pool, "ann", turns=turns)
+        [process] = factory.processes
+        steps = [kind for kind in kinds(process.written) if kind in ("load", "ask", "rewind_conversation")]
+        assert steps == ["ask", "ask", "rewind_conversation", "ask"]
 
 
 async def test_another_owner_never_gets_into_a_conversation_even_with_the_same_words() -> None:
@@ -238,7 +240,8 @@ async def test_a_worker_that_dies_under_a_job_is_replaced() -> None:
 
 
 async def test_a_worker_that_does_not_recover_is_replaced() -> None:
-    processes = iter([WilfulProcess([says("one")], holds="clear"), a_plain_process()])
+    stubborn = WilfulProcess([says("one", stop_reason="max_tokens")[:-2]], holds="interrupt")
+    processes = iter([stubborn, a_plain_process()])
     factory = Factory(lambda: next(processes))
     async with a_pool(factory, workers=1, spares=0, recover_timeout=0.001) as pool:
         stuck = await serve(pool, "ann")
@@ -248,14 +251,12 @@ async def test_a_worker_that_does_not_recover_is_replaced() -> None:
 
 
 async def test_a_job_waits_for_a_worker_that_is_still_recovering() -> None:
-    processes = iter([WilfulProcess([says("one")] * 2, holds="clear")])
-    async with a_pool(Factory(lambda: next(processes)), workers=1, spares=0) as pool:
+    process = WilfulProcess([says("one", stop_reason="max_tokens")[:-2], says("two")], holds="interrupt")
+    async with a_pool(Factory(lambda: process), workers=1, spares=0) as pool:
         first = await serve(pool, "ann")
         next_one = asyncio.create_task(serve(pool, "ann"))
         await asyncio.sleep(0)
         assert not next_one.done()
-        process = first._pipe
-        assert isinstance(process, WilfulProcess)
         await soon(process.holding.wait())
         process.release()
         assert await soon(next_one) is first

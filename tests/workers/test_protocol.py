@@ -115,7 +115,7 @@ def test_a_callers_text_is_never_read_as_a_command(text: str) -> None:
     asked, loaded = initialized().ask(user(text)), initialized().load(user(text))
     for frame in (asked, loaded):
         assert frame["client_composed"] is True
-        assert frame["message"] == {"role": "user", "content": text}
+        assert frame["message"] == {"role": "user", "content": [{"type": "text", "text": text}]}
 
 
 def test_the_gateways_own_clear_is_read_as_a_command() -> None:
@@ -188,7 +188,7 @@ def test_it_waits_for_control_until_the_last_request_is_answered_in_any_order() 
     assert not protocol.waits_for_control
 
 
-@pytest.mark.parametrize("subtype", ["can_use_tool", "hook_callback", "something_new"])
+@pytest.mark.parametrize("subtype", ["mcp_call", "hook_callback", "something_new"])
 @pytest.mark.parametrize("state", State)
 def test_whatever_the_cli_asks_for_is_refused_in_every_state(state: State, subtype: str) -> None:
     protocol = in_state(state)
@@ -221,3 +221,25 @@ def test_frames_of_other_types_are_let_through(frame: Frame) -> None:
     protocol = in_state(State.ANSWERING)
     assert protocol.receive(frame) is None
     assert protocol.state is State.ANSWERING
+
+
+@pytest.mark.parametrize("state", State)
+def test_a_call_of_the_model_s_is_left_open_within_a_turn_and_refused_elsewhere(state: State) -> None:
+    protocol = in_state(state)
+    request = {"type": "control_request", "request_id": "r7", "request": {"subtype": "can_use_tool", "tool_name": "f"}}
+    assert (protocol.receive(request) is None) is (state in (State.ANSWERING, State.STOPPING))
+
+
+@pytest.mark.parametrize("state", [state for state in State if state is not State.IDLE])
+def test_a_conversation_is_cut_only_while_idle(state: State) -> None:
+    with pytest.raises(LocalError, match=state.name):
+        in_state(state).rewind("a", "b")
+
+
+@pytest.mark.parametrize("rewound", [True, False])
+def test_whether_it_was_cut_is_known_once_the_cli_answered(rewound: bool) -> None:
+    protocol = initialized()
+    request = protocol.rewind("a", "b")
+    assert protocol.waits_for_control
+    answer(protocol, request, {"rewound": rewound})
+    assert protocol.rewound is rewound

@@ -138,6 +138,8 @@ async def test_a_job_that_wants_nothing_special_costs_one_frame() -> None:
     assert isinstance(events[-1], Finished)
 
 
+# After an answer that ended before the CLI's turn did.
+_PUT_RIGHT = ("rewind_conversation", "load", "append")
 # Armed at the head of an answer with a limit, and disarmed at its end.
 _GUARD = ("apply_flag_settings", "apply_flag_settings")
 
@@ -150,9 +152,9 @@ async def test_settings_are_sent_only_when_they_differ() -> None:
         await worker.recover(PATIENCE)
     await answer_of(worker, a_job(system="be long", max_tokens=LONG))
     first, second, third = (
-        ["set_model", "apply_flag_settings", "ask", *_GUARD, "clear"],
-        ["ask", *_GUARD, "clear"],
-        ["set_model", "ask", *_GUARD],
+        ["set_model", "apply_flag_settings", "ask", *_GUARD],
+        ["rewind_conversation", "ask", *_GUARD],
+        ["rewind_conversation", "set_model", "ask", *_GUARD],
     )
     assert kinds(process.written) == [*first, *second, *third]
 
@@ -203,13 +205,14 @@ async def test_history_goes_in_turn_by_turn_each_waited_for() -> None:
     process.release()
     await soon(answering)
     assert kinds(process.written) == ["load", "append", "load", "append", "ask"]
-    said = [frame["message"]["content"] for frame in process.written]
-    assert said == ["a", [{"type": "text", "text": "b"}], "c", [{"type": "text", "text": "d"}], "e"]
+    assert [frame["message"]["content"] for frame in process.written] == [
+        [{"type": "text", "text": t}] for t in "abcde"
+    ]
 
 
 async def test_a_request_of_the_cli_is_refused_and_the_answer_goes_on() -> None:
-    asks_for_a_tool = {"type": "control_request", "request_id": "r1", "request": {"subtype": "can_use_tool"}}
-    process = ScriptedProcess([[asks_for_a_tool, *says("one")]])
+    asks = {"type": "control_request", "request_id": "r1", "request": {"subtype": "hook_callback"}}
+    process = ScriptedProcess([[asks, *says("one")]])
     worker = await boot(process)
     assert reads(await answer_of(worker, a_job())) == ("one", "")
     [refusal] = [frame for frame in process.written if frame["type"] == "control_response"]
@@ -244,7 +247,7 @@ async def test_the_guard_stays_armed_until_the_cli_has_stopped_at_the_limit() ->
     assert guards(process)[-1] is True
     process.written.clear()
     await worker.recover(PATIENCE)
-    assert kinds(process.written) == ["interrupt", "apply_flag_settings", "clear"]
+    assert kinds(process.written) == ["interrupt", *_PUT_RIGHT, "apply_flag_settings"]
     assert guards(process) == [False]
 
 
@@ -351,12 +354,11 @@ async def test_a_process_that_dies_in_the_middle_of_its_answer_has_died() -> Non
         await soon(worker.recover(PATIENCE))
 
 
-@pytest.mark.parametrize("step", ["clear", "interrupt"])
+@pytest.mark.parametrize("step", ["interrupt", "rewind_conversation", "load"])
 async def test_a_process_that_dies_while_it_recovers_has_died(step: str) -> None:
-    process = WilfulProcess([[message_start()]], dies_at=step)
+    process = WilfulProcess([says("one", stop_reason="tool_use")[:-2]], dies_at=step)
     worker = await boot(process)
-    async with aclosing(worker.run(a_job(), later())) as events:  # type: ignore[type-var]
-        await anext(events)
+    await answer_of(worker, a_job())
     with pytest.raises(WorkerError) as caught:
         await soon(worker.recover(PATIENCE))
     assert caught.value.kind is ErrorKind.WORKER_DIED
@@ -372,9 +374,10 @@ async def test_past_its_deadline_a_job_ends_wherever_it_is(step: str) -> None:
     assert caught.value.kind is ErrorKind.TIMEOUT
 
 
-async def test_a_worker_that_does_not_clear_in_time_says_so() -> None:
-    worker = await boot(WilfulProcess([says("one")], holds="clear"))
-    await answer_of(worker, a_job())
+async def test_a_worker_that_does_not_stop_in_time_says_so() -> None:
+    worker = await boot(WilfulProcess([[message_start()]], holds="interrupt"))
+    async with aclosing(worker.run(a_job(), later())) as events:  # type: ignore[type-var]
+        await anext(events)
     with pytest.raises(WorkerError) as caught:
         await worker.recover(0)
     assert caught.value.kind is ErrorKind.TIMEOUT
@@ -389,8 +392,8 @@ async def test_a_job_left_in_the_middle_is_stopped_and_the_next_is_answered_clea
     async with aclosing(worker.run(a_job(), later())) as events:  # type: ignore[type-var]
         await anext(events)
     await worker.recover(PATIENCE)
-    assert kinds(process.written) == ["ask", "interrupt", "clear"]
     assert reads(await answer_of(worker, a_job())) == ("two", "")
+    assert kinds(process.written) == ["ask", "interrupt", "rewind_conversation", "ask"]
 
 
 async def test_a_job_left_while_its_history_goes_in_is_waited_for_not_interrupted() -> None:
@@ -402,8 +405,8 @@ async def test_a_job_left_while_its_history_goes_in_is_waited_for_not_interrupte
     await asyncio.wait({left})
     process.release()
     await worker.recover(PATIENCE)
-    assert kinds(process.written) == ["load", "clear"]
     assert reads(await answer_of(worker, a_job())) == ("one", "")
+    assert kinds(process.written) == ["load", "rewind_conversation", "ask"]
 
 
 async def test_a_job_that_was_answered_is_not_interrupted() -> None:
@@ -411,7 +414,7 @@ async def test_a_job_that_was_answered_is_not_interrupted() -> None:
     worker = await boot(process)
     await answer_of(worker, a_job())
     await worker.recover(PATIENCE)
-    assert kinds(process.written) == ["ask", "clear"]
+    assert kinds(process.written) == ["ask"]
 
 
 async def test_every_job_is_counted_even_one_that_fails() -> None:

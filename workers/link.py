@@ -1,0 +1,109 @@
+"""One process's pipe and protocol together: frames out, frames in, and every failure as a `WorkerError`."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from workers.errors import ErrorKind, WorkerError
+from workers.frames import Frame, FrameError
+from workers.process import Pipe
+from workers.protocol import ControlRefused, Protocol, RemoteError, State
+
+Spawn = Callable[[], Awaitable[Pipe]]
+
+
+class Link:
+    """Deadlines are in the loop's clock; past one, TIMEOUT is raised. `confused` once the process said something
+    that cannot be: nothing it says later is to be believed."""
+
+    def __init__(self, spawn: Spawn, protocol: Protocol, on_refusal: Callable[[], None]) -> None:
+        self._spawn = spawn
+        self._pipe: Pipe | None = None
+        self._inbox: deque[Frame] = deque()
+        self._on_refusal = on_refusal
+        self.protocol = protocol
+        self.confused = False
+
+    @property
+    def pid(self) -> int:
+        return self._pipe.pid if self._pipe else 0
+
+    async def open(self) -> None:
+        """Start the process. Raises `OSError`."""
+        self._pipe = await self._spawn()
+
+    def kill(self) -> None:
+        if self._pipe is not None:
+            self._pipe.kill()
+
+    async def ended(self) -> int:
+        """Wait for the process to end."""
+        return await self._pipe.ended() if self._pipe else 0
+
+    async def write(self, *frames: Frame, deadline: float | None) -> None:
+        assert self._pipe is not None
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._pipe.write(*frames)
+        except TimeoutError:
+            raise WorkerError(ErrorKind.TIMEOUT, "The answer took too long.") from None
+        except ConnectionError:
+            raise self._died() from None
+
+    async def next(self, deadline: float | None = None) -> Frame:
+        """The next frame, already taken by the protocol and answered where it wants an answer."""
+        assert self._pipe is not None
+        try:
+            while not self._inbox:
+                _check(deadline)  # a read that need not wait would never time out
+                async with asyncio.timeout_at(deadline):
+                    frames = await self._pipe.read()
+                if not frames:
+                    self.protocol.end()
+                    raise self._died()
+                self._inbox.extend(frames)
+            frame = self._inbox.popleft()
+            if reply := self.protocol.receive(frame):
+                await self.write(reply, deadline=deadline)
+        except TimeoutError:
+            raise WorkerError(ErrorKind.TIMEOUT, "The answer took too long.") from None
+        except ControlRefused as error:
+            self._on_refusal()
+            self.confused = error.subtype != "set_model"
+            raise _refused(error) from error
+        except (FrameError, RemoteError) as error:
+            raise self.distrust(str(error)) from error
+        return frame
+
+    async def idle(self, deadline: float | None) -> None:
+        """Read until the process waits for a prompt."""
+        while self.protocol.state is not State.IDLE:
+            await self.next(deadline)
+
+    async def answered(self, deadline: float | None) -> None:
+        """Read until no control request is unanswered."""
+        while self.protocol.waits_for_control:
+            await self.next(deadline)
+
+    def distrust(self, detail: str) -> WorkerError:
+        """Never again use this process; the error to raise."""
+        self.confused = True
+        return WorkerError(ErrorKind.WORKER_CONFUSED, "Claude Code said something unexpected.", detail=detail)
+
+    def _died(self) -> WorkerError:
+        words = self._pipe.last_words() if self._pipe else ""
+        return WorkerError(ErrorKind.WORKER_DIED, "The claude process ended unexpectedly.", detail=words)
+
+
+def _check(deadline: float | None) -> None:
+    if deadline is not None and asyncio.get_running_loop().time() >= deadline:
+        raise TimeoutError
+
+
+def _refused(error: ControlRefused) -> WorkerError:
+    """A refused `set_model` speaks of the caller's model; any other refusal is this side's misunderstanding."""
+    if error.subtype != "set_model":
+        return WorkerError(ErrorKind.WORKER_CONFUSED, "Claude Code refused a setting.", detail=str(error))
+    if error.code == "check_failed":
+        return WorkerError(ErrorKind.UPSTREAM, "The model could not be checked upstream.", detail=str(error))
+    return WorkerError(ErrorKind.MODEL_NOT_FOUND, "The upstream does not know this model.", detail=str(error))
