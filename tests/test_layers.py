@@ -72,6 +72,7 @@ PURE = (
     "workers.job",
     "workers.launch",
     "workers.pieces",
+    "workers.prepared",
     "workers.protocol",
     "workers.settings",
     "workers.setup",

@@ -1,5 +1,6 @@
 """The parts of the engine put together: settings in, a scheduler of real `claude` processes out."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workers.homes import Homes
-from workers.launch import command_line, environment
+from workers.launch import CONVERSATION, command_line, environment
 from workers.pool import Pool
+from workers.prepared import Prepared
 from workers.process import Process
 from workers.scheduler import Scheduler
 from workers.settings import LaunchSettings, PoolSettings, QueueSettings
@@ -16,10 +18,15 @@ from workers.worker import Worker
 
 
 class HousedProcess(Process):
-    """A process whose directory goes when it ends."""
+    """A process whose directory goes when it ends, and the conversation it took up as soon as it has read it."""
 
     home: Path
     homes: Homes
+    conversation: Path | None = None
+
+    async def started(self) -> None:
+        if self.conversation is not None:
+            await asyncio.to_thread(self.conversation.unlink, missing_ok=True)
 
     async def ended(self) -> int:
         status = await super().ended()
@@ -42,16 +49,20 @@ async def running_engine(
     Raises `WorkerError` when no worker starts, `workers.homes.StateDirectoryInUse`, or `OSError`.
     """
     await homes.open()
-    argv = command_line(launch)
 
-    async def spawn() -> HousedProcess:
+    async def spawn(prepared: Prepared | None) -> HousedProcess:
         home = await homes.make()
+        conversation = home / CONVERSATION if prepared else None
         try:
-            process = await HousedProcess.spawn(argv, environment(launch, home, os.environ), home)
+            if prepared and conversation:
+                await asyncio.to_thread(conversation.write_bytes, prepared.lines)
+            argv = command_line(launch, conversation)
+            env = environment(launch, home, os.environ, prepared.model if prepared else None)
+            process = await HousedProcess.spawn(argv, env, home)
         except BaseException:
             await homes.remove(home)
             raise
-        process.home, process.homes = home, homes
+        process.home, process.homes, process.conversation = home, homes, conversation
         try:
             await homes.record(home, process.pid)
         except BaseException:

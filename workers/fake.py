@@ -41,6 +41,9 @@ class ScriptedProcess:
             if reply := self._reply(frame):
                 self._out.put_nowait(reply)
 
+    async def started(self) -> None:
+        """Nothing is kept for it."""
+
     def die(self, status: int = 1) -> None:
         """End as a process does that crashes."""
         if not self._ended.done():

@@ -73,11 +73,17 @@ _ALWAYS: Mapping[str, str] = {
 }
 
 
-def command_line(settings: LaunchSettings) -> tuple[str, ...]:
+# The file of a conversation to take up, in the process's own directory. The CLI knows it by the ending.
+CONVERSATION = "conversation.jsonl"
+
+
+def command_line(settings: LaunchSettings, conversation: Path | None = None) -> tuple[str, ...]:
     """The argv of a chat worker: no built-in tool, no settings file, no session on disk.
 
-    Nothing of a caller is in it; prompts go over stdin.
+    Nothing of a caller is in it: prompts go over stdin, and a conversation to take up, with its model, goes by a file
+    and the environment.
     """
+    start = ("--model", settings.default_model) if conversation is None else ("--resume", str(conversation))
     bare = () if settings.auth_method is AuthMethod.CLI else ("--bare",)
     return (
         str(settings.cli_path),
@@ -90,15 +96,18 @@ def command_line(settings: LaunchSettings) -> tuple[str, ...]:
         "--strict-mcp-config",
         "--no-session-persistence",
         *("--permission-prompt-tool", "stdio"),
-        *("--model", settings.default_model),
+        *start,
         *("--tools", ""),
         # `--bare` sends exactly what we send, with no environment reminder, but reads no OAuth login.
         *bare,
     )
 
 
-def environment(settings: LaunchSettings, directory: Path, host: Mapping[str, str]) -> dict[str, str]:
-    """The whole environment of a worker living in `directory`; `host` is the gateway's own.
+def environment(
+    settings: LaunchSettings, directory: Path, host: Mapping[str, str], model: str | None = None
+) -> dict[str, str]:
+    """The whole environment of a worker living in `directory`; `host` is the gateway's own, `model` that of a
+    conversation to take up.
 
     Only with a `cli` login does the worker see the real HOME, where that login lives.
     """
@@ -117,6 +126,7 @@ def environment(settings: LaunchSettings, directory: Path, host: Mapping[str, st
         **_ALWAYS,
         **_SWITCHES[method],
         **credentials,
+        **({"ANTHROPIC_MODEL": model} if model else {}),
     }
 
 

@@ -6,39 +6,55 @@ from collections.abc import Awaitable, Callable
 
 from workers.errors import ErrorKind, WorkerError
 from workers.frames import Frame, FrameError
+from workers.prepared import Prepared
 from workers.process import Pipe
 from workers.protocol import ControlRefused, Protocol, RemoteError, State
 
-Spawn = Callable[[], Awaitable[Pipe]]
+# A process, or one that takes up a conversation.
+Spawn = Callable[[Prepared | None], Awaitable[Pipe]]
 
 
 class Link:
     """Deadlines are in the loop's clock; past one, TIMEOUT is raised. `confused` once the process said something
     that cannot be: nothing it says later is to be believed."""
 
-    def __init__(self, spawn: Spawn, protocol: Protocol, on_refusal: Callable[[], None]) -> None:
+    def __init__(self, spawn: Spawn, new_protocol: Callable[[], Protocol], on_refusal: Callable[[], None]) -> None:
         self._spawn = spawn
         self._pipe: Pipe | None = None
         self._inbox: deque[Frame] = deque()
         self._on_refusal = on_refusal
-        self.protocol = protocol
+        self._new_protocol = new_protocol
+        self.protocol = new_protocol()
         self.confused = False
 
     @property
     def pid(self) -> int:
         return self._pipe.pid if self._pipe else 0
 
-    async def open(self) -> None:
-        """Start the process. Raises `OSError`."""
-        self._pipe = await self._spawn()
+    async def open(self, prepared: Prepared | None = None) -> None:
+        """Start the process, in the place of the one before. Raises `OSError`."""
+        fresh = await self._spawn(prepared)
+        self.kill()
+        self._pipe = fresh
+        self._inbox.clear()
+        self.protocol = self._new_protocol()
+
+    async def opened(self) -> None:
+        """The process is up: what it was started from may go."""
+        assert self._pipe is not None
+        await self._pipe.started()
 
     def kill(self) -> None:
         if self._pipe is not None:
             self._pipe.kill()
 
     async def ended(self) -> int:
-        """Wait for the process to end."""
-        return await self._pipe.ended() if self._pipe else 0
+        """Wait for the process to end, and not merely to give way to another."""
+        while True:
+            pipe = self._pipe
+            status = await pipe.ended() if pipe else 0
+            if pipe is self._pipe:
+                return status
 
     async def write(self, *frames: Frame, deadline: float | None) -> None:
         assert self._pipe is not None

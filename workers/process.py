@@ -32,6 +32,10 @@ class Pipe(Protocol):
         """Raises `ConnectionError` when nobody reads any more."""
         ...
 
+    async def started(self) -> None:
+        """It is up, and has read whatever it was started from."""
+        ...
+
     def kill(self) -> None: ...
 
     async def ended(self) -> int: ...
@@ -78,16 +82,26 @@ class Process:
         while data := await self._child.stdout.read(_READ_SIZE):
             if frames := self._decoder.feed(data):
                 return frames
-        # stderr ends with stdout, but on a pipe of its own: the last words may be a moment behind.
-        await asyncio.wait({self._stderr_task}, timeout=_LAST_WORDS_WAIT)
+        await self._hear_last_words()
         return []
 
     async def write(self, *frames: Frame) -> None:
         assert self._child.stdin is not None
-        if self._child.stdin.is_closing():  # uvloop raises a RuntimeError where asyncio writes into the void
-            raise ConnectionResetError("the process no longer reads")
-        self._child.stdin.write(b"".join(map(encode, frames)))
-        await self._child.stdin.drain()
+        try:
+            if self._child.stdin.is_closing():  # uvloop raises a RuntimeError where asyncio writes into the void
+                raise ConnectionResetError("the process no longer reads")
+            self._child.stdin.write(b"".join(map(encode, frames)))
+            await self._child.stdin.drain()
+        except ConnectionError:
+            await self._hear_last_words()
+            raise
+
+    async def _hear_last_words(self) -> None:
+        """stderr ends with the process, but on a pipe of its own: the last words may be a moment behind."""
+        await asyncio.wait({self._stderr_task}, timeout=_LAST_WORDS_WAIT)
+
+    async def started(self) -> None:
+        """Nothing to do for a process that was started from nothing."""
 
     def kill(self) -> None:
         """End the whole group at once: a tool that the child started goes with it."""

@@ -132,16 +132,7 @@ class Protocol:
         """Put an assistant turn of the past back; it is taken at once."""
         if self.state is not State.IDLE:
             raise LocalError(f"an assistant turn cannot be put back while {self.state.name}")
-        message = {
-            "id": f"msg_{self._new_id()}",
-            "type": "message",
-            "role": "assistant",
-            "model": model,
-            "content": [block_frame(block) for block in turn.blocks],
-            "stop_reason": "end_turn",
-            "stop_sequence": None,
-            "usage": {"input_tokens": 0, "output_tokens": 0},
-        }
+        message = assistant_message(turn, model, f"msg_{self._new_id()}")
         return {"type": "assistant", "message": message, **self._envelope()}
 
     def ask(self, turn: Turn) -> Frame:
@@ -282,6 +273,20 @@ def block_frame(block: Block) -> dict[str, Any]:
                 "content": [block_frame(part) for part in content],
                 "is_error": is_error,
             }
+
+
+def assistant_message(turn: Turn, model: str, id_: str) -> dict[str, Any]:
+    """An earlier answer in the words of the Messages API."""
+    return {
+        "id": id_,
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": [block_frame(block) for block in turn.blocks],
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "usage": {"input_tokens": 0, "output_tokens": 0},
+    }
 
 
 def _refusal(request_id: str, subtype: str) -> Frame:

@@ -4,13 +4,15 @@ The CLI cuts a conversation in front of any message in a few milliseconds (`rewi
 of its own behind, as `/clear` does. Seen on CLI 2.1.330 (tests/e2e/test_cli_facts.py).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from workers.continuation import Beginnings, Reply, after
 from workers.events import Finished
 from workers.frames import Frame
-from workers.job import ChatJob, Turn
+from workers.job import ChatJob, ToolUse, Turn
 from workers.link import Link
+from workers.prepared import Prepared
 from workers.transcript import Transcript
 
 # How an answer ends after which the conversation can go on as it stands, and after which it must be put right first.
@@ -42,6 +44,18 @@ class Resident:
     def is_to_be_stopped(self) -> bool:
         """True while the CLI may be in a turn whose end nobody waits for."""
         return self._cut_off is not None or self.standing.end is None
+
+    async def take_up(self, prepared: Prepared, before: Beginnings, turns: Sequence[Turn], deadline: float) -> None:
+        """The process was started with these turns in it; an open call at their end the CLI took for a broken one."""
+        self.standing.empty()
+        for name, turn, uuid in zip(before, turns[::2], prepared.uuids, strict=False):
+            self.standing.add(name, uuid, turn)
+        self.standing.end = before[-1]
+        asked, reply = turns[-2:]
+        if any(isinstance(block, ToolUse) for block in reply.blocks):
+            self._cut_off = CutOff(before[-2], asked, reply, prepared.model)
+            self._reply_uuid = prepared.last_reply
+            await self.put_right(deadline)
 
     async def go_back(self, before: Beginnings, deadline: float) -> int:
         """Cut the conversation back to what it has in common with a job's; returns how many of the user's turns

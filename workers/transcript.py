@@ -48,8 +48,8 @@ class Transcript:
 
         The longest beginning that the two have in common; where there is none, all of it goes.
         """
-        if self.end is not None and self.end == names[-1]:
-            return len(names) - 1, None
+        if self.end in names:
+            return names.index(self.end), None
         for number in range(len(names) - 1, -1, -1):
             place = self._places.get(names[number])
             if place is not None and not self._marks[place].has_results:

@@ -13,6 +13,7 @@ from workers.events import Event, Finished
 from workers.frames import Frame
 from workers.job import ChatJob, Tool
 from workers.link import Link, Spawn
+from workers.prepared import WORTH_A_PROCESS, Prepared, prepare
 from workers.protocol import Protocol, State
 from workers.resident import Resident
 from workers.setup import Setup
@@ -31,7 +32,7 @@ class Worker:
     """Runs one job at a time: `boot`, then `run` and `recover` in turns, until `kill`."""
 
     def __init__(self, spawn: Spawn, default_model: str, new_protocol: Callable[[], Protocol] = Protocol) -> None:
-        self._link = Link(spawn, new_protocol(), self._forget_model)
+        self._link = Link(spawn, new_protocol, self._forget_model)
         self._resident = Resident(self._link)
         self._setup = Setup(default_model)
         self._tools: tuple[Tool, ...] = ()
@@ -60,9 +61,12 @@ class Worker:
 
     async def boot(self, timeout: float) -> None:
         """Start the process and wait until it takes prompts. Raises `WorkerError`."""
+        await self._start(asyncio.get_running_loop().time() + timeout)
+
+    async def _start(self, deadline: float, prepared: Prepared | None = None) -> None:
         try:
-            async with asyncio.timeout(timeout):
-                await self._link.open()
+            async with asyncio.timeout_at(deadline):
+                await self._link.open(prepared)
                 await self._link.write(
                     self.protocol.initialize(),
                     # Where the model can do without thinking; by default the CLI spends 31,999 tokens on it.
@@ -73,6 +77,7 @@ class Worker:
                 while self.protocol.state is State.BOOTING:
                     await self._link.next()
                 await self._link.answered(None)
+                await self._link.opened()
         except TimeoutError:  # before OSError, which it is a kind of
             raise WorkerError(ErrorKind.START_FAILED, "Claude Code did not start in time.") from None
         except OSError as error:
@@ -135,11 +140,25 @@ class Worker:
 
     async def _prepare(self, job: ChatJob, before: Beginnings, deadline: float) -> None:
         """Set everything to what the job wants, and the conversation to what came before its question."""
+        if len(before) - 1 - self.standing.way_back(before)[0] > WORTH_A_PROCESS:
+            await self._take_up(job, before, deadline)
         stay = await self._resident.go_back(before, deadline)
         await self._set_model(job, deadline)
         await self._apply(replace(self._setup, tuning=job.tuning, guarded=False), deadline)
         await self._offer(job.tools, deadline)
         await self._resident.put_back(job, before, stay, deadline)
+
+    async def _take_up(self, job: ChatJob, before: Beginnings, deadline: float) -> None:
+        """Go on in a fresh process that begins with the job's long history. Raises `WorkerError`."""
+        prepared = prepare(job.turns[:-1], job.model)
+        self._setup = Setup(job.model)
+        self._tools = ()
+        self.had_system = False
+        self._link.confused = True  # until it is up: whoever leaves meanwhile leaves a process of no use
+        await self._start(deadline, prepared)
+        self._link.confused = False
+        self.jobs, self.born = 1, time.monotonic()
+        await self._resident.take_up(prepared, before, job.turns[:-1], deadline)
 
     async def _set_model(self, job: ChatJob, deadline: float) -> None:
         current = self._setup.model == job.model

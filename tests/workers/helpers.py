@@ -137,7 +137,7 @@ class WilfulProcess(ScriptedProcess):
 async def boot(process: ScriptedProcess) -> Worker:
     """A booted worker on the process; what `boot` wrote is forgotten."""
 
-    async def spawn() -> ScriptedProcess:
+    async def spawn(_: object) -> ScriptedProcess:
         return process
 
     worker = Worker(spawn, MODEL)

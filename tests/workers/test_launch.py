@@ -141,3 +141,13 @@ def test_the_number_of_upstream_retries_reaches_the_worker() -> None:
 
 def test_the_settings_do_not_show_their_credentials() -> None:
     assert "a secret" not in repr(settings(AuthMethod.API_KEY, {"ANTHROPIC_API_KEY": "a secret"}))
+
+
+def test_a_conversation_to_take_up_goes_by_a_file_and_its_model_by_the_environment() -> None:
+    settings = LaunchSettings(Path("/bin/claude"), AuthMethod.API_KEY, "claude-a")
+    argv = command_line(settings, Path("/state/w-1/conversation.jsonl"))
+    assert argv[argv.index("--resume") + 1] == "/state/w-1/conversation.jsonl"
+    assert "--model" not in argv
+    env = environment(settings, Path("/state/w-1"), {"ANTHROPIC_MODEL": "from the host"}, "claude-b")
+    assert env["ANTHROPIC_MODEL"] == "claude-b"
+    assert "ANTHROPIC_MODEL" not in environment(settings, Path("/state/w-1"), {"ANTHROPIC_MODEL": "from the host"})

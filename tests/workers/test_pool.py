@@ -49,7 +49,7 @@ class Factory:
     def alive(self) -> int:
         return sum(not process.killed for process in self.processes)
 
-    async def _start(self) -> ScriptedProcess:
+    async def _start(self, _: object) -> ScriptedProcess:
         self.starts += 1
         if self.starts <= self.failing:
             raise OSError("no more processes")

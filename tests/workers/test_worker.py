@@ -44,7 +44,7 @@ async def failure_of(worker: Worker, **job: str) -> WorkerError:
 
 
 async def boot_failure(process: ScriptedProcess, timeout: float = PATIENCE) -> WorkerError:
-    async def spawn() -> ScriptedProcess:
+    async def spawn(_: object) -> ScriptedProcess:
         return process
 
     with pytest.raises(WorkerError) as caught:
@@ -69,7 +69,7 @@ class Babbling(ScriptedProcess):
 async def test_a_booted_worker_thinks_nothing_and_has_no_limit_of_its_own() -> None:
     process = ScriptedProcess()
 
-    async def spawn() -> ScriptedProcess:
+    async def spawn(_: object) -> ScriptedProcess:
         return process
 
     worker = Worker(spawn, MODEL)
@@ -108,7 +108,7 @@ async def test_a_process_that_answers_boot_with_half_a_frame_is_not_used() -> No
 
 
 async def test_a_program_that_cannot_be_started_is_reported_without_its_path() -> None:
-    async def spawn() -> ScriptedProcess:
+    async def spawn(_: object) -> ScriptedProcess:
         raise FileNotFoundError(2, "No such file", "/opt/secret/claude")
 
     with pytest.raises(WorkerError) as caught:
@@ -119,7 +119,7 @@ async def test_a_program_that_cannot_be_started_is_reported_without_its_path() -
 
 
 async def test_a_worker_that_was_never_started_can_be_ended() -> None:
-    async def spawn() -> ScriptedProcess:
+    async def spawn(_: object) -> ScriptedProcess:
         raise OSError
 
     await soon(end(Worker(spawn, MODEL)))
