@@ -61,7 +61,7 @@ async def _measure() -> dict[str, Figures]:
                 found[f"throughput_{callers}"] = await measures.throughput(gateway, workers, callers, seconds=3)
             found["delta_latency"] = await measures.delta_latency(gateway, workers, deltas=400, rounds=9)
             found["delta_rate"] = await measures.delta_rate(gateway, workers, deltas=20000)
-            found["history"] = await measures.history(gateway, [1, 10, 100], rounds=5)
+            found["history"] = await measures.history(gateway, [1, 10, 100, 400], rounds=5)
             found["idle_memory"] = await measures.idle_memory(gateway, 1000)
     found["prompts"] = await prompts(turns=20)
     found["leaving"] = await measures.leaving(rounds=15)

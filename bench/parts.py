@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -154,12 +155,13 @@ Messages = list[dict[str, str]]
 
 
 def past(turns: int) -> Messages:
-    """So many exchanges that no worker has had."""
+    """So many exchanges that no worker has had, nor any of their beginnings."""
+    name = uuid.uuid4()
     return [
         message
         for number in range(turns)
         for message in (
-            {"role": "user", "content": f"question {number}"},
+            {"role": "user", "content": f"question {number} of {name}"},
             {"role": "assistant", "content": f"answer {number}"},
         )
     ]
