@@ -46,6 +46,7 @@ DIALECT_MAY_IMPORT = (
     *(
         "claude_gateway.conversation",
         "claude_gateway.errors",
+        "claude_gateway.parameters",
         "claude_gateway.tools",
         "workers.errors",
         "workers.events",
@@ -62,6 +63,7 @@ PURE = (
     "claude_gateway.demo.refusals",
     "claude_gateway.demo.script",
     "claude_gateway.errors",
+    "claude_gateway.parameters",
     "workers.affinity",
     "workers.continuation",
     "workers.answer",

@@ -71,7 +71,7 @@ def _fit_tool_choice(tuning: Tuning, model: str, notes: list[str]) -> Tuning:
         return tuning
     if not can_stop_thinking(model):
         notes.append("tool_choice: this model always thinks, and is left to choose")
-        return replace(tuning, tool_choice=replace(choice, mode="auto", name=""))
+        return replace(tuning, tool_choice=None if choice.parallel else ToolChoice(parallel=False))
     if tuning.thinking != "off":
         notes.append("thinking: left out, a call is forced")
     return replace(tuning, thinking="off")

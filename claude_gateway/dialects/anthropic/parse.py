@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from claude_gateway.conversation import Conversation, bad
+from claude_gateway.dialects.anthropic.parameters import warnings
 from claude_gateway.dialects.anthropic.wire import MessagesRequest
 from claude_gateway.tools import read_choice, read_tools
 from workers.job import (
@@ -23,7 +24,6 @@ from workers.tuning import fit
 # Claude Code's first system block is no prompt but its own bill's mark; our worker writes one of its own.
 _BILLING_MARK = "x-anthropic-billing-header:"
 _IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
-_TAKEN_WITHOUT_A_WORD = frozenset({"metadata", "context_management", "service_tier", "diagnostics", "betas"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +47,6 @@ def parse(request: MessagesRequest, owner: str, model: str) -> ParsedMessages:
             conversation.add("user", [_reminder(block) for block in blocks if isinstance(block, Text)])
         else:
             conversation.add(message.role, blocks)
-    notes += [
-        f"{name}: not supported by this version"
-        for name, value in request.unknown.items()
-        if name not in _TAKEN_WITHOUT_A_WORD and value not in (None, [], {})
-    ]
     turns = conversation.turns()
     tools = read_tools(request.tools or [], notes)
     choice = read_choice(request.tool_choice, tools, parallel=True)
@@ -59,7 +54,7 @@ def parse(request: MessagesRequest, owner: str, model: str) -> ParsedMessages:
     return ParsedMessages(
         job=ChatJob(owner=owner, model=model, system=_system(request), turns=turns, tuning=tuning, tools=tools),
         stream=bool(request.stream),
-        warnings=(*notes, *given_way),
+        warnings=(*warnings(request.unknown), *notes, *given_way),
     )
 
 
