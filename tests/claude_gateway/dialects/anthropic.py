@@ -164,13 +164,14 @@ def _more(said: Said, delta: Json) -> Said:
 def _parameters(tuning: Tuning) -> Json:
     thinking = {"type": {"off": "disabled", "adaptive": "adaptive"}.get(str(tuning.thinking), "enabled")}
     budget = {"budget_tokens": tuning.thinking} if isinstance(tuning.thinking, int) else {}
+    display = {"display": tuning.display} if tuning.display else {}
     return {
         "max_tokens": tuning.max_tokens,
         "temperature": tuning.temperature,
         "top_p": tuning.top_p,
         "top_k": tuning.top_k,
         "stop_sequences": list(tuning.stop),
-        "thinking": thinking | budget,
+        "thinking": thinking | budget | display,
         "output_config": {"effort": tuning.effort} if tuning.effort else None,
         "tool_choice": _choice(tuning.tool_choice),
     }

@@ -81,6 +81,7 @@ def tunings(draw: st.DrawFn, names: list[str]) -> Tuning:
         top_k=draw(st.none() | st.integers(1, 500)),
         stop=tuple(draw(st.lists(words.filter(str.strip), max_size=2))),
         thinking=draw(st.sampled_from(["off", "adaptive"]) | st.integers(1, 100_000)),
+        display=draw(st.none() | st.sampled_from(["summarized", "omitted", "updates"])),
         effort=draw(st.none() | st.sampled_from(["low", "medium", "high", "xhigh", "max"])),
         # To choose freely is to say nothing.
         tool_choice=None if not names or (mode == "auto" and choice.parallel) else choice,
@@ -92,9 +93,10 @@ def jobs(draw: st.DrawFn) -> ChatJob:
     """With parameters that already fit the model: what gives way is no loss of the dialect."""
     model = draw(st.sampled_from(MODELS))
     offered = tuple({tool.name: tool for tool in draw(st.lists(tools, max_size=3))}.values())
-    tuning, _ = fit(draw(tunings([tool.name for tool in offered])), model)
+    turns = draw(conversations())
+    tuning, _ = fit(draw(tunings([tool.name for tool in offered])), model, turns)
     system = draw(st.just("") | words.filter(str.strip))
-    return ChatJob(OWNER, model, draw(conversations()), system, tuning, offered)
+    return ChatJob(OWNER, model, turns, system, tuning, offered)
 
 
 def only(turns: Iterable[Turn], *kinds: type[Block]) -> tuple[Turn, ...]:

@@ -14,7 +14,8 @@ from claude_gateway.errors import ApiError
 from tests.claude_gateway.dialects.face import MODEL, OWNER, Answer, Json, Parsed, Said, Sent
 from tests.claude_gateway.dialects.jobs import only
 from workers.events import Event
-from workers.job import Block, ChatJob, Text, Tool, ToolChoice, ToolResult, ToolUse, Tuning, Turn
+from workers.job import Block, ChatJob, Display, Text, Tool, ToolChoice, ToolResult, ToolUse, Tuning, Turn
+from workers.tuning import fit
 
 
 class OpenAIChat:
@@ -43,13 +44,15 @@ class OpenAIChat:
         return {name: value for name, value in request.items() if value not in (None, [])}
 
     def can_ask(self, job: ChatJob) -> ChatJob:
+        """No thoughts of the past, no images or documents yet, no error marks. To ask for thoughts is to see them."""
+        turns = tuple(map(_without_error_marks, only(job.turns, Text, ToolUse, ToolResult)))
         tuning = job.tuning
         if tuning.top_p == 1:  # the default of OpenAI's own clients, which send it along
             tuning = replace(tuning, top_p=None)
-        if tuning.thinking == "off" or isinstance(tuning.thinking, int):
+        if tuning.thinking != "adaptive":
             tuning = replace(tuning, effort=None)
-        turns = only(job.turns, Text, ToolUse, ToolResult)
-        return replace(job, tuning=tuning, turns=tuple(map(_without_error_marks, turns)))
+        tuning, _ = fit(tuning, job.model, turns)
+        return replace(job, turns=turns, tuning=replace(tuning, display=_display(tuning)))
 
     def can_tell(self, said: Sequence[Said]) -> tuple[Said, ...]:
         """Thoughts as one, then the text as one, then the calls."""
@@ -133,6 +136,10 @@ def _gather(choices: list[Json]) -> tuple[Said, ...]:
     return OpenAIChat().can_tell([Said("thinking", thinking), Said("text", text), *calls])
 
 
+def _display(tuning: Tuning) -> Display | None:
+    return None if tuning.thinking == "off" else "summarized"
+
+
 def _messages(turn: Turn) -> list[Json]:
     """A message for each run of texts, for each call and for each result: they are put together again."""
     messages: list[Json] = []
@@ -156,17 +163,15 @@ def _tool(tool: Tool) -> Json:
 
 
 def _parameters(tuning: Tuning) -> Json:
-    """Claude's own option where a budget or no effort is asked for, OpenAI's word for the same otherwise."""
+    """Claude's own option where a budget is asked for, OpenAI's word for the same otherwise."""
     options = {"type": "enabled", "budget_tokens": tuning.thinking} if isinstance(tuning.thinking, int) else None
-    if tuning.thinking == "adaptive" and tuning.effort is None:
-        options = {"type": "adaptive"}
     return {
         "max_tokens": tuning.max_tokens,
         "temperature": tuning.temperature,
         "top_p": tuning.top_p,
         "top_k": tuning.top_k,
         "stop": list(tuning.stop),
-        "reasoning_effort": tuning.effort,
+        "reasoning_effort": tuning.effort if tuning.thinking == "adaptive" else None,
         "anthropic_options": {"thinking": options} if options else None,
         "tool_choice": _choice(tuning.tool_choice),
         "parallel_tool_calls": None if tuning.tool_choice is None else tuning.tool_choice.parallel,

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from claude_gateway.errors import ApiError, from_worker
 from claude_gateway.web.body import wrong_shape
 from tests.claude_gateway.dialects.adapters import DIALECTS
-from tests.claude_gateway.dialects.anything import json_values, names
+from tests.claude_gateway.dialects.anything import json_values, names, spoilt
 from tests.claude_gateway.dialects.event_streams import STARTED, answers, beginnings, begun, ends, pieces, said, settled
 from tests.claude_gateway.dialects.face import Dialect, Json
 from tests.claude_gateway.dialects.jobs import jobs
@@ -186,6 +186,19 @@ def test_whatever_a_known_field_holds_it_is_taken_or_named(dialect: Dialect, cho
     complaint = refusal(dialect, {**dialect.request(), field: value})
 
     assert complaint is None or field in complaint
+
+
+@every_dialect
+@pytest.mark.promise("errors.field-named")
+@given(job=jobs(), choice=st.data())
+def test_a_request_with_a_part_of_it_spoilt_is_taken_or_the_field_named(
+    dialect: Dialect, job: ChatJob, choice: st.DataObject
+) -> None:
+    request = choice.draw(spoilt(dialect.render(dialect.can_ask(job))))
+
+    complaint = refusal(dialect, request)
+
+    assert complaint is None or any(field in complaint for field in dialect.fields)
 
 
 @every_dialect
