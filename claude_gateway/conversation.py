@@ -4,6 +4,9 @@ What callers may send and the API refuses is put right here, and said: several m
 ones, one of the assistant's first or last, calls without an answer.
 """
 
+from collections import Counter
+from dataclasses import replace
+
 from claude_gateway.errors import ApiError
 from workers.job import Block, Role, Text, ToolResult, ToolUse, Turn
 
@@ -48,30 +51,57 @@ class Conversation:
                 self._turns[-1][1].append(Text(_GO_ON))
                 self.notes.append("messages: the last one is the assistant's; Claude is asked to continue it")
         self._answer_every_call()
+        self._tell_calls_apart()
         return tuple(Turn(role, _results_first(blocks)) for role, blocks in self._turns)
 
     def _answer_every_call(self) -> None:
         """The API wants each call answered in the very next turn. A result of no call, or a second one, is the
         caller's mistake; a call that was given up gets a result that says so."""
-        waiting: list[str] = []
+        waiting: dict[str, int] = {}
         for role, blocks in self._turns:
             if role == "assistant":
-                waiting = [block.id for block in blocks if isinstance(block, ToolUse)]
-                if len(set(waiting)) < len(waiting):
-                    raise bad("messages", "two calls of one message have the same id")
+                waiting = Counter(block.id for block in blocks if isinstance(block, ToolUse))
+                for id_, count in waiting.items():
+                    if count > 1:
+                        raise bad("messages", f"two calls of one message have the id {id_[:80]!r}")
                 continue
-            results = [block.tool_use_id for block in blocks if isinstance(block, ToolResult)]
-            for id_ in results:
-                if id_ not in waiting or results.count(id_) > 1:
-                    wrong = (
-                        "has more than one result" if id_ in waiting else "is no call of the message before its result"
-                    )
-                    raise bad("messages", f"{id_[:80]!r} {wrong}")
+            results = Counter(block.tool_use_id for block in blocks if isinstance(block, ToolResult))
+            for id_, count in results.items():
+                if id_ not in waiting:
+                    raise bad("messages", f"{id_[:80]!r} is no call of the message before its result")
+                if count > 1:
+                    raise bad("messages", f"{id_[:80]!r} has more than one result")
             for id_ in waiting:
                 if id_ not in results:
                     self.notes.append(f"messages: the call {id_[:80]!r} has no answer; Claude is told so")
                     blocks.append(ToolResult(id_, (Text(_NO_RESULT),), is_error=True))
-            waiting = []
+            waiting = {}
+
+    def _tell_calls_apart(self) -> None:
+        """The API wants another id for each call of the whole conversation. Programs that count within a message are
+        given others from the second use on, by where it stands: the same ones each time."""
+        used: set[str] = set()
+        renamed: dict[str, str] = {}
+        for number, (role, blocks) in enumerate(self._turns):
+            if role == "assistant":
+                ids = {block.id for block in blocks if isinstance(block, ToolUse)}
+                renamed = {id_: _another(f"{id_}_{number}", used | ids) for id_ in sorted(ids & used)}
+                used |= ids | set(renamed.values())
+            if renamed:
+                blocks[:] = [_renamed(block, renamed) for block in blocks]
+
+
+def _another(name: str, taken: set[str]) -> str:
+    return name if name not in taken else _another(f"{name}_", taken)
+
+
+def _renamed(block: Block, names: dict[str, str]) -> Block:
+    match block:
+        case ToolUse(id_) if id_ in names:
+            return replace(block, id=names[id_])
+        case ToolResult(id_) if id_ in names:
+            return replace(block, tool_use_id=names[id_])
+    return block
 
 
 def bad(param: str, message: str) -> ApiError:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import orjson
 
+from claude_gateway import schema_shape
 from claude_gateway.conversation import bad
 from workers.job import Tool, ToolChoice
 
@@ -73,11 +74,20 @@ def _schema(schema: Any, where: str) -> Mapping[str, Any]:
         return {"type": "object", "properties": {}}
     if not isinstance(schema, Mapping) or schema.get("type", "object") != "object":
         raise bad(where, "the parameters must be a JSON Schema of an object")
-    try:
-        nested: Any = schema
-        for _ in range(_MOST_DEPTH_PROBE):
-            nested = [nested]
-        orjson.dumps(nested)  # it is written into a frame some levels deeper
-    except TypeError:
-        raise bad(where, "the schema is nested too deep") from None
+    if not is_writable(schema):
+        raise bad(where, "the schema is nested too deep")
+    if place := schema_shape.complaint(schema):
+        raise bad(f"{where}{place}", "is not what a JSON Schema has there")
     return schema
+
+
+def is_writable(value: Any) -> bool:
+    """False for what can be read but, some levels deeper in a frame, not be written again."""
+    nested = value
+    for _ in range(_MOST_DEPTH_PROBE):
+        nested = [nested]
+    try:
+        orjson.dumps(nested)
+    except TypeError:
+        return False
+    return True

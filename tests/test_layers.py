@@ -16,6 +16,7 @@ Imports = Mapping[str, frozenset[str]]
 HOMES = {
     "aiohttp": ("claude_gateway.app", "claude_gateway.web", "claude_gateway.demo.upstream"),
     "aiohttp_sse": ("claude_gateway.web.sse",),
+    "jsonschema": ("claude_gateway.demo.refusals",),
     "multidict": ("claude_gateway.access",),
     "openai": ("claude_gateway.demo.show",),
     "orjson": (
@@ -46,6 +47,7 @@ DIALECT_MAY_IMPORT = (
     *(
         "claude_gateway.conversation",
         "claude_gateway.errors",
+        "claude_gateway.parameters",
         "claude_gateway.tools",
         "workers.errors",
         "workers.events",
@@ -62,6 +64,8 @@ PURE = (
     "claude_gateway.demo.refusals",
     "claude_gateway.demo.script",
     "claude_gateway.errors",
+    "claude_gateway.parameters",
+    "claude_gateway.schema_shape",
     "workers.affinity",
     "workers.continuation",
     "workers.answer",

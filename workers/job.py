@@ -94,6 +94,8 @@ class ToolChoice:
 
 
 Thinking = int | Literal["off", "adaptive"]
+# How much of its thoughts is shown: summarized, none but the signature, or news of the work between tool calls.
+Display = Literal["summarized", "omitted", "updates"]
 Effort = Literal["low", "medium", "high", "xhigh", "max"]
 
 
@@ -111,6 +113,7 @@ class Tuning:
     top_k: int | None = None
     stop: tuple[str, ...] = ()
     thinking: Thinking = "off"
+    display: Display | None = None
     effort: Effort | None = None
     tool_choice: ToolChoice | None = None
 

@@ -6,12 +6,13 @@ what gives way and says so. Sources: the Messages API's documented refusals, rep
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import orjson
 
-from workers.job import Effort, ToolChoice, Tuning
+from workers.job import Effort, RedactedThought, Thought, ToolChoice, ToolResult, Tuning, Turn
 
 _LEAST_BUDGET = 1_024
 _TOP_P_WHILE_THINKING = 0.95
@@ -21,11 +22,11 @@ _VERSION = re.compile(r"claude-(?:[a-z]+-)?(\d+)(?:-(\d{1,2}))?(?:-|$)")
 _BOTH_SAMPLERS = frozenset({"claude-opus-4-20250514", "claude-sonnet-4-20250514"})
 
 
-def fit(tuning: Tuning, model: str) -> tuple[Tuning, list[str]]:
-    """The tuning that the model takes, and a line for each thing that gave way."""
+def fit(tuning: Tuning, model: str, turns: Sequence[Turn]) -> tuple[Tuning, list[str]]:
+    """The tuning that the model takes for these turns, and a line for each thing that gave way."""
     notes: list[str] = []
-    fitted = _fit_thinking(_fit_tool_choice(tuning, model, notes), model, notes)
-    return _fit_sampling(fitted, model, notes), notes
+    fitted = _fit_thinking(_fit_tool_choice(tuning, model, notes), model, turns, notes)
+    return _fit_sampling(_fit_effort(fitted, model, notes), model, notes), notes
 
 
 def environment(tuning: Tuning) -> dict[str, str]:
@@ -55,7 +56,8 @@ def can_stop_thinking(model: str) -> bool:
 
 
 def _takes_sampling(model: str) -> bool:
-    return _version(model) < (5, 0)
+    """False for the models that know no sampling parameters (4.7 and later)."""
+    return _version(model) < (4, 7)
 
 
 def _version(model: str) -> tuple[int, int]:
@@ -71,15 +73,15 @@ def _fit_tool_choice(tuning: Tuning, model: str, notes: list[str]) -> Tuning:
         return tuning
     if not can_stop_thinking(model):
         notes.append("tool_choice: this model always thinks, and is left to choose")
-        return replace(tuning, tool_choice=replace(choice, mode="auto", name=""))
+        return replace(tuning, tool_choice=None if choice.parallel else ToolChoice(parallel=False))
     if tuning.thinking != "off":
         notes.append("thinking: left out, a call is forced")
     return replace(tuning, thinking="off")
 
 
-def _fit_thinking(tuning: Tuning, model: str, notes: list[str]) -> Tuning:
+def _fit_thinking(tuning: Tuning, model: str, turns: Sequence[Turn], notes: list[str]) -> Tuning:
     if tuning.thinking == "off":
-        return tuning if can_stop_thinking(model) else replace(tuning, thinking="adaptive")
+        return replace(tuning, display=None) if can_stop_thinking(model) else replace(tuning, thinking="adaptive")
     if thinks_adaptively(model):
         return replace(tuning, thinking="adaptive")
     limit = tuning.max_tokens or _USUAL_MAX_TOKENS
@@ -87,10 +89,50 @@ def _fit_thinking(tuning: Tuning, model: str, notes: list[str]) -> Tuning:
     budget = min(max(wanted, _LEAST_BUDGET), limit - 1)
     if budget < _LEAST_BUDGET:
         notes.append("thinking: left out, max_tokens leaves no room for it")
-        return replace(tuning, thinking="off", effort=None)
+        return _without_thinking(tuning)
+    if _is_mid_work_without_thoughts(turns):
+        notes.append("thinking: left out, the calls just answered came without the thoughts behind them")
+        return _without_thinking(tuning)
     if isinstance(tuning.thinking, int) and budget != tuning.thinking:
         notes.append(f"thinking: the budget became {budget}, between 1024 and max_tokens")
     return replace(tuning, thinking=budget, effort=None)
+
+
+def _without_thinking(tuning: Tuning) -> Tuning:
+    return replace(tuning, thinking="off", display=None, effort=None)
+
+
+def _is_mid_work_without_thoughts(turns: Sequence[Turn]) -> bool:
+    """The API, where a budget is set, wants a turn whose calls have just been answered to begin with a thought.
+    Models that think as they see fit do not."""
+    if len(turns) < 2 or not any(isinstance(block, ToolResult) for block in turns[-1].blocks):
+        return False
+    first = turns[-2].blocks[0]
+    return not isinstance(first, Thought | RedactedThought)
+
+
+def _fit_effort(tuning: Tuning, model: str, notes: list[str]) -> Tuning:
+    """Where none is named it is the API's own default: the CLI would choose a higher one."""
+    known = _efforts(model)
+    if not known:
+        if tuning.effort is not None:
+            notes.append("effort: left out, this model knows none")
+        return replace(tuning, effort=None)
+    if tuning.effort in known:
+        return tuning
+    if tuning.effort is not None:
+        notes.append("effort: lowered to high, this model does not know the one asked for")
+    return replace(tuning, effort="high")
+
+
+def _efforts(model: str) -> tuple[Effort, ...]:
+    """As documented for each model: Opus 4.5, 4.6, and all since."""
+    version = _version(model)
+    if version >= (4, 7):
+        return ("low", "medium", "high", "xhigh", "max")
+    if version == (4, 6):
+        return ("low", "medium", "high", "max")
+    return ("low", "medium", "high") if model.startswith("claude-opus-4-5") else ()
 
 
 def _fit_sampling(tuning: Tuning, model: str, notes: list[str]) -> Tuning:
@@ -136,6 +178,13 @@ def _hides_temperature(tuning: Tuning) -> bool:
     return tuning.thinking == "off" and tuning.top_p is not None and tuning.temperature is None
 
 
+def _thinking(tuning: Tuning) -> dict[str, Any]:
+    """Said in full, because the CLI by itself asks for updates alone: on the newest models they hide every thought."""
+    kind = {"type": "adaptive"} if tuning.thinking == "adaptive" else {"type": "enabled"}
+    budget = {"budget_tokens": tuning.thinking} if isinstance(tuning.thinking, int) else {}
+    return kind | budget | ({"display": tuning.display} if tuning.display else {})
+
+
 def _extra_body(tuning: Tuning) -> dict[str, Any]:
     body: dict[str, Any] = {
         name: value for name in ("temperature", "top_p", "top_k") if (value := getattr(tuning, name)) is not None
@@ -144,6 +193,8 @@ def _extra_body(tuning: Tuning) -> dict[str, Any]:
         body["stop_sequences"] = list(tuning.stop)
     if tuning.tool_choice is not None:
         body["tool_choice"] = _tool_choice(tuning.tool_choice)
+    if tuning.thinking != "off":
+        body["thinking"] = _thinking(tuning)
     if tuning.effort:
         body["output_config"] = {"effort": tuning.effort}
     if _hides_temperature(tuning):

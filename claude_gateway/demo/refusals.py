@@ -4,7 +4,13 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema.exceptions import SchemaError
+
+# Whether a pattern is one is not asked: Python's are others than JavaScript's.
+_NO_FORMATS = FormatChecker(formats=())
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
+_TOOL_USE_ID = re.compile(r"[a-zA-Z0-9_-]+")
 _MODEL = re.compile(r"claude-(?:[a-z]+-)?(\d+)(?:-(\d{1,2}))?(?:-|$)")
 _MODELS_WITH_BOTH_SAMPLERS = ("claude-opus-4-20250514", "claude-sonnet-4-20250514")
 _LEAST_THINKING_BUDGET = 1024
@@ -20,18 +26,21 @@ def refusal(body: Body) -> str | None:
 
 
 def takes_no_sampling(model: str) -> bool:
-    """True for the models from 5 on, which refuse temperature, top_p and top_k altogether."""
+    """True for the models from 4.7 on, which refuse temperature, top_p and top_k altogether."""
+    return _at_least(model, (4, 7))
+
+
+def _at_least(model: str, version: tuple[int, int]) -> bool:
     match = _MODEL.match(model)
-    return match is not None and int(match[1]) >= 5
+    return match is not None and (int(match[1]), int(match[2] or 0)) >= version
 
 
 def _complaints(body: Body) -> Iterator[str]:
     yield from _of_the_frame(body)
     yield from _of_thinking(body)
+    yield from _of_effort(body)
     yield from _of_sampling(body)
-    for tool in body.get("tools", ()):
-        if not _TOOL_NAME.fullmatch(tool.get("name", "")):
-            yield f"tools: name {tool.get('name')!r} does not match ^[a-zA-Z0-9_-]{{1,128}}$"
+    yield from _of_tools(body)
     if sum(1 for _ in _cache_marks(body)) > _MOST_CACHE_MARKS:
         yield "A maximum of 4 blocks with cache_control may be provided."
     yield from _of_blank_text(body)
@@ -56,6 +65,11 @@ def _of_thinking(body: Body) -> Iterator[str]:
             yield "thinking.enabled.budget_tokens: Input should be greater than or equal to 1024"
         if body.get("max_tokens", 0) <= budget:
             yield "`max_tokens` must be greater than `thinking.budget_tokens`."
+        if _at_least(body["model"], (4, 7)):
+            yield '"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive".'
+        yield from _of_work_without_thoughts(body)
+    if thinking.get("type") == "adaptive" and not _at_least(body["model"], (4, 6)):
+        yield "adaptive thinking is not supported on this model"
     edits = (body.get("context_management") or {}).get("edits", ())
     if thinking.get("type") == "disabled" and any(edit["type"].startswith("clear_thinking") for edit in edits):
         yield "context_management: `clear_thinking_20251015` requires `thinking` to be enabled"
@@ -66,6 +80,28 @@ def _of_thinking(body: Body) -> Iterator[str]:
             yield "`top_k` must be unset when thinking is enabled."
         if (body.get("tool_choice") or {}).get("type") in ("any", "tool"):
             yield "Thinking may not be enabled when tool_choice forces tool use."
+
+
+def _of_work_without_thoughts(body: Body) -> Iterator[str]:
+    """With a budget, a turn whose calls have just been answered must begin with a thought."""
+    messages = [message for message in body.get("messages", ()) if message["role"] != "system"]
+    if len(messages) < 2 or not any(block["type"] == "tool_result" for block in _blocks(messages[-1])):
+        return
+    kind = _blocks(messages[-2])[0]["type"]
+    if kind not in ("thinking", "redacted_thinking"):
+        number = len(messages) - 2
+        yield f"messages.{number}.content.0.type: Expected `thinking` or `redacted_thinking`, but found `{kind}`."
+
+
+def _of_effort(body: Body) -> Iterator[str]:
+    effort = (body.get("output_config") or {}).get("effort")
+    model = body["model"]
+    if effort is None:
+        return
+    if not (_at_least(model, (4, 6)) or model.startswith("claude-opus-4-5")):
+        yield "This model does not support the effort parameter."
+    elif (effort == "max" and not _at_least(model, (4, 6))) or (effort == "xhigh" and not _at_least(model, (4, 7))):
+        yield f"output_config.effort: this model does not support {effort!r}"
 
 
 def _of_sampling(body: Body) -> Iterator[str]:
@@ -81,6 +117,19 @@ def _of_sampling(body: Body) -> Iterator[str]:
         yield "temperature: range: 0..1"
 
 
+def _of_tools(body: Body) -> Iterator[str]:
+    for number, tool in enumerate(body.get("tools", ())):
+        if not _TOOL_NAME.fullmatch(tool.get("name", "")):
+            yield f"tools: name {tool.get('name')!r} does not match ^[a-zA-Z0-9_-]{{1,128}}$"
+        schema = tool.get("input_schema", {"type": "object"})
+        if schema.get("type") != "object":
+            yield f"tools.{number}.custom.input_schema.type: Field required"
+        try:
+            Draft202012Validator.check_schema(schema, format_checker=_NO_FORMATS)
+        except SchemaError:
+            yield f"tools.{number}.custom.input_schema: JSON schema is invalid. It must match draft 2020-12."
+
+
 def _of_blank_text(body: Body) -> Iterator[str]:
     system = body.get("system") or []
     for block in [{"type": "text", "text": system}] if isinstance(system, str) else system:
@@ -89,6 +138,8 @@ def _of_blank_text(body: Body) -> Iterator[str]:
     for number, message in enumerate(body.get("messages", ())):
         if message["role"] == "system":
             continue
+        if not message["content"]:
+            yield f"messages.{number}: all messages must have non-empty content"
         for block in _blocks(message):
             if block["type"] == "text" and not block["text"].strip():
                 yield f"messages.{number}: text content blocks must be non-empty"
@@ -97,6 +148,7 @@ def _of_blank_text(body: Body) -> Iterator[str]:
 def _of_tool_pairs(body: Body) -> Iterator[str]:
     """Each `tool_use` is answered in the very next user message, and no result stands alone."""
     waiting: set[str] = set()
+    used: set[str] = set()
     for number, message in enumerate(m for m in body.get("messages", ()) if m["role"] != "system"):
         blocks = _blocks(message)
         results = {block["tool_use_id"] for block in blocks if block["type"] == "tool_result"}
@@ -109,7 +161,13 @@ def _of_tool_pairs(body: Body) -> Iterator[str]:
             yield f"messages.{number}: `tool_use` ids were found without `tool_result` blocks: {waiting - results}"
         if message["role"] == "user":
             waiting = set()
-        waiting |= {block["id"] for block in blocks if block["type"] == "tool_use"}
+        for id_ in (block["id"] for block in blocks if block["type"] == "tool_use"):
+            if id_ in used:
+                yield f"messages.{number}: `tool_use` ids must be unique"
+            if not _TOOL_USE_ID.fullmatch(id_):
+                yield f"messages.{number}: tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'"
+            used.add(id_)
+            waiting.add(id_)
     if waiting:
         yield f"messages: `tool_use` ids were found without `tool_result` blocks: {waiting}"
 

@@ -13,7 +13,7 @@ from claude_gateway.catalogue import Catalogue
 from claude_gateway.config import Settings
 from claude_gateway.service import ChatService
 from claude_gateway.web.health import Health
-from workers.events import Event, Finished, Started, TextDelta, Usage
+from workers.events import BlockEnded, BlockStarted, Event, Finished, Started, TextDelta, Usage
 from workers.job import ChatJob, Text, Turn
 from workers.settings import AuthMethod
 
@@ -23,7 +23,14 @@ Step = Event | Exception | asyncio.Event
 MODEL = "claude-sonnet-4-5-20250929"
 STARTED = Started("claude-test")
 FINISHED = Finished("end_turn", Usage(input=3, output=2))
-HELLO: tuple[Event, ...] = (STARTED, TextDelta("Hel"), TextDelta("lo"), FINISHED)
+HELLO: tuple[Event, ...] = (
+    STARTED,
+    BlockStarted(Text("")),
+    TextDelta("Hel"),
+    TextDelta("lo"),
+    BlockEnded(),
+    FINISHED,
+)
 JOB = ChatJob("owner", MODEL, (Turn("user", (Text("hi"),)),))
 CHAT: Mapping[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
 STREAM: Mapping[str, Any] = {**CHAT, "stream": True}

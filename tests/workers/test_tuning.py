@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_gateway.demo.refusals import refusal
-from workers.job import Tuning
+from claude_gateway.demo.refusals import refusal, takes_no_sampling
+from workers.job import RedactedThought, Text, Thought, ToolResult, ToolUse, Tuning, Turn
+from workers.protocol import block_frame
 from workers.tuning import can_stop_thinking, environment, fit, thinking_budget, thinks_adaptively
 
 OLD, MIDDLE, ADAPTIVE, NEW = (
@@ -17,7 +18,10 @@ OLD, MIDDLE, ADAPTIVE, NEW = (
     "claude-opus-4-6",
     "claude-opus-5-5",
 )
-MODELS = (OLD, "claude-opus-4-1-20250805", MIDDLE, ADAPTIVE, NEW, "claude-fable-5-2")
+MODELS = (
+    *(OLD, "claude-opus-4-1-20250805", MIDDLE, "claude-opus-4-5-20250929"),
+    *(ADAPTIVE, "claude-opus-4-7", NEW, "claude-fable-5-2"),
+)
 
 tunings = st.builds(
     Tuning,
@@ -27,18 +31,33 @@ tunings = st.builds(
     top_k=st.none() | st.integers(1, 100),
     stop=st.lists(st.sampled_from(["END", "STOP"]), max_size=2).map(tuple),
     thinking=st.sampled_from(["off", "adaptive"]) | st.integers(1, 100_000),
+    display=st.none() | st.sampled_from(["summarized", "omitted", "updates"]),
     effort=st.none() | st.sampled_from(["low", "medium", "high", "xhigh", "max"]),
+)
+ASKED = Turn("user", (Text("hi"),))
+CALL = ToolUse("call_1", "f", {})
+ANSWERED = Turn("user", (ToolResult("call_1", (Text("done"),)),))
+THOUGHTLESS = (ASKED, Turn("assistant", (Text("Let me see."), CALL)), ANSWERED)
+histories = st.sampled_from(
+    [
+        (ASKED,),
+        (ASKED, Turn("assistant", (Text("hello"),)), ASKED),
+        THOUGHTLESS,
+        (ASKED, Turn("assistant", (Thought("hm", "c2ln"), CALL)), ANSWERED),
+        (ASKED, Turn("assistant", (RedactedThought("c2ln"), CALL)), ANSWERED),
+    ]
 )
 
 
-def upstream_body(tuning: Tuning, model: str) -> dict[str, Any]:
+def upstream_body(tuning: Tuning, model: str, turns: tuple[Turn, ...] = (ASKED,)) -> dict[str, Any]:
     """The request that the CLI makes of these settings, as tests/e2e/test_parameters.py saw it."""
     variables = environment(tuning)
     budget = thinking_budget(tuning)
     limit = int(variables["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] or 32_000)
-    body: dict[str, Any] = {"model": model, "max_tokens": limit, "messages": [{"role": "user", "content": "hi"}]}
+    messages = [{"role": turn.role, "content": [block_frame(block) for block in turn.blocks]} for turn in turns]
+    body: dict[str, Any] = {"model": model, "max_tokens": limit, "messages": messages}
     if budget == 0 and can_stop_thinking(model):
-        body |= {"thinking": {"type": "disabled"}, "temperature": 1}
+        body |= {"thinking": {"type": "disabled"}} | ({} if takes_no_sampling(model) else {"temperature": 1})
     else:
         kind = (
             {"type": "adaptive"} if thinks_adaptively(model) else {"type": "enabled", "budget_tokens": budget or 31_999}
@@ -48,23 +67,25 @@ def upstream_body(tuning: Tuning, model: str) -> dict[str, Any]:
 
 
 @pytest.mark.promise("parameters.never-a-400")
-@given(tunings, st.sampled_from(MODELS))
-def test_what_was_fitted_is_never_refused_upstream(tuning: Tuning, model: str) -> None:
-    fitted, _ = fit(tuning, model)
+@given(tunings, st.sampled_from(MODELS), histories)
+def test_what_was_fitted_is_never_refused_upstream(tuning: Tuning, model: str, turns: tuple[Turn, ...]) -> None:
+    fitted, _ = fit(tuning, model, turns)
 
-    assert refusal(upstream_body(fitted, model)) is None
-
-
-@given(tunings, st.sampled_from(MODELS))
-def test_fitting_twice_changes_nothing_more(tuning: Tuning, model: str) -> None:
-    fitted, _ = fit(tuning, model)
-
-    assert fit(fitted, model) == (fitted, [])
+    assert refusal(upstream_body(fitted, model, turns)) is None
 
 
-@given(tunings, st.sampled_from(MODELS))
-def test_a_sampling_parameter_that_asks_for_something_never_goes_without_a_word(tuning: Tuning, model: str) -> None:
-    fitted, notes = fit(tuning, model)
+@given(tunings, st.sampled_from(MODELS), histories)
+def test_fitting_twice_changes_nothing_more(tuning: Tuning, model: str, turns: tuple[Turn, ...]) -> None:
+    fitted, _ = fit(tuning, model, turns)
+
+    assert fit(fitted, model, turns) == (fitted, [])
+
+
+@given(tunings, st.sampled_from(MODELS), histories)
+def test_a_sampling_parameter_that_asks_for_something_never_goes_without_a_word(
+    tuning: Tuning, model: str, turns: tuple[Turn, ...]
+) -> None:
+    fitted, notes = fit(tuning, model, turns)
 
     for name in ("temperature", "top_p", "top_k"):
         asked = getattr(tuning, name)
@@ -73,28 +94,62 @@ def test_a_sampling_parameter_that_asks_for_something_never_goes_without_a_word(
 
 
 def test_the_sampler_that_differs_from_its_default_wins() -> None:
-    assert fit(Tuning(temperature=0.2, top_p=0.5), MIDDLE)[0] == Tuning(temperature=0.2)
-    assert fit(Tuning(temperature=1, top_p=0.5), MIDDLE)[0] == Tuning(top_p=0.5)
-    assert fit(Tuning(temperature=0.2, top_p=0.5), OLD)[0] == Tuning(temperature=0.2, top_p=0.5)
+    assert fit(Tuning(temperature=0.2, top_p=0.5), MIDDLE, ())[0] == Tuning(temperature=0.2)
+    assert fit(Tuning(temperature=1, top_p=0.5), MIDDLE, ())[0] == Tuning(top_p=0.5)
+    assert fit(Tuning(temperature=0.2, top_p=0.5), OLD, ())[0] == Tuning(temperature=0.2, top_p=0.5)
 
 
 def test_a_budget_stays_below_the_limit_of_the_answer() -> None:
-    fitted, notes = fit(Tuning(max_tokens=3_000, thinking=5_000), MIDDLE)
+    fitted, notes = fit(Tuning(max_tokens=3_000, thinking=5_000), MIDDLE, ())
     assert fitted.thinking == 2_999
     assert notes
-    assert fit(Tuning(max_tokens=500, thinking=5_000), MIDDLE)[0].thinking == "off"
+    assert fit(Tuning(max_tokens=500, thinking=5_000), MIDDLE, ())[0].thinking == "off"
 
 
 def test_effort_is_a_budget_for_models_that_know_none() -> None:
-    low, _ = fit(Tuning(thinking="adaptive", effort="low"), MIDDLE)
-    high, _ = fit(Tuning(thinking="adaptive", effort="high"), MIDDLE)
+    low, _ = fit(Tuning(thinking="adaptive", effort="low"), MIDDLE, ())
+    high, _ = fit(Tuning(thinking="adaptive", effort="high"), MIDDLE, ())
     assert isinstance(low.thinking, int)
     assert isinstance(high.thinking, int)
     assert low.thinking < high.thinking
     assert low.effort is high.effort is None
-    assert fit(Tuning(thinking="adaptive", effort="low"), NEW)[0].effort == "low"
+    assert fit(Tuning(thinking="adaptive", effort="low"), NEW, ())[0].effort == "low"
 
 
 def test_a_model_that_always_thinks_is_left_to_it() -> None:
-    assert fit(Tuning(), NEW)[0].thinking == "adaptive"
-    assert fit(Tuning(), ADAPTIVE)[0].thinking == "off"
+    assert fit(Tuning(), NEW, ())[0].thinking == "adaptive"
+    assert fit(Tuning(), ADAPTIVE, ())[0].thinking == "off"
+
+
+def test_work_that_came_back_without_its_thoughts_goes_on_without() -> None:
+    fitted, notes = fit(Tuning(thinking=2_000, display="summarized"), MIDDLE, THOUGHTLESS)
+    assert fitted == Tuning()
+    assert notes
+    assert fit(Tuning(thinking="adaptive"), ADAPTIVE, THOUGHTLESS)[0].thinking == "adaptive"
+
+
+@pytest.mark.parametrize(
+    ("model", "asked", "given"),
+    [
+        (MIDDLE, "high", None),
+        ("claude-opus-4-5-20250929", "max", "high"),
+        (ADAPTIVE, "max", "max"),
+        (ADAPTIVE, "xhigh", "high"),
+        ("claude-opus-4-7", "xhigh", "xhigh"),
+        (ADAPTIVE, None, "high"),
+        (NEW, None, "high"),
+        (MIDDLE, None, None),
+    ],
+)
+def test_the_effort_is_one_that_the_model_knows_and_never_the_cli_s_own_choice(
+    model: str, asked: Any, given: str | None
+) -> None:
+    fitted, notes = fit(Tuning(effort=asked), model, ())
+    assert fitted.effort == given
+    assert bool(notes) is (asked is not None and asked != given)
+
+
+def test_how_much_of_the_thoughts_is_shown_is_the_caller_s_choice_or_the_api_s() -> None:
+    shown, left = fit(Tuning(thinking="adaptive", display="summarized"), NEW, ())[0], fit(Tuning(), NEW, ())[0]
+    assert upstream_body(shown, NEW)["thinking"] == {"type": "adaptive", "display": "summarized"}
+    assert upstream_body(left, NEW)["thinking"] == {"type": "adaptive"}

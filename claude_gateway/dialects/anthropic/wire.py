@@ -21,8 +21,10 @@ class Message(Wire):
 
 
 class Thinking(Wire):
-    type: Literal["enabled", "adaptive", "disabled"]
+    # Any text: new kinds and displays come with new betas, and are named in a warning.
+    type: str
     budget_tokens: int | None = Field(None, ge=1)
+    display: str | None = None
 
 
 class OutputConfig(Wire):

@@ -1,19 +1,12 @@
 """What becomes of each parameter of a chat request. One table, from which warnings and documentation come."""
 
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Any
 
+from claude_gateway import parameters
+from claude_gateway.parameters import LATER, Table, Treatment
 
-class Treatment(StrEnum):
-    HONOURED = "honoured"
-    IGNORED = "ignored"
-
-
-_LATER = "not supported by this version"
-
-# Parameter: treatment and, where it is not simply honoured, the reason that a caller reads.
-PARAMETERS: Mapping[str, tuple[Treatment, str]] = {
+PARAMETERS: Table = {
     "model": (Treatment.HONOURED, ""),
     "messages": (Treatment.HONOURED, ""),
     "stream": (Treatment.HONOURED, ""),
@@ -30,10 +23,10 @@ PARAMETERS: Mapping[str, tuple[Treatment, str]] = {
     "tools": (Treatment.HONOURED, ""),
     "tool_choice": (Treatment.HONOURED, ""),
     "parallel_tool_calls": (Treatment.HONOURED, ""),
-    "response_format": (Treatment.IGNORED, _LATER),
-    "session_id": (Treatment.IGNORED, _LATER),
-    "enable_tools": (Treatment.IGNORED, _LATER),
-    "n": (Treatment.IGNORED, _LATER),
+    "response_format": (Treatment.IGNORED, LATER),
+    "session_id": (Treatment.IGNORED, LATER),
+    "enable_tools": (Treatment.IGNORED, LATER),
+    "n": (Treatment.IGNORED, LATER),
     "frequency_penalty": (Treatment.IGNORED, "Claude has no such parameter"),
     "presence_penalty": (Treatment.IGNORED, "Claude has no such parameter"),
     "logit_bias": (Treatment.IGNORED, "Claude has no such parameter"),
@@ -47,7 +40,6 @@ PARAMETERS: Mapping[str, tuple[Treatment, str]] = {
     "metadata": (Treatment.IGNORED, "nothing is stored"),
     "store": (Treatment.IGNORED, "nothing is stored"),
 }
-_UNKNOWN = "unknown parameter"
 # Values that ask for nothing: many clients send every field they know.
 _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "n": (1,),
@@ -60,17 +52,6 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
 }
 
 
-def _asks_for_nothing(name: str, value: Any) -> bool:
-    # By identity: 0 equals False, and a temperature of 0 asks for something.
-    return value is None or value is False or value in ([], {}) or value in _NEUTRAL.get(name, ())
-
-
 def warnings(sent: Mapping[str, Any]) -> list[str]:
     """A line for each parameter that was sent, asks for something and is not honoured."""
-    lines = []
-    for name, value in sent.items():
-        treatment, reason = PARAMETERS.get(name, (Treatment.IGNORED, _UNKNOWN))
-        if treatment is Treatment.HONOURED or _asks_for_nothing(name, value):
-            continue
-        lines.append(f"{name}: {reason}")
-    return lines
+    return parameters.warnings(sent, PARAMETERS, _NEUTRAL)

@@ -8,7 +8,7 @@ import orjson
 from claude_gateway.conversation import Conversation, bad
 from claude_gateway.dialects.openai_chat.parameters import warnings
 from claude_gateway.dialects.openai_chat.wire import ChatRequest, Message
-from claude_gateway.tools import read_choice, read_tools
+from claude_gateway.tools import is_writable, read_choice, read_tools
 from workers.job import Block, ChatJob, Effort, Text, Thinking, ToolResult, ToolUse, Tuning, Turn
 from workers.tuning import fit
 
@@ -28,7 +28,7 @@ def parse(request: ChatRequest, owner: str, model: str) -> ParsedChat:
     system, turns, notes = _conversation(request.messages)
     tools = read_tools(request.tools or [], notes)
     choice = read_choice(request.tool_choice, tools, parallel=request.parallel_tool_calls is not False)
-    tuning, given_way = fit(replace(_tuning(request, notes), tool_choice=choice), model)
+    tuning, given_way = fit(replace(_tuning(request, notes), tool_choice=choice), model, turns)
     options = request.stream_options
     return ParsedChat(
         job=ChatJob(
@@ -62,6 +62,7 @@ def _tuning(request: ChatRequest, notes: list[str]) -> Tuning:
         top_k=request.top_k,
         stop=stop,
         thinking=thinking,
+        display=None if thinking == "off" else "summarized",
         effort=effort,
     )
 
@@ -127,9 +128,8 @@ def _texts(message: Message, where: str) -> list[str]:
 def _arguments(text: str, where: str) -> dict[str, Any]:
     try:
         value = orjson.loads(text or "{}")
-        orjson.dumps([[[[[[[[value]]]]]]]])  # what is nested too deep to be written again, in its frame, is refused
-    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+    except orjson.JSONDecodeError:
         value = None
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or not is_writable(value):
         raise bad(f"{where}.function.arguments", "must be a JSON object in a string")
     return value

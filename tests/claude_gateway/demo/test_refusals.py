@@ -8,11 +8,16 @@ from claude_gateway.demo.refusals import refusal, takes_no_sampling
 
 OLD = "claude-opus-4-20250514"
 MIDDLE = "claude-sonnet-4-5-20250929"
+ADAPTIVE = "claude-opus-4-6"
 NEW = "claude-opus-5"
 USER = {"role": "user", "content": "hi"}
 GOOD: dict[str, Any] = {"model": MIDDLE, "max_tokens": 4_096, "messages": [USER]}
 THINKING = {"thinking": {"type": "enabled", "budget_tokens": 2_048}}
-CALL = {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "f", "input": {}}]}
+CALL: dict[str, Any] = {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "f", "input": {}}]}
+THOUGHTFUL = {
+    "role": "assistant",
+    "content": [{"type": "thinking", "thinking": "hm", "signature": "c2ln"}, *CALL["content"]],
+}
 RESULT = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": "ok"}]}
 
 
@@ -46,8 +51,8 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         "temperature",
     ),
     "temperature while thinking adaptively": (
-        {"thinking": {"type": "adaptive"}, "temperature": 0.5},
-        {"thinking": {"type": "disabled"}, "temperature": 0.5},
+        {"thinking": {"type": "adaptive"}, "temperature": 0.5, "model": ADAPTIVE},
+        {"thinking": {"type": "disabled"}, "temperature": 0.5, "model": ADAPTIVE},
         "temperature",
     ),
     "top_k while thinking": ({**THINKING, "top_k": 5}, {"top_k": 5}, "top_k"),
@@ -61,6 +66,32 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"tool_choice": {"type": "any"}},
         "tool_choice",
     ),
+    "adaptive thinking before 4.6": (
+        {"thinking": {"type": "adaptive"}},
+        {"thinking": {"type": "adaptive"}, "model": ADAPTIVE},
+        "adaptive",
+    ),
+    "a budget from 4.7 on": ({**THINKING, "model": NEW}, {"thinking": {"type": "adaptive"}, "model": NEW}, "enabled"),
+    "an answered call without its thought": (
+        {**THINKING, "messages": [USER, CALL, RESULT]},
+        {**THINKING, "messages": [USER, THOUGHTFUL, RESULT]},
+        "Expected `thinking`",
+    ),
+    "effort before 4.5": (
+        {"output_config": {"effort": "low"}},
+        {"output_config": {"effort": "low"}, "model": "claude-opus-4-5-20250929"},
+        "effort",
+    ),
+    "the highest effort before 4.6": (
+        {"output_config": {"effort": "max"}, "model": "claude-opus-4-5-20250929"},
+        {"output_config": {"effort": "max"}, "model": ADAPTIVE},
+        "max",
+    ),
+    "the second highest effort before 4.7": (
+        {"output_config": {"effort": "xhigh"}, "model": ADAPTIVE},
+        {"output_config": {"effort": "xhigh"}, "model": "claude-opus-4-7"},
+        "xhigh",
+    ),
     "both samplers from 4.1 on": (
         {"temperature": 0.5, "top_p": 0.5},
         {"temperature": 0.5, "top_p": 0.5, "model": OLD},
@@ -70,8 +101,8 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "temperature over 1": ({"temperature": 1.1}, {"temperature": 1}, "temperature"),
     "temperature under 0": ({"temperature": -0.1}, {"temperature": 0}, "temperature"),
     "a tool name with a dot": (
-        {"tools": [{"name": "a.b", "input_schema": {}}]},
-        {"tools": [{"name": "a_b-C", "input_schema": {}}]},
+        {"tools": [{"name": "a.b", "input_schema": {"type": "object"}}]},
+        {"tools": [{"name": "a_b-C", "input_schema": {"type": "object"}}]},
         "a.b",
     ),
     "a tool name of 129 letters": ({"tools": [{"name": "x" * 129}]}, {"tools": [{"name": "x" * 128}]}, "tools"),
@@ -92,6 +123,31 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         "t1",
     ),
     "a result without its call": ({"messages": [USER, RESULT]}, {"messages": [USER, CALL, RESULT]}, "t1"),
+    "an id used twice": (
+        {"messages": [USER, CALL, RESULT, CALL, RESULT]},
+        {"messages": [USER, CALL, RESULT, USER]},
+        "unique",
+    ),
+    "an id with a colon": (
+        {"messages": [USER, {"role": "assistant", "content": [{**CALL["content"][0], "id": "t:1"}]}, USER]},
+        {"messages": [USER, CALL, RESULT]},
+        "pattern",
+    ),
+    "a schema that is none": (
+        {"tools": [{"name": "f", "input_schema": {"type": "object", "required": "city"}}]},
+        {"tools": [{"name": "f", "input_schema": {"type": "object", "required": ["city"]}}]},
+        "input_schema",
+    ),
+    "a schema of something else": (
+        {"tools": [{"name": "f", "input_schema": {"type": "array"}}]},
+        {"tools": [{"name": "f", "input_schema": {"type": "object"}}]},
+        "input_schema",
+    ),
+    "a message without content": (
+        {"messages": [{"role": "user", "content": []}]},
+        {},
+        "non-empty content",
+    ),
     "five cache marks": (said(*marked(5)), said(*marked(4)), "cache_control"),
     "five cache marks in all places": (
         {"system": marked(1), **said(*marked(4))},
@@ -131,11 +187,13 @@ def test_a_system_entry_among_the_messages_is_taken_even_at_the_end() -> None:
         (MIDDLE, False),
         ("claude-opus-4-1-20250805", False),
         ("claude-3-5-sonnet-20241022", False),
+        ("claude-opus-4-6", False),
+        ("claude-opus-4-7", True),
         ("claude-opus-5", True),
         ("claude-sonnet-5-20260101", True),
         ("claude-haiku-10-2", True),
         ("another-model", False),
     ],
 )
-def test_the_models_from_5_on_take_no_sampling(model: str, none: bool) -> None:
+def test_the_models_from_4_7_on_take_no_sampling(model: str, none: bool) -> None:
     assert takes_no_sampling(model) is none

@@ -1,46 +1,57 @@
 """What holds for every dialect, whatever it looks like on the wire."""
 
+from dataclasses import replace
 from itertools import pairwise
-from typing import Any, get_args
+from typing import Any
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from claude_gateway.errors import ApiError, from_worker
-from tests.claude_gateway.dialects.adapters import DIALECTS, Dialect
+from claude_gateway.web.body import wrong_shape
+from tests.claude_gateway.dialects.adapters import DIALECTS
+from tests.claude_gateway.dialects.anything import json_values, names, spoilt
+from tests.claude_gateway.dialects.event_streams import STARTED, answers, beginnings, begun, ends, pieces, said, settled
+from tests.claude_gateway.dialects.face import Dialect, Json
+from tests.claude_gateway.dialects.jobs import jobs
 from workers.errors import ErrorKind, WorkerError
-from workers.events import Event, Finished, Restarted, Started, StopReason, TextDelta, ThinkingDelta, Usage
+from workers.events import BlockEnded, BlockStarted, Event, Finished, Restarted, TextDelta, Usage
+from workers.job import ChatJob, Text
 
 every_dialect = pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
-
-STARTED = Started("claude-test")
-counts = st.integers(0, 10**9)
-usages = st.builds(Usage, counts, counts, counts, counts)
-ends = st.builds(Finished, st.sampled_from(get_args(StopReason)), usages)
-deltas = st.lists(st.builds(TextDelta, st.text()) | st.builds(ThinkingDelta, st.text()), max_size=8)
-words = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | words,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
-    max_leaves=6,
-)
-# Names that mean something to the classes behind a request are the likeliest to hurt.
-names = words | st.sampled_from(["unknown", "model_extra", "model_config", "copy", "json", "__class__", "self", "root"])
+HELLO: list[Event] = [STARTED, BlockStarted(Text("")), TextDelta("hi"), BlockEnded(), Finished("end_turn", Usage())]
 
 
-def answer(*middle: Event, end: Finished) -> list[Event]:
-    return [STARTED, *middle, end]
+def refusal(dialect: Dialect, request: Json) -> str | None:
+    """What the caller is told of a request that is not taken; nothing else may be raised."""
+    try:
+        dialect.parse(request)
+    except ValidationError as error:
+        return wrong_shape(error).extra["details"][0]["field"]
+    except ApiError as error:
+        return error.message
+    return None
 
 
 @every_dialect
 @pytest.mark.promise("stream.same-as-body")
-@given(middle=deltas, end=ends)
-def test_the_stream_adds_up_to_the_body(dialect: Dialect, middle: list[Event], end: Finished) -> None:
-    events = answer(*middle, end=end)
+@given(events=answers())
+def test_the_stream_adds_up_to_the_body(dialect: Dialect, events: list[Event]) -> None:
+    streamed = dialect.read_stream(dialect.stream(events, usage=True))
+    whole = dialect.read_body(dialect.body(events))
 
-    assert dialect.read_stream(dialect.stream(events, usage=True)) == dialect.read_body(dialect.body(events))
+    assert replace(streamed, said=settled(streamed.said)) == replace(whole, said=settled(whole.said))
+
+
+@every_dialect
+@given(events=answers())
+def test_all_that_the_dialect_can_tell_is_told(dialect: Dialect, events: list[Event]) -> None:
+    whole = dialect.read_body(dialect.body(events))
+
+    assert settled(whole.said) == settled(dialect.can_tell(said(events)))
 
 
 @every_dialect
@@ -49,76 +60,96 @@ def test_the_body_does_not_depend_on_how_the_text_was_cut(
     dialect: Dialect, text: str, cuts: list[int], end: Finished
 ) -> None:
     places = sorted({0, *(cut for cut in cuts if cut < len(text)), len(text)})
-    pieces = [TextDelta(text[a:b]) for a, b in pairwise(places)]
+    deltas = [TextDelta(text[a:b]) for a, b in pairwise(places)]
 
-    cut = dialect.body(answer(*pieces, end=end))
+    cut, whole = (
+        dialect.body([STARTED, BlockStarted(Text("")), *pieces, BlockEnded(), end])
+        for pieces in (deltas, [TextDelta(text)])
+    )
 
-    assert cut == dialect.body(answer(TextDelta(text), end=end))
-    assert dialect.read_body(cut).text == text
+    assert cut == whole
+    assert "".join(one.text for one in dialect.read_body(cut).said) == text
 
 
 @every_dialect
 @pytest.mark.promise("stream.one-finish")
-@given(middle=deltas, end=ends, usage=st.booleans())
-def test_a_stream_ends_once_with_its_reason_behind_every_delta(
-    dialect: Dialect, middle: list[Event], end: Finished, usage: bool
+@given(events=answers(), usage=st.booleans())
+def test_a_stream_ends_once_with_its_reason_behind_every_block(
+    dialect: Dialect, events: list[Event], usage: bool
 ) -> None:
-    assert dialect.read_stream(dialect.stream(answer(*middle, end=end), usage=usage)).finish
+    assert dialect.read_stream(dialect.stream(events, usage=usage)).finish
+
+
+@every_dialect
+@pytest.mark.promise("stream.blocks-closed")
+@given(events=beginnings())
+def test_a_stream_that_breaks_off_closes_what_is_open_and_ends_in_an_error(
+    dialect: Dialect, events: list[Event]
+) -> None:
+    error = from_worker(WorkerError(ErrorKind.CUT, "What happened."))
+
+    so_far, told = dialect.read_broken_stream(dialect.broken_stream(events, error))
+
+    assert begun(so_far) == begun(dialect.can_tell(said(events)))
+    assert dialect.is_error(told)
+    assert "What happened." in str(told)
 
 
 @every_dialect
 @pytest.mark.promise("stream.usage-when-asked")
-@given(middle=deltas, end=ends)
-def test_a_stream_tells_the_usage_only_when_asked(dialect: Dialect, middle: list[Event], end: Finished) -> None:
-    events = answer(*middle, end=end)
+@given(events=answers())
+def test_a_stream_tells_the_usage_as_the_body_does_to_who_asks_for_it(dialect: Dialect, events: list[Event]) -> None:
     asked, unasked = dialect.stream(events, usage=True), dialect.stream(events, usage=False)
 
     assert dialect.read_stream(asked).usage == dialect.read_body(dialect.body(events)).usage
-    assert dialect.read_stream(unasked).usage is None
-    assert not any("usage" in orjson.loads(one) for one in unasked[:-1])
+    if dialect.usage_is_asked_for:
+        assert dialect.read_stream(unasked).usage is None
+        assert not any("usage" in orjson.loads(one) for _, one in unasked[:-1])
+    else:
+        assert unasked == asked
 
 
 @every_dialect
 @pytest.mark.parametrize("usage", [True, False])
-def test_the_request_decides_about_the_usage(dialect: Dialect, usage: bool) -> None:
-    assert dialect.parse(dialect.request(usage=usage)).include_usage is usage
+def test_the_request_decides_about_the_usage_where_it_is_asked_for(dialect: Dialect, usage: bool) -> None:
+    told = dialect.parse(dialect.request(usage=usage)).include_usage
+
+    assert told is (usage if dialect.usage_is_asked_for else True)
 
 
 @every_dialect
-def test_a_stop_reason_nobody_knows_yet_still_ends_the_answer(dialect: Dialect) -> None:
-    events = answer(TextDelta("hi"), end=Finished("a_reason_of_tomorrow", Usage()))  # type: ignore[arg-type]
+def test_a_stop_reason_nobody_knows_yet_ends_the_answer_as_any_other(dialect: Dialect) -> None:
+    tomorrow = [*HELLO[:-1], Finished("a_reason_of_tomorrow", Usage())]  # type: ignore[arg-type]
 
-    assert dialect.read_stream(dialect.stream(events, usage=False)).finish
-    assert dialect.read_body(dialect.body(events)).text == "hi"
+    known, unknown = dialect.stream(HELLO), dialect.stream(tomorrow)
+
+    assert [name for name, _ in known] == [name for name, _ in unknown]
+    assert dialect.body(tomorrow).keys() == dialect.body(HELLO).keys()
 
 
 @every_dialect
 @pytest.mark.promise("stream.no-second-answer")
-@given(before=deltas.filter(bool), after=deltas, end=ends)
-def test_a_restart_ends_a_stream_in_an_error(
-    dialect: Dialect, before: list[Event], after: list[Event], end: Finished
-) -> None:
+@given(before=pieces(min_blocks=1), after=answers())
+def test_a_restart_ends_a_stream_in_an_error(dialect: Dialect, before: list[Event], after: list[Event]) -> None:
     with pytest.raises(ApiError) as raised:
-        dialect.stream([STARTED, *before, Restarted(), *after, end], usage=False)
+        dialect.stream([STARTED, *before, Restarted(), *after[1:]])
 
     assert raised.value.status == 502
 
 
 @every_dialect
-@given(before=deltas, after=deltas, end=ends)
-def test_a_restart_voids_what_a_body_had_gathered(
-    dialect: Dialect, before: list[Event], after: list[Event], end: Finished
-) -> None:
-    restarted = dialect.body([STARTED, *before, Restarted(), *after, end])
+@given(before=beginnings(), after=answers())
+def test_a_restart_voids_what_a_body_had_gathered(dialect: Dialect, before: list[Event], after: list[Event]) -> None:
+    restarted = dialect.body([STARTED, *before[1:], Restarted(), *after[1:]])
 
-    assert restarted == dialect.body(answer(*after, end=end))
+    assert restarted == dialect.body(after)
 
 
 @every_dialect
-@given(middle=deltas)
-def test_events_without_an_end_make_no_body(dialect: Dialect, middle: list[Event]) -> None:
+@given(events=beginnings())
+def test_events_without_an_end_make_no_body(dialect: Dialect, events: list[Event]) -> None:
     with pytest.raises(ApiError):
-        dialect.body([STARTED, *middle])
+        dialect.body(events)
 
 
 @every_dialect
@@ -144,3 +175,39 @@ def test_a_field_nobody_knows_changes_no_job_and_is_named(dialect: Dialect, extr
 
     assert parsed.job == dialect.parse(dialect.request()).job
     assert list(parsed.warnings) == [f"{name}: unknown parameter" for name in asking]
+
+
+@every_dialect
+@pytest.mark.promise("errors.field-named")
+@given(choice=st.data(), value=json_values)
+def test_whatever_a_known_field_holds_it_is_taken_or_named(dialect: Dialect, choice: st.DataObject, value: Any) -> None:
+    field = choice.draw(st.sampled_from(sorted(dialect.fields)))
+
+    complaint = refusal(dialect, {**dialect.request(), field: value})
+
+    assert complaint is None or field in complaint
+
+
+@every_dialect
+@pytest.mark.promise("errors.field-named")
+@given(job=jobs(), choice=st.data())
+def test_a_request_with_a_part_of_it_spoilt_is_taken_or_the_field_named(
+    dialect: Dialect, job: ChatJob, choice: st.DataObject
+) -> None:
+    request = choice.draw(spoilt(dialect.render(dialect.can_ask(job))))
+
+    complaint = refusal(dialect, request)
+
+    assert complaint is None or any(field in complaint for field in dialect.fields)
+
+
+@every_dialect
+@pytest.mark.promise("dialects.nothing-lost")
+@given(job=jobs())
+def test_a_job_written_as_a_request_and_read_again_has_lost_nothing(dialect: Dialect, job: ChatJob) -> None:
+    asked = dialect.can_ask(job)
+
+    parsed = dialect.parse(dialect.render(asked))
+
+    assert parsed.job == asked
+    assert parsed.warnings == ()

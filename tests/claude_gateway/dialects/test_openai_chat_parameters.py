@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_gateway.dialects.openai_chat.parameters import PARAMETERS, Treatment, warnings
+from claude_gateway.dialects.openai_chat.parameters import PARAMETERS, warnings
 from claude_gateway.dialects.openai_chat.wire import ChatRequest
-from tests.claude_gateway.dialects.test_laws import json_values
+from claude_gateway.parameters import Treatment
+from tests.claude_gateway.dialects.anything import json_values
 
 
 def test_a_parameter_is_honoured_exactly_when_the_request_reads_it() -> None:

@@ -1,0 +1,50 @@
+"""What becomes of each parameter of a Messages request. One table, from which warnings and documentation come."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from claude_gateway import parameters
+from claude_gateway.parameters import LATER, Table, Treatment
+
+PARAMETERS: Table = {
+    "model": (Treatment.HONOURED, ""),
+    "messages": (Treatment.HONOURED, ""),
+    "system": (Treatment.HONOURED, ""),
+    "stream": (Treatment.HONOURED, ""),
+    "max_tokens": (Treatment.HONOURED, ""),
+    "stop_sequences": (Treatment.HONOURED, ""),
+    "temperature": (Treatment.HONOURED, ""),
+    "top_p": (Treatment.HONOURED, ""),
+    "top_k": (Treatment.HONOURED, ""),
+    "thinking": (Treatment.HONOURED, ""),
+    "output_config": (Treatment.HONOURED, ""),
+    "tools": (Treatment.HONOURED, ""),
+    "tool_choice": (Treatment.HONOURED, ""),
+    "metadata": (Treatment.IGNORED, "the upstream sees the login of this gateway alone"),
+    "user_profile_id": (Treatment.IGNORED, "the upstream sees the login of this gateway alone"),
+    "workspace_id": (Treatment.IGNORED, "the upstream sees the login of this gateway alone"),
+    "service_tier": (Treatment.IGNORED, "the tier is that of the login"),
+    "speed": (Treatment.IGNORED, "the tier is that of the login"),
+    "billing_policy": (Treatment.IGNORED, "the tier is that of the login"),
+    "fallback_credit_token": (Treatment.IGNORED, "the tier is that of the login"),
+    "inference_geo": (Treatment.IGNORED, "the place is that of the login"),
+    "cache_control": (Treatment.IGNORED, "Claude Code caches the prompt by itself"),
+    "context_management": (Treatment.IGNORED, "Claude Code manages the context by itself"),
+    "compaction": (Treatment.IGNORED, "Claude Code manages the context by itself"),
+    "diagnostics": (Treatment.IGNORED, LATER),
+    "betas": (Treatment.IGNORED, "what a model can do does not depend on them here"),
+    "container": (Treatment.IGNORED, "there is no container to run code in"),
+    "mcp_servers": (Treatment.IGNORED, LATER),
+    "thread": (Treatment.IGNORED, "each request must carry its whole conversation"),
+    "fallbacks": (Treatment.IGNORED, "no other model answers in place of the one asked for"),
+    "output_format": (Treatment.IGNORED, LATER),
+}
+_NEUTRAL: Mapping[str, tuple[Any, ...]] = {
+    "service_tier": ("auto",),
+    "speed": ("standard",),
+}
+
+
+def warnings(sent: Mapping[str, Any]) -> list[str]:
+    """A line for each parameter that was sent, asks for something and is not honoured."""
+    return parameters.warnings(sent, PARAMETERS, _NEUTRAL)
