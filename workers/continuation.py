@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 
-from workers.events import BlockStarted, Event, InputDelta, Restarted, TextDelta
-from workers.job import ChatJob, RedactedThought, Text, Thought, ToolUse, Turn
+from workers.events import BlockStarted, Event, InputDelta, Restarted, Signed, TextDelta, ThinkingDelta
+from workers.job import Block, ChatJob, RedactedThought, Text, Thought, ToolUse, Turn
 from workers.protocol import block_frame
 from workers.tool_bridge import inward
 
@@ -16,26 +16,25 @@ class Reply:
     """What the caller was given, put together from the events; he sends it back as the assistant's turn."""
 
     def __init__(self) -> None:
-        self._blocks: list[tuple[ToolUse | None, list[str]]] = []
+        # A block, what was said of it, its signature.
+        self._blocks: list[tuple[Text | Thought | RedactedThought | ToolUse, list[str], list[str]]] = []
 
     def feed(self, event: Event) -> None:
         match event:
-            case BlockStarted(ToolUse() as call):
-                self._blocks.append((call, []))
-            case BlockStarted(Text()):
-                self._blocks.append((None, []))
-            case TextDelta(text) | InputDelta(text) if self._blocks:
+            case BlockStarted(block):
+                self._blocks.append((block, [], []))
+            case TextDelta(text) | ThinkingDelta(text) | InputDelta(text) if self._blocks:
                 self._blocks[-1][1].append(text)
+            case Signed(signature) if self._blocks:
+                self._blocks[-1][2].append(signature)
             case Restarted():
                 self._blocks.clear()
 
     def turn(self) -> Turn:
-        """The turn as a caller of any dialect would send it back, thoughts aside."""
-        blocks = [
-            Text("".join(said)) if call is None else ToolUse(call.id, call.name, orjson.loads("".join(said) or "{}"))
-            for call, said in self._blocks
-        ]
-        return Turn("assistant", tuple(blocks))
+        """Every block of it, but for what was cut off and the API would refuse: a thought without its signature, a
+        call in the middle of its arguments."""
+        blocks = [_whole(block, "".join(said), "".join(signed)) for block, said, signed in self._blocks]
+        return Turn("assistant", tuple(block for block in blocks if block is not None))
 
 
 def history_key(job: ChatJob) -> str | None:
@@ -51,18 +50,34 @@ def reply_key(job: ChatJob, reply: Turn) -> str:
     return _key(job, (*job.turns, reply))
 
 
-def _key(job: ChatJob, turns: Sequence[Turn]) -> str:
-    """Whose it is, what it is about and every word of it. Thoughts are left out: most callers do not send them
-    back, and those of past turns are not read again by the model."""
-    tools = [[tool.name, tool.description, tool.schema] for tool in job.tools]
-    content = [job.owner, job.model, job.system, tools, [[turn.role, _canonical(turn)] for turn in turns]]
-    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
-
-
-def _canonical(turn: Turn) -> list[dict[str, Any]]:
-    """Its blocks; the texts of an assistant's turn as one, since dialects without blocks join them."""
+def canonical(turn: Turn) -> list[dict[str, Any]]:
+    """A turn's blocks in the one form in which two turns are compared, thoughts aside; the texts of an assistant's
+    turn as one, since dialects without blocks join them."""
     blocks = [block_frame(block) for block in turn.blocks if not isinstance(block, Thought | RedactedThought)]
     if turn.role == "user":
         return blocks
     text = "".join(block["text"] for block in blocks if block["type"] == "text")
     return [{"type": "text", "text": text}, *(block for block in blocks if block["type"] != "text")]
+
+
+def _key(job: ChatJob, turns: Sequence[Turn]) -> str:
+    """Whose it is, what it is about and every word of it. Thoughts are left out: most callers do not send them
+    back, and those of past turns are not read again by the model."""
+    tools = [[tool.name, tool.description, tool.schema] for tool in job.tools]
+    content = [job.owner, job.model, job.system, tools, [[turn.role, canonical(turn)] for turn in turns]]
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _whole(block: Text | Thought | RedactedThought | ToolUse, said: str, signature: str) -> Block | None:
+    match block:
+        case Text():
+            return Text(said)
+        case Thought():
+            return Thought(said, signature) if signature else None
+        case RedactedThought():
+            return block
+        case ToolUse(id_, name):
+            try:
+                return ToolUse(id_, name, orjson.loads(said or "{}"))
+            except orjson.JSONDecodeError:
+                return None

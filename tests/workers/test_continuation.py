@@ -63,7 +63,15 @@ def test_the_reply_is_what_a_caller_would_send_back() -> None:
         *(BlockStarted(Thought("", "")), ThinkingDelta("hm"), Signed("x"), BlockEnded()),
         *(BlockStarted(Text("")), TextDelta("one "), TextDelta("two"), BlockEnded()),
         *(BlockStarted(call), InputDelta('{"a"'), InputDelta(":1}"), BlockEnded()),
-    ) == Turn("assistant", (Text("one two"), ToolUse("call_1", "f", {"a": 1})))
+    ) == Turn("assistant", (Thought("hm", "x"), Text("one two"), ToolUse("call_1", "f", {"a": 1})))
+
+
+def test_what_was_cut_off_in_a_reply_is_left_out() -> None:
+    assert said(
+        *(BlockStarted(Text("")), TextDelta("one"), BlockEnded()),
+        *(BlockStarted(ToolUse("call_1", "f", {})), InputDelta('{"a"'), BlockEnded()),
+        *(BlockStarted(Thought("", "")), ThinkingDelta("h")),
+    ) == Turn("assistant", (Text("one"),))
 
 
 def test_after_a_restart_only_what_came_again_counts() -> None:
