@@ -16,6 +16,7 @@ Imports = Mapping[str, frozenset[str]]
 HOMES = {
     "aiohttp": ("claude_gateway.app", "claude_gateway.web", "claude_gateway.demo.upstream"),
     "aiohttp_sse": ("claude_gateway.web.sse",),
+    "aiosqlite": ("claude_gateway.stores.db",),
     "jsonschema": ("claude_gateway.demo.refusals",),
     "multidict": ("claude_gateway.access",),
     "openai": ("claude_gateway.demo.show",),

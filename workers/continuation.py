@@ -37,17 +37,12 @@ def after(before: str, asked: Turn, reply: Turn) -> str:
     return _then(_then(before, asked), reply)
 
 
-def _then(before: str, turn: Turn) -> str:
-    return _digest([before, turn.role, _canonical(turn)])
+def canonical(turn: Turn) -> list[dict[str, Any]]:
+    """A turn's blocks in the one form in which two turns are compared.
 
-
-def _digest(content: list[Any]) -> str:
-    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
-
-
-def _canonical(turn: Turn) -> list[dict[str, Any]]:
-    """Its blocks without thoughts: most callers do not send them back, and those of past turns are not read again by
-    the model. The texts of an assistant's turn count as one, since dialects without blocks join them."""
+    Without thoughts: most callers do not send them back, and those of past turns are not read again by the model.
+    The texts of an assistant's turn count as one, since dialects without blocks join them.
+    """
     blocks = [block_frame(block) for block in turn.blocks if not isinstance(block, Thought | RedactedThought)]
     if turn.role == "user":
         return blocks
@@ -60,6 +55,7 @@ class Reply:
 
     def __init__(self) -> None:
         self.calls: set[str] = set()
+        # A block, what was said of it, its signature.
         self._blocks: list[tuple[Block, list[str], list[str]]] = []
 
     def feed(self, event: Event) -> None:
@@ -77,21 +73,30 @@ class Reply:
                 self.calls.clear()
 
     def turn(self) -> Turn | None:
-        """The assistant's turn; None where it is none that can be sent again: empty, or a call that broke off."""
-        try:
-            blocks = [_whole(block, "".join(said), "".join(signed)) for block, said, signed in self._blocks]
-        except orjson.JSONDecodeError:
-            return None
-        kept = tuple(block for block in blocks if not isinstance(block, Text) or block.text.strip())
+        """The assistant's turn without what the API would refuse: blank text, a thought without its signature, a call
+        that broke off in its arguments. None where nothing is left."""
+        blocks = [_whole(block, "".join(said), "".join(signed)) for block, said, signed in self._blocks]
+        kept = tuple(block for block in blocks if block is not None)
         return Turn("assistant", kept) if kept else None
 
 
-def _whole(block: Block, said: str, signature: str) -> Block:
+def _then(before: str, turn: Turn) -> str:
+    return _digest([before, turn.role, canonical(turn)])
+
+
+def _digest(content: list[Any]) -> str:
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _whole(block: Block, said: str, signature: str) -> Block | None:
     match block:
         case Text():
-            return Text(said)
+            return Text(said) if said.strip() else None
         case Thought():
-            return Thought(said, signature)
+            return Thought(said, signature) if signature else None
         case ToolUse(id_, name):
-            return ToolUse(id_, name, orjson.loads(said or "{}"))
+            try:
+                return ToolUse(id_, name, orjson.loads(said or "{}"))
+            except orjson.JSONDecodeError:
+                return None
     return block

@@ -73,10 +73,17 @@ def test_the_reply_is_what_a_caller_would_send_back() -> None:
     ) == Turn("assistant", (Thought("hm", "x"), Text("one two"), ToolUse("call_1", "f", {"a": 1})))
 
 
-def test_a_reply_that_cannot_be_sent_again_is_none() -> None:
+def test_what_was_cut_off_in_a_reply_is_left_out() -> None:
+    assert said(
+        *(BlockStarted(Text("")), TextDelta("one"), BlockEnded()),
+        *(BlockStarted(ToolUse("call_1", "f", {})), InputDelta('{"a"'), BlockEnded()),
+        *(BlockStarted(Thought("", "")), ThinkingDelta("h")),
+    ) == Turn("assistant", (Text("one"),))
+
+
+def test_a_reply_of_which_nothing_is_left_is_none() -> None:
     assert said() is None
     assert said(BlockStarted(Text("")), TextDelta(" "), BlockEnded()) is None
-    assert said(BlockStarted(ToolUse("call_1", "f", {})), InputDelta('{"a')) is None
 
 
 def test_after_a_restart_only_what_came_again_counts() -> None:

@@ -1,0 +1,138 @@
+"""The database of the gateway: one SQLite file, one connection, one thread. Everything stored goes through it.
+
+`synchronous=FULL`: what was committed survives a machine that loses its power, not only a killed process. A caller
+who was answered sends nothing but what is new afterwards, so a turn lost behind his back would show as nonsense. Its
+price is one flush an answer, outside the event loop. WAL: another process may read while this one writes.
+"""
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+
+from claude_gateway.stores.schema import SCRIPTS
+
+Row = tuple[Any, ...]
+Run = Callable[..., Awaitable[list[Row]]]
+
+# For another process at the same file: a backup, a look into it by hand.
+_BUSY_SECONDS = 5.0
+_SETTINGS = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA foreign_keys = ON")
+
+
+class StoreUnusable(Exception):
+    """The database cannot be used; the text is one line that says why and what to do."""
+
+
+class Database:
+    """Runs statements, one after another. `failing` while the last attempt found the file or its disk unusable."""
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self._connection = connection
+        self._turn = asyncio.Lock()
+        self.failing = False
+
+    async def run(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """The rows of one statement, which is a transaction of its own."""
+        async with self._turn:
+            with self._watched():
+                return await self._execute(sql, parameters)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Run]:
+        """Statements that count together or not at all; yields what runs them. Whatever is raised undoes them.
+
+        One at a time, reading ones too: on the one connection a commit would take along another's half.
+        """
+        async with self._turn:
+            with self._watched():
+                try:
+                    await self._execute("BEGIN IMMEDIATE")
+                    yield self._execute
+                    await self._connection.commit()
+                except BaseException:
+                    # A statement whose waiting was cancelled still runs in its thread; this one queues up behind it.
+                    await self._connection.rollback()
+                    raise
+
+    async def _execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        return [tuple(row) for row in await self._connection.execute_fetchall(sql, parameters)]
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+            raise  # the statement's fault, not the file's
+        except sqlite3.Error:
+            self.failing = True
+            raise
+        else:
+            self.failing = False
+
+
+@asynccontextmanager
+async def open_database(path: Path, scripts: Sequence[str] = SCRIPTS) -> AsyncIterator[Database]:
+    """The database for the length of a `with`, made or brought up to date. Raises `StoreUnusable`."""
+    try:
+        await asyncio.to_thread(_make, path)
+        connection = await aiosqlite.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+    except (OSError, sqlite3.Error) as error:
+        raise StoreUnusable(f"Cannot use the database {path}: {_reason(error)}. Set STATE_DIR.") from None
+    try:
+        database = Database(connection)
+        try:
+            for setting in _SETTINGS:
+                await database.run(setting)
+            await _migrate(database, path, scripts)
+        except sqlite3.Error as error:
+            raise StoreUnusable(
+                f"Cannot use the database {path}: {error}. Where it is damaged, move it away or set another STATE_DIR."
+            ) from None
+        yield database
+    finally:
+        await connection.close()
+
+
+def _make(path: Path) -> None:
+    """Before SQLite does: it holds what people said, so it is this user's alone, as the files beside it then are."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    made = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        os.fchmod(made, 0o600)
+    finally:
+        os.close(made)
+
+
+async def _migrate(database: Database, path: Path, scripts: Sequence[str]) -> None:
+    """Run the scripts that the database has not been through, all or none."""
+    async with database.transaction() as run:
+        ((version,),) = await run("PRAGMA user_version")
+        if version > len(scripts):
+            raise StoreUnusable(
+                f"A newer claude-gateway made the database {path} (version {version}, this one knows {len(scripts)}): "
+                "install that, or set another STATE_DIR."
+            )
+        for script in scripts[version:]:
+            for statement in _statements(script):
+                await run(statement)
+        await run(f"PRAGMA user_version = {len(scripts)}")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """One by one: `executescript` would commit first, and end the transaction around it."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
