@@ -14,7 +14,11 @@ from aiohttp import web
 from claude_gateway.access.keys import KeyRing
 from claude_gateway.catalogue import Catalogue
 from claude_gateway.config import Settings
+from claude_gateway.lines import Lines
 from claude_gateway.service import ChatService
+from claude_gateway.sessions import Sessions
+from claude_gateway.stores.db import Database, StoreUnusable, open_database
+from claude_gateway.stores.sessions import SessionStore
 from claude_gateway.web import keys, middlewares
 from claude_gateway.web.connection import factory
 from claude_gateway.web.health import Health
@@ -24,6 +28,7 @@ from workers.errors import WorkerError
 from workers.homes import Homes, StateDirectoryInUse, UnsafeDirectory
 
 _BACKLOG = 1024
+_DATABASE = "gateway.db"
 _HOW_TO_LOG_IN = (
     "Claude Code has no login. Either run `claude-gateway login` as this user, "
     "or set CLAUDE_AUTH_METHOD=api_key and ANTHROPIC_API_KEY."
@@ -77,7 +82,9 @@ def bundled_cli() -> Path:
     return Path(spec.submodule_search_locations[0]) / "_bundled" / "claude"
 
 
-def build_app(settings: Settings, service: ChatService, catalogue: Catalogue, health: Health) -> web.Application:
+def build_app(
+    settings: Settings, service: ChatService, catalogue: Catalogue, health: Health, sessions: Sessions
+) -> web.Application:
     """The web application over whatever answers jobs; tests hand in scripted parts."""
     app = web.Application(
         middlewares=[middlewares.identify_request, middlewares.answer_errors, middlewares.require_key],
@@ -87,6 +94,7 @@ def build_app(settings: Settings, service: ChatService, catalogue: Catalogue, he
     app[keys.SETTINGS] = settings
     app[keys.KEY_RING] = KeyRing(settings.api_key.get_secret_value() if settings.api_key else None)
     app[keys.SERVICE] = service
+    app[keys.SESSIONS] = sessions
     app[keys.CATALOGUE] = catalogue
     app[keys.HEALTH] = health
     add_routes(app)
@@ -101,8 +109,13 @@ async def running_gateway(settings: Settings) -> AsyncIterator[str]:
     """
     listener = _bind(settings)
     try:
-        async with _engine(settings) as engine:
-            app = _compose(settings, engine)
+        # The engine first: its lock keeps a second gateway away from the database too.
+        async with (
+            _engine(settings) as engine,
+            _database(settings) as database,
+            _sessions(settings, database) as sessions,
+        ):
+            app = _compose(settings, engine, database, sessions)
             runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=settings.drain_seconds)
             await runner.setup()
             assert runner.server is not None
@@ -119,13 +132,13 @@ async def running_gateway(settings: Settings) -> AsyncIterator[str]:
         listener.close()
 
 
-def _compose(settings: Settings, engine: Engine) -> web.Application:
+def _compose(settings: Settings, engine: Engine, database: Database, sessions: Sessions) -> web.Application:
     report = EngineReport(engine)
-    health = Health(report, settings.auth_method, key_required=settings.api_key is not None)
+    health = Health(report, database, settings.auth_method, key_required=settings.api_key is not None)
     if not health.has_login():
         raise StartFailed(_HOW_TO_LOG_IN)
     service = ChatService(engine.scheduler, settings.max_timeout / 1000)
-    return build_app(settings, service, Catalogue.of(report.models), health)
+    return build_app(settings, service, Catalogue.of(report.models), health, sessions)
 
 
 @asynccontextmanager
@@ -148,6 +161,23 @@ async def _engine(settings: Settings) -> AsyncIterator[Engine]:
         raise StartFailed(f"Cannot use STATE_DIR or CLAUDE_CWD: {error}") from None
     except WorkerError as error:
         raise StartFailed(f"{error.message} {error.detail}".strip()) from error
+
+
+@asynccontextmanager
+async def _database(settings: Settings) -> AsyncIterator[Database]:
+    try:
+        async with open_database(settings.state_dir / _DATABASE) as database:
+            yield database
+    except StoreUnusable as error:
+        raise StartFailed(str(error)) from None
+
+
+@asynccontextmanager
+async def _sessions(settings: Settings, database: Database) -> AsyncIterator[Sessions]:
+    patience = min(settings.queue_timeout_seconds, settings.max_timeout / 1000)
+    sessions = Sessions(SessionStore(database), settings.sessions(), Lines(settings.queue_limit, patience))
+    async with sessions.swept():
+        yield sessions
 
 
 def _bind(settings: Settings) -> socket.socket:

@@ -6,9 +6,10 @@ The names are those of the environment in lower case. The README's table is gene
 import os
 from pathlib import Path
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from claude_gateway.session import SessionLimits
 from workers.launch import CREDENTIAL_VARIABLES
 from workers.settings import AuthMethod, LaunchSettings, PoolSettings, QueueSettings
 
@@ -88,6 +89,17 @@ class Settings(BaseSettings):
     max_request_size: int = Field(
         10 * 1024 * 1024, gt=0, description="The largest request body, in bytes; more gets 413."
     )
+    session_ttl_seconds: float = Field(
+        3600,
+        gt=0,
+        validation_alias=AliasChoices("session_ttl_seconds", "session_ttl"),
+        description="How long after its last use a session is remembered; `SESSION_TTL` is the same.",
+    )
+    session_limit: int = Field(1_000, ge=1, description="Sessions that one key may have; one more gets 429.")
+    session_max_mib: float = Field(32, gt=0, description="The most that one session may remember; more gets 413.")
+    sessions_max_mib: float = Field(
+        1_024, gt=0, description="The most that all sessions of a key may remember together; more gets 429."
+    )
     stream_head_seconds: float = Field(
         2.0,
         ge=0,
@@ -136,6 +148,14 @@ class Settings(BaseSettings):
 
     def queue(self) -> QueueSettings:
         return QueueSettings(limit=self.queue_limit, timeout=self.queue_timeout_seconds)
+
+    def sessions(self) -> SessionLimits:
+        return SessionLimits(
+            ttl=self.session_ttl_seconds,
+            per_key=self.session_limit,
+            bytes_each=int(self.session_max_mib * 2**20),
+            bytes_per_key=int(self.sessions_max_mib * 2**20),
+        )
 
     def _credentials(self) -> dict[str, str]:
         """The variables that this login's allow-list names, wherever they were set."""

@@ -5,9 +5,12 @@ ones, one of the assistant's first or last, calls without an answer.
 """
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from typing import Any
 
 from claude_gateway.errors import ApiError
+from workers.continuation import canonical
 from workers.job import Block, Role, Text, ToolResult, ToolUse, Turn
 
 # Each costs its worker about five milliseconds before the upstream hears of the job.
@@ -15,13 +18,33 @@ _MOST_TURNS = 2_000
 _BEGIN = "(The conversation begins with your own message.)"
 _GO_ON = "Continue your last message exactly where it stopped, without repeating any of it."
 _NO_RESULT = "The call was given up; there is no result."
+# A question and its answer: nobody sends both once more by chance.
+_AN_EXCHANGE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What Claude remembers of a session: its system prompt, and its turns as they went to the model and came from
+    it. They alternate, the user's first."""
+
+    system: str = ""
+    turns: tuple[Turn, ...] = ()
+
+
+NOTHING = Remembered()
 
 
 class Conversation:
-    """Add the messages in their order, then take the `turns`. `notes` says what had to give way."""
+    """Add the messages in their order, then take the `turns`. `notes` says what had to give way.
 
-    def __init__(self) -> None:
+    Where turns are remembered, the messages go on from them. A caller may send his whole history all the same: when it
+    begins as what is remembered begins, with an exchange at least, nothing of it is doubled, and what he tells
+    differently from some turn on counts as he tells it.
+    """
+
+    def __init__(self, remembered: Remembered = NOTHING) -> None:
         self.notes: list[str] = []
+        self._remembered = remembered.turns
         self._turns: list[tuple[Role, list[Block]]] = []
 
     @property
@@ -40,6 +63,8 @@ class Conversation:
         """Alternating, the user's first and last. Raises `ApiError` 400 where no sense can be made of it."""
         if not any(role == "user" for role, _ in self._turns):
             raise bad("messages", "there is no user message with anything in it")
+        if self._remembered:
+            self._recall()
         if len(self._turns) > _MOST_TURNS:
             raise bad("messages", f"there are {len(self._turns)} turns, and at most {_MOST_TURNS} are put back")
         if self._turns[0][0] == "assistant":
@@ -53,6 +78,29 @@ class Conversation:
         self._answer_every_call()
         self._tell_calls_apart()
         return tuple(Turn(role, _results_first(blocks)) for role, blocks in self._turns)
+
+    def _recall(self) -> None:
+        """Put what is remembered before what was sent, but for what was sent once more."""
+        past, new = self._remembered, self._turns
+        sent = list(new)
+        if sent[0][0] == "assistant":
+            sent.insert(0, ("user", [Text(_BEGIN)]))
+        again = self._again(sent)
+        if again >= _AN_EXCHANGE:
+            past, new = past[:again], sent[again:]
+            if again < len(self._remembered):
+                self.notes.append(
+                    f"session_id: what it remembers from turn {again + 1} on was not sent, and is replaced"
+                )
+        self._turns = [(turn.role, list(turn.blocks)) for turn in past]
+        for role, blocks in new:
+            self.add(role, blocks)
+
+    def _again(self, sent: list[tuple[Role, list[Block]]]) -> int:
+        """How many turns, from the first on, are those remembered."""
+        known = map(_comparable, self._remembered)
+        told = (_comparable(Turn(role, tuple(blocks))) for role, blocks in sent)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(known, told, strict=False)))
 
     def _answer_every_call(self) -> None:
         """The API wants each call answered in the very next turn. A result of no call, or a second one, is the
@@ -112,3 +160,9 @@ def bad(param: str, message: str) -> ApiError:
 def _results_first(blocks: list[Block]) -> tuple[Block, ...]:
     """The API wants a turn's tool results before its text."""
     return tuple(sorted(blocks, key=lambda block: not isinstance(block, ToolResult)))
+
+
+def _comparable(turn: Turn) -> list[Any]:
+    """A turn without what was put into it here."""
+    own = [block for block in turn.blocks if not isinstance(block, ToolResult) or block.content != (Text(_NO_RESULT),)]
+    return [turn.role, canonical(Turn(turn.role, _results_first(own)))]

@@ -22,6 +22,7 @@ HOMES = {
     "openai": ("claude_gateway.demo.show",),
     "orjson": (
         "claude_gateway.dialects",
+        "claude_gateway.stores",
         "claude_gateway.tools",
         "claude_gateway.web",
         "claude_gateway.demo",
@@ -67,6 +68,8 @@ PURE = (
     "claude_gateway.errors",
     "claude_gateway.parameters",
     "claude_gateway.schema_shape",
+    "claude_gateway.stores.schema",
+    "claude_gateway.stores.turns",
     "workers.affinity",
     "workers.continuation",
     "workers.answer",

@@ -1,10 +1,12 @@
 """A job's answer in the words of its dialect: as a stream, or as one body. The same way for every dialect."""
 
 from collections.abc import Sequence
+from contextlib import aclosing
 from typing import Any, Protocol
 
 from aiohttp import web
 
+from claude_gateway.session import NO_SESSION, Session
 from claude_gateway.web.answer_headers import answer_headers
 from claude_gateway.web.json_answer import json_answer
 from claude_gateway.web.keys import SERVICE, SETTINGS
@@ -29,18 +31,21 @@ class Fold(Protocol):
     def body(self) -> dict[str, Any]: ...
 
 
-async def stream(request: web.Request, parsed: Parsed, encoder: Encoder) -> web.StreamResponse:
+async def stream(
+    request: web.Request, parsed: Parsed, encoder: Encoder, session: Session = NO_SESSION
+) -> web.StreamResponse:
     settings = request.app[SETTINGS]
     return await send_stream(
         request,
-        request.app[SERVICE].run(parsed.job),
+        session.record(parsed.job, request.app[SERVICE].run(parsed.job)),
         encoder,
         Pace(settings.stream_head_seconds, settings.heartbeat_seconds),
         answer_headers(parsed.job.model, parsed.warnings),
     )
 
 
-async def whole(request: web.Request, parsed: Parsed, fold: Fold) -> web.Response:
-    async for event in request.app[SERVICE].run(parsed.job):
-        fold.feed(event)
+async def whole(request: web.Request, parsed: Parsed, fold: Fold, session: Session = NO_SESSION) -> web.Response:
+    async with aclosing(session.record(parsed.job, request.app[SERVICE].run(parsed.job))) as events:
+        async for event in events:
+            fold.feed(event)
     return json_answer(fold.body(), headers=answer_headers(parsed.job.model, parsed.warnings))

@@ -38,6 +38,15 @@ class PoolReport(Protocol):
         ...
 
 
+class StoreReport(Protocol):
+    """What health asks of the database."""
+
+    @property
+    def failing(self) -> bool:
+        """True while it or its disk cannot be used."""
+        ...
+
+
 _METHOD_NAMES = {
     AuthMethod.CLI: "claude_cli",
     AuthMethod.API_KEY: "anthropic_api_key",
@@ -52,6 +61,7 @@ class Health:
     """Reports for the health, version and login endpoints."""
 
     pool: PoolReport
+    store: StoreReport
     method: AuthMethod
     key_required: bool
 
@@ -63,10 +73,15 @@ class Health:
         login = self.has_login()
         counts = self.pool.counts()
         serving = not self.pool.failing and sum(counts.values()) > counts.get("booting", 0)
-        ready = login and serving
+        store = not self.store.failing
+        ready = login and serving and store
         report = {
             "status": "ready" if ready else "not_ready",
-            "checks": {"login": login, "pool": {"serving": serving, "workers": counts, "queue": self.pool.queue()}},
+            "checks": {
+                "login": login,
+                "pool": {"serving": serving, "workers": counts, "queue": self.pool.queue()},
+                "store": store,
+            },
         }
         return ready, report
 

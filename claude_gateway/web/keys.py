@@ -6,11 +6,13 @@ from claude_gateway.access.keys import Key, KeyRing
 from claude_gateway.catalogue import Catalogue
 from claude_gateway.config import Settings
 from claude_gateway.service import ChatService
+from claude_gateway.sessions import Sessions
 from claude_gateway.web.health import Health
 
 SETTINGS = web.AppKey("settings", Settings)
 KEY_RING = web.AppKey("key_ring", KeyRing)
 SERVICE = web.AppKey("service", ChatService)
+SESSIONS = web.AppKey("sessions", Sessions)
 CATALOGUE = web.AppKey("catalogue", Catalogue)
 HEALTH = web.AppKey("health", Health)
 

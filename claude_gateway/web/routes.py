@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from claude_gateway.web import chat, messages, status
+from claude_gateway.web import chat, messages, sessions, status
 
 # People put the base URL one level off, so what stands under /v1 also stands without it.
 _PREFIXES = ("/v1", "")
@@ -14,6 +14,11 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get("/health/ready", status.ready)
     app.router.add_get("/version", status.versions)
     app.router.add_get("/v1/auth/status", status.auth_status)
+    app.router.add_get("/v1/sessions", sessions.listed)
+    app.router.add_get("/v1/sessions/stats", sessions.stats)
+    # Whatever a caller called it, with slashes too.
+    app.router.add_get("/v1/sessions/{id:.+}", sessions.shown)
+    app.router.add_delete("/v1/sessions/{id:.+}", sessions.forgotten)
     for prefix in _PREFIXES:
         app.router.add_post(f"{prefix}/chat/completions", chat.chat_completions)
         app.router.add_post(f"{prefix}/messages", messages.messages)

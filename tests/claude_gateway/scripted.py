@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
 
@@ -11,7 +12,9 @@ from aiohttp import web
 from claude_gateway.app import build_app
 from claude_gateway.catalogue import Catalogue
 from claude_gateway.config import Settings
+from claude_gateway.lines import Lines
 from claude_gateway.service import ChatService
+from claude_gateway.sessions import Sessions
 from claude_gateway.web.health import Health
 from workers.events import BlockEnded, BlockStarted, Event, Finished, Started, TextDelta, Usage
 from workers.job import ChatJob, Text, Turn
@@ -108,7 +111,25 @@ def settings(**changes: Any) -> Settings:
     return Settings(_env_file=None, **values | changes)
 
 
-def scripted_app(dispatcher: ScriptedDispatcher, pool: ScriptedPool | None = None, **changes: Any) -> web.Application:
+@dataclass
+class ScriptedStore:
+    """What health sees of the database."""
+
+    failing: bool = False
+
+
+def scripted_app(
+    dispatcher: ScriptedDispatcher,
+    pool: ScriptedPool | None = None,
+    *,
+    store: ScriptedStore | None = None,
+    sessions: Sessions | None = None,
+    **changes: Any,
+) -> web.Application:
+    """Without `sessions` a request that names one fails."""
     chosen = settings(**changes)
-    health = Health(pool or ScriptedPool(), chosen.auth_method, key_required=chosen.api_key is not None)
-    return build_app(chosen, ChatService(dispatcher, chosen.max_timeout / 1000), Catalogue.of([]), health)
+    health = Health(
+        pool or ScriptedPool(), store or ScriptedStore(), chosen.auth_method, key_required=chosen.api_key is not None
+    )
+    sessions = sessions or Sessions(None, chosen.sessions(), Lines(0, 0))
+    return build_app(chosen, ChatService(dispatcher, chosen.max_timeout / 1000), Catalogue.of([]), health, sessions)

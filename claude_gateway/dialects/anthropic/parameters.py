@@ -20,6 +20,7 @@ PARAMETERS: Table = {
     "output_config": (Treatment.HONOURED, ""),
     "tools": (Treatment.HONOURED, ""),
     "tool_choice": (Treatment.HONOURED, ""),
+    "session_id": (Treatment.HONOURED, ""),
     "metadata": (Treatment.IGNORED, "the upstream sees the login of this gateway alone"),
     "user_profile_id": (Treatment.IGNORED, "the upstream sees the login of this gateway alone"),
     "workspace_id": (Treatment.IGNORED, "the upstream sees the login of this gateway alone"),

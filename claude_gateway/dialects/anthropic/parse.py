@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
-from claude_gateway.conversation import Conversation, bad
+from claude_gateway.conversation import NOTHING, Conversation, Remembered, bad
 from claude_gateway.dialects.anthropic import wire
 from claude_gateway.dialects.anthropic.parameters import warnings
 from claude_gateway.dialects.anthropic.wire import MessagesRequest
@@ -38,9 +38,10 @@ class ParsedMessages:
     warnings: tuple[str, ...]
 
 
-def parse(request: MessagesRequest, owner: str, model: str) -> ParsedMessages:
-    """`owner` is the calling key, `model` what the catalogue made of the name asked for."""
-    conversation = Conversation()
+def parse(request: MessagesRequest, owner: str, model: str, remembered: Remembered = NOTHING) -> ParsedMessages:
+    """`owner` is the calling key, `model` what the catalogue made of the name asked for, `remembered` what the session
+    it goes on from holds."""
+    conversation = Conversation(remembered)
     notes = conversation.notes
     for number, message in enumerate(request.messages):
         where = f"messages.{number}.content"
@@ -56,7 +57,14 @@ def parse(request: MessagesRequest, owner: str, model: str) -> ParsedMessages:
     choice = read_choice(request.tool_choice, tools, parallel=True)
     tuning, given_way = fit(replace(_tuning(request, notes), tool_choice=choice), model, turns)
     return ParsedMessages(
-        job=ChatJob(owner=owner, model=model, system=system, turns=turns, tuning=tuning, tools=tools),
+        job=ChatJob(
+            owner=owner,
+            model=model,
+            system=system or remembered.system,
+            turns=turns,
+            tuning=tuning,
+            tools=tools,
+        ),
         stream=bool(request.stream),
         warnings=(*warnings(request.unknown), *notes, *given_way),
     )

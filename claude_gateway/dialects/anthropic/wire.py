@@ -45,6 +45,8 @@ class MessagesRequest(Wire):
     stop_sequences: list[str] | None = None
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None
+    # Not the provider's: which conversation Claude is to remember.
+    session_id: str | None = None
 
     @property
     def unknown(self) -> dict[str, Any]:

@@ -24,7 +24,7 @@ PARAMETERS: Table = {
     "tool_choice": (Treatment.HONOURED, ""),
     "parallel_tool_calls": (Treatment.HONOURED, ""),
     "response_format": (Treatment.IGNORED, LATER),
-    "session_id": (Treatment.IGNORED, LATER),
+    "session_id": (Treatment.HONOURED, ""),
     "enable_tools": (Treatment.IGNORED, LATER),
     "n": (Treatment.IGNORED, LATER),
     "frequency_penalty": (Treatment.IGNORED, "Claude has no such parameter"),

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from claude_gateway.conversation import Conversation, bad
+from claude_gateway.conversation import NOTHING, Conversation, Remembered, bad
 from claude_gateway.dialects.openai_chat.parameters import warnings
 from claude_gateway.dialects.openai_chat.wire import ChatRequest, Message
 from claude_gateway.tools import is_writable, read_choice, read_tools
@@ -23,9 +23,10 @@ class ParsedChat:
     warnings: tuple[str, ...]
 
 
-def parse(request: ChatRequest, owner: str, model: str) -> ParsedChat:
-    """`owner` is the calling key, `model` what the catalogue made of the name asked for."""
-    system, turns, notes = _conversation(request.messages)
+def parse(request: ChatRequest, owner: str, model: str, remembered: Remembered = NOTHING) -> ParsedChat:
+    """`owner` is the calling key, `model` what the catalogue made of the name asked for, `remembered` what the session
+    it goes on from holds."""
+    system, turns, notes = _conversation(request.messages, remembered)
     tools = read_tools(request.tools or [], notes)
     choice = read_choice(request.tool_choice, tools, parallel=request.parallel_tool_calls is not False)
     tuning, given_way = fit(replace(_tuning(request, notes), tool_choice=choice), model, turns)
@@ -34,7 +35,7 @@ def parse(request: ChatRequest, owner: str, model: str) -> ParsedChat:
         job=ChatJob(
             owner=owner,
             model=model,
-            system=system,
+            system=system or remembered.system,
             turns=turns,
             tuning=tuning,
             tools=tools,
@@ -85,10 +86,10 @@ def _thinking(request: ChatRequest) -> tuple[Thinking, Effort | None]:
             return "adaptive", effort
 
 
-def _conversation(messages: list[Message]) -> tuple[str, tuple[Turn, ...], list[str]]:
+def _conversation(messages: list[Message], remembered: Remembered) -> tuple[str, tuple[Turn, ...], list[str]]:
     """The system prompt, the alternating turns, and what had to give way."""
     system: list[str] = []
-    conversation = Conversation()
+    conversation = Conversation(remembered)
     for number, message in enumerate(messages):
         where = f"messages.{number}"
         if message.role in ("system", "developer"):

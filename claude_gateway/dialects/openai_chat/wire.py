@@ -69,6 +69,8 @@ class ChatRequest(Wire):
     parallel_tool_calls: bool | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+    # Not the provider's: which conversation Claude is to remember.
+    session_id: str | None = None
 
     @model_validator(mode="before")
     @classmethod

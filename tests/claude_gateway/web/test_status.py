@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from claude_gateway.catalogue import LISTED
-from tests.claude_gateway.scripted import ScriptedDispatcher, ScriptedPool
+from tests.claude_gateway.scripted import ScriptedDispatcher, ScriptedPool, ScriptedStore
 from tests.claude_gateway.web.conftest import Serve
 
 
@@ -38,6 +38,7 @@ async def test_it_is_ready_with_a_login_and_a_worker(serve: Serve) -> None:
         "checks": {
             "login": True,
             "pool": {"serving": True, "workers": {"busy": 1, "booting": 1}, "queue": {"running": 0, "waiting": 0}},
+            "store": True,
         },
     }
 
@@ -58,6 +59,14 @@ async def test_it_is_not_ready_without_a_login_or_a_worker(serve: Serve, pool: S
     status, body = await get(serve, "/health/ready", pool)
 
     assert (status, body["status"]) == (503, "not_ready")
+
+
+async def test_it_is_not_ready_while_the_database_cannot_be_used(serve: Serve) -> None:
+    client = await serve(store=ScriptedStore(failing=True))
+    response = await client.get("/health/ready")
+    body = await response.json()
+
+    assert (response.status, body["status"], body["checks"]["store"]) == (503, "not_ready", False)
 
 
 async def test_the_versions_name_the_cli_in_use(serve: Serve) -> None:

@@ -1,0 +1,61 @@
+"""Waiting lines: one at a time for each name, the others behind it in the order they came."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+# Whoever has more than this behind him waits for answers that nobody will read any more.
+_LONGEST_LINE = 16
+
+
+class LineTooLong(Exception):
+    """Too many wait already, or the wait took too long."""
+
+
+class _Line:
+    def __init__(self) -> None:
+        self.turn = asyncio.Lock()
+        self.present = 0
+
+
+class Lines:
+    """A line for each (owner, name). An owner has at most `most_waiting` waiting in all of his together; each waits
+    for at most `patience` seconds."""
+
+    def __init__(self, most_waiting: int, patience: float) -> None:
+        self._most_waiting = most_waiting
+        self._patience = patience
+        self._lines: dict[tuple[str, str], _Line] = {}
+        self._waiting: Counter[str] = Counter()
+
+    @asynccontextmanager
+    async def turn(self, owner: str, name: str) -> AsyncIterator[None]:
+        """The turn of whoever comes, for the length of a `with`. Raises `LineTooLong`."""
+        line = self._lines.setdefault((owner, name), _Line())
+        line.present += 1
+        try:
+            await self._wait(owner, line)
+            try:
+                yield
+            finally:
+                line.turn.release()
+        finally:
+            line.present -= 1
+            if not line.present:
+                del self._lines[owner, name]
+
+    async def _wait(self, owner: str, line: _Line) -> None:
+        if not line.turn.locked():
+            await line.turn.acquire()
+            return
+        if line.present > _LONGEST_LINE or self._waiting[owner] >= self._most_waiting:
+            raise LineTooLong
+        self._waiting[owner] += 1
+        try:
+            async with asyncio.timeout(self._patience):
+                await line.turn.acquire()
+        except TimeoutError:
+            raise LineTooLong from None
+        finally:
+            self._waiting[owner] -= 1

@@ -1,0 +1,37 @@
+"""A turn as it is stored: JSON in the words of the Messages API. Pure."""
+
+from typing import Any
+
+import orjson
+
+from workers.job import Block, Document, Image, RedactedThought, Text, Thought, ToolResult, ToolUse, Turn
+from workers.protocol import block_frame
+
+
+def dump(turn: Turn) -> bytes:
+    return orjson.dumps({"role": turn.role, "content": [block_frame(block) for block in turn.blocks]})
+
+
+def load(stored: bytes) -> Turn:
+    value = orjson.loads(stored)
+    return Turn(value["role"], tuple(_block(block) for block in value["content"]))
+
+
+def _block(stored: dict[str, Any]) -> Block:
+    match stored:
+        case {"type": "text", "text": text}:
+            return Text(text)
+        case {"type": "image", "source": source}:
+            return Image(source)
+        case {"type": "document", **fields}:
+            return Document(fields)
+        case {"type": "thinking", "thinking": thinking, "signature": signature}:
+            return Thought(thinking, signature)
+        case {"type": "redacted_thinking", "data": data}:
+            return RedactedThought(data)
+        case {"type": "tool_use", "id": id_, "name": name, "input": arguments}:
+            return ToolUse(id_, name, arguments)
+        case {"type": "tool_result", "tool_use_id": id_, "content": content, "is_error": is_error}:
+            parts = tuple(part for part in map(_block, content) if isinstance(part, Text | Image))
+            return ToolResult(id_, parts, is_error)
+    raise ValueError(f"a stored block of type {stored.get('type')!r} is not known")

@@ -1,0 +1,46 @@
+"""A turn comes back from the disk as it went there."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from claude_gateway.stores.turns import dump, load
+from workers.job import Document, Image, RedactedThought, Text, Thought, ToolResult, ToolUse, Turn
+
+JSON_OBJECTS = st.dictionaries(
+    st.text(max_size=5),
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers(-(2**63), 2**63 - 1)
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(max_size=9),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+        max_leaves=6,
+    ),
+    max_size=4,
+)
+TEXTS = st.builds(Text, st.text())
+IMAGES = st.builds(Image, st.fixed_dictionaries({"type": st.just("base64"), "data": st.text()}))
+BLOCKS = st.one_of(
+    TEXTS,
+    IMAGES,
+    st.builds(Document, JSON_OBJECTS.map(lambda fields: {k: v for k, v in fields.items() if k != "type"})),
+    st.builds(Thought, st.text(), st.text()),
+    st.builds(RedactedThought, st.text()),
+    st.builds(ToolUse, st.text(), st.text(), JSON_OBJECTS),
+    st.builds(ToolResult, st.text(), st.lists(TEXTS | IMAGES, max_size=3).map(tuple), st.booleans()),
+)
+
+
+@given(st.builds(Turn, st.sampled_from(["user", "assistant"]), st.lists(BLOCKS, max_size=5).map(tuple)))
+def test_a_turn_comes_back_as_it_was(turn: Turn) -> None:
+    assert load(dump(turn)) == turn
+
+
+def test_a_block_that_this_version_does_not_know_is_no_silent_loss() -> None:
+    stored: Any = b'{"role":"user","content":[{"type":"hologram"}]}'
+    with pytest.raises(ValueError, match="hologram"):
+        load(stored)
