@@ -92,13 +92,16 @@ class Settings(BaseSettings):
     session_ttl_seconds: float = Field(
         3600,
         gt=0,
+        le=10 * 365 * 86_400,
         validation_alias=AliasChoices("session_ttl_seconds", "session_ttl"),
         description="How long after its last use a session is remembered; `SESSION_TTL` is the same.",
     )
     session_limit: int = Field(1_000, ge=1, description="Sessions that one key may have; one more gets 429.")
-    session_max_mib: float = Field(32, gt=0, description="The most that one session may remember; more gets 413.")
+    session_max_mib: float = Field(
+        32, gt=0, le=1_024, description="The most that one session may remember; more gets 413."
+    )
     sessions_max_mib: float = Field(
-        1_024, gt=0, description="The most that all sessions of a key may remember together; more gets 429."
+        1_024, gt=0, le=2**20, description="The most that all sessions of a key may remember together; more gets 429."
     )
     stream_head_seconds: float = Field(
         2.0,

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-# Whoever has more than this behind him waits for answers that nobody will read any more.
-_LONGEST_LINE = 16
+# Whoever came behind these would wait for longer than anybody reads on.
+_MOST_BEHIND_ONE = 16
 
 
 class LineTooLong(Exception):
@@ -46,10 +46,10 @@ class Lines:
                 del self._lines[owner, name]
 
     async def _wait(self, owner: str, line: _Line) -> None:
-        if not line.turn.locked():
+        if line.present == 1:
             await line.turn.acquire()
             return
-        if line.present > _LONGEST_LINE or self._waiting[owner] >= self._most_waiting:
+        if line.present - 1 > _MOST_BEHIND_ONE or self._waiting[owner] >= self._most_waiting:
             raise LineTooLong
         self._waiting[owner] += 1
         try:

@@ -93,6 +93,14 @@ def test_a_value_that_cannot_be_is_named_by_its_setting_without_its_value(name: 
     assert f"input_value={value!r}" not in str(raised.value)
 
 
+@pytest.mark.parametrize("name", ["SESSION_TTL_SECONDS", "SESSION_TTL", "session_ttl"])
+def test_the_life_of_a_session_has_two_names(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "60")
+
+    assert settings().sessions().ttl == 60
+    assert settings(session_ttl_seconds=5).sessions().ttl == 5
+
+
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValidationError):
         settings().port = 1  # type: ignore[misc]

@@ -72,10 +72,10 @@ async def test_a_wait_is_bounded() -> None:
 
 async def test_a_line_is_bounded() -> None:
     lines = Lines(most_waiting=100, patience=PATIENCE)
-    async with guests(lines, 17) as (first, *_):
+    async with guests(lines, 17) as there:
         with pytest.raises(LineTooLong):
             await soon(Guest(lines).task)
-        assert not first.task.done()
+        assert not any(guest.task.done() for guest in there)
 
 
 async def test_an_owner_s_lines_are_bounded_together_and_another_s_apart() -> None:
@@ -85,6 +85,19 @@ async def test_an_owner_s_lines_are_bounded_together_and_another_s_apart() -> No
             await soon(Guest(lines, name="third").task)
         async with guests(lines, 2, owner="bob"):
             pass
+
+
+async def test_nobody_overtakes_between_two_turns() -> None:
+    lines = Lines(most_waiting=1, patience=PATIENCE)
+    async with lines.turn("ann", "s"):
+        second = Guest(lines)
+        await until(lambda: vars(lines)["_waiting"]["ann"] == 1)
+    # The second was called, and has not come yet.
+    with pytest.raises(LineTooLong):
+        await lines.turn("ann", "s").__aenter__()
+    await soon(second.served.wait())
+    second.leave.set()
+    await soon(second.task)
 
 
 async def test_who_is_refused_or_served_leaves_nothing_behind() -> None:

@@ -11,8 +11,9 @@ import orjson
 import pytest
 
 from claude_gateway.demo.upstream import StandIn
+from tests.e2e import test_messages
 from tests.e2e.conftest import API_KEY, MODEL, Gateway, gateway_on
-from tests.e2e.test_chat import CLEAR_MARKS, system_of, turns
+from tests.e2e.test_chat import system_of, turns
 from tests.e2e.test_leaving import worker_pids
 from tests.e2e.test_start_and_stop import address, fails_with, for_stand_in, serving
 
@@ -37,19 +38,9 @@ def talk(*texts: str) -> Turns:
     return echoed[:-1]
 
 
-def blocks(upstream: StandIn) -> list[tuple[str, list[dict[str, Any]]]]:
-    """The conversation that the model was asked, every block, without cache marks and those of `/clear`."""
-    found = []
-    for message in upstream.chats[-1].body["messages"]:
-        content = message["content"]
-        plain = [{"type": "text", "text": content}] if isinstance(content, str) else content
-        kept = [
-            {name: value for name, value in block.items() if name != "cache_control"}
-            for block in plain
-            if not str(block.get("text", "")).startswith(CLEAR_MARKS)
-        ]
-        found.append((message["role"], kept))
-    return found
+def blocks(gateway: Gateway) -> list[tuple[str, list[dict[str, Any]]]]:
+    """The conversation that the model was asked, every block."""
+    return [(turn["role"], turn["content"]) for turn in test_messages.asked(gateway)]
 
 
 async def chat(session: aiohttp.ClientSession, url: str, text: str, **more: Any) -> str:
@@ -111,7 +102,7 @@ async def test_a_session_survives_a_restart_with_every_block(upstream: StandIn, 
         result = {"role": "tool", "tool_call_id": call["id"], "content": "found"}
         answer = await say(gateway, result, session="s", tools=[TOOL])
     assert answer.choices[0].message.content == "1 tool result(s)"
-    (_, asked_first), (_, said), (_, results) = blocks(upstream)
+    (_, asked_first), (_, said), (_, results) = blocks(gateway)
     assert asked_first == [question, image]
     assert said[:2] == [thought, text]
     assert (said[2]["id"], said[2]["input"], call["name"]) == (call["id"], {"a": 1}, "lookup")
@@ -138,7 +129,7 @@ async def test_a_session_survives_a_gateway_that_is_killed_after_the_last_byte(
 
 @pytest.mark.promise("sessions.survive")
 async def test_a_session_survives_its_worker(upstream: StandIn, tmp_path: Path) -> None:
-    async with gateway_on(upstream, tmp_path) as gateway:
+    async with gateway_on(upstream, tmp_path, chat_workers=1) as gateway:
         await say(gateway, "one")
         for pid in worker_pids():
             os.kill(pid, signal.SIGKILL)
@@ -177,10 +168,10 @@ async def test_results_alone_go_into_a_session_and_missing_ones_are_said(upstrea
         done, missing = first.choices[0].message.tool_calls
         second = await say(gateway, {"role": "tool", "tool_call_id": done.id, "content": "found"}, tools=[TOOL])
         assert second.choices[0].finish_reason == "stop"
-        results = {block["tool_use_id"]: block for _, content in blocks(upstream)[2:] for block in content}
+        results = {block["tool_use_id"]: block for _, content in blocks(gateway)[2:] for block in content}
         assert (results.keys(), results[missing.id]["is_error"]) == ({done.id, missing.id}, True)
         await say(gateway, "and now?", tools=[TOOL])
-        assert [role for role, _ in blocks(upstream)] == ["user", "assistant"] * 2 + ["user"]
+        assert [role for role, _ in blocks(gateway)] == ["user", "assistant"] * 2 + ["user"]
     assert len(upstream.chats) == 3
 
 
