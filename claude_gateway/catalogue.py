@@ -10,6 +10,7 @@ from claude_gateway.errors import ApiError
 # It travels in a response header too, so nothing but printable ASCII of a bounded length.
 # No slash and no percent sign: on Vertex the name becomes a part of a path.
 _CLAUDE_NAME = re.compile(r"claude-[A-Za-z0-9._:@\[\]-]{1,128}")
+_DATE = re.compile(r"-\d{8}$")
 LISTED = (
     "claude-opus-4-5-20250929",
     "claude-sonnet-4-5-20250929",
@@ -39,10 +40,13 @@ class Catalogue:
         raise unknown_model(name)
 
     def get(self, name: str) -> str:
-        """The id of a model of the list. Raises `ApiError` 404."""
-        if name not in self.ids:
-            raise unknown_model(name)
-        return name
+        """The id of a model of the list, also by its name without the date. Raises `ApiError` 404."""
+        if name in self.ids:
+            return name
+        for id_ in self.ids:
+            if _DATE.sub("", id_) == name:
+                return id_
+        raise unknown_model(name)
 
 
 def unknown_model(name: str) -> ApiError:

@@ -6,10 +6,10 @@ from typing import Any
 import orjson
 
 from claude_gateway.demo.script import Script
+from claude_gateway.demo.tokens import count
 
 Message = dict[str, Any]
 
-_CHARACTERS_A_TOKEN = 4
 _SIGNATURE = "c2lnbmVk"
 
 
@@ -25,7 +25,6 @@ def whole_message(body: dict[str, Any], script: Script) -> Message:
         {"type": "tool_use", "id": f"toolu_{number}_{n}", "name": call.name, "input": dict(call.arguments)}
         for n, call in enumerate(script.tools)
     ]
-    asked = len(orjson.dumps([body["messages"], body.get("system")]))
     return {
         "id": f"msg_{number}",
         "type": "message",
@@ -35,7 +34,7 @@ def whole_message(body: dict[str, Any], script: Script) -> Message:
         "stop_reason": script.stop_reason or ("tool_use" if script.tools else "end_turn"),
         "stop_sequence": None,
         "usage": {
-            "input_tokens": script.usage.get("input", asked // _CHARACTERS_A_TOKEN),
+            "input_tokens": script.usage.get("input", count(body)),
             "output_tokens": script.usage.get("output", len(script.deltas)),
             "cache_read_input_tokens": script.usage.get("cache_read", 0),
             "cache_creation_input_tokens": script.usage.get("cache_write", 0),

@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from claude_gateway.demo import tokens
 from claude_gateway.demo.message import blocks, end, error_event, head, text_delta, whole_message
 from claude_gateway.demo.refusals import refusal
 from claude_gateway.demo.script import Script, last_user_text, plan
@@ -71,6 +72,7 @@ class StandIn:
         """Listen on 127.0.0.1, nowhere else; `port` 0 takes a free one."""
         app = web.Application(client_max_size=1 << 30)
         app.router.add_post("/v1/messages", self._messages)
+        app.router.add_post("/v1/messages/count_tokens", self._count_tokens)
         app.router.add_route("*", "/{path:.*}", self._unknown)
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.2)
         await self._runner.setup()
@@ -104,10 +106,14 @@ class StandIn:
     async def _unknown(self, request: web.Request) -> web.Response:
         return _failure(404, f"the stand-in has no {request.method} {request.path}")
 
+    async def _count_tokens(self, request: web.Request) -> web.Response:
+        if not _has_our_key(request):
+            return _foreign_key()
+        return web.json_response({"input_tokens": tokens.count(orjson.loads(await request.read()))})
+
     async def _messages(self, request: web.Request) -> web.StreamResponse:
-        key = request.headers.get("x-api-key") or request.headers.get("authorization", "").removeprefix("Bearer ")
-        if not hmac.compare_digest(key.encode(), STAND_IN_KEY.encode()):
-            return _failure(401, "this is a stand-in for tests and demos; it takes no real key")
+        if not _has_our_key(request):
+            return _foreign_key()
         raw = await request.read()
         body = orjson.loads(raw)
         received = Received(request.path_qs, dict(request.headers), body, raw)
@@ -154,6 +160,15 @@ async def stand_in(port: int = 0, *, remember: bool = True) -> AsyncIterator[Sta
         yield upstream
     finally:
         await upstream.stop()
+
+
+def _has_our_key(request: web.Request) -> bool:
+    key = request.headers.get("x-api-key") or request.headers.get("authorization", "").removeprefix("Bearer ")
+    return hmac.compare_digest(key.encode(), STAND_IN_KEY.encode())
+
+
+def _foreign_key() -> web.Response:
+    return _failure(401, "this is a stand-in for tests and demos; it takes no real key")
 
 
 def _failure(status: int, message: str, retry_after: str = "") -> web.Response:

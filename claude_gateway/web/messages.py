@@ -2,17 +2,15 @@
 
 import uuid
 
-import orjson
 from aiohttp import web
 
 from claude_gateway.dialects.anthropic import encode
 from claude_gateway.dialects.anthropic.parse import parse
 from claude_gateway.dialects.anthropic.wire import MessagesRequest
+from claude_gateway.token_count import estimate
 from claude_gateway.web import answer, body
 from claude_gateway.web.json_answer import json_answer
 from claude_gateway.web.keys import CALLER, CATALOGUE, SESSIONS
-
-_BYTES_A_TOKEN = 4
 
 
 async def messages(request: web.Request) -> web.StreamResponse:
@@ -30,6 +28,5 @@ async def messages(request: web.Request) -> web.StreamResponse:
 async def count_tokens(request: web.Request) -> web.Response:
     """An estimate by length, so that an editor that asks forty times a second costs nobody anything."""
     asked = await body.read(request, MessagesRequest)
-    request.app[CATALOGUE].resolve(asked.model)
-    sent = asked.model_dump(include={"messages", "system", "tools"})
-    return json_answer({"input_tokens": max(1, len(orjson.dumps(sent)) // _BYTES_A_TOKEN)})
+    model = request.app[CATALOGUE].resolve(asked.model)
+    return json_answer({"input_tokens": estimate(parse(asked, request[CALLER].id, model).job)})

@@ -16,6 +16,7 @@ from claude_gateway.dialects.anthropic import encode as anthropic
 from claude_gateway.dialects.openai_chat import encode as openai_chat
 from claude_gateway.errors import ApiError
 from claude_gateway.web.keys import CALLER, KEY_RING, REQUEST_ID
+from claude_gateway.web.spoken import speaks_anthropic
 from workers.errors import WorkerError
 
 _log = logging.getLogger(__name__)
@@ -25,7 +26,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 OPEN_PATHS = frozenset({"/", "/health", "/health/live", "/health/ready", "/version"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _CALLER_LEFT = 499
-_ANTHROPIC_PATH = re.compile(r"(/v1)?/messages(/.*)?")
 
 
 @web.middleware
@@ -49,6 +49,8 @@ async def add_request_id(request: web.Request, response: web.StreamResponse) -> 
     """On every response, streams included, just before its head is sent."""
     if REQUEST_ID in request:
         response.headers["x-request-id"] = request[REQUEST_ID]
+        if speaks_anthropic(request):
+            response.headers["request-id"] = request[REQUEST_ID]  # where Anthropic's own clients look for it
 
 
 @web.middleware
@@ -82,8 +84,10 @@ async def require_key(request: web.Request, handler: Handler) -> web.StreamRespo
 
 
 def _in_dialect(error: ApiError, request: web.Request) -> web.Response:
-    if _ANTHROPIC_PATH.fullmatch(request.path):
-        return error_response(error, anthropic.error_object(error, request[REQUEST_ID]))
+    if speaks_anthropic(request):
+        response = error_response(error, anthropic.error_object(error, request[REQUEST_ID]))
+        response.set_status(anthropic.status(error))
+        return response
     return error_response(error, openai_chat.error_object(error))
 
 

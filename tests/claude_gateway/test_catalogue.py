@@ -43,6 +43,7 @@ def test_any_other_name_is_a_404(name: str) -> None:
 
 def test_only_a_listed_model_can_be_looked_up() -> None:
     assert CATALOGUE.get(LISTED[0]) == LISTED[0]
+    assert CATALOGUE.get("claude-opus-4-5") == LISTED[0]
     with pytest.raises(ApiError):
         CATALOGUE.get("claude-of-tomorrow")
 

@@ -27,6 +27,7 @@ _TYPES: Mapping[str, str] = {
     "rate_limit_exceeded": "rate_limit_error",
     "streaming_error": "api_error",
 }
+_OVERLOADED = 529
 
 
 class StreamEncoder:
@@ -137,9 +138,15 @@ def usage_object(usage: Usage) -> dict[str, Any]:
     }
 
 
+def status(error: ApiError) -> int:
+    """The dialect has a status of its own for an overload, by which its clients know one."""
+    return _OVERLOADED if error.type == "overloaded_error" else error.status
+
+
 def error_object(error: ApiError, request_id: str | None = None) -> dict[str, Any]:
     """The body of an error answer, and the `data` of an error inside a stream."""
-    inner = {"type": _TYPES.get(error.type, error.type), "message": error.message, **error.extra}
+    type_ = "not_found_error" if error.status == 404 else _TYPES.get(error.type, error.type)
+    inner = {"type": type_, "message": error.message, **error.extra}
     body: dict[str, Any] = {"type": "error", "error": inner}
     return body | ({"request_id": request_id} if request_id else {})
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import orjson
-from anthropic.types import Message, RawMessageStreamEvent
+from anthropic.types import ErrorResponse, Message, RawMessageStreamEvent
 from pydantic import TypeAdapter
 
 from claude_gateway.dialects.anthropic import encode
@@ -95,8 +95,11 @@ class Anthropic:
         return encode.error_object(error)
 
     def is_error(self, value: Json) -> bool:
-        error = value["error"]
-        return value["type"] == "error" and all(isinstance(error[name], str) for name in ("message", "type"))
+        """As the official client's types have it; they lack the documented type of a 413."""
+        if value["error"]["type"] == "request_too_large":
+            value = {**value, "error": {**value["error"], "type": "invalid_request_error"}}
+        ErrorResponse.model_validate(value)
+        return True
 
 
 def _events(sent: Sequence[Sent]) -> list[Json]:
