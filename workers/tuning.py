@@ -95,11 +95,12 @@ def _fit_thinking(tuning: Tuning, model: str, turns: Sequence[Turn], notes: list
         return _without_thinking(tuning)
     if isinstance(tuning.thinking, int) and budget != tuning.thinking:
         notes.append(f"thinking: the budget became {budget}, between 1024 and max_tokens")
-    return replace(tuning, thinking=budget, effort=None)
+    effort = None if tuning.thinking == "adaptive" else tuning.effort  # it became the budget
+    return replace(tuning, thinking=budget, effort=effort)
 
 
 def _without_thinking(tuning: Tuning) -> Tuning:
-    return replace(tuning, thinking="off", display=None, effort=None)
+    return replace(tuning, thinking="off", display=None)
 
 
 def _is_mid_work_without_thoughts(turns: Sequence[Turn]) -> bool:

@@ -35,6 +35,10 @@ def _at_least(model: str, version: tuple[int, int]) -> bool:
     return match is not None and (int(match[1]), int(match[2] or 0)) >= version
 
 
+def _before(model: str, version: tuple[int, int]) -> bool:
+    return _MODEL.match(model) is not None and not _at_least(model, version)
+
+
 def _complaints(body: Body) -> Iterator[str]:
     yield from _of_the_frame(body)
     yield from _of_thinking(body)
@@ -68,7 +72,7 @@ def _of_thinking(body: Body) -> Iterator[str]:
         if _at_least(body["model"], (4, 7)):
             yield '"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive".'
         yield from _of_work_without_thoughts(body)
-    if thinking.get("type") == "adaptive" and not _at_least(body["model"], (4, 6)):
+    if thinking.get("type") == "adaptive" and _before(body["model"], (4, 6)):
         yield "adaptive thinking is not supported on this model"
     edits = (body.get("context_management") or {}).get("edits", ())
     if thinking.get("type") == "disabled" and any(edit["type"].startswith("clear_thinking") for edit in edits):
@@ -98,9 +102,9 @@ def _of_effort(body: Body) -> Iterator[str]:
     model = body["model"]
     if effort is None:
         return
-    if not (_at_least(model, (4, 6)) or model.startswith("claude-opus-4-5")):
+    if _before(model, (4, 6)) and not model.startswith("claude-opus-4-5"):
         yield "This model does not support the effort parameter."
-    elif (effort == "max" and not _at_least(model, (4, 6))) or (effort == "xhigh" and not _at_least(model, (4, 7))):
+    elif (effort == "max" and _before(model, (4, 6))) or (effort == "xhigh" and _before(model, (4, 7))):
         yield f"output_config.effort: this model does not support {effort!r}"
 
 

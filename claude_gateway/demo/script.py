@@ -30,6 +30,7 @@ from typing import Any
 import orjson
 
 _DIRECTIVE = re.compile(r"\{\{(\w+)(?:\s+(.*?))?\}\}(?!\})", re.DOTALL)
+_REMINDER = "<system-reminder>"
 _PIECE = re.compile(r"\s*\S+\s*")
 
 Body = Mapping[str, Any]
@@ -67,7 +68,7 @@ class Script:
 
 
 def last_user_text(body: Body) -> str:
-    """The text of the newest user turn, without the blocks that the CLI puts in front of it."""
+    """The text of the newest user turn, without the blocks that the CLI puts before and behind it."""
     for message in reversed(body["messages"]):
         if message["role"] != "user":
             continue
@@ -76,8 +77,9 @@ def last_user_text(body: Body) -> str:
             return content
         texts = [block["text"] for block in content if block["type"] == "text"]
         results = [block for block in content if block["type"] == "tool_result"]
-        if texts:
-            return str(texts[-1])
+        said = [text for text in texts if not text.startswith(_REMINDER)]
+        if said:
+            return str(said[-1])
         return f"{len(results)} tool result(s){_directives_in(results)}"
     return ""
 
