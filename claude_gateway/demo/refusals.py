@@ -47,7 +47,7 @@ def _complaints(body: Body) -> Iterator[str]:
     yield from _of_tools(body)
     if sum(1 for _ in _cache_marks(body)) > _MOST_CACHE_MARKS:
         yield "A maximum of 4 blocks with cache_control may be provided."
-    yield from _of_blank_text(body)
+    yield from _of_empty_blocks(body)
     yield from _of_tool_pairs(body)
 
 
@@ -134,7 +134,7 @@ def _of_tools(body: Body) -> Iterator[str]:
             yield f"tools.{number}.custom.input_schema: JSON schema is invalid. It must match draft 2020-12."
 
 
-def _of_blank_text(body: Body) -> Iterator[str]:
+def _of_empty_blocks(body: Body) -> Iterator[str]:
     system = body.get("system") or []
     for block in [{"type": "text", "text": system}] if isinstance(system, str) else system:
         if not block["text"].strip():
@@ -147,6 +147,8 @@ def _of_blank_text(body: Body) -> Iterator[str]:
         for block in _blocks(message):
             if block["type"] == "text" and not block["text"].strip():
                 yield f"messages.{number}: text content blocks must be non-empty"
+            if block["type"] == "thinking" and not block.get("signature"):
+                yield f"messages.{number}: Invalid `signature` in `thinking` block"
 
 
 def _of_tool_pairs(body: Body) -> Iterator[str]:

@@ -141,28 +141,6 @@ async def test_the_system_prompt_comes_without_another_program_s_billing_mark(
     assert sum(block.startswith("x-anthropic-billing-header") for block in blocks) == 1
 
 
-@pytest.mark.promise("messages.odd-but-legal")
-@pytest.mark.parametrize(
-    "messages",
-    [
-        [{"role": "assistant", "content": "I begin"}, {"role": "user", "content": "hi"}],
-        [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "The answer is"}],
-        [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}, {"role": "user", "content": " "}],
-        [{"role": "user", "content": "a"}, {"role": "assistant", "content": ""}, {"role": "user", "content": "b"}],
-        [
-            {"role": "user", "content": "a"},
-            {"role": "assistant", "content": [{"type": "tool_use", "id": "toolu_9", "name": "f", "input": {}}]},
-            {"role": "user", "content": "never mind"},
-        ],
-        [{"role": "user", "content": "a"}, {"role": "assistant", "content": [{"type": "server_tool_use", "id": "s"}]}],
-    ],
-    ids=["assistant first", "prefill", "several in a row", "blank assistant", "call given up", "unknown block"],
-)
-async def test_an_odd_but_legal_history_is_served(client: anthropic.AsyncAnthropic, messages: Any) -> None:
-    answer = await client.messages.create(model=MODEL, max_tokens=100, messages=messages)
-    assert answer.stop_reason == "end_turn"
-
-
 @pytest.mark.parametrize(
     ("messages", "place"),
     [

@@ -14,7 +14,7 @@ USER = {"role": "user", "content": "hi"}
 GOOD: dict[str, Any] = {"model": MIDDLE, "max_tokens": 4_096, "messages": [USER]}
 THINKING = {"thinking": {"type": "enabled", "budget_tokens": 2_048}}
 CALL: dict[str, Any] = {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "f", "input": {}}]}
-THOUGHTFUL = {
+THOUGHTFUL: dict[str, Any] = {
     "role": "assistant",
     "content": [{"type": "thinking", "thinking": "hm", "signature": "c2ln"}, *CALL["content"]],
 }
@@ -123,6 +123,11 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         "t1",
     ),
     "a result without its call": ({"messages": [USER, RESULT]}, {"messages": [USER, CALL, RESULT]}, "t1"),
+    "a thought without its signature": (
+        {"messages": [USER, {"role": "assistant", "content": [{**THOUGHTFUL["content"][0], "signature": ""}]}, USER]},
+        {"messages": [USER, {"role": "assistant", "content": THOUGHTFUL["content"][:1]}, USER]},
+        "signature",
+    ),
     "an id used twice": (
         {"messages": [USER, CALL, RESULT, CALL, RESULT]},
         {"messages": [USER, CALL, RESULT, USER]},

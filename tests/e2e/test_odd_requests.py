@@ -1,0 +1,199 @@
+"""Odd but legal, and broken: what the real CLI makes of it, in both dialects. The upstream never answers 400."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anthropic
+import openai
+import pytest
+import pytest_asyncio
+
+from tests.e2e.conftest import API_KEY, MODEL, Gateway
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.filterwarnings("ignore:The model .* is deprecated:DeprecationWarning"),
+]
+
+Messages = list[dict[str, Any]]
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def client(gateway: Gateway) -> AsyncIterator[anthropic.AsyncAnthropic]:
+    direct = anthropic.DefaultAsyncHttpxClient(trust_env=False)
+    async with anthropic.AsyncAnthropic(
+        base_url=gateway.url, api_key=API_KEY, max_retries=0, timeout=30, http_client=direct
+    ) as connected:
+        yield connected
+
+
+def user(content: Any) -> dict[str, Any]:
+    return {"role": "user", "content": content}
+
+
+def assistant(content: Any, **more: Any) -> dict[str, Any]:
+    return {"role": "assistant", "content": content, **more}
+
+
+def system(content: Any) -> dict[str, Any]:
+    return {"role": "system", "content": content}
+
+
+def use(id_: str) -> dict[str, Any]:
+    return {"type": "tool_use", "id": id_, "name": "f", "input": {}}
+
+
+def result(id_: str, words: str = "done") -> dict[str, Any]:
+    return {"type": "tool_result", "tool_use_id": id_, "content": words}
+
+
+def call(id_: str) -> dict[str, Any]:
+    return {"id": id_, "type": "function", "function": {"name": "f", "arguments": "{}"}}
+
+
+def tool(id_: str, words: str = "done") -> dict[str, Any]:
+    return {"role": "tool", "tool_call_id": id_, "content": words}
+
+
+THINKING = {"thinking": {"type": "enabled", "budget_tokens": 2_000}}
+THOUGHT = {"type": "thinking", "thinking": "hm", "signature": "c2lnbmVk"}
+MESSAGES: dict[str, tuple[Messages, dict[str, Any]]] = {
+    "the assistant first": ([assistant("I begin"), user("hi")], {}),
+    "the assistant last": ([user("hi"), assistant("The answer is")], {}),
+    "a call last": ([user("hi"), assistant([use("t1")])], {}),
+    "blank contents": (
+        [user(" "), user("a"), assistant(""), assistant([]), user([{"type": "text", "text": "\n"}])],
+        {},
+    ),
+    "several in a row": ([user("a"), user("b"), assistant("c"), assistant("d"), user("e"), user("f")], {}),
+    "system in the middle and last": (
+        [system("x"), user("a"), system("y"), assistant("b"), user("c"), system("z")],
+        {},
+    ),
+    "a call without its result": ([user("a"), assistant([use("t1"), use("t2")]), user([result("t2")])], {}),
+    "a result behind a text": (
+        [user("a"), assistant([use("t1")]), user([{"type": "text", "text": "b"}, result("t1")])],
+        {},
+    ),
+    "ids that repeat": (
+        [user("a"), assistant([use("t1")]), user([result("t1")]), assistant([use("t1")]), user([result("t1")])],
+        {},
+    ),
+    "thinking without the thoughts before": ([user("a"), assistant([use("t1")]), user([result("t1")])], THINKING),
+    "thoughts while not thinking": ([user("a"), assistant([THOUGHT, use("t1")]), user([result("t1")])], {}),
+    "a thought alone": ([user("a"), assistant([THOUGHT]), user("b")], THINKING),
+    "what another provider ran": (
+        [user("a"), assistant([{"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}]), user("b")],
+        {},
+    ),
+    "a budget over the limit": ([user("a")], {"thinking": {"type": "enabled", "budget_tokens": 90_000}}),
+    "all parameters at once": (
+        [user("a")],
+        {**THINKING, "extra_body": {"temperature": 0.1, "top_p": 0.2, "top_k": 3, "output_config": {"effort": "max"}}},
+    ),
+}
+
+
+@pytest.mark.promise("messages.odd-but-legal")
+@pytest.mark.parametrize("case", MESSAGES)
+async def test_odd_messages_are_served_by_one_upstream_request(
+    gateway: Gateway, client: anthropic.AsyncAnthropic, case: str
+) -> None:
+    messages, parameters = MESSAGES[case]
+    answer = await client.messages.create(model=MODEL, max_tokens=5_000, messages=messages, **parameters)  # type: ignore[arg-type]
+    assert answer.stop_reason == "end_turn"
+    assert len(gateway.upstream.chats) == 1
+
+
+CHATS: dict[str, tuple[Messages, dict[str, Any]]] = {
+    "the assistant first": ([assistant("I begin"), user("hi")], {}),
+    "the assistant last": ([user("hi"), assistant("The answer is")], {}),
+    "a call last": ([user("hi"), assistant(None, tool_calls=[call("c1")])], {}),
+    "blank contents": ([user(" "), user("a"), assistant(None), assistant(""), user([])], {}),
+    "several in a row": ([user("a"), user("b"), assistant("c"), assistant("d"), user("e"), user("f")], {}),
+    "system in the middle and last": (
+        [system("x"), user("a"), system("y"), assistant("b"), user("c"), system("z")],
+        {},
+    ),
+    "a call without its result": (
+        [user("a"), assistant("", tool_calls=[call("c1"), call("c2")]), tool("c2"), user("b")],
+        {},
+    ),
+    "a user between the results": (
+        [user("a"), assistant("", tool_calls=[call("c1"), call("c2")]), tool("c2"), user("b"), tool("c1")],
+        {},
+    ),
+    "ids that repeat": (
+        [user("a"), *[assistant("", tool_calls=[call("c")]), tool("c")] * 2],
+        {},
+    ),
+    "reasoning without the thoughts before": (
+        [user("a"), assistant("Let me see.", tool_calls=[call("c1")]), tool("c1")],
+        {"reasoning_effort": "high"},
+    ),
+    "all parameters at once": (
+        [user("a")],
+        {"temperature": 1.9, "top_p": 0.2, "reasoning_effort": "xhigh", "max_tokens": 1_500, "stop": [" ", "x"]},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CHATS)
+async def test_an_odd_chat_is_served_by_one_upstream_request(gateway: Gateway, case: str) -> None:
+    messages, parameters = CHATS[case]
+    answer = await gateway.ask(*messages, **parameters)
+    assert answer.choices[0].finish_reason == "stop"
+    assert len(gateway.upstream.chats) == 1
+
+
+BROKEN: dict[str, tuple[Messages, Messages, str]] = {
+    "a result of no call": ([user("a"), user([result("t9")])], [user("a"), tool("t9")], "t9"),
+    "a result first": ([user([result("t1")]), user("a")], [tool("t1"), user("a")], "t1"),
+    "two results of one call": (
+        [user("a"), assistant([use("t1")]), user([result("t1"), result("t1")])],
+        [user("a"), assistant(None, tool_calls=[call("t1")]), tool("t1"), tool("t1")],
+        "t1",
+    ),
+    "two calls of one id": (
+        [user("a"), assistant([use("t1"), use("t1")]), user([result("t1")])],
+        [user("a"), assistant(None, tool_calls=[call("t1"), call("t1")]), tool("t1")],
+        "t1",
+    ),
+    "nobody asks": ([assistant("alone")], [system("x"), assistant("alone")], "user"),
+    "nothing is asked": ([user(" "), user([])], [user(""), user(None)], "user"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+async def test_what_makes_no_sense_is_named_and_the_upstream_hears_nothing_of_it(
+    gateway: Gateway, client: anthropic.AsyncAnthropic, case: str
+) -> None:
+    messages, chat, word = BROKEN[case]
+    with pytest.raises(anthropic.BadRequestError, match=word) as told:
+        await client.messages.create(model=MODEL, max_tokens=9, messages=messages)  # type: ignore[arg-type]
+    assert told.value.type == "invalid_request_error"
+    with pytest.raises(openai.BadRequestError, match=word) as told_too:
+        await gateway.ask(*chat)
+    assert told_too.value.param == "messages"
+    assert gateway.upstream.received == []
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [{"type": "object", "required": "city"}, {"type": "array"}, {"type": "object", "properties": [1]}],
+    ids=str,
+)
+async def test_a_schema_that_is_none_is_named_before_the_upstream_hears_of_it(
+    gateway: Gateway, client: anthropic.AsyncAnthropic, schema: dict[str, Any]
+) -> None:
+    with pytest.raises(anthropic.BadRequestError, match=r"tools\.0\.f"):
+        await client.messages.create(
+            model=MODEL,
+            max_tokens=9,
+            messages=[user("a")],
+            tools=[{"name": "f", "input_schema": schema}],  # type: ignore[arg-type, list-item]
+        )
+    with pytest.raises(openai.BadRequestError, match=r"tools\.0\.f"):
+        await gateway.ask("a", tools=[{"type": "function", "function": {"name": "f", "parameters": schema}}])
+    assert gateway.upstream.received == []
