@@ -78,8 +78,8 @@ def last_user_text(body: Body) -> str:
         texts = [block["text"] for block in content if block["type"] == "text"]
         results = [block for block in content if block["type"] == "tool_result"]
         said = [text for text in texts if not text.startswith(_REMINDER)]
-        if said:
-            return str(said[-1])
+        if said or not results:
+            return str([*texts, *said][-1]) if texts else ""
         return f"{len(results)} tool result(s){_directives_in(results)}"
     return ""
 
