@@ -37,7 +37,12 @@ documents = st.just(
 )
 thoughts = st.builds(Thought, words, signatures) | st.builds(RedactedThought, signatures)
 tool_names = st.sampled_from(["weather", "Read", "a.b", "x" * 100])
-tools = st.builds(Tool, tool_names, words, json_objects.map(lambda extra: {**extra, "type": "object"}))
+schemas = st.builds(
+    lambda names, extra: {"type": "object", "properties": {name: {"x-more": extra} for name in names}},
+    st.lists(words, max_size=2),
+    json_objects,
+)
+tools = st.builds(Tool, tool_names, words, schemas)
 
 
 @st.composite
