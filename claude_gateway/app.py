@@ -12,12 +12,16 @@ from typing import Any
 from aiohttp import web
 
 from claude_gateway.access.keys import KeyRing
+from claude_gateway.background import Background
 from claude_gateway.catalogue import Catalogue
 from claude_gateway.config import Settings
 from claude_gateway.lines import Lines
+from claude_gateway.responses import Responses
 from claude_gateway.service import ChatService
 from claude_gateway.sessions import Sessions
 from claude_gateway.stores.db import Database, StoreUnusable, open_database
+from claude_gateway.stores.responses import ResponseStore
+from claude_gateway.stores.seal_key import seal_key
 from claude_gateway.stores.sessions import SessionStore
 from claude_gateway.web import keys, middlewares
 from claude_gateway.web.connection import factory
@@ -83,7 +87,12 @@ def bundled_cli() -> Path:
 
 
 def build_app(
-    settings: Settings, service: ChatService, catalogue: Catalogue, health: Health, sessions: Sessions
+    settings: Settings,
+    service: ChatService,
+    catalogue: Catalogue,
+    health: Health,
+    sessions: Sessions,
+    responses: Responses,
 ) -> web.Application:
     """The web application over whatever answers jobs; tests hand in scripted parts."""
     app = web.Application(
@@ -95,6 +104,8 @@ def build_app(
     app[keys.KEY_RING] = KeyRing(settings.api_key.get_secret_value() if settings.api_key else None)
     app[keys.SERVICE] = service
     app[keys.SESSIONS] = sessions
+    app[keys.RESPONSES] = responses
+    app[keys.BACKGROUND] = Background(responses, service, settings.background_limit, settings.max_timeout / 1000)
     app[keys.CATALOGUE] = catalogue
     app[keys.HEALTH] = health
     add_routes(app)
@@ -115,7 +126,9 @@ async def running_gateway(settings: Settings) -> AsyncIterator[str]:
             _database(settings) as database,
             _sessions(settings, database) as sessions,
         ):
-            app = _compose(settings, engine, database, sessions)
+            responses = Responses(ResponseStore(database, settings.responses()), await seal_key(database))
+            await responses.recover()
+            app = _compose(settings, engine, database, sessions, responses)
             runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=settings.drain_seconds)
             await runner.setup()
             assert runner.server is not None
@@ -127,18 +140,23 @@ async def running_gateway(settings: Settings) -> AsyncIterator[str]:
                 yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
             finally:
                 accepting.close()
+                clock = asyncio.get_running_loop().time
+                until = clock() + settings.drain_seconds
                 await runner.cleanup()
+                await app[keys.BACKGROUND].close(until - clock())
     finally:
         listener.close()
 
 
-def _compose(settings: Settings, engine: Engine, database: Database, sessions: Sessions) -> web.Application:
+def _compose(
+    settings: Settings, engine: Engine, database: Database, sessions: Sessions, responses: Responses
+) -> web.Application:
     report = EngineReport(engine)
     health = Health(report, database, settings.auth_method, key_required=settings.api_key is not None)
     if not health.has_login():
         raise StartFailed(_HOW_TO_LOG_IN)
     service = ChatService(engine.scheduler, settings.max_timeout / 1000)
-    return build_app(settings, service, Catalogue.of(report.models), health, sessions)
+    return build_app(settings, service, Catalogue.of(report.models), health, sessions, responses)
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from claude_gateway.session import SessionLimits
+from claude_gateway.stores.responses import Room
 from workers.launch import CREDENTIAL_VARIABLES
 from workers.settings import AuthMethod, LaunchSettings, PoolSettings, QueueSettings
 
@@ -103,6 +104,18 @@ class Settings(BaseSettings):
     sessions_max_mib: float = Field(
         1_024, gt=0, le=2**20, description="The most that all sessions of a key may remember together; more gets 429."
     )
+    response_ttl_seconds: float = Field(
+        30 * 24 * 3600, gt=0, description="How long a response of `/v1/responses` is stored."
+    )
+    response_limit: int = Field(
+        10_000, ge=1, description="Stored responses that one key may have; the oldest goes for one more."
+    )
+    responses_max_mib: float = Field(
+        1_024, gt=0, description="The most that all stored responses of a key may hold; the oldest go for more."
+    )
+    background_limit: int = Field(
+        10, ge=0, description="Responses that one key may have in the background at once; one more gets 429."
+    )
     stream_head_seconds: float = Field(
         2.0,
         ge=0,
@@ -158,6 +171,13 @@ class Settings(BaseSettings):
             per_key=self.session_limit,
             bytes_each=int(self.session_max_mib * 2**20),
             bytes_per_key=int(self.sessions_max_mib * 2**20),
+        )
+
+    def responses(self) -> Room:
+        return Room(
+            ttl=self.response_ttl_seconds,
+            responses=self.response_limit,
+            bytes=int(self.responses_max_mib * 2**20),
         )
 
     def _credentials(self) -> dict[str, str]:

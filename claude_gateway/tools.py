@@ -9,7 +9,7 @@ from claude_gateway import schema_shape
 from claude_gateway.conversation import bad
 from workers.job import Tool, ToolChoice
 
-_MOST_TOOLS = 512
+MOST_TOOLS = 512
 _MOST_DEPTH_PROBE = 40
 
 
@@ -30,8 +30,8 @@ def read_tool(definition: Mapping[str, Any], where: str) -> Tool | None:
 
 def read_tools(definitions: list[Any], notes: list[str]) -> tuple[Tool, ...]:
     """All of them; what is left out is noted."""
-    if len(definitions) > _MOST_TOOLS:
-        raise bad("tools", f"there are {len(definitions)}, and at most {_MOST_TOOLS} are taken")
+    if len(definitions) > MOST_TOOLS:
+        raise bad("tools", f"there are {len(definitions)}, and at most {MOST_TOOLS} are taken")
     tools: dict[str, Tool] = {}
     for index, definition in enumerate(definitions):
         if not isinstance(definition, Mapping):

@@ -22,6 +22,7 @@ HOMES = {
     "openai": ("claude_gateway.demo.show",),
     "orjson": (
         "claude_gateway.dialects",
+        "claude_gateway.responses",
         "claude_gateway.stores",
         "claude_gateway.token_count",
         "claude_gateway.tools",
@@ -60,6 +61,7 @@ DIALECT_MAY_IMPORT = (
 )
 PURE = (
     "claude_gateway.access.keys",
+    "claude_gateway.access.seal",
     "claude_gateway.catalogue",
     "claude_gateway.tools",
     "claude_gateway.conversation",

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from workers.events import BlockStarted, Event
-from workers.job import Block, ChatJob, Tool, ToolResult, ToolUse, Turn
+from workers.job import Block, ChatJob, Tool, ToolResult, ToolUse
 
 _SAFE_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 _SAFE_ID = re.compile(r"[a-zA-Z0-9_-]{1,128}")
@@ -35,7 +35,7 @@ class Names:
 
 def inward(job: ChatJob) -> ChatJob:
     """The job with names and ids that the API takes; the same ones each time, so that a history stays the same."""
-    turns = tuple(map(_safe_turn, job.turns))
+    turns = tuple(replace(turn, blocks=tuple(map(_safe_block, turn.blocks))) for turn in job.turns)
     tools = tuple(replace(tool, name=_safe_name(tool.name)) for tool in job.tools)
     choice = job.tuning.tool_choice
     if choice is not None and choice.name:
@@ -70,13 +70,6 @@ def _listed(tool: Tool) -> dict[str, Any]:
         "annotations": {"readOnlyHint": True},
         "_meta": {"anthropic/alwaysLoad": True},
     }
-
-
-def _safe_turn(turn: Turn) -> Turn:
-    # Most turns are of text alone, and a long history has many.
-    if not any(isinstance(block, ToolUse | ToolResult) for block in turn.blocks):
-        return turn
-    return replace(turn, blocks=tuple(map(_safe_block, turn.blocks)))
 
 
 def _safe_block(block: Block) -> Block:

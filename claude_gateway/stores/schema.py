@@ -25,5 +25,36 @@ CREATE TABLE session_turns (
 );
 """
 
+_RESPONSES = """
+-- A stored response of a key. `system` and `turns` are what it added to its conversation, `parent` the response it went
+-- on from. Without an `object` it was deleted, and is there for those that go on from it. Times are in seconds of the
+-- epoch.
+CREATE TABLE responses (
+    id TEXT PRIMARY KEY,
+    owner TEXT NOT NULL,
+    parent TEXT,
+    created_at REAL NOT NULL,
+    expires_at REAL NOT NULL,
+    status TEXT NOT NULL,
+    object BLOB,
+    items BLOB,
+    events BLOB,
+    system BLOB NOT NULL,
+    turns BLOB NOT NULL,
+    bytes INTEGER GENERATED ALWAYS AS (
+        coalesce(length(object), 0) + coalesce(length(items), 0) + coalesce(length(events), 0)
+        + length(system) + length(turns)
+    ) STORED
+);
+CREATE INDEX responses_by_owner ON responses (owner, created_at, bytes);
+CREATE INDEX responses_by_parent ON responses (parent) WHERE parent IS NOT NULL;
+CREATE INDEX responses_by_expiry ON responses (expires_at) WHERE object IS NOT NULL;
+-- What marks the thoughts that callers keep as this gateway's own.
+CREATE TABLE seal (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    key BLOB NOT NULL
+);
+"""
+
 # A script that was released never changes: databases exist that went through it. What is to change, a new one changes.
-SCRIPTS: tuple[str, ...] = (_SESSIONS,)
+SCRIPTS: tuple[str, ...] = (_SESSIONS, _RESPONSES)

@@ -1,6 +1,6 @@
 """A job's answer in the words of its dialect: as a stream, or as one body. The same way for every dialect."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any, Protocol
 
@@ -10,7 +10,7 @@ from claude_gateway.session import NO_SESSION, Session
 from claude_gateway.web.answer_headers import answer_headers
 from claude_gateway.web.json_answer import json_answer
 from claude_gateway.web.keys import SERVICE, SETTINGS
-from claude_gateway.web.sse import Encoder, Pace, send_stream
+from claude_gateway.web.sse import Encoder, Fed, Pace, send_stream
 from workers.events import Event
 from workers.job import ChatJob
 
@@ -32,20 +32,34 @@ class Fold(Protocol):
 
 
 async def stream(
-    request: web.Request, parsed: Parsed, encoder: Encoder, session: Session = NO_SESSION
+    request: web.Request, parsed: Parsed, encoder: Encoder[Event], session: Session = NO_SESSION
 ) -> web.StreamResponse:
-    settings = request.app[SETTINGS]
-    return await send_stream(
-        request,
-        session.record(parsed.job, request.app[SERVICE].run(parsed.job)),
-        encoder,
-        Pace(settings.stream_head_seconds, settings.heartbeat_seconds),
-        answer_headers(parsed.job.model, parsed.warnings),
-    )
+    return await send(request, parsed, session.record(parsed.job, request.app[SERVICE].run(parsed.job)), encoder)
 
 
 async def whole(request: web.Request, parsed: Parsed, fold: Fold, session: Session = NO_SESSION) -> web.Response:
-    async with aclosing(session.record(parsed.job, request.app[SERVICE].run(parsed.job))) as events:
+    return await gather(parsed, session.record(parsed.job, request.app[SERVICE].run(parsed.job)), fold)
+
+
+async def send(
+    request: web.Request, parsed: Parsed, told: AsyncGenerator[Fed, None], encoder: Encoder[Fed]
+) -> web.StreamResponse:
+    """A stream of what was told of the job."""
+    return await send_stream(request, told, encoder, pace(request), headers(parsed))
+
+
+async def gather(parsed: Parsed, events: AsyncGenerator[Event, None], fold: Fold) -> web.Response:
+    """One body, once the last event is there."""
+    async with aclosing(events):
         async for event in events:
             fold.feed(event)
-    return json_answer(fold.body(), headers=answer_headers(parsed.job.model, parsed.warnings))
+    return json_answer(fold.body(), headers=headers(parsed))
+
+
+def headers(parsed: Parsed) -> dict[str, str]:
+    return answer_headers(parsed.job.model, parsed.warnings)
+
+
+def pace(request: web.Request) -> Pace:
+    settings = request.app[SETTINGS]
+    return Pace(settings.stream_head_seconds, settings.heartbeat_seconds)

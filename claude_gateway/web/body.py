@@ -27,14 +27,19 @@ _HELP = {
 
 
 async def read(request: web.Request, model: type[Model]) -> Model:
+    """Raises `ApiError` as `read_object` and `validated` do."""
+    return validated(model, await read_object(request))
+
+
+async def read_object(request: web.Request) -> dict[str, Any]:
     """Raises `ApiError`: 400 for what is no JSON object, 413 for what is too large, 415 for an encoding that is not
-    read here, 422 for a wrong shape."""
+    read here."""
     try:
         raw = await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise _too_large() from None
     encoding = request.headers.get("content-encoding", "identity").lower()
-    return _validated(model, _object(_unpacked(raw, encoding, request.app[SETTINGS].max_request_size)))
+    return _object(_unpacked(raw, encoding, request.app[SETTINGS].max_request_size))
 
 
 def _unpacked(raw: bytes, encoding: str, limit: int) -> bytes:
@@ -80,7 +85,8 @@ def _object(raw: bytes) -> dict[str, Any]:
     return value
 
 
-def _validated(model: type[Model], value: dict[str, Any]) -> Model:
+def validated(model: type[Model], value: dict[str, Any]) -> Model:
+    """Raises `ApiError` 422 for a wrong shape."""
     try:
         return model.model_validate(value)
     except ValidationError as error:

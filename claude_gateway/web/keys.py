@@ -3,8 +3,10 @@
 from aiohttp import web
 
 from claude_gateway.access.keys import Key, KeyRing
+from claude_gateway.background import Background
 from claude_gateway.catalogue import Catalogue
 from claude_gateway.config import Settings
+from claude_gateway.responses import Responses
 from claude_gateway.service import ChatService
 from claude_gateway.sessions import Sessions
 from claude_gateway.web.health import Health
@@ -13,6 +15,8 @@ SETTINGS = web.AppKey("settings", Settings)
 KEY_RING = web.AppKey("key_ring", KeyRing)
 SERVICE = web.AppKey("service", ChatService)
 SESSIONS = web.AppKey("sessions", Sessions)
+RESPONSES = web.AppKey("responses", Responses)
+BACKGROUND = web.AppKey("background", Background)
 CATALOGUE = web.AppKey("catalogue", Catalogue)
 HEALTH = web.AppKey("health", Health)
 

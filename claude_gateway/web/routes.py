@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from claude_gateway.web import chat, messages, sessions, status
+from claude_gateway.web import chat, messages, responses, sessions, status
 
 # People put the base URL one level off, so what stands under /v1 also stands without it.
 _PREFIXES = ("/v1", "")
@@ -21,6 +21,12 @@ def add_routes(app: web.Application) -> None:
     app.router.add_delete("/v1/sessions/{id:.+}", sessions.forgotten)
     for prefix in _PREFIXES:
         app.router.add_post(f"{prefix}/chat/completions", chat.chat_completions)
+        app.router.add_post(f"{prefix}/responses", responses.create)
+        app.router.add_get(f"{prefix}/responses", responses.refuse_upgrade)
+        app.router.add_get(f"{prefix}/responses/{{id}}", responses.get)
+        app.router.add_delete(f"{prefix}/responses/{{id}}", responses.delete)
+        app.router.add_post(f"{prefix}/responses/{{id}}/cancel", responses.cancel)
+        app.router.add_get(f"{prefix}/responses/{{id}}/input_items", responses.input_items)
         app.router.add_post(f"{prefix}/messages", messages.messages)
         app.router.add_post(f"{prefix}/messages/count_tokens", messages.count_tokens)
         app.router.add_get(f"{prefix}/models", status.models)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse
@@ -14,7 +14,6 @@ from aiohttp_sse import EventSourceResponse
 from claude_gateway import errors
 from claude_gateway.errors import ApiError
 from workers.errors import WorkerError
-from workers.events import Event
 
 _log = logging.getLogger(__name__)
 
@@ -24,10 +23,15 @@ _STALLED_READER_SECONDS = 120
 Sent = tuple[str | None, str]
 
 
-class Encoder(Protocol):
+# An event, or one with the number of its choice.
+Fed = TypeVar("Fed")
+Fed_contra = TypeVar("Fed_contra", contravariant=True)
+
+
+class Encoder(Protocol[Fed_contra]):
     """Events to the server-sent events of a dialect; `fail` is how a stream ends that cannot be finished."""
 
-    def feed(self, event: Event) -> Sequence[Sent]: ...
+    def feed(self, event: Fed_contra, /) -> Sequence[Sent]: ...
     def fail(self, error: ApiError) -> Sequence[Sent]: ...
 
 
@@ -42,8 +46,8 @@ class Pace:
 
 async def send_stream(
     request: web.Request,
-    events: AsyncGenerator[Event, None],
-    encoder: Encoder,
+    events: AsyncGenerator[Fed, None],
+    encoder: Encoder[Fed],
     pace: Pace,
     headers: Mapping[str, str],
 ) -> web.StreamResponse:
@@ -83,9 +87,9 @@ def _response(pace: Pace, headers: Mapping[str, str]) -> EventSourceResponse:
 
 async def _send_all(
     response: EventSourceResponse,
-    first: asyncio.Task[Event | None],
-    events: AsyncGenerator[Event, None],
-    encoder: Encoder,
+    first: asyncio.Task[Fed | None],
+    events: AsyncGenerator[Fed, None],
+    encoder: Encoder[Fed],
 ) -> None:
     try:
         event = await first
@@ -113,11 +117,11 @@ async def _send(response: EventSourceResponse, messages: Sequence[Sent]) -> None
         await response.write("".join(lines).encode())
 
 
-async def _next(events: AsyncGenerator[Event, None]) -> Event | None:
+async def _next(events: AsyncGenerator[Fed, None]) -> Fed | None:
     return await anext(events, None)
 
 
-async def _abandon(task: asyncio.Task[Event | None]) -> None:
+async def _abandon(task: asyncio.Task[Fed | None]) -> None:
     """The generator must not be running when it is closed."""
     if not task.done():
         task.cancel()

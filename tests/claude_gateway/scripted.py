@@ -13,6 +13,7 @@ from claude_gateway.app import build_app
 from claude_gateway.catalogue import Catalogue
 from claude_gateway.config import Settings
 from claude_gateway.lines import Lines
+from claude_gateway.responses import Responses
 from claude_gateway.service import ChatService
 from claude_gateway.sessions import Sessions
 from claude_gateway.web.health import Health
@@ -124,12 +125,16 @@ def scripted_app(
     *,
     store: ScriptedStore | None = None,
     sessions: Sessions | None = None,
+    responses: Responses | None = None,
     **changes: Any,
 ) -> web.Application:
-    """Without `sessions` a request that names one fails."""
+    """Without `sessions` a request that names one fails, without `responses` one that stores any."""
     chosen = settings(**changes)
     health = Health(
         pool or ScriptedPool(), store or ScriptedStore(), chosen.auth_method, key_required=chosen.api_key is not None
     )
     sessions = sessions or Sessions(None, chosen.sessions(), Lines(0, 0))
-    return build_app(chosen, ChatService(dispatcher, chosen.max_timeout / 1000), Catalogue.of([]), health, sessions)
+    responses = responses or Responses(None, b"the key of the tests")
+    return build_app(
+        chosen, ChatService(dispatcher, chosen.max_timeout / 1000), Catalogue.of([]), health, sessions, responses
+    )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
-from claude_gateway.conversation import NOTHING, Conversation, Remembered, bad
+from claude_gateway.conversation import NOTHING, Conversation, Remembered, bad, reminder
 from claude_gateway.dialects.anthropic import wire
 from claude_gateway.dialects.anthropic.parameters import warnings
 from claude_gateway.dialects.anthropic.wire import MessagesRequest
@@ -47,8 +47,7 @@ def parse(request: MessagesRequest, owner: str, model: str, remembered: Remember
         where = f"messages.{number}.content"
         blocks = _blocks(message.content, where, notes)
         if message.role == "system":
-            # Where it stands matters to the model, and the bytes before it to the prompt cache.
-            conversation.add("user", [_reminder(text) for text in _texts(blocks, where, notes)])
+            conversation.add("user", [reminder(text.text) for text in _texts(blocks, where, notes)])
         else:
             conversation.add(message.role, blocks)
     system = _system(request, notes)
@@ -112,10 +111,6 @@ def _texts(blocks: list[Block], where: str, notes: list[str]) -> list[Text]:
     if len(texts) < len(blocks):
         notes.append(f"{where}: only text was taken, a system prompt has nothing else")
     return texts
-
-
-def _reminder(block: Text) -> Text:
-    return Text(f"<system-reminder>\n{block.text}\n</system-reminder>")
 
 
 def _blocks(content: Any, where: str, notes: list[str]) -> list[Block]:

@@ -4,8 +4,10 @@ its own and a line below."""
 from tests.claude_gateway.dialects.anthropic import Anthropic
 from tests.claude_gateway.dialects.face import Dialect
 from tests.claude_gateway.dialects.openai_chat import OpenAIChat
+from tests.claude_gateway.dialects.openai_responses import OpenAIResponses
 
 DIALECTS: list[Dialect] = [
     OpenAIChat(),
     Anthropic(),
+    OpenAIResponses(),
 ]

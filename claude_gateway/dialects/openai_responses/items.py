@@ -1,0 +1,214 @@
+"""Input items, one after another, as messages of a conversation. Pure; raises `ApiError` naming the item at fault."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from claude_gateway.conversation import bad, reminder
+from claude_gateway.dialects.openai_responses.content import Part, read_content
+from claude_gateway.dialects.openai_responses.thoughts import Sealer, unseal
+from claude_gateway.dialects.openai_responses.tools import CUSTOM_INPUT, SEARCH, Toolset, flat_names
+from claude_gateway.errors import ApiError
+from claude_gateway.tools import is_writable
+from workers.job import Block, Image, RedactedThought, Role, Text, Thought, ToolResult, ToolUse, Turn
+
+Item = Mapping[str, Any]
+
+_NOTHING_FOUND = "No tool was found."
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What was said so far: texts of the system prompt, and messages in their order. Those of one role may follow
+    each other; what becomes of them is the conversation's business."""
+
+    system: tuple[str, ...] = ()
+    messages: tuple[Turn, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a request goes on from: the stored conversation, and the stored items that it refers to, by their ids."""
+
+    said: Said = Said()
+    items: Mapping[str, Item] = field(default_factory=dict)
+
+
+NO_PAST = Past()
+
+
+class ItemReader:
+    """Reads the items of one request. `notes` says what was left out."""
+
+    def __init__(self, past: Past, toolset: Toolset, sealer: Sealer, notes: list[str]) -> None:
+        self._past = past
+        self._toolset = toolset
+        self._sealer = sealer
+        self._notes = notes
+        self._system: list[str] = []
+        self._messages: list[Turn] = []
+        # Until what they led to is read: alone they are no message.
+        self._thoughts: list[Thought | RedactedThought] = []
+        self._calls = {block.id for turn in past.said.messages for block in turn.blocks if isinstance(block, ToolUse)}
+
+    def read(self, items: Sequence[Any]) -> Said:
+        for number, item in enumerate(items):
+            self._read(item, f"input.{number}")
+        return Said(tuple(self._system), tuple(self._messages))
+
+    def _read(self, item: Any, where: str) -> None:
+        if not isinstance(item, Mapping):
+            raise bad(where, "an item must be an object")
+        match kind_of(item):
+            case "message":
+                self._message(item, where)
+            case "reasoning":
+                self._reasoning(item, where)
+            case "function_call":
+                self._call(item, self._function(item, where), _arguments(item, self._toolset, where), where)
+            case "custom_tool_call":
+                self._call(item, self._function(item, where), {CUSTOM_INPUT: _string(item, "input", where)}, where)
+            case "tool_search_call" if item.get("call_id"):
+                self._call(item, SEARCH, _arguments(item, self._toolset, where), where)
+            case "function_call_output" | "custom_tool_call_output":
+                self._output(item, read_content(item.get("output"), f"{where}.output"), where)
+            case "tool_search_output" if item.get("call_id"):
+                found = "\n".join(flat_names(found_tools(item, where)))
+                self._output(
+                    item, [Text(f"These tools can be called now:\n{found}" if found else _NOTHING_FOUND)], where
+                )
+            case "item_reference":
+                raise unknown_item(str(item.get("id")), where)  # those that are known were put in its place
+            case "additional_tools":
+                pass  # they were read with the other tools, before the first item
+            case "response":
+                raise bad(where, "a response is no item; send the items of its `output`, or previous_response_id")
+            case None:
+                raise bad(where, "an item must have a type or a role")
+            case kind:
+                self._notes.append(f"{where}: an item of type {kind[:40]!r} was left out")
+
+    def _message(self, item: Item, where: str) -> None:
+        parts = read_content(item.get("content"), f"{where}.content")
+        said = [part for part in parts if not isinstance(part, Text) or part.text.strip()]
+        match item.get("role"):
+            case "user":
+                self._add("user", *said)
+            case "assistant":
+                self._answered([part for part in said if isinstance(part, Text)])
+            case "system" | "developer":
+                texts = [part.text for part in said if isinstance(part, Text)]
+                if self._messages or self._past.said.messages:
+                    self._add("user", *map(reminder, texts))
+                else:
+                    self._system += texts
+            case _:
+                raise bad(f"{where}.role", "must be user, assistant, system or developer")
+
+    def _reasoning(self, item: Item, where: str) -> None:
+        match item.get("encrypted_content"):
+            case str(sealed) if (thought := unseal(sealed, self._sealer)) is not None:
+                self._thoughts.append(thought)
+            case None:
+                pass  # a summary for people; the model takes its thoughts back signed or not at all
+            case _:
+                self._notes.append(f"{where}: reasoning that this gateway did not seal was left out")
+
+    def _function(self, item: Item, where: str) -> str:
+        namespace = item.get("namespace")
+        return self._toolset.name_of(_string(item, "name", where), namespace if isinstance(namespace, str) else None)
+
+    def _call(self, item: Item, name: str, arguments: Mapping[str, Any], where: str) -> None:
+        call_id = _string(item, "call_id", where)
+        self._calls.add(call_id)
+        self._answered([ToolUse(call_id, name, arguments)])
+
+    def _output(self, item: Item, parts: Sequence[Part], where: str) -> None:
+        call_id = _string(item, "call_id", where)
+        if call_id not in self._calls:
+            raise bad(f"{where}.call_id", f"there is no call {call_id[:80]!r} before its output")
+        kept = tuple(
+            part for part in parts if isinstance(part, Image) or (isinstance(part, Text) and part.text.strip())
+        )
+        self._add("user", ToolResult(call_id, kept))
+
+    def _answered(self, blocks: Sequence[Block]) -> None:
+        """The assistant's, behind the thoughts that led to it."""
+        if blocks:
+            self._add("assistant", *self._thoughts, *blocks)
+
+    def _add(self, role: Role, *blocks: Block) -> None:
+        self._thoughts.clear()
+        if blocks:
+            self._messages.append(Turn(role, blocks))
+
+
+def kind_of(item: Item) -> str | None:
+    """The type of an item; two may come without."""
+    match item:
+        case {"object": "response"}:
+            return "response"
+        case {"type": str(kind)}:
+            return kind
+        case {"role": _}:
+            return "message"
+        case {"id": _} if item.keys() <= {"id", "type"}:
+            return "item_reference"
+    return None
+
+
+def found_tools(item: Item, where: str) -> list[Any]:
+    """The tools that an item brings: they may come within the input, too."""
+    tools = item.get("tools")
+    if not isinstance(tools, list):
+        raise bad(f"{where}.tools", "must be a list of tools")
+    return tools
+
+
+def resolved(items: Sequence[Any], known: Mapping[str, Item]) -> list[Any]:
+    """The items with those that are known in the place of references to them, each once: a thousand references to one
+    long item would be a very long request."""
+    used: set[str] = set()
+    whole = []
+    for number, item in enumerate(items):
+        id_ = str(item.get("id")) if isinstance(item, Mapping) and kind_of(item) == "item_reference" else ""
+        if id_ in used:
+            raise bad(f"input.{number}", f"refers once more to {id_[:80]!r}")
+        if id_ in known:
+            used.add(id_)
+            item = known[id_]
+        whole.append(item)
+    return whole
+
+
+def unknown_item(id_: str, where: str) -> ApiError:
+    return ApiError(
+        404,
+        "validation_error",
+        f"{where}: there is no stored item {id_[:80]!r}; only items of responses that were stored can be referred to",
+        code="invalid_request_error",
+        param=where,
+    )
+
+
+def _arguments(item: Item, toolset: Toolset, where: str) -> Mapping[str, Any]:
+    """An editor sends the raw text of a custom tool back as the arguments of a function."""
+    written = item.get("arguments") or "{}"
+    try:
+        value = orjson.loads(written) if isinstance(written, str) else written
+    except orjson.JSONDecodeError:
+        value = None
+    if toolset.is_custom(str(item.get("name"))) and not (isinstance(value, dict) and value.keys() == {CUSTOM_INPUT}):
+        return {CUSTOM_INPUT: str(item.get("arguments") or "")}
+    if not isinstance(value, dict) or not is_writable(value):
+        raise bad(f"{where}.arguments", "must be a JSON object in a string")
+    return value
+
+
+def _string(item: Item, name: str, where: str) -> str:
+    value = item.get(name)
+    if not isinstance(value, str):
+        raise bad(f"{where}.{name}", "must be a string")
+    return value

@@ -1,0 +1,63 @@
+"""What becomes of each parameter of a Responses request. One table, from which warnings and documentation come."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from claude_gateway import parameters
+from claude_gateway.parameters import Table, Treatment
+
+_NO_SUCH = "Claude has no such parameter"
+_ONE_LOGIN = "the upstream sees the login of this gateway alone"
+_CACHE = "conversations and caches are found by their words"
+_TOO_LONG = "a conversation that is too long is refused, nothing of it is dropped"
+
+PARAMETERS: Table = {
+    "model": (Treatment.HONOURED, ""),
+    "input": (Treatment.HONOURED, ""),
+    "instructions": (Treatment.HONOURED, ""),
+    "max_output_tokens": (Treatment.HONOURED, ""),
+    "temperature": (Treatment.HONOURED, ""),
+    "top_p": (Treatment.HONOURED, ""),
+    "tools": (Treatment.EMULATED, "custom tools and namespaces as functions; hosted tools are left out with a warning"),
+    "tool_choice": (Treatment.EMULATED, "of allowed tools only those are offered"),
+    "parallel_tool_calls": (Treatment.HONOURED, ""),
+    "reasoning": (Treatment.HONOURED, ""),
+    "reasoning_effort": (Treatment.HONOURED, ""),
+    "text": (Treatment.HONOURED, ""),
+    "stream": (Treatment.HONOURED, ""),
+    "stream_options": (Treatment.HONOURED, ""),
+    "include": (Treatment.HONOURED, ""),
+    "store": (Treatment.HONOURED, ""),
+    "background": (Treatment.HONOURED, ""),
+    "metadata": (Treatment.HONOURED, ""),
+    "previous_response_id": (Treatment.HONOURED, ""),
+    "conversation": (Treatment.REFUSED, "conversations are not kept here; send previous_response_id"),
+    "prompt": (Treatment.REFUSED, "prompt templates are not kept here; send instructions and input"),
+    "truncation": (Treatment.IGNORED, _TOO_LONG),
+    "truncation_strategy": (Treatment.IGNORED, _TOO_LONG),
+    "context_management": (Treatment.IGNORED, _TOO_LONG),
+    "max_tool_calls": (Treatment.IGNORED, "it bounds built-in tools, and none are on"),
+    "top_logprobs": (Treatment.IGNORED, "Claude returns no log probabilities"),
+    "user": (Treatment.IGNORED, _ONE_LOGIN),
+    "safety_identifier": (Treatment.IGNORED, _ONE_LOGIN),
+    "client_metadata": (Treatment.IGNORED, _ONE_LOGIN),
+    "service_tier": (Treatment.IGNORED, "the tier is that of the login"),
+    "prompt_cache_key": (Treatment.IGNORED, _CACHE),
+    "prompt_cache_retention": (Treatment.IGNORED, _CACHE),
+    "prompt_cache_options": (Treatment.IGNORED, _CACHE),
+    "background_options": (Treatment.IGNORED, _NO_SUCH),
+    "moderation": (Treatment.IGNORED, _NO_SUCH),
+    "access_programs": (Treatment.IGNORED, _NO_SUCH),
+    "image": (Treatment.IGNORED, _NO_SUCH),
+}
+_NEUTRAL: Mapping[str, tuple[Any, ...]] = {
+    "truncation": ("disabled",),
+    "truncation_strategy": ("disabled",),
+    "top_logprobs": (0,),
+    "service_tier": ("auto", "default"),
+}
+
+
+def warnings(sent: Mapping[str, Any]) -> list[str]:
+    """A line for each parameter that was sent, asks for something and is ignored."""
+    return parameters.warnings(sent, PARAMETERS, _NEUTRAL)

@@ -1,0 +1,151 @@
+"""A Responses request to a job. Pure; raises `ApiError` naming what is at fault."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from claude_gateway.conversation import Conversation, bad
+from claude_gateway.dialects.openai_responses.items import (
+    NO_PAST,
+    ItemReader,
+    Past,
+    Said,
+    found_tools,
+    kind_of,
+    resolved,
+)
+from claude_gateway.dialects.openai_responses.parameters import PARAMETERS, warnings
+from claude_gateway.dialects.openai_responses.response_object import echo
+from claude_gateway.dialects.openai_responses.thoughts import Sealer
+from claude_gateway.dialects.openai_responses.tools import Origin, Toolset
+from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
+from claude_gateway.parameters import LATER
+from workers.job import ChatJob, Effort, Thinking, Tuning
+from workers.tuning import fit
+
+SEALED = "reasoning.encrypted_content"
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedResponse:
+    """The job, how its answer is to be rendered, and what is to be remembered of the request.
+
+    `said` is what this request adds to the past, `items` the input it came in. `echo` is what the response repeats.
+    """
+
+    job: ChatJob
+    stream: bool
+    include_usage: bool
+    store: bool
+    background: bool
+    sealed: bool
+    origins: Mapping[str, Origin]
+    echo: Mapping[str, Any]
+    said: Said
+    items: tuple[Mapping[str, Any], ...]
+    warnings: tuple[str, ...]
+
+
+def parse(request: ResponsesRequest, owner: str, model: str, sealer: Sealer, past: Past = NO_PAST) -> ParsedResponse:
+    """`owner` is the calling key, `model` what the catalogue made of the name asked for."""
+    _refuse(request)
+    conversation = Conversation(place="input")
+    notes = conversation.notes
+    items = resolved(input_items(request), past.items)
+    toolset = _toolset(request, items, notes)
+    said = ItemReader(past, toolset, sealer, notes).read(items)
+    for message in (*past.said.messages, *said.messages):
+        conversation.add(message.role, list(message.blocks))
+    turns = conversation.turns()
+    tools, choice = toolset.choose(request.tool_choice, parallel=request.parallel_tool_calls is not False)
+    tuning, given_way = fit(replace(_tuning(request, notes), tool_choice=choice), model, turns)
+    options = request.stream_options
+    instructions = request.instructions or ""
+    system = [text for text in (instructions, *past.said.system, *said.system) if text.strip()]
+    return ParsedResponse(
+        job=ChatJob(owner, model, turns, "\n\n".join(system), tuning, tools),
+        stream=bool(request.stream),
+        include_usage=bool(options and options.include_usage),
+        store=request.store is not False,
+        background=bool(request.background),
+        sealed=SEALED in (request.include or ()),
+        origins=toolset.origins,
+        echo=echo(request),
+        said=said,
+        items=tuple(items),
+        warnings=(*warnings(request.unknown), *notes, *given_way),
+    )
+
+
+def input_items(request: ResponsesRequest) -> list[Any]:
+    """The input as items; a string is a message of the user's."""
+    match request.input:
+        case str(text):
+            return [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}]
+        case {"object": "response"}:
+            raise bad("input", "a response is no input; send the items of its `output`, or previous_response_id")
+        case [_, *_] as items:
+            return list(items)
+    raise bad("input", "must be a string or a list of items, and not empty")
+
+
+def references(request: ResponsesRequest) -> list[str]:
+    """The ids of stored items that the input refers to."""
+    items = request.input if isinstance(request.input, list) else []
+    found = [item.get("id") for item in items if isinstance(item, Mapping) and kind_of(item) == "item_reference"]
+    return [id_ for id_ in found if isinstance(id_, str)]
+
+
+def _refuse(request: ResponsesRequest) -> None:
+    for name in ("conversation", "prompt"):
+        if getattr(request, name) is not None:
+            raise bad(name, PARAMETERS[name][1])
+    if request.background and request.store is False:
+        raise bad("background", "what runs in the background is stored, so `store` may not be false")
+
+
+def _toolset(request: ResponsesRequest, items: list[Any], notes: list[str]) -> Toolset:
+    """All tools of the request, wherever they stand in it."""
+    toolset = Toolset(notes)
+    toolset.add(request.tools or [], "tools")
+    for number, item in enumerate(items):
+        if isinstance(item, Mapping) and kind_of(item) in ("additional_tools", "tool_search_output"):
+            toolset.add(found_tools(item, f"input.{number}"), f"input.{number}.tools", replacing=True)
+    return toolset
+
+
+def _tuning(request: ResponsesRequest, notes: list[str]) -> Tuning:
+    temperature = request.temperature
+    if temperature is not None and temperature > 1:
+        notes.append("temperature: lowered to 1, the highest that Claude takes")
+        temperature = 1.0
+    notes += [f"include: there is no {name[:60]!r} here" for name in request.include or () if name != SEALED]
+    if request.stream_options and request.stream_options.include_obfuscation:
+        notes.append("stream_options.include_obfuscation: nothing is padded")
+    if request.text and request.text.format and request.text.format.get("type") != "text":
+        notes.append(f"text.format: {LATER}")
+    if request.text and request.text.verbosity not in (None, "medium"):
+        notes.append("text.verbosity: Claude has no such parameter")
+    thinking, effort = _thinking(request)
+    return Tuning(
+        max_tokens=request.max_output_tokens,
+        temperature=temperature,
+        top_p=request.top_p if request.top_p != 1 else None,
+        thinking=thinking,
+        display=None if thinking == "off" else "summarized",
+        effort=effort,
+    )
+
+
+def _thinking(request: ResponsesRequest) -> tuple[Thinking, Effort | None]:
+    """Who wants a summary wants thoughts; how much is then left to the model."""
+    reasoning = request.reasoning
+    effort = (reasoning.effort if reasoning else None) or request.reasoning_effort
+    match effort:
+        case None if reasoning is not None and reasoning.summary is not None:
+            return "adaptive", None
+        case None | "none":
+            return "off", None
+        case "minimal":
+            return "adaptive", "low"
+    return "adaptive", effort

@@ -1,0 +1,164 @@
+"""The caller's tools in the shapes of this dialect, as plain functions and back. Pure.
+
+Claude knows functions alone. A custom tool becomes one with a single string; a namespace's tools get its name in front;
+a search for more tools that the caller runs himself is a function like any other. The origin of each is kept, so that
+its calls go out in the shape in which the caller knows it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from claude_gateway.conversation import bad
+from claude_gateway.tools import MOST_TOOLS, read_choice, read_tool
+from workers.job import Tool, ToolChoice
+
+Kind = Literal["function", "custom", "search"]
+
+CUSTOM_INPUT = "input"
+SEARCH = "tool_search"
+_CUSTOM_SCHEMA = {
+    "type": "object",
+    "properties": {CUSTOM_INPUT: {"type": "string", "description": "The tool's whole input, as plain text."}},
+    "required": [CUSTOM_INPUT],
+    "additionalProperties": False,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A tool as the caller knows it."""
+
+    kind: Kind
+    name: str
+    namespace: str | None = None
+
+
+class Toolset:
+    """Add the definitions, then take `tools` and `origins`. `notes` says what was left out."""
+
+    def __init__(self, notes: list[str]) -> None:
+        self._tools: dict[str, Tool] = {}
+        self._notes = notes
+        # The bare names of namespaced tools, and the functions that stand for them.
+        self._bare: dict[str, set[str]] = {}
+        self.origins: dict[str, Origin] = {}
+
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        return tuple(self._tools.values())
+
+    def add(self, definitions: Sequence[Any], where: str, *, replacing: bool = False) -> None:
+        """`replacing`: a later definition of a name takes the place of an earlier one; otherwise it is a mistake."""
+        for index, definition in enumerate(definitions):
+            self._add(definition, f"{where}.{index}", replacing)
+
+    def name_of(self, name: str, namespace: str | None = None) -> str:
+        """The function that stands for a tool of the caller's, offered now or not."""
+        if namespace is None and name not in self.origins and len(self._bare.get(name, ())) == 1:
+            (name,) = self._bare[name]  # callers may leave the namespace out
+        return _flat(name, namespace)
+
+    def is_custom(self, name: str) -> bool:
+        origin = self.origins.get(self.name_of(name))
+        return origin is not None and origin.kind == "custom"
+
+    def choose(self, choice: Any, *, parallel: bool) -> tuple[tuple[Tool, ...], ToolChoice | None]:
+        """The tools to offer and whether one must be called."""
+        offered = self.tools
+        match choice:
+            case {"type": "allowed_tools", "tools": list(allowed)}:
+                names = {self._named(one) for one in allowed if isinstance(one, Mapping)}
+                offered = tuple(tool for tool in offered if tool.name in names)
+                choice = "required" if choice.get("mode") == "required" else "auto"
+            case {"type": "function" | "custom" | "tool", "name": str()}:
+                choice = {**choice, "type": "function", "name": self._named(choice)}
+            case {"type": "function" | "auto" | "none" | "any" | "tool"} | str() | None:
+                pass
+            case {"type": str(kind)}:
+                self._notes.append(
+                    f"tool_choice: a tool of type {kind[:40]!r} is not offered; Claude is left to choose"
+                )
+                choice = "auto"
+        return offered, read_choice(choice, offered, parallel=parallel)
+
+    def _named(self, chosen: Mapping[str, Any]) -> str:
+        inner = chosen.get("function")
+        function = inner if isinstance(inner, Mapping) else chosen
+        namespace = chosen.get("namespace")
+        return self.name_of(str(function.get("name")), namespace if isinstance(namespace, str) else None)
+
+    def _add(self, definition: Any, where: str, replacing: bool) -> None:
+        if not isinstance(definition, Mapping):
+            raise bad(where, "a tool must be an object")
+        match definition:
+            case {"type": "namespace", "name": str(name), "tools": list(inner)} if name:
+                for index, one in enumerate(inner):
+                    self._add_one(one, f"{where}.tools.{index}", replacing, definition)
+            case {"type": "namespace"}:
+                raise bad(where, "a namespace must have a name and tools")
+            case _:
+                self._add_one(definition, where, replacing, None)
+
+    def _add_one(self, definition: Any, where: str, replacing: bool, namespace: Mapping[str, Any] | None) -> None:
+        if not isinstance(definition, Mapping):
+            raise bad(where, "a tool must be an object")
+        kind, function = _as_function(definition, self._notes, where)
+        tool = read_tool(function, where)
+        if tool is None:
+            self._notes.append(f"{where}: a tool of type {str(definition.get('type'))[:40]!r} was left out")
+            return
+        name, description = tool.name, tool.description
+        if namespace is not None:
+            name = _flat(tool.name, namespace["name"])
+            about = namespace.get("description")
+            description = f"{description}\n\n({namespace['name']}: {about})" if about else description
+            self._bare.setdefault(tool.name, set()).add(name)
+        if name in self._tools and not replacing:
+            raise bad(where, f"the name {tool.name[:60]!r} is used twice")
+        if len(self._tools) >= MOST_TOOLS:
+            raise bad(where, f"at most {MOST_TOOLS} tools are taken")
+        self._tools[name] = Tool(name, description, tool.schema)
+        self.origins[name] = Origin(kind, tool.name, namespace["name"] if namespace else None)
+
+
+def flat_names(definitions: Sequence[Any]) -> list[str]:
+    """The functions that stand for these tools."""
+    names: list[str] = []
+    for definition in definitions:
+        match definition:
+            case {"type": "namespace", "name": str(namespace), "tools": list(inner)}:
+                names += [_flat(str(one.get("name")), namespace) for one in inner if isinstance(one, Mapping)]
+            case {"name": str(name)}:
+                names.append(name)
+    return names
+
+
+def _flat(name: str, namespace: str | None) -> str:
+    return f"{namespace}__{name}" if namespace else name
+
+
+def _as_function(definition: Mapping[str, Any], notes: list[str], where: str) -> tuple[Kind, Mapping[str, Any]]:
+    match definition:
+        case {"type": "tool_search", "execution": "client", "parameters": Mapping() as parameters}:
+            description = definition.get("description")
+            return "search", {"name": SEARCH, "description": description, "parameters": parameters}
+        case {"type": "custom"} if not definition.get("input_schema"):
+            return "custom", _custom_function(definition, notes, where)
+    return "function", definition
+
+
+def _custom_function(definition: Mapping[str, Any], notes: list[str], where: str) -> dict[str, Any]:
+    """Chat's own shape of a custom tool has its fields one level deeper."""
+    inner = definition.get("custom")
+    custom = inner if isinstance(inner, Mapping) else definition
+    description = str(custom.get("description") or "")
+    match custom.get("format"):
+        case {"type": "grammar", "definition": str(grammar), **rest} | {
+            "type": "grammar",
+            "grammar": {"definition": str(grammar), **rest},
+        }:
+            syntax = str(rest.get("syntax", ""))[:20]
+            description += f"\n\nThe input must match this grammar ({syntax}):\n{grammar}"
+            notes.append(f"{where}: its grammar is shown to Claude, not enforced")
+    return {"name": custom.get("name"), "description": description.strip(), "parameters": _CUSTOM_SCHEMA}

@@ -1,0 +1,60 @@
+"""`POST /v1/responses` as it is sent. Unknown fields are kept, so that they can be named in a warning; items and tools
+stay as they are: `items` and `tools` know which they can pass on."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+_MOST_ITEMS = 10_000
+
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+
+
+class Wire(BaseModel):
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class Reasoning(Wire):
+    effort: Effort | None = None
+    summary: str | None = None
+
+
+class TextConfig(Wire):
+    format: dict[str, Any] | None = None
+    verbosity: str | None = None
+
+
+class StreamOptions(Wire):
+    # Not of this dialect; an editor that sends such a body as a chat asks for the chat's usage chunk.
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+
+
+class ResponsesRequest(Wire):
+    model: str = Field(min_length=1)
+    # An object here is somebody's mistake that `parse` can name; `Any` spares a list an error for each of its items.
+    input: str | Annotated[list[Any], Field(max_length=_MOST_ITEMS)] | dict[str, Any] | None = None
+    instructions: str | None = None
+    max_output_tokens: int | None = Field(None, ge=1)
+    temperature: float | None = Field(None, ge=0, le=2, allow_inf_nan=False)
+    top_p: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
+    tools: list[Any] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    reasoning: Reasoning | None = None
+    reasoning_effort: Effort | None = None
+    text: TextConfig | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    include: list[str] | None = None
+    store: bool | None = None
+    background: bool | None = None
+    metadata: dict[str, Any] | None = None
+    previous_response_id: str | None = None
+    conversation: str | dict[str, Any] | None = None
+    prompt: dict[str, Any] | None = None
+
+    @property
+    def unknown(self) -> dict[str, Any]:
+        """Fields that this model does not name."""
+        return self.model_extra or {}

@@ -1,0 +1,52 @@
+"""A Responses body sent to the path of chats, as Cursor's agent mode does: read by the one dialect, answered in the
+other."""
+
+import time
+import uuid
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any
+
+from aiohttp import web
+
+from claude_gateway.conversation import bad
+from claude_gateway.dialects.openai_chat import encode
+from claude_gateway.dialects.openai_responses.parse import ParsedResponse, parse
+from claude_gateway.dialects.openai_responses.raw_calls import RawCalls
+from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
+from claude_gateway.web import answer, body
+from claude_gateway.web.keys import CALLER, CATALOGUE, RESPONSES, SERVICE
+from workers.events import Event
+
+
+def is_agents(sent: Mapping[str, Any]) -> bool:
+    """Whether the body is of this kind; some come with empty messages besides."""
+    return "input" in sent and not sent.get("messages")
+
+
+async def answer_chat(request: web.Request, sent: dict[str, Any]) -> web.StreamResponse:
+    parsed, identity = _read(request, sent)
+    events = _raw(request, parsed)
+    if parsed.stream:
+        encoder = encode.ChunkEncoder(identity, include_usage=parsed.include_usage)
+        return await answer.send(request, parsed, events, encoder)
+    return await answer.gather(parsed, events, encode.BodyFold(identity))
+
+
+def _read(request: web.Request, sent: dict[str, Any]) -> tuple[ParsedResponse, encode.Identity]:
+    asked = body.validated(ResponsesRequest, sent)
+    for name in ("previous_response_id", "background"):
+        if getattr(asked, name):
+            raise bad(name, "a chat is not stored; send this to /v1/responses")
+    owner = request[CALLER].id
+    model = request.app[CATALOGUE].resolve(asked.model)
+    parsed = parse(asked, owner, model, request.app[RESPONSES].sealer(owner))
+    return parsed, encode.Identity(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), asked.model)
+
+
+async def _raw(request: web.Request, parsed: ParsedResponse) -> AsyncGenerator[Event, None]:
+    calls = RawCalls(parsed.origins)
+    async with aclosing(request.app[SERVICE].run(parsed.job)) as events:
+        async for event in events:
+            for told in calls.feed(event):
+                yield told

@@ -1,0 +1,143 @@
+"""`POST /v1/responses`, and what is asked of the stored ones."""
+
+import time
+import uuid
+from collections.abc import AsyncGenerator, Mapping, Sequence
+
+from aiohttp import web
+
+from claude_gateway.conversation import bad
+from claude_gateway.dialects.openai_chat.encode import error_object
+from claude_gateway.dialects.openai_responses.answer import Answer
+from claude_gateway.dialects.openai_responses.encode import BodyFold, LogEncoder, Sent, StreamEncoder
+from claude_gateway.dialects.openai_responses.parse import parse, references
+from claude_gateway.dialects.openai_responses.response_object import Identity
+from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
+from claude_gateway.errors import ApiError
+from claude_gateway.responses import Asked
+from claude_gateway.web import answer, body
+from claude_gateway.web.json_answer import json_answer
+from claude_gateway.web.keys import BACKGROUND, CALLER, CATALOGUE, RESPONSES, SERVICE
+from claude_gateway.web.middlewares import error_response
+from claude_gateway.web.sse import send_stream
+
+_USUAL_PAGE = 20
+_LARGEST_PAGE = 100
+_MOST_DIGITS = 10
+
+
+async def create(request: web.Request) -> web.StreamResponse:
+    asked, identity = await _read(request)
+    if asked.parsed.background:
+        return await _in_background(request, asked, identity)
+    events = request.app[SERVICE].run(asked.parsed.job)
+    if asked.parsed.stream:
+        one = _begin(request, asked, identity)
+        told = request.app[RESPONSES].record(asked, one, events)
+        return await answer.send(request, asked.parsed, told, StreamEncoder(one))
+    fold = BodyFold(lambda: _begin(request, asked, identity))
+    response = await answer.gather(asked.parsed, events, fold)
+    if asked.parsed.store:
+        await request.app[RESPONSES].keep(asked, fold.answer)
+    return response
+
+
+async def get(request: web.Request) -> web.StreamResponse:
+    """The response as it stands, or its stream once more, from any event on."""
+    owner, id_ = _named(request)
+    if request.query.get("stream", "").lower() in ("true", "1"):
+        after = _number(request, "starting_after", -1, least=0)
+        return await _follow(request, await request.app[BACKGROUND].follow(owner, id_, after), after, {})
+    made = await request.app[BACKGROUND].shown(owner, id_)
+    return json_answer(made or await request.app[RESPONSES].shown(owner, id_))
+
+
+async def delete(request: web.Request) -> web.Response:
+    owner, id_ = _named(request)
+    await request.app[BACKGROUND].cancel(owner, id_)
+    await request.app[RESPONSES].delete(owner, id_)
+    return json_answer({"id": id_, "object": "response", "deleted": True})
+
+
+async def cancel(request: web.Request) -> web.Response:
+    """Only what is made in the background can be cancelled; one that has ended stays as it is."""
+    owner, id_ = _named(request)
+    await request.app[BACKGROUND].cancel(owner, id_)
+    response = await request.app[RESPONSES].shown(owner, id_)
+    if not response["background"]:
+        raise bad("response_id", "only a response made in the background can be cancelled")
+    return json_answer(response)
+
+
+async def input_items(request: web.Request) -> web.Response:
+    owner, id_ = _named(request)
+    items = await request.app[RESPONSES].input_items(owner, id_)
+    order = request.query.get("order", "desc")
+    if order not in ("asc", "desc"):
+        raise bad("order", "must be asc or desc")
+    if order == "desc":
+        items.reverse()
+    if (after := request.query.get("after")) is not None:
+        ids = [item["id"] for item in items]
+        if after not in ids:
+            raise bad("after", f"there is no item {after[:80]!r} among the input of this response")
+        items = items[ids.index(after) + 1 :]
+    limit = _number(request, "limit", _USUAL_PAGE, least=1, most=_LARGEST_PAGE)
+    page = items[:limit]
+    ends = {"first_id": page[0]["id"], "last_id": page[-1]["id"]} if page else {"first_id": None, "last_id": None}
+    return json_answer({"object": "list", "data": page, "has_more": len(items) > limit, **ends})
+
+
+async def refuse_upgrade(request: web.Request) -> web.Response:
+    """Some clients try a WebSocket first, and go on with POST at once after a refusal."""
+    if request.headers.get("Upgrade", "").lower() != "websocket":
+        raise web.HTTPMethodNotAllowed(request.method, ["POST"])
+    error = ApiError(426, "validation_error", "This gateway speaks no WebSocket here; use POST.", code="no_websocket")
+    response = error_response(error, error_object(error))
+    response.headers["Upgrade"] = "HTTP/1.1"
+    return response
+
+
+async def _read(request: web.Request) -> tuple[Asked, Identity]:
+    """Apart, so that the request as it was sent is not held in memory while its job waits and runs."""
+    sent = await body.read(request, ResponsesRequest)
+    owner = request[CALLER].id
+    model = request.app[CATALOGUE].resolve(sent.model)
+    responses = request.app[RESPONSES]
+    memory = await responses.recall(owner, sent.previous_response_id, references(sent))
+    parsed = parse(sent, owner, model, responses.sealer(owner), memory.past)
+    return Asked(owner, parsed, memory), Identity(f"resp_{uuid.uuid4().hex}", int(time.time()), sent.model)
+
+
+def _begin(request: web.Request, asked: Asked, identity: Identity) -> Answer:
+    sealer = request.app[RESPONSES].sealer(asked.owner) if asked.parsed.sealed else None
+    return Answer(identity, asked.parsed.echo, asked.parsed.origins, sealer)
+
+
+async def _in_background(request: web.Request, asked: Asked, identity: Identity) -> web.StreamResponse:
+    run = await request.app[BACKGROUND].start(asked, _begin(request, asked, identity))
+    headers = answer.headers(asked.parsed)
+    if asked.parsed.stream:
+        return await _follow(request, run.log.follow(), -1, headers)
+    return json_answer(run.queued, headers=headers)
+
+
+async def _follow(
+    request: web.Request, told: AsyncGenerator[Sequence[Sent], None], after: int, headers: Mapping[str, str]
+) -> web.StreamResponse:
+    return await send_stream(request, told, LogEncoder(after), answer.pace(request), headers)
+
+
+def _named(request: web.Request) -> tuple[str, str]:
+    """The caller and the response that the path names."""
+    return request[CALLER].id, request.match_info["id"]
+
+
+def _number(request: web.Request, name: str, usual: int, *, least: int, most: int | None = None) -> int:
+    sent = request.query.get(name)
+    if sent is None:
+        return usual
+    value = int(sent) if sent.isascii() and sent.isdigit() and len(sent) < _MOST_DIGITS else least - 1
+    if value < least or (most is not None and value > most):
+        raise bad(name, f"must be a number of at least {least}" + (f" and at most {most}" if most else ""))
+    return value
