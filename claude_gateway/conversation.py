@@ -35,15 +35,17 @@ NOTHING = Remembered()
 
 
 class Conversation:
-    """Add the messages in their order, then take the `turns`. `notes` says what had to give way.
+    """Add the messages in their order, then take the `turns`. `notes` says what had to give way; `place` is the
+    dialect's word for the messages.
 
     Where turns are remembered, the messages go on from them. A caller may send his whole history all the same: when it
     begins as what is remembered begins, with an exchange at least, nothing of it is doubled, and what he tells
     differently from some turn on counts as he tells it.
     """
 
-    def __init__(self, remembered: Remembered = NOTHING) -> None:
+    def __init__(self, remembered: Remembered = NOTHING, place: str = "messages") -> None:
         self.notes: list[str] = []
+        self._place = place
         self._remembered = remembered.turns
         self._turns: list[tuple[Role, list[Block]]] = []
 
@@ -62,19 +64,19 @@ class Conversation:
     def turns(self) -> tuple[Turn, ...]:
         """Alternating, the user's first and last. Raises `ApiError` 400 where no sense can be made of it."""
         if not any(role == "user" for role, _ in self._turns):
-            raise bad("messages", "there is no user message with anything in it")
+            raise bad(self._place, "there is no user message with anything in it")
         if self._remembered:
             self._recall()
         if len(self._turns) > _MOST_TURNS:
-            raise bad("messages", f"there are {len(self._turns)} turns, and at most {_MOST_TURNS} are put back")
+            raise bad(self._place, f"there are {len(self._turns)} turns, and at most {_MOST_TURNS} are put back")
         if self._turns[0][0] == "assistant":
             self._turns.insert(0, ("user", [Text(_BEGIN)]))
-            self.notes.append("messages: a user's turn that says so was put before the assistant's first")
+            self.notes.append(f"{self._place}: a user's turn that says so was put before the assistant's first")
         if self._turns[-1][0] == "assistant":
             self._turns.append(("user", []))
             if not any(isinstance(block, ToolUse) for block in self._turns[-2][1]):
                 self._turns[-1][1].append(Text(_GO_ON))
-                self.notes.append("messages: the last one is the assistant's; Claude is asked to continue it")
+                self.notes.append(f"{self._place}: the last one is the assistant's; Claude is asked to continue it")
         self._answer_every_call()
         self._tell_calls_apart()
         return tuple(Turn(role, _results_first(blocks)) for role, blocks in self._turns)
@@ -111,17 +113,17 @@ class Conversation:
                 waiting = Counter(block.id for block in blocks if isinstance(block, ToolUse))
                 for id_, count in waiting.items():
                     if count > 1:
-                        raise bad("messages", f"two calls of one message have the id {id_[:80]!r}")
+                        raise bad(self._place, f"two calls of one message have the id {id_[:80]!r}")
                 continue
             results = Counter(block.tool_use_id for block in blocks if isinstance(block, ToolResult))
             for id_, count in results.items():
                 if id_ not in waiting:
-                    raise bad("messages", f"{id_[:80]!r} is no call of the message before its result")
+                    raise bad(self._place, f"{id_[:80]!r} is no call of the message before its result")
                 if count > 1:
-                    raise bad("messages", f"{id_[:80]!r} has more than one result")
+                    raise bad(self._place, f"{id_[:80]!r} has more than one result")
             for id_ in waiting:
                 if id_ not in results:
-                    self.notes.append(f"messages: the call {id_[:80]!r} has no answer; Claude is told so")
+                    self.notes.append(f"{self._place}: the call {id_[:80]!r} has no answer; Claude is told so")
                     blocks.append(ToolResult(id_, (Text(_NO_RESULT),), is_error=True))
             waiting = {}
 

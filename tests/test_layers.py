@@ -23,6 +23,7 @@ HOMES = {
     "orjson": (
         "claude_gateway.dialects",
         "claude_gateway.stores",
+        "claude_gateway.thoughts",
         "claude_gateway.token_count",
         "claude_gateway.tools",
         "claude_gateway.web",
@@ -51,6 +52,7 @@ DIALECT_MAY_IMPORT = (
         "claude_gateway.conversation",
         "claude_gateway.errors",
         "claude_gateway.parameters",
+        "claude_gateway.thoughts",
         "claude_gateway.tools",
         "workers.errors",
         "workers.events",
@@ -61,6 +63,7 @@ DIALECT_MAY_IMPORT = (
 PURE = (
     "claude_gateway.access.keys",
     "claude_gateway.catalogue",
+    "claude_gateway.thoughts",
     "claude_gateway.tools",
     "claude_gateway.conversation",
     "claude_gateway.demo.message",

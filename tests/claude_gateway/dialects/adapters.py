@@ -3,9 +3,11 @@ its own and a line below."""
 
 from tests.claude_gateway.dialects.anthropic import Anthropic
 from tests.claude_gateway.dialects.face import Dialect
+from tests.claude_gateway.dialects.gemini import Gemini
 from tests.claude_gateway.dialects.openai_chat import OpenAIChat
 
 DIALECTS: list[Dialect] = [
     OpenAIChat(),
     Anthropic(),
+    Gemini(),
 ]
