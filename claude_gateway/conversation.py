@@ -35,8 +35,8 @@ NOTHING = Remembered()
 
 
 class Conversation:
-    """Add the messages in their order, then take the `turns`. `notes` says what had to give way; `place` is the
-    dialect's word for the messages.
+    """Add the messages in their order, then take the `turns`. `notes` says what had to give way, `place` is how the
+    dialect calls the messages.
 
     Where turns are remembered, the messages go on from them. A caller may send his whole history all the same: when it
     begins as what is remembered begins, with an exchange at least, nothing of it is doubled, and what he tells

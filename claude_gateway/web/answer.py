@@ -8,6 +8,7 @@ from aiohttp import web
 
 from claude_gateway.session import NO_SESSION, Session
 from claude_gateway.web.answer_headers import answer_headers
+from claude_gateway.web.framing import SERVER_SENT_EVENTS, Framing
 from claude_gateway.web.json_answer import json_answer
 from claude_gateway.web.keys import SERVICE, SETTINGS
 from claude_gateway.web.sse import Encoder, Pace, send_stream
@@ -32,7 +33,12 @@ class Fold(Protocol):
 
 
 async def stream(
-    request: web.Request, parsed: Parsed, encoder: Encoder, session: Session = NO_SESSION
+    request: web.Request,
+    parsed: Parsed,
+    encoder: Encoder,
+    session: Session = NO_SESSION,
+    *,
+    framing: Framing = SERVER_SENT_EVENTS,
 ) -> web.StreamResponse:
     settings = request.app[SETTINGS]
     return await send_stream(
@@ -41,6 +47,7 @@ async def stream(
         encoder,
         Pace(settings.stream_head_seconds, settings.heartbeat_seconds),
         answer_headers(parsed.job.model, parsed.warnings),
+        framing,
     )
 
 

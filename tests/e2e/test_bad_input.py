@@ -115,9 +115,10 @@ async def raw(gateway: Gateway, request: bytes) -> bytes:
         b"GET /v1/models HTTP/1.1\r\nhost: x\r\nauthorization: Bearer %b\x01\r\n\r\n",
         b"GET /v1/models HTTP/1.1\r\nhost: x\r\nx-api-key: %b\r\x0b\r\n\r\n",
         b"GET http://[::1/v1?key=%b HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET /v1beta/models?key=%b\x00 HTTP/1.1\r\nhost: x\r\n\r\n",
         b"GET /v1/models HTTP/1.1\r\nhost: x\r\nx-api-key: " + b"y" * 9000 + b"%b\r\n\r\n",
     ],
-    ids=["control character", "bare return", "broken target", "too long"],
+    ids=["control character", "bare return", "broken target", "broken query", "too long"],
 )
 async def test_a_malformed_request_gets_our_envelope_and_its_key_is_nowhere_logged(
     gateway: Gateway, request_bytes: bytes, caplog: pytest.LogCaptureFixture

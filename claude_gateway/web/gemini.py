@@ -1,0 +1,62 @@
+"""`POST …/models/{model}:generateContent` and its sisters."""
+
+import uuid
+
+import orjson
+from aiohttp import web
+
+from claude_gateway.conversation import bad
+from claude_gateway.dialects.gemini import encode
+from claude_gateway.dialects.gemini.parse import ParsedGemini, parse
+from claude_gateway.dialects.gemini.wire import CountTokensRequest, GenerateContentRequest
+from claude_gateway.errors import ApiError
+from claude_gateway.web import answer, body
+from claude_gateway.web.framing import JsonArray, ServerSentEvents
+from claude_gateway.web.json_answer import json_answer
+from claude_gateway.web.keys import CALLER, CATALOGUE
+
+_SERVER_SENT_EVENTS = ServerSentEvents(heartbeat=f"data: {encode.KEEP_ALIVE}\n\n")
+_BYTES_A_TOKEN = 4
+
+
+async def call(request: web.Request) -> web.StreamResponse:
+    """The method stands behind the last colon; the name of the model may hold slashes."""
+    name, _, method = request.match_info["call"].rpartition(":")
+    if request.match_info["collection"] == "models":
+        name = name.removeprefix("models/")
+    else:
+        name = f"{request.match_info['collection']}/{name}"
+    match method:
+        case "generateContent":
+            asked = await _read(request, name)
+            return await answer.whole(
+                request, asked, encode.BodyFold(*_identity(name), include_thoughts=asked.include_thoughts)
+            )
+        case "streamGenerateContent":
+            asked = await _read(request, name)
+            encoder = encode.ChunkEncoder(*_identity(name), include_thoughts=asked.include_thoughts)
+            framing = _SERVER_SENT_EVENTS if request.query.get("alt") == "sse" else JsonArray()
+            return await answer.stream(request, asked, encoder, framing=framing)
+        case "countTokens":
+            return await _count_tokens(request, name)
+    raise ApiError(404, "not_found_error", "This gateway has no such method of a model.", code="method_not_found")
+
+
+async def _read(request: web.Request, name: str) -> ParsedGemini:
+    """Apart, so that the request as it was sent is not held in memory while its job waits and runs."""
+    model = request.app[CATALOGUE].resolve(name)
+    return parse(await body.read(request, GenerateContentRequest), request[CALLER].id, model)
+
+
+async def _count_tokens(request: web.Request, name: str) -> web.Response:
+    """An estimate by length, as the other dialects have it."""
+    request.app[CATALOGUE].resolve(name)
+    asked = await body.read(request, CountTokensRequest)
+    sent = asked.generate_content_request or asked.model_dump(include={"contents"}, exclude_none=True)
+    if not sent:
+        raise bad("contents", "there is nothing to count; send contents or a generateContentRequest")
+    return json_answer({"totalTokens": max(1, len(orjson.dumps(sent)) // _BYTES_A_TOKEN)})
+
+
+def _identity(name: str) -> tuple[str, str]:
+    return uuid.uuid4().hex, name
