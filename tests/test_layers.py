@@ -62,6 +62,7 @@ DIALECT_MAY_IMPORT = (
 )
 PURE = (
     "claude_gateway.access.keys",
+    "claude_gateway.aliases",
     "claude_gateway.catalogue",
     "claude_gateway.thoughts",
     "claude_gateway.tools",

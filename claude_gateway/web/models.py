@@ -15,14 +15,14 @@ _CREATED = 1_735_689_600
 
 
 async def models(request: web.Request) -> web.Response:
-    ids = request.app[CATALOGUE].ids
+    names = request.app[CATALOGUE].names
     match spoken(request):
         case Dialect.GEMINI:
-            return json_answer(gemini.page(ids))
+            return json_answer(gemini.page(names))
         case Dialect.ANTHROPIC:
-            return json_answer(anthropic.page(ids, request.query))
+            return json_answer(anthropic.page(names, request.query))
         case Dialect.OPENAI:
-            return json_answer({"object": "list", "data": [_model(name) for name in ids]})
+            return json_answer({"object": "list", "data": [_model(name) for name in names]})
 
 
 async def model(request: web.Request) -> web.Response:

@@ -102,6 +102,8 @@ def settings(**changes: Any) -> Settings:
     """Settings that no environment of a developer can change: what a test relies on is given here."""
     values: dict[str, Any] = {
         "api_key": None,
+        "default_model": MODEL,
+        "model_aliases": "",
         "claude_auth_method": AuthMethod.API_KEY,
         "max_timeout": 60_000,
         "max_request_size": 100_000,
@@ -132,4 +134,5 @@ def scripted_app(
         pool or ScriptedPool(), store or ScriptedStore(), chosen.auth_method, key_required=chosen.api_key is not None
     )
     sessions = sessions or Sessions(None, chosen.sessions(), Lines(0, 0))
-    return build_app(chosen, ChatService(dispatcher, chosen.max_timeout / 1000), Catalogue.of([]), health, sessions)
+    catalogue = Catalogue.of([], chosen.default_model, chosen.aliases)
+    return build_app(chosen, ChatService(dispatcher, chosen.max_timeout / 1000), catalogue, health, sessions)

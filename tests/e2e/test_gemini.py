@@ -183,7 +183,9 @@ async def test_upstream_trouble_is_an_error_of_the_client_s_own(client: Any, sta
 async def test_trouble_in_the_middle_of_a_stream_is_an_error_of_the_client_s_own(
     client: Any,
 ) -> None:
-    stream = await client.models.generate_content_stream(model=MODEL, contents="a b c {{think hm}}{{break 1}}{{times 1}}")
+    stream = await client.models.generate_content_stream(
+        model=MODEL, contents="a b c {{think hm}}{{break 1}}{{times 1}}"
+    )
     with pytest.raises(errors.APIError) as caught:
         async for _ in stream:
             pass
