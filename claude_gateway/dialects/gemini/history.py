@@ -22,6 +22,7 @@ from claude_gateway.dialects.gemini.wire import (
     ResponsePart,
 )
 from claude_gateway.thoughts import unseal
+from claude_gateway.tools import is_writable
 from workers.job import Block, Image, RedactedThought, Text, Thought, ToolResult, ToolUse
 
 
@@ -210,11 +211,8 @@ def _outcome(result: CodeExecutionResult) -> str:
 
 
 def _writable(value: Any, where: str) -> None:
-    """What is nested too deep to be written again, some levels deeper in its frame, is refused."""
-    try:
-        orjson.dumps([[[[[[[[value]]]]]]]])
-    except orjson.JSONEncodeError:
-        raise bad(where, "is nested too deep") from None
+    if not is_writable(value):
+        raise bad(where, "is nested too deep")
 
 
 def _dumps(value: Any) -> str:

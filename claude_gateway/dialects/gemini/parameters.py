@@ -6,7 +6,7 @@ from typing import Any
 from pydantic.alias_generators import to_camel
 
 from claude_gateway import parameters
-from claude_gateway.parameters import LATER, Table, Treatment
+from claude_gateway.parameters import LATER, Neutral, Table, Treatment
 
 PARAMETERS: Table = {
     "contents": (Treatment.HONOURED, ""),
@@ -14,7 +14,7 @@ PARAMETERS: Table = {
     "generationConfig": (Treatment.HONOURED, ""),
     "tools": (Treatment.HONOURED, ""),
     "toolConfig": (Treatment.HONOURED, ""),
-    "cachedContent": (Treatment.HONOURED, ""),
+    "cachedContent": (Treatment.REFUSED, "nothing is cached here under a name; send the content itself"),
     "model": (Treatment.IGNORED, "the model is the one of the path"),
     "safetySettings": (Treatment.IGNORED, "Claude's own safeguards cannot be set"),
     "labels": (Treatment.IGNORED, "nothing is stored"),
@@ -58,8 +58,7 @@ THINKING_CONFIG: Table = {
     "thinkingBudget": (Treatment.HONOURED, ""),
     "thinkingLevel": (Treatment.HONOURED, ""),
 }
-# Values that ask for nothing: many clients send every field they know.
-_NEUTRAL: Mapping[str, tuple[Any, ...]] = {
+_NEUTRAL: Neutral = {
     "candidateCount": (1,),
     "responseMimeType": ("text/plain", ""),
     "frequencyPenalty": (0,),

@@ -24,7 +24,7 @@ class ParsedGemini:
 def parse(request: GenerateContentRequest, owner: str, model: str) -> ParsedGemini:
     """`owner` is the calling key, `model` what the catalogue made of the name asked for."""
     if request.cached_content:
-        raise bad("cachedContent", "nothing is cached here under a name; send the content itself")
+        raise bad("cachedContent", parameters.PARAMETERS["cachedContent"][1])
     config = request.generation_config or GenerationConfig()
     conversation = Conversation(place="contents")
     notes = conversation.notes
@@ -34,7 +34,7 @@ def parse(request: GenerateContentRequest, owner: str, model: str) -> ParsedGemi
     turns = conversation.turns()
     calling = request.tool_config.function_calling_config if request.tool_config else None
     tools, choice = read_calling(calling, read_functions(request.tools or (), notes), notes)
-    tuning, given_way = fit(replace(_tuning(config, notes), tool_choice=choice), model)
+    tuning, given_way = fit(replace(_tuning(config, notes), tool_choice=choice), model, turns)
     thinking = config.thinking_config
     return ParsedGemini(
         job=ChatJob(owner=owner, model=model, system="\n\n".join(system), turns=turns, tuning=tuning, tools=tools),
@@ -67,6 +67,7 @@ def _tuning(config: GenerationConfig, notes: list[str]) -> Tuning:
     if len(stop) < len(asked):
         notes.append("stopSequences: blank sequences left out, Claude takes none")
     thinking, effort = _thinking(config.thinking_config)
+    include = config.thinking_config is not None and config.thinking_config.include_thoughts
     return Tuning(
         max_tokens=config.max_output_tokens,
         temperature=temperature,
@@ -74,6 +75,7 @@ def _tuning(config: GenerationConfig, notes: list[str]) -> Tuning:
         top_k=int(config.top_k) if config.top_k else None,
         stop=stop,
         thinking=thinking,
+        display=None if thinking == "off" else "summarized" if include else "omitted",
         effort=effort,
     )
 

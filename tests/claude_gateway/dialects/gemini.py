@@ -31,6 +31,7 @@ from workers.job import (
     Tuning,
     Turn,
 )
+from workers.tuning import fit
 
 _LEVELS = ("low", "medium", "high", "xhigh")
 
@@ -73,10 +74,14 @@ class Gemini:
             tuning = replace(tuning, top_p=None)
         if tuning.thinking != "adaptive" or tuning.effort not in _LEVELS:
             tuning = replace(tuning, effort=None)
+        if tuning.display != "summarized":
+            tuning = replace(tuning, display="omitted")
         choice = tuning.tool_choice
         if choice is not None and not choice.parallel:
             choice = None if choice.mode == "auto" else replace(choice, parallel=True)
-        return replace(job, tuning=replace(tuning, tool_choice=choice), turns=tuple(map(_sayable, job.turns)))
+        turns = tuple(map(_sayable, job.turns))
+        tuning, _ = fit(replace(tuning, tool_choice=choice), job.model, turns)
+        return replace(job, tuning=tuning, turns=turns)
 
     def can_tell(self, said: Sequence[Said]) -> tuple[Said, ...]:
         """Neighbouring texts are one, and so are neighbouring thoughts that no signature holds apart."""
@@ -246,9 +251,10 @@ def _config(tuning: Tuning) -> Json:
 
 
 def _thinking(tuning: Tuning) -> Json:
+    shown = {"includeThoughts": tuning.display == "summarized"}
     if tuning.thinking == "adaptive":
-        return {"thinkingLevel": tuning.effort.upper()} if tuning.effort else {"thinkingBudget": -1}
-    return {"thinkingBudget": 0 if tuning.thinking == "off" else tuning.thinking}
+        return shown | ({"thinkingLevel": tuning.effort.upper()} if tuning.effort else {"thinkingBudget": -1})
+    return shown | {"thinkingBudget": 0 if tuning.thinking == "off" else tuning.thinking}
 
 
 def _calling(choice: ToolChoice | None) -> Json | None:
