@@ -16,6 +16,7 @@ _ALLOWED = "toolConfig.functionCallingConfig.allowedFunctionNames"
 def read_functions(tools: Sequence[wire.Tool], notes: list[str]) -> tuple[Tool, ...]:
     """The functions of all tools; a tool that Google itself would run is noted."""
     found: dict[str, Tool] = {}
+    unread: dict[str, None] = {}
     for number, tool in enumerate(tools):
         notes += [
             f"tools.{number}.{name[:40]}: left out, not supported by this version"
@@ -27,6 +28,8 @@ def read_functions(tools: Sequence[wire.Tool], notes: list[str]) -> tuple[Tool, 
             if declaration.name in found:
                 raise bad(where, f"the name {declaration.name[:60]!r} is used twice")
             found[declaration.name] = _function(declaration, where)
+            unread |= dict.fromkeys(name[:40] for name, value in declaration.unknown.items() if value is not None)
+    notes += [f"tools: {name} of a function is left out, Claude reads none" for name in unread]
     if len(found) > _MOST_FUNCTIONS:
         raise bad("tools", f"there are {len(found)} functions, and at most {_MOST_FUNCTIONS} are taken")
     return tuple(found.values())

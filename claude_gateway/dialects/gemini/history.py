@@ -1,38 +1,18 @@
-"""The contents of a Gemini request as the turns of a conversation. Pure; raises `ApiError` 400 naming the part.
-
-A function's response names its call by id, or by name and order, as older programs do.
-"""
+"""The contents of a Gemini request as the turns of a conversation. Pure; raises `ApiError` 400 naming the part."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
-
-import orjson
 
 from claude_gateway.conversation import Conversation, bad
+from claude_gateway.dialects.gemini.calls import Calls
 from claude_gateway.dialects.gemini.media import read_blob
-from claude_gateway.dialects.gemini.wire import (
-    CodeExecutionResult,
-    Content,
-    ExecutableCode,
-    FunctionCall,
-    FunctionResponse,
-    Part,
-    ResponsePart,
-)
+from claude_gateway.dialects.gemini.wire import CodeExecutionResult, Content, ExecutableCode, Part
 from claude_gateway.thoughts import unseal
-from claude_gateway.tools import is_writable
-from workers.job import Block, Image, RedactedThought, Text, Thought, ToolResult, ToolUse
+from workers.job import Block, RedactedThought, Text, Thought
 
-
-@dataclass(slots=True)
-class _Call:
-    """A call of the model's last turn that waits for its response; `named` where the caller gave it its id."""
-
-    id: str
-    name: str
-    named: bool
+# The caller's own notes on a part.
+_NO_HINTS = frozenset({"partMetadata", "part_metadata"})
+Places = Iterable[tuple[str, Part]]
 
 
 class History:
@@ -41,10 +21,9 @@ class History:
     def __init__(self, conversation: Conversation) -> None:
         self._conversation = conversation
         self._notes = conversation.notes
-        self._waiting: list[_Call] = []
-        self._calls = 0
+        self._noted: set[str] = set()
+        self._calls = Calls(conversation.notes)
         self._model_spoke_last = False
-        self._foreign_signature_noted = False
 
     def read(self, contents: Sequence[Content]) -> None:
         """Neighbouring contents of one side are one message: who streams keeps each chunk as a content."""
@@ -59,42 +38,47 @@ class History:
             else:
                 self._read_user(parts)
 
-    def _read_user(self, parts: Iterable[tuple[str, Part]]) -> None:
-        blocks = [block for where, part in parts if (block := self._user_block(part, where)) is not None]
-        if any(not isinstance(block, Text) or block.text.strip() for block in blocks):
-            self._model_spoke_last = False
-        self._conversation.add("user", blocks)
-
-    def _read_model(self, parts: Iterable[tuple[str, Part]]) -> None:
-        waiting: list[_Call] = []
+    def _read_user(self, parts: Places) -> None:
         blocks: list[Block] = []
         for where, part in parts:
+            self._note_hints(part, where)
+            if (block := self._user_block(part, where)) is not None:
+                blocks.append(block)
+        if _without_blanks(blocks):
+            self._model_spoke_last = False
+            self._conversation.add("user", blocks)
+
+    def _read_model(self, parts: Sequence[tuple[str, Part]]) -> None:
+        if not self._model_spoke_last and any(_says_something(part) for _, part in parts):
+            self._calls.forget()
+            self._model_spoke_last = True
+        blocks: list[Block] = []
+        for where, part in parts:
+            self._note_hints(part, where)
             blocks += self._thoughts(part, where)
-            block = self._model_block(part, where, waiting)
+            block = self._model_block(part, where)
             last = blocks[-1] if blocks else None
             if isinstance(block, Text) and isinstance(last, Text):
                 blocks[-1] = Text(last.text + block.text)
             elif block is not None:
                 blocks.append(block)
         kept = _without_blanks(blocks)
-        if kept:
-            self._waiting = [*self._waiting, *waiting] if self._model_spoke_last else waiting
-            self._model_spoke_last = True
-            self._conversation.add("assistant", kept)
+        while kept and isinstance(kept[-1], Thought | RedactedThought):
+            kept.pop()  # behind it nothing was said
+        self._conversation.add("assistant", kept)
 
     def _thoughts(self, part: Part, where: str) -> tuple[Thought | RedactedThought, ...]:
         """What the model thought before this part, if it was given by this gateway."""
         if not part.thought_signature:
             return ()
         thoughts = unseal(part.thought_signature)
-        if not thoughts and not self._foreign_signature_noted:
-            self._foreign_signature_noted = True
-            self._notes.append(f"{where}.thoughtSignature: left out, it is not of Claude")
+        if not thoughts:
+            self._note_once(f"{where}.thoughtSignature", "left out, it is not of Claude")
         return thoughts
 
-    def _model_block(self, part: Part, where: str, waiting: list[_Call]) -> Block | None:
+    def _model_block(self, part: Part, where: str) -> Block | None:
         if part.function_call is not None:
-            return self._call(part.function_call, where, waiting)
+            return self._calls.call(part.function_call, f"{where}.functionCall")
         if part.function_response is not None:
             raise bad(f"{where}.functionResponse", "a response belongs into a content of the user's")
         if part.inline_data is not None or part.file_data is not None:
@@ -106,7 +90,7 @@ class History:
 
     def _user_block(self, part: Part, where: str) -> Block | None:
         if part.function_response is not None:
-            return self._result(part.function_response, f"{where}.functionResponse")
+            return self._calls.result(part.function_response, f"{where}.functionResponse")
         if part.function_call is not None:
             raise bad(f"{where}.functionCall", "a call belongs into a content of the model's")
         if part.inline_data is not None:
@@ -122,49 +106,24 @@ class History:
             return Text(_code(part.executable_code))
         if part.code_execution_result is not None:
             return Text(_outcome(part.code_execution_result))
-        names = ", ".join(name[:40] for name in part.unknown)
-        if names:
+        if part.unknown:
+            names = ", ".join(name[:40] for name in part.unknown)
             self._notes.append(f"{where}: a part with {names} was left out")
         return None
 
-    def _call(self, call: FunctionCall, where: str, waiting: list[_Call]) -> ToolUse:
-        self._calls += 1
-        # Without an id of the caller's the same one each time, so that a conversation is known again.
-        id_ = call.id or f"unnamed_call_{self._calls}"
-        waiting.append(_Call(id_, call.name, named=bool(call.id)))
-        _writable(call.args, f"{where}.functionCall.args")
-        return ToolUse(id_, call.name, call.args or {})
+    def _note_hints(self, part: Part, where: str) -> None:
+        """How Google's models should look at what the part holds: a resolution, a piece of a video."""
+        if part.text is not None or part.inline_data is not None or part.function_response is not None:
+            for name, value in part.unknown.items():
+                if value not in (None, {}) and name not in _NO_HINTS:
+                    self._note_once(f"{where}.{name[:40]}", "left out, Claude has no such parameter")
 
-    def _result(self, response: FunctionResponse, where: str) -> ToolResult:
-        call = self._answered(response)
-        if call is None:
-            shown = (response.id or response.name or "")[:80]
-            raise bad(where, f"{shown!r} answers no call of the content before it")
-        self._waiting.remove(call)
-        _writable(response.response, f"{where}.response")
-        text, is_error = _said(response.response)
-        images = self._images(response.parts or (), where)
-        return ToolResult(call.id, (*((Text(text),) if text.strip() else ()), *images), is_error)
-
-    def _answered(self, response: FunctionResponse) -> _Call | None:
-        """By id; by name and order where one of the two has none."""
-        if response.id:
-            by_id = [call for call in self._waiting if call.id == response.id]
-            if by_id:
-                return by_id[0]
-        fitting = [call for call in self._waiting if not (response.id and call.named)]
-        return next((call for call in fitting if call.name == response.name), None)
-
-    def _images(self, parts: Iterable[ResponsePart], where: str) -> list[Image]:
-        images = []
-        for index, part in enumerate(parts):
-            place = f"{where}.parts.{index}"
-            block = read_blob(part.inline_data, place) if part.inline_data else None
-            if isinstance(block, Image):
-                images.append(block)
-            else:
-                self._notes.append(f"{place}: left out, a function's response holds text and images")
-        return images
+    def _note_once(self, place: str, line: str) -> None:
+        """What is so of one part is so of hundreds; the first is named."""
+        kind = place.rpartition(".")[2]
+        if kind not in self._noted:
+            self._noted.add(kind)
+            self._notes.append(f"{place}: {line}")
 
 
 def texts(content: Content, where: str, notes: list[str]) -> list[str]:
@@ -178,28 +137,14 @@ def texts(content: Content, where: str, notes: list[str]) -> list[str]:
     return found
 
 
+def _says_something(part: Part) -> bool:
+    if part.text is not None:
+        return bool(part.text.strip()) and not part.thought
+    return any(one is not None for one in (part.function_call, part.executable_code, part.code_execution_result))
+
+
 def _without_blanks(blocks: Iterable[Block]) -> list[Block]:
-    """No blank text, and no thought behind which nothing was said."""
-    kept = [block for block in blocks if not isinstance(block, Text) or block.text.strip()]
-    while kept and isinstance(kept[-1], Thought | RedactedThought):
-        kept.pop()
-    return kept
-
-
-def _said(response: Any) -> tuple[str, bool]:
-    """The text of a response, and whether it tells of an error. `output` and `error` are Google's words for the
-    two; anything else is the function's own."""
-    if response is None or response == {}:
-        return "", False
-    if isinstance(response, str):
-        return response, False
-    if isinstance(response, dict) and len(response) == 1:
-        match response:
-            case {"output": str(text)}:
-                return text, False
-            case {"error": error}:
-                return error if isinstance(error, str) else _dumps(error), True
-    return _dumps(response), False
+    return [block for block in blocks if not isinstance(block, Text) or block.text.strip()]
 
 
 def _code(code: ExecutableCode) -> str:
@@ -208,12 +153,3 @@ def _code(code: ExecutableCode) -> str:
 
 def _outcome(result: CodeExecutionResult) -> str:
     return f"\nThe code was run. Its output:\n{result.output or '(none)'}\n"
-
-
-def _writable(value: Any, where: str) -> None:
-    if not is_writable(value):
-        raise bad(where, "is nested too deep")
-
-
-def _dumps(value: Any) -> str:
-    return orjson.dumps(value).decode()
