@@ -113,6 +113,8 @@ class History:
 
     def _note_hints(self, part: Part, where: str) -> None:
         """How Google's models should look at what the part holds: a resolution, a piece of a video."""
+        if not part.unknown:
+            return
         if part.text is not None or part.inline_data is not None or part.function_response is not None:
             for name, value in part.unknown.items():
                 if value not in (None, {}) and name not in _NO_HINTS:

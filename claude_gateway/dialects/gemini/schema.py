@@ -5,10 +5,13 @@ case, numbers as strings), and JSON Schema, in which some programs write the typ
 of properties, and what is an example, a default or a value of an enum, are the caller's data and stay.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any
 
 from claude_gateway.conversation import bad
+
+Schema = dict[str, Any]
+Convert = Callable[[Schema], Schema]
 
 _MOST_DEPTH = 100
 
@@ -21,6 +24,7 @@ _SCHEMA = frozenset(
 )
 _SCHEMAS = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
 _NAMED_SCHEMAS = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
+_PARTS = _SCHEMA | _SCHEMAS | _NAMED_SCHEMAS
 # Google's spelling: JSON Schema's.
 _OPENAPI_KEYS = {
     "any_of": "anyOf",
@@ -49,34 +53,36 @@ def from_json_schema(schema: Any, where: str) -> Any:
     return _walk(schema, where, 0, _lower_types)
 
 
-def _walk(schema: Any, where: str, depth: int, convert: Any) -> Any:
-    if not isinstance(schema, Mapping):
+def _walk(schema: Any, where: str, depth: int, convert: Convert) -> Any:
+    if not isinstance(schema, dict):
         return schema
     if depth > _MOST_DEPTH:
         raise bad(where, "the schema is nested too deep")
-    converted = {}
-    for key, value in convert(schema).items():
-        if key in _SCHEMA:
-            value = _walk(value, where, depth + 1, convert)
-        elif key in _SCHEMAS and isinstance(value, list):
-            value = [_walk(one, where, depth + 1, convert) for one in value]
-        elif key in _NAMED_SCHEMAS and isinstance(value, Mapping):
-            value = {name: _walk(one, where, depth + 1, convert) for name, one in value.items()}
-        converted[key] = value
-    return converted
+    converted = convert(schema)
+    parts: dict[str, Any] = {}
+    for key in _PARTS & converted.keys():
+        value = converted[key]
+        if isinstance(value, dict):
+            if key in _NAMED_SCHEMAS:
+                parts[key] = {name: _walk(one, where, depth + 1, convert) for name, one in value.items()}
+            elif key in _SCHEMA:
+                parts[key] = _walk(value, where, depth + 1, convert)
+        elif isinstance(value, list) and key in _SCHEMAS:
+            parts[key] = [_walk(one, where, depth + 1, convert) for one in value]
+    return {**converted, **parts} if parts else converted
 
 
-def _lower_types(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+def _lower_types(schema: Schema) -> Schema:
     """The words of `type`, alone or in a list."""
-    match schema.get("type"):
-        case str(word):
-            return {**schema, "type": word.lower()}
-        case list(words):
-            return {**schema, "type": [word.lower() if isinstance(word, str) else word for word in words]}
+    word = schema.get("type")
+    if isinstance(word, str):
+        return schema if word.islower() else {**schema, "type": word.lower()}
+    if isinstance(word, list):
+        return {**schema, "type": [one.lower() if isinstance(one, str) else one for one in word]}
     return schema
 
 
-def _json_schema(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+def _json_schema(schema: Schema) -> Schema:
     """One level of a `Schema` of Google's: what has no word in JSON Schema is said otherwise, or needs no saying."""
     found = {_OPENAPI_KEYS.get(key, key): value for key, value in schema.items() if value is not None}
     if str(found.get("type", "")).upper() == "TYPE_UNSPECIFIED":
@@ -87,19 +93,19 @@ def _json_schema(schema: Mapping[str, Any]) -> Mapping[str, Any]:
             found[key] = int(found[key])
     if example is not None:
         found.setdefault("examples", [example])
-    if isinstance(order, list) and isinstance(found.get("properties"), Mapping):
+    if isinstance(order, list) and isinstance(found.get("properties"), dict):
         found["properties"] = _ordered(found["properties"], order)
     lowered = dict(_lower_types(found))
     return _with_null(lowered) if nullable is True else lowered
 
 
-def _ordered(properties: Mapping[str, Any], order: list[Any]) -> dict[str, Any]:
+def _ordered(properties: Schema, order: list[Any]) -> dict[str, Any]:
     """A model fills properties in the order in which it reads them."""
     first = {name: properties[name] for name in order if isinstance(name, str) and name in properties}
     return {**first, **properties}
 
 
-def _with_null(schema: dict[str, Any]) -> dict[str, Any]:
+def _with_null(schema: Schema) -> Schema:
     if isinstance(schema.get("type"), str) and schema["type"] != "null":
         schema["type"] = [schema["type"], "null"]
     if isinstance(schema.get("anyOf"), list):
