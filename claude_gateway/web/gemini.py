@@ -7,13 +7,13 @@ from aiohttp import web
 
 from claude_gateway.conversation import bad
 from claude_gateway.dialects.gemini import encode
-from claude_gateway.dialects.gemini.parse import ParsedGemini, parse
+from claude_gateway.dialects.gemini.parse import parse
 from claude_gateway.dialects.gemini.wire import CountTokensRequest, GenerateContentRequest
 from claude_gateway.errors import ApiError
 from claude_gateway.web import answer, body
 from claude_gateway.web.framing import JsonArray, ServerSentEvents
 from claude_gateway.web.json_answer import json_answer
-from claude_gateway.web.keys import CALLER, CATALOGUE
+from claude_gateway.web.keys import CALLER, CATALOGUE, SESSIONS
 
 _SERVER_SENT_EVENTS = ServerSentEvents(heartbeat=f"data: {encode.KEEP_ALIVE}\n\n")
 _BYTES_A_TOKEN = 4
@@ -28,24 +28,27 @@ async def call(request: web.Request) -> web.StreamResponse:
         name = f"{request.match_info['collection']}/{name}"
     match method:
         case "generateContent":
-            asked = await _read(request, name)
-            return await answer.whole(
-                request, asked, encode.BodyFold(*_identity(name), include_thoughts=asked.include_thoughts)
-            )
+            return await _generate(request, name, stream=False)
         case "streamGenerateContent":
-            asked = await _read(request, name)
-            encoder = encode.ChunkEncoder(*_identity(name), include_thoughts=asked.include_thoughts)
-            framing = _SERVER_SENT_EVENTS if request.query.get("alt") == "sse" else JsonArray()
-            return await answer.stream(request, asked, encoder, framing=framing)
+            return await _generate(request, name, stream=True)
         case "countTokens":
             return await _count_tokens(request, name)
     raise ApiError(404, "not_found_error", "This gateway has no such method of a model.", code="method_not_found")
 
 
-async def _read(request: web.Request, name: str) -> ParsedGemini:
-    """Apart, so that the request as it was sent is not held in memory while its job waits and runs."""
+async def _generate(request: web.Request, name: str, *, stream: bool) -> web.StreamResponse:
     model = request.app[CATALOGUE].resolve(name)
-    return parse(await body.read(request, GenerateContentRequest), request[CALLER].id, model)
+    asked = await body.read(request, GenerateContentRequest)
+    async with request.app[SESSIONS].open(request[CALLER].id, asked.session_id) as session:
+        parsed = parse(asked, request[CALLER].id, model, session.remembered)
+        del asked  # not held in memory while its job waits and runs
+        identity = (uuid.uuid4().hex, name)
+        if stream:
+            encoder = encode.ChunkEncoder(*identity, include_thoughts=parsed.include_thoughts)
+            framing = _SERVER_SENT_EVENTS if request.query.get("alt") == "sse" else JsonArray()
+            return await answer.stream(request, parsed, encoder, session, framing=framing)
+        fold = encode.BodyFold(*identity, include_thoughts=parsed.include_thoughts)
+        return await answer.whole(request, parsed, fold, session)
 
 
 async def _count_tokens(request: web.Request, name: str) -> web.Response:
@@ -56,7 +59,3 @@ async def _count_tokens(request: web.Request, name: str) -> web.Response:
     if not sent:
         raise bad("contents", "there is nothing to count; send contents or a generateContentRequest")
     return json_answer({"totalTokens": max(1, len(orjson.dumps(sent)) // _BYTES_A_TOKEN)})
-
-
-def _identity(name: str) -> tuple[str, str]:
-    return uuid.uuid4().hex, name

@@ -26,9 +26,9 @@ class _Waiting:
 class Calls:
     """Tell it of each call and each response in their order, and of each time that the model begins to speak anew."""
 
-    def __init__(self, notes: list[str]) -> None:
+    def __init__(self, notes: list[str], open_calls: Iterable[ToolUse] = ()) -> None:
         self._notes = notes
-        self._waiting: list[_Waiting] = []
+        self._waiting = [_Waiting(call.id, call.name, named=True) for call in open_calls]
         self._count = 0
 
     def forget(self) -> None:

@@ -8,7 +8,7 @@ from claude_gateway.dialects.gemini.calls import Calls
 from claude_gateway.dialects.gemini.media import read_blob
 from claude_gateway.dialects.gemini.wire import CodeExecutionResult, Content, ExecutableCode, Part
 from claude_gateway.thoughts import unseal
-from workers.job import Block, RedactedThought, Text, Thought
+from workers.job import Block, RedactedThought, Text, Thought, ToolUse, Turn
 
 # The caller's own notes on a part.
 _NO_HINTS = frozenset({"partMetadata", "part_metadata"})
@@ -16,14 +16,15 @@ Places = Iterable[tuple[str, Part]]
 
 
 class History:
-    """Reads the contents of one request into a conversation."""
+    """Reads the contents of one request into a conversation, which may go on from `remembered` turns."""
 
-    def __init__(self, conversation: Conversation) -> None:
+    def __init__(self, conversation: Conversation, remembered: Sequence[Turn] = ()) -> None:
+        last = remembered[-1].blocks if remembered else ()
         self._conversation = conversation
         self._notes = conversation.notes
         self._noted: set[str] = set()
-        self._calls = Calls(conversation.notes)
-        self._model_spoke_last = False
+        self._calls = Calls(conversation.notes, [block for block in last if isinstance(block, ToolUse)])
+        self._model_spoke_last = bool(remembered)
 
     def read(self, contents: Sequence[Content]) -> None:
         """Neighbouring contents of one side are one message: who streams keeps each chunk as a content."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from claude_gateway.conversation import Conversation, bad
+from claude_gateway.conversation import NOTHING, Conversation, Remembered, bad
 from claude_gateway.dialects.gemini import parameters
 from claude_gateway.dialects.gemini.functions import read_calling, read_functions
 from claude_gateway.dialects.gemini.history import History, texts
@@ -21,23 +21,31 @@ class ParsedGemini:
     warnings: tuple[str, ...]
 
 
-def parse(request: GenerateContentRequest, owner: str, model: str) -> ParsedGemini:
-    """`owner` is the calling key, `model` what the catalogue made of the name asked for."""
+def parse(request: GenerateContentRequest, owner: str, model: str, remembered: Remembered = NOTHING) -> ParsedGemini:
+    """`owner` is the calling key, `model` what the catalogue made of the name asked for, `remembered` what the session
+    holds."""
     if request.cached_content:
         raise bad("cachedContent", parameters.PARAMETERS["cachedContent"][1])
     config = request.generation_config or GenerationConfig()
-    conversation = Conversation(place="contents")
+    conversation = Conversation(remembered, "contents")
     notes = conversation.notes
     notes += _warnings(request)
     system = texts(request.system_instruction, "systemInstruction", notes) if request.system_instruction else []
-    History(conversation).read(request.contents)
+    History(conversation, remembered.turns).read(request.contents)
     turns = conversation.turns()
     calling = request.tool_config.function_calling_config if request.tool_config else None
     tools, choice = read_calling(calling, read_functions(request.tools or (), notes), notes)
     tuning, given_way = fit(replace(_tuning(config, notes), tool_choice=choice), model, turns)
     thinking = config.thinking_config
     return ParsedGemini(
-        job=ChatJob(owner=owner, model=model, system="\n\n".join(system), turns=turns, tuning=tuning, tools=tools),
+        job=ChatJob(
+            owner=owner,
+            model=model,
+            system="\n\n".join(system) or remembered.system,
+            turns=turns,
+            tuning=tuning,
+            tools=tools,
+        ),
         include_thoughts=bool(thinking and thinking.include_thoughts),
         warnings=(*notes, *given_way),
     )

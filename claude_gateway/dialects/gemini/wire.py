@@ -153,6 +153,8 @@ class GenerateContentRequest(Wire):
     tools: Several[Tool] | None = None
     tool_config: ToolConfig | None = None
     cached_content: str | None = None
+    # Not the provider's: which conversation Claude is to remember.
+    session_id: str | None = None
 
 
 class CountTokensRequest(Wire):
