@@ -2,7 +2,6 @@
 
 import uuid
 
-import orjson
 from aiohttp import web
 
 from claude_gateway.conversation import bad
@@ -10,13 +9,13 @@ from claude_gateway.dialects.gemini import encode
 from claude_gateway.dialects.gemini.parse import parse
 from claude_gateway.dialects.gemini.wire import CountTokensRequest, GenerateContentRequest
 from claude_gateway.errors import ApiError
+from claude_gateway.token_count import estimate
 from claude_gateway.web import answer, body
 from claude_gateway.web.framing import JsonArray, ServerSentEvents
 from claude_gateway.web.json_answer import json_answer
 from claude_gateway.web.keys import CALLER, CATALOGUE, SESSIONS
 
 _SERVER_SENT_EVENTS = ServerSentEvents(heartbeat=f"data: {encode.KEEP_ALIVE}\n\n")
-_BYTES_A_TOKEN = 4
 
 
 async def call(request: web.Request) -> web.StreamResponse:
@@ -53,9 +52,8 @@ async def _generate(request: web.Request, name: str, *, stream: bool) -> web.Str
 
 async def _count_tokens(request: web.Request, name: str) -> web.Response:
     """An estimate by length, as the other dialects have it."""
-    request.app[CATALOGUE].resolve(name)
-    asked = await body.read(request, CountTokensRequest)
-    sent = asked.generate_content_request or asked.model_dump(include={"contents"}, exclude_none=True)
-    if not sent:
+    model = request.app[CATALOGUE].resolve(name)
+    counted = (await body.read(request, CountTokensRequest)).counted
+    if counted is None:
         raise bad("contents", "there is nothing to count; send contents or a generateContentRequest")
-    return json_answer({"totalTokens": max(1, len(orjson.dumps(sent)) // _BYTES_A_TOKEN)})
+    return json_answer({"totalTokens": estimate(parse(counted, request[CALLER].id, model).job)})

@@ -32,7 +32,7 @@ BODIES: dict[str, tuple[bytes, int]] = {
     "stream as text": (orjson.dumps({**HELLO, "stream": "perhaps"}), 422),
     "only a system message": (orjson.dumps({"model": MODEL, "messages": [{"role": "system", "content": "x"}]}), 400),
     "a blank message": (orjson.dumps({"model": MODEL, "messages": [{"role": "user", "content": " \n"}]}), 400),
-    "an unknown model": (orjson.dumps({**HELLO, "model": "gpt-x"}), 404),
+    "an unknown model": (orjson.dumps({**HELLO, "model": "llama-x"}), 404),
     "a model with a newline": (orjson.dumps({**HELLO, "model": "claude-\r\nx: y"}), 404),
     "more than ten megabytes": (orjson.dumps({**HELLO, "padding": "x" * 10_600_000}), 413),
 }

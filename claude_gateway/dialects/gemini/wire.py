@@ -161,4 +161,11 @@ class CountTokensRequest(Wire):
     """The contents alone, or the whole request that they would be sent with."""
 
     contents: Contents | None = None
-    generate_content_request: dict[str, Any] | None = None
+    generate_content_request: GenerateContentRequest | None = None
+
+    @property
+    def counted(self) -> GenerateContentRequest | None:
+        """What is to be counted; None for nothing."""
+        if self.generate_content_request is None and self.contents is not None:
+            return GenerateContentRequest(contents=self.contents)
+        return self.generate_content_request
