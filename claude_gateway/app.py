@@ -155,8 +155,12 @@ def _compose(
     health = Health(report, database, settings.auth_method, key_required=settings.api_key is not None)
     if not health.has_login():
         raise StartFailed(_HOW_TO_LOG_IN)
+    try:
+        catalogue = Catalogue.of(report.models, settings.default_model, settings.aliases)
+    except ValueError as error:
+        raise StartFailed(f"MODEL_ALIASES: {error}") from None
     service = ChatService(engine.scheduler, settings.max_timeout / 1000)
-    return build_app(settings, service, Catalogue.of(report.models), health, sessions, responses)
+    return build_app(settings, service, catalogue, health, sessions, responses)
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from claude_gateway.aliases import Alias, read_aliases
 from claude_gateway.session import SessionLimits
 from claude_gateway.stores.responses import Room
 from workers.launch import CREDENTIAL_VARIABLES
@@ -39,6 +40,12 @@ class Settings(BaseSettings):
         "Default: `claude-gateway` under `$XDG_STATE_HOME` or `~/.local/state`.",
     )
     default_model: str = Field("claude-sonnet-4-5-20250929", description="The model workers start with.")
+    model_aliases: str = Field(
+        "",
+        description="Other names for models: `pattern=model`, with commas between; `*` stands for anything, the model "
+        "may be a name or `default`, `opus`, `sonnet` or `haiku`. The first that fits counts; behind them comes the "
+        "table above, unless the last entry is `none`.",
+    )
 
     claude_auth_method: AuthMethod = Field(
         AuthMethod.CLI,
@@ -122,7 +129,9 @@ class Settings(BaseSettings):
         description="How long a stream waits for the upstream before it commits to status 200; "
         "an error until then has its own status, later it comes inside the stream.",
     )
-    heartbeat_seconds: float = Field(10.0, gt=0, description="A comment is sent into a stream this often.")
+    heartbeat_seconds: float = Field(
+        10.0, gt=0, description="How often a stream is kept alive, by a comment or what its dialect takes."
+    )
     max_connections: int = Field(2_000, ge=1, description="Open connections; one more is closed at once.")
     drain_seconds: float = Field(30.0, ge=0, description="How long running answers may go on after SIGTERM.")
 
@@ -134,6 +143,16 @@ class Settings(BaseSettings):
     def _not_blank(cls, value: SecretStr | None) -> SecretStr | None:
         """`API_KEY=` in an environment file means none, never the empty key."""
         return value if value is not None and value.get_secret_value().strip() else None
+
+    @field_validator("model_aliases", mode="after")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        read_aliases(value)
+        return value
+
+    @property
+    def aliases(self) -> tuple[Alias, ...]:
+        return read_aliases(self.model_aliases)
 
     @property
     def auth_method(self) -> AuthMethod:

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import ipaddress
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -40,11 +41,14 @@ class KeyRing:
     def __init__(self, api_key: str | None) -> None:
         self._digest = _digest(api_key.encode("utf-8", "surrogateescape")) if api_key else None
 
-    def identify(self, headers: MultiMapping[str], peer: str | None, *, http_1_0: bool = False) -> Key:
-        """The caller's key. Raises `ApiError` 401. `headers` ignores case; `peer` is the address of the socket."""
+    def identify(
+        self, headers: MultiMapping[str], peer: str | None, *, http_1_0: bool = False, in_query: Sequence[str] = ()
+    ) -> Key:
+        """The caller's key. Raises `ApiError` 401. `headers` ignores case; `peer` is the address of the socket;
+        `in_query` are keys of the query, where the path's dialect has them there."""
         if self._digest is None:
             return _local_caller(headers, peer, http_1_0)
-        for sent in _sent_keys(headers):
+        for sent in [*_sent_keys(headers), *in_query]:
             # Digests have one length and no shared prefix to find out letter by letter.
             if hmac.compare_digest(_digest(sent.encode("utf-8", "surrogateescape")), self._digest):
                 return Key("environment")

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from claude_gateway.session import NO_SESSION, Session
 from claude_gateway.web.answer_headers import answer_headers
+from claude_gateway.web.framing import SERVER_SENT_EVENTS, Framing
 from claude_gateway.web.json_answer import json_answer
 from claude_gateway.web.keys import SERVICE, SETTINGS
 from claude_gateway.web.sse import Encoder, Fed, Pace, send_stream
@@ -32,9 +33,15 @@ class Fold(Protocol):
 
 
 async def stream(
-    request: web.Request, parsed: Parsed, encoder: Encoder[Event], session: Session = NO_SESSION
+    request: web.Request,
+    parsed: Parsed,
+    encoder: Encoder[Event],
+    session: Session = NO_SESSION,
+    *,
+    framing: Framing = SERVER_SENT_EVENTS,
 ) -> web.StreamResponse:
-    return await send(request, parsed, session.record(parsed.job, request.app[SERVICE].run(parsed.job)), encoder)
+    told = session.record(parsed.job, request.app[SERVICE].run(parsed.job))
+    return await send(request, parsed, told, encoder, framing)
 
 
 async def whole(request: web.Request, parsed: Parsed, fold: Fold, session: Session = NO_SESSION) -> web.Response:
@@ -42,10 +49,14 @@ async def whole(request: web.Request, parsed: Parsed, fold: Fold, session: Sessi
 
 
 async def send(
-    request: web.Request, parsed: Parsed, told: AsyncGenerator[Fed, None], encoder: Encoder[Fed]
+    request: web.Request,
+    parsed: Parsed,
+    told: AsyncGenerator[Fed, None],
+    encoder: Encoder[Fed],
+    framing: Framing = SERVER_SENT_EVENTS,
 ) -> web.StreamResponse:
     """A stream of what was told of the job."""
-    return await send_stream(request, told, encoder, pace(request), headers(parsed))
+    return await send_stream(request, told, encoder, pace(request), headers(parsed), framing)
 
 
 async def gather(parsed: Parsed, events: AsyncGenerator[Event, None], fold: Fold) -> web.Response:

@@ -13,10 +13,11 @@ from aiohttp import HttpVersion11, web
 
 from claude_gateway import errors
 from claude_gateway.dialects.anthropic import encode as anthropic
+from claude_gateway.dialects.gemini import failure as gemini
 from claude_gateway.dialects.openai_chat import encode as openai_chat
 from claude_gateway.errors import ApiError
 from claude_gateway.web.keys import CALLER, KEY_RING, REQUEST_ID
-from claude_gateway.web.spoken import speaks_anthropic
+from claude_gateway.web.spoken import Dialect, spoken
 from workers.errors import WorkerError
 
 _log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ async def add_request_id(request: web.Request, response: web.StreamResponse) -> 
     """On every response, streams included, just before its head is sent."""
     if REQUEST_ID in request:
         response.headers["x-request-id"] = request[REQUEST_ID]
-        if speaks_anthropic(request):
+        if spoken(request) is Dialect.ANTHROPIC:
             response.headers["request-id"] = request[REQUEST_ID]  # where Anthropic's own clients look for it
 
 
@@ -77,23 +78,28 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
 async def require_key(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Everything needs a key, but for the few open paths."""
     if request.path not in OPEN_PATHS:
+        # Google's programs of old have their key in the query, and no others do.
+        in_query = request.query.getall("key", []) if spoken(request) is Dialect.GEMINI else []
         request[CALLER] = request.app[KEY_RING].identify(
-            request.headers, request.remote, http_1_0=request.version < HttpVersion11
+            request.headers, request.remote, http_1_0=request.version < HttpVersion11, in_query=in_query
         )
     return await handler(request)
 
 
 def _in_dialect(error: ApiError, request: web.Request) -> web.Response:
-    if speaks_anthropic(request):
-        response = error_response(error, anthropic.error_object(error, request[REQUEST_ID]))
-        response.set_status(anthropic.status(error))
-        return response
-    return error_response(error, openai_chat.error_object(error))
+    match spoken(request):
+        case Dialect.ANTHROPIC:
+            body = anthropic.error_object(error, request[REQUEST_ID])
+            return error_response(error, body, status=anthropic.status(error))
+        case Dialect.GEMINI:
+            return error_response(error, gemini.error_object(error), status=gemini.status(error))
+        case Dialect.OPENAI:
+            return error_response(error, openai_chat.error_object(error))
 
 
-def error_response(error: ApiError, body: dict[str, Any]) -> web.Response:
-    """`body` is the error in the words of a dialect."""
-    response = web.json_response(body, status=error.status, dumps=_dumps)
+def error_response(error: ApiError, body: dict[str, Any], *, status: int | None = None) -> web.Response:
+    """`body` is the error in the words of a dialect, `status` where that has another than the error."""
+    response = web.json_response(body, status=status or error.status, dumps=_dumps)
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
     if error.status == 401:

@@ -16,6 +16,7 @@ from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
 from claude_gateway.errors import ApiError
 from claude_gateway.responses import Asked
 from claude_gateway.web import answer, body
+from claude_gateway.web.framing import SERVER_SENT_EVENTS
 from claude_gateway.web.json_answer import json_answer
 from claude_gateway.web.keys import BACKGROUND, CALLER, CATALOGUE, RESPONSES, SERVICE
 from claude_gateway.web.middlewares import error_response
@@ -125,7 +126,7 @@ async def _in_background(request: web.Request, asked: Asked, identity: Identity)
 async def _follow(
     request: web.Request, told: AsyncGenerator[Sequence[Sent], None], after: int, headers: Mapping[str, str]
 ) -> web.StreamResponse:
-    return await send_stream(request, told, LogEncoder(after), answer.pace(request), headers)
+    return await send_stream(request, told, LogEncoder(after), answer.pace(request), headers, SERVER_SENT_EVENTS)
 
 
 def _named(request: web.Request) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from claude_gateway.web import chat, messages, responses, sessions, status
+from claude_gateway.web import chat, gemini, messages, models, responses, sessions, status
 
 # People put the base URL one level off, so what stands under /v1 also stands without it.
 _PREFIXES = ("/v1", "")
@@ -29,5 +29,8 @@ def add_routes(app: web.Application) -> None:
         app.router.add_get(f"{prefix}/responses/{{id}}/input_items", responses.input_items)
         app.router.add_post(f"{prefix}/messages", messages.messages)
         app.router.add_post(f"{prefix}/messages/count_tokens", messages.count_tokens)
-        app.router.add_get(f"{prefix}/models", status.models)
-        app.router.add_get(f"{prefix}/models/{{id}}", status.model)
+    # Google's programs say v1beta or v1; a name may hold slashes, which belong to no model of ours but to the name.
+    for prefix in ("/v1beta", *_PREFIXES):
+        app.router.add_get(f"{prefix}/models", models.models)
+        app.router.add_get(f"{prefix}/models/{{id:.+}}", models.model)
+        app.router.add_post(f"{prefix}/{{collection:models|tunedModels}}/{{call:.+}}", gemini.call)

@@ -1,15 +1,34 @@
-"""In which dialect a request wants its answer."""
+"""In which dialect a request wants its answer, told by its path and headers before anything of it is read."""
 
 import re
+from enum import Enum
 
 from aiohttp import web
 
 _MESSAGES = re.compile(r"(/v1)?/messages(/.*)?")
-_OF_SEVERAL = re.compile(r"(/v1)?/models(/.*)?")
+_GEMINI = re.compile(r"/v1beta(/.*)?|(/v1)?/(models|tunedModels)/.*:[A-Za-z]+", re.DOTALL)
+_OF_SEVERAL = re.compile(r"(/v1)?/models(/.*)?", re.DOTALL)
+# What Google's own programs send, whatever the path.
+_GOOGLE_HEADERS = ("x-goog-api-key", "x-goog-api-client")
 
 
-def speaks_anthropic(request: web.Request) -> bool:
-    """By its path, or on a path of several dialects by the header that Anthropic's clients always send."""
-    if _MESSAGES.fullmatch(request.path):
-        return True
-    return "anthropic-version" in request.headers and _OF_SEVERAL.fullmatch(request.path) is not None
+class Dialect(Enum):
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"
+    GEMINI = "gemini"
+
+
+def spoken(request: web.Request) -> Dialect:
+    """By its path, or on a path of several dialects by the headers that each one's clients always send. OpenAI's where
+    nothing speaks for another: its envelope is the general one."""
+    path, headers = request.path, request.headers
+    if _GEMINI.fullmatch(path):
+        return Dialect.GEMINI
+    if _MESSAGES.fullmatch(path):
+        return Dialect.ANTHROPIC
+    if _OF_SEVERAL.fullmatch(path):
+        if "key" in request.query or any(name in headers for name in _GOOGLE_HEADERS):
+            return Dialect.GEMINI
+        if "anthropic-version" in headers:
+            return Dialect.ANTHROPIC
+    return Dialect.OPENAI

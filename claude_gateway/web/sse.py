@@ -1,4 +1,4 @@
-"""Events as server-sent events: when the head goes out, what keeps a silent stream alive, how it ends."""
+"""Events as a stream: when the head goes out, what keeps a silent stream alive, how it ends."""
 
 import asyncio
 import contextlib
@@ -13,14 +13,12 @@ from aiohttp_sse import EventSourceResponse
 
 from claude_gateway import errors
 from claude_gateway.errors import ApiError
+from claude_gateway.web.framing import Framing, Sent
 from workers.errors import WorkerError
 
 _log = logging.getLogger(__name__)
 
 _STALLED_READER_SECONDS = 120
-
-# The name of a server-sent event, where its dialect gives one, and its data.
-Sent = tuple[str | None, str]
 
 
 # An event, or one with the number of its choice.
@@ -29,7 +27,7 @@ Fed_contra = TypeVar("Fed_contra", contravariant=True)
 
 
 class Encoder(Protocol[Fed_contra]):
-    """Events to the server-sent events of a dialect; `fail` is how a stream ends that cannot be finished."""
+    """Events to the messages of a dialect; `fail` is how a stream ends that cannot be finished."""
 
     def feed(self, event: Fed_contra, /) -> Sequence[Sent]: ...
     def fail(self, error: ApiError) -> Sequence[Sent]: ...
@@ -37,8 +35,8 @@ class Encoder(Protocol[Fed_contra]):
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """`head`: how long to wait for the first event before committing to status 200. `heartbeat`: seconds
-    between comments. Both in seconds."""
+    """`head`: how long to wait for the first event before committing to status 200. `heartbeat`: how often a
+    stream is kept alive. Both in seconds."""
 
     head: float
     heartbeat: float
@@ -50,6 +48,7 @@ async def send_stream(
     encoder: Encoder[Fed],
     pace: Pace,
     headers: Mapping[str, str],
+    framing: Framing,
 ) -> web.StreamResponse:
     """Answer with a stream. An error before the head raises, and so gets a status of its own; a later one
     is the last event of the stream, with nothing behind it."""
@@ -59,11 +58,13 @@ async def send_stream(
             await asyncio.wait({first}, timeout=pace.head)
             if first.done():
                 first.result()
-            response = _response(pace, headers)
+            response = _Stream(pace, headers, framing)
             await response.prepare(request)
             try:
                 async with response:
+                    await response.send_raw(framing.opening)
                     await _send_all(response, first, events, encoder)
+                    await response.send_raw(framing.closing)
             except TimeoutError:
                 # Who does not read will not read a polite end either; waiting to send it would wait for ever.
                 if request.transport is not None:
@@ -73,20 +74,41 @@ async def send_stream(
     return response
 
 
-def _response(pace: Pace, headers: Mapping[str, str]) -> EventSourceResponse:
-    response = EventSourceResponse(
-        headers=headers,
-        sep="\n",  # some clients split on "\n\n" alone
-        allow_all_methods=True,
-        ping_interval=pace.heartbeat,
-        send_timeout=_STALLED_READER_SECONDS,
-    )
-    response.headers["Cache-Control"] = "no-cache, no-transform"
-    return response
+class _Stream(EventSourceResponse):
+    """aiohttp-sse's own, in the framing of a dialect and with a heartbeat that its readers take."""
+
+    def __init__(self, pace: Pace, headers: Mapping[str, str], framing: Framing) -> None:
+        super().__init__(
+            headers=headers,
+            allow_all_methods=True,
+            ping_interval=pace.heartbeat,
+            send_timeout=_STALLED_READER_SECONDS,
+        )
+        self.headers["Content-Type"] = framing.content_type
+        self.headers["Cache-Control"] = "no-cache, no-transform"
+        self.framing = framing
+        self._heartbeat_seconds = pace.heartbeat
+
+    async def send_raw(self, text: str) -> None:
+        if text:
+            async with asyncio.timeout(_STALLED_READER_SECONDS):
+                await self.write(text.encode())
+
+    async def _ping(self) -> None:
+        """In place of the comments that aiohttp-sse sends to whomever it serves."""
+        while True:
+            await asyncio.sleep(self._heartbeat_seconds)
+            try:
+                await self.send_raw(self.framing.heartbeat)
+            except TimeoutError:
+                self._abort_transport()
+                return
+            except (ConnectionError, RuntimeError):
+                return  # who left, or has all
 
 
 async def _send_all(
-    response: EventSourceResponse,
+    response: _Stream,
     first: asyncio.Task[Fed | None],
     events: AsyncGenerator[Fed, None],
     encoder: Encoder[Fed],
@@ -108,13 +130,10 @@ async def _send_all(
         await _send(response, encoder.fail(errors.internal()))
 
 
-async def _send(response: EventSourceResponse, messages: Sequence[Sent]) -> None:
-    """All that one event became in one write: half a stream's cost is its writes. Data is JSON, of one line each."""
-    if not messages:
-        return
-    lines = [f"event: {name}\ndata: {data}\n\n" if name else f"data: {data}\n\n" for name, data in messages]
-    async with asyncio.timeout(_STALLED_READER_SECONDS):
-        await response.write("".join(lines).encode())
+async def _send(response: _Stream, messages: Sequence[Sent]) -> None:
+    """All that one event became in one write: half a stream's cost is its writes."""
+    if messages:
+        await response.send_raw(response.framing.frame(messages))
 
 
 async def _next(events: AsyncGenerator[Fed, None]) -> Fed | None:

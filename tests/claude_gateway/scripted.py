@@ -103,6 +103,8 @@ def settings(**changes: Any) -> Settings:
     """Settings that no environment of a developer can change: what a test relies on is given here."""
     values: dict[str, Any] = {
         "api_key": None,
+        "default_model": MODEL,
+        "model_aliases": "",
         "claude_auth_method": AuthMethod.API_KEY,
         "max_timeout": 60_000,
         "max_request_size": 100_000,
@@ -135,6 +137,6 @@ def scripted_app(
     )
     sessions = sessions or Sessions(None, chosen.sessions(), Lines(0, 0))
     responses = responses or Responses(None, b"the key of the tests")
-    return build_app(
-        chosen, ChatService(dispatcher, chosen.max_timeout / 1000), Catalogue.of([]), health, sessions, responses
-    )
+    catalogue = Catalogue.of([], chosen.default_model, chosen.aliases)
+    service = ChatService(dispatcher, chosen.max_timeout / 1000)
+    return build_app(chosen, service, catalogue, health, sessions, responses)

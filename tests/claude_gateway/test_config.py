@@ -82,6 +82,7 @@ def test_every_key_and_token_is_a_secret(name: str) -> None:
         ("claude_auth_method", "password"),
         ("debug_mode", "perhaps"),
         ("max_request_size", "10MB"),
+        ("model_aliases", "gpt-4o"),
     ],
 )
 def test_a_value_that_cannot_be_is_named_by_its_setting_without_its_value(name: str, value: object) -> None:

@@ -32,7 +32,7 @@ BODIES: dict[str, tuple[bytes, int]] = {
     "stream as text": (orjson.dumps({**HELLO, "stream": "perhaps"}), 422),
     "only a system message": (orjson.dumps({"model": MODEL, "messages": [{"role": "system", "content": "x"}]}), 400),
     "a blank message": (orjson.dumps({"model": MODEL, "messages": [{"role": "user", "content": " \n"}]}), 400),
-    "an unknown model": (orjson.dumps({**HELLO, "model": "gpt-x"}), 404),
+    "an unknown model": (orjson.dumps({**HELLO, "model": "llama-x"}), 404),
     "a model with a newline": (orjson.dumps({**HELLO, "model": "claude-\r\nx: y"}), 404),
     "more than ten megabytes": (orjson.dumps({**HELLO, "padding": "x" * 10_600_000}), 413),
 }
@@ -115,9 +115,10 @@ async def raw(gateway: Gateway, request: bytes) -> bytes:
         b"GET /v1/models HTTP/1.1\r\nhost: x\r\nauthorization: Bearer %b\x01\r\n\r\n",
         b"GET /v1/models HTTP/1.1\r\nhost: x\r\nx-api-key: %b\r\x0b\r\n\r\n",
         b"GET http://[::1/v1?key=%b HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET /v1beta/models?key=%b\x00 HTTP/1.1\r\nhost: x\r\n\r\n",
         b"GET /v1/models HTTP/1.1\r\nhost: x\r\nx-api-key: " + b"y" * 9000 + b"%b\r\n\r\n",
     ],
-    ids=["control character", "bare return", "broken target", "too long"],
+    ids=["control character", "bare return", "broken target", "broken query", "too long"],
 )
 async def test_a_malformed_request_gets_our_envelope_and_its_key_is_nowhere_logged(
     gateway: Gateway, request_bytes: bytes, caplog: pytest.LogCaptureFixture

@@ -131,6 +131,18 @@ async def test_the_model_asked_for_is_the_model_that_answers(gateway: Gateway) -
         assert turns(body) == [("user", ["hello"])]
 
 
+@pytest.mark.promise("models.aliases")
+@pytest.mark.parametrize(("name", "size"), [("gpt-5.5", "sonnet-4-5"), ("gpt-4o-mini", "haiku"), ("opus", "opus")])
+async def test_a_foreign_name_is_answered_by_the_model_it_means(gateway: Gateway, name: str, size: str) -> None:
+    raw = await gateway.client.chat.completions.with_raw_response.create(
+        model=name, messages=[{"role": "user", "content": "hello"}]
+    )
+    used = gateway.upstream.chats[-1].body["model"]
+    assert size in used
+    assert raw.parse().model == name
+    assert raw.headers["x-claude-model"] == used
+
+
 @pytest.mark.promise("isolation.job-from-job")
 async def test_nothing_of_one_job_reaches_the_next(gateway: Gateway) -> None:
     secrets = [f"secret-{number}" for number in range(4)]

@@ -135,6 +135,12 @@ async def test_a_bad_setting_is_named_without_its_value(tmp_path: Path) -> None:
     assert "many-secrets" not in lines[0]
 
 
+async def test_an_alias_for_no_model_is_one_clear_line(tmp_path: Path, upstream: StandIn) -> None:
+    status, lines = await fails_with(tmp_path, {**for_stand_in(upstream), "MODEL_ALIASES": "gpt-4o=hiaku"})
+    assert (status, len(lines)) == (1, 1)
+    assert "MODEL_ALIASES: the alias gpt-4o" in lines[0]
+
+
 async def test_no_login_is_one_clear_line(tmp_path: Path) -> None:
     status, lines = await fails_with(tmp_path, {"CLAUDE_AUTH_METHOD": "cli"})
     assert (status, len(lines)) == (1, 1)

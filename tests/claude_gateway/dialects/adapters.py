@@ -3,6 +3,7 @@ its own and a line below."""
 
 from tests.claude_gateway.dialects.anthropic import Anthropic
 from tests.claude_gateway.dialects.face import Dialect
+from tests.claude_gateway.dialects.gemini import Gemini
 from tests.claude_gateway.dialects.openai_chat import OpenAIChat
 from tests.claude_gateway.dialects.openai_responses import OpenAIResponses
 
@@ -10,4 +11,5 @@ DIALECTS: list[Dialect] = [
     OpenAIChat(),
     Anthropic(),
     OpenAIResponses(),
+    Gemini(),
 ]

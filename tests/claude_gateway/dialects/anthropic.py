@@ -13,6 +13,7 @@ from claude_gateway.dialects.anthropic.parameters import PARAMETERS
 from claude_gateway.dialects.anthropic.parse import parse
 from claude_gateway.dialects.anthropic.wire import MessagesRequest
 from claude_gateway.errors import ApiError
+from tests.claude_gateway.dialects.event_streams import said
 from tests.claude_gateway.dialects.face import MODEL, OWNER, Answer, Json, Parsed, Said, Sent
 from workers.events import Event
 from workers.job import ChatJob, ToolChoice, Tuning
@@ -56,6 +57,9 @@ class Anthropic:
 
     def can_tell(self, said: Sequence[Said]) -> tuple[Said, ...]:
         return tuple(said)
+
+    def told_so_far(self, events: Sequence[Event]) -> tuple[Said, ...]:
+        return self.can_tell(said(events))
 
     def stream(self, events: Iterable[Event], *, usage: bool = True) -> list[Sent]:
         encoder = encode.StreamEncoder(*self.identity)

@@ -11,6 +11,7 @@ from claude_gateway.dialects.openai_chat.parameters import PARAMETERS
 from claude_gateway.dialects.openai_chat.parse import parse
 from claude_gateway.dialects.openai_chat.wire import ChatRequest
 from claude_gateway.errors import ApiError
+from tests.claude_gateway.dialects.event_streams import said
 from tests.claude_gateway.dialects.face import MODEL, OWNER, Answer, Json, Parsed, Said, Sent
 from tests.claude_gateway.dialects.jobs import only
 from workers.events import Event
@@ -59,6 +60,9 @@ class OpenAIChat:
         texts = {kind: "".join(one.text for one in said if one.kind == kind) for kind in ("thinking", "text")}
         joined = [Said(kind, text) for kind, text in texts.items() if text]
         return (*joined, *(one for one in said if one.kind == "call"))
+
+    def told_so_far(self, events: Sequence[Event]) -> tuple[Said, ...]:
+        return self.can_tell(said(events))
 
     def stream(self, events: Iterable[Event], *, usage: bool = True) -> list[Sent]:
         encoder = encode.ChunkEncoder(self.identity, include_usage=usage)

@@ -90,7 +90,7 @@ def test_a_stream_that_breaks_off_closes_what_is_open_and_ends_in_an_error(
 
     so_far, told = dialect.read_broken_stream(dialect.broken_stream(events, error))
 
-    assert begun(so_far) == begun(dialect.can_tell(said(events)))
+    assert begun(so_far) == begun(dialect.told_so_far(events))
     assert dialect.is_error(told)
     assert "What happened." in str(told)
 

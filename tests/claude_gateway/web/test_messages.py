@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:The model .* is deprecated:Depre
 PATH = "/v1/messages"
 ASKED: dict[str, Any] = {"model": MODEL, "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
 COUNTED: dict[str, Any] = {name: ASKED[name] for name in ("model", "messages")}
-STRANGE = {"model": "gpt-x"}
+STRANGE = {"model": "llama-x"}
 
 
 @asynccontextmanager

@@ -71,6 +71,10 @@ class Caller:
         body = {"model": MODEL, "messages": sent, "session_id": session, **more}
         return await self.client.post(path, json=body)
 
+    async def say_to_gemini(self, *parts: dict[str, Any], method: str = "generateContent", session: str = "s") -> Any:
+        body = {"contents": [{"role": "user", "parts": list(parts)}], "sessionId": session}
+        return await self.client.post(f"/v1beta/models/{MODEL}:{method}", json=body)
+
     async def get(self, path: str, status: int = 200) -> Any:
         response = await self.client.get(URL(path, encoded=True))
         assert response.status == status, await response.text()
@@ -123,6 +127,21 @@ async def test_a_session_may_go_on_in_another_dialect(caller: Any) -> None:
     await ann.say("three")
 
     assert [turn.role for turn in ann.asked] == ["user", "assistant"] * 2 + ["user"]
+
+
+@pytest.mark.promise("sessions.remember")
+@pytest.mark.parametrize("method", ["generateContent", "streamGenerateContent", "streamGenerateContent?alt=sse"])
+async def test_a_session_goes_on_in_gemini_s_words_too(caller: Any, method: str) -> None:
+    ann = await caller()
+
+    await ann.say({"role": "system", "content": "be brief"}, "one")
+    for text in ("two", "three"):
+        response = await ann.say_to_gemini({"text": text}, method=method)
+        assert response.status == 200
+        await response.text()
+
+    assert ann.asked == (user("one"), assistant("Hello"), user("two"), assistant("Hello"), user("three"))
+    assert ann.dispatcher.jobs[-1].system == "be brief"
 
 
 async def test_sessions_do_not_meet_and_a_request_without_one_remembers_nothing(caller: Any) -> None:
@@ -191,6 +210,21 @@ async def test_results_alone_go_to_the_calls_that_are_open(caller: Any, path: st
     assert response.status == 200
     answers = tuple(ToolResult(id_, (Text("done"),)) for id_ in ("c2", "c1"))
     assert ann.asked == (user("use it"), CALLS, Turn("user", answers))
+
+
+@pytest.mark.parametrize(
+    "named", [{"id": "c2", "name": "f"}, {"name": "f"}, {"id": "c2"}], ids=["by both", "by name and order", "by id"]
+)
+async def test_gemini_s_responses_alone_go_to_the_calls_that_are_open(caller: Any, named: dict[str, str]) -> None:
+    ann = await caller(CALLING, HELLO)
+    await ann.say("use it")
+
+    response = await ann.say_to_gemini({"functionResponse": {**named, "response": {"output": "done"}}})
+
+    assert response.status == 200
+    answered = named.get("id", "c1")
+    (result,) = [block for block in ann.asked[-1].blocks if block.tool_use_id == answered]
+    assert result == ToolResult(answered, (Text("done"),))
 
 
 async def test_a_result_that_is_missing_is_said_and_the_session_goes_on(caller: Any) -> None:

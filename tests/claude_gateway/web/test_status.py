@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from claude_gateway.catalogue import LISTED
 from tests.claude_gateway.scripted import ScriptedDispatcher, ScriptedPool, ScriptedStore
 from tests.claude_gateway.web.conftest import Serve
 
@@ -99,31 +98,6 @@ async def test_a_missing_login_is_told(serve: Serve) -> None:
     _, body = await get(serve, "/v1/auth/status", ScriptedPool(account={"tokenSource": "none"}))
 
     assert body["claude_code_auth"]["status"]["valid"] is False
-
-
-@pytest.mark.parametrize("path", ["/v1/models", "/models"])
-async def test_the_models_are_listed(serve: Serve, path: str) -> None:
-    status, body = await get(serve, path)
-
-    assert status == 200
-    assert [model["id"] for model in body["data"]] == list(LISTED)
-    assert body["object"] == "list"
-    assert all(
-        model.keys() == {"id", "object", "created", "owned_by"} and model["object"] == "model" for model in body["data"]
-    )
-
-
-@pytest.mark.parametrize("prefix", ["/v1/models", "/models"])
-async def test_a_model_is_found_by_its_id(serve: Serve, prefix: str) -> None:
-    status, body = await get(serve, f"{prefix}/{LISTED[0]}")
-
-    assert (status, body["id"]) == (200, LISTED[0])
-
-
-async def test_a_model_that_is_not_listed_is_a_404(serve: Serve) -> None:
-    status, body = await get(serve, "/v1/models/claude-of-tomorrow")
-
-    assert (status, body["error"]["code"]) == (404, "model_not_found")
 
 
 async def test_no_question_of_status_asks_for_a_worker(serve: Serve) -> None:

@@ -1,0 +1,97 @@
+"""The calls of a conversation and what answers them: by id, or by name and order, as older programs do. Pure; raises
+`ApiError` 400 naming the part at fault."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from claude_gateway.conversation import bad
+from claude_gateway.dialects.gemini.media import read_blob
+from claude_gateway.dialects.gemini.wire import FunctionCall, FunctionResponse, ResponsePart
+from claude_gateway.tools import is_writable
+from workers.job import Image, Text, ToolResult, ToolUse
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A call that has no response yet; `named` where the caller gave it its id."""
+
+    id: str
+    name: str
+    named: bool
+
+
+class Calls:
+    """Tell it of each call and each response in their order, and of each time that the model begins to speak anew."""
+
+    def __init__(self, notes: list[str], open_calls: Iterable[ToolUse] = ()) -> None:
+        self._notes = notes
+        self._waiting = [_Waiting(call.id, call.name, named=True) for call in open_calls]
+        self._count = 0
+
+    def forget(self) -> None:
+        """The model goes on: what was not answered until now is answered no more."""
+        self._waiting.clear()
+
+    def call(self, call: FunctionCall, where: str) -> ToolUse:
+        self._count += 1
+        # Without an id of the caller's the same one each time, so that a conversation is known again.
+        id_ = call.id or f"unnamed_call_{self._count}"
+        self._waiting.append(_Waiting(id_, call.name, named=bool(call.id)))
+        _check_writable(call.args, f"{where}.args")
+        return ToolUse(id_, call.name, call.args or {})
+
+    def result(self, response: FunctionResponse, where: str) -> ToolResult:
+        call = self._answered(response)
+        if call is None:
+            shown = (response.id or response.name or "")[:80]
+            raise bad(where, f"{shown!r} answers no call of the content before it")
+        self._waiting.remove(call)
+        _check_writable(response.response, f"{where}.response")
+        text, is_error = _said(response.response)
+        images = self._images(response.parts or (), where)
+        return ToolResult(call.id, (*((Text(text),) if text.strip() else ()), *images), is_error)
+
+    def _answered(self, response: FunctionResponse) -> _Waiting | None:
+        """By id; by name and order where one of the two has none."""
+        by_id = [call for call in self._waiting if response.id and call.id == response.id]
+        by_name = (call for call in self._waiting if call.name == response.name and not (response.id and call.named))
+        return by_id[0] if by_id else next(by_name, None)
+
+    def _images(self, parts: Iterable[ResponsePart], where: str) -> list[Image]:
+        images = []
+        for index, part in enumerate(parts):
+            place = f"{where}.parts.{index}"
+            block = read_blob(part.inline_data, place) if part.inline_data else None
+            if isinstance(block, Image):
+                images.append(block)
+            else:
+                self._notes.append(f"{place}: left out, a function's response holds text and images")
+        return images
+
+
+def _said(response: Any) -> tuple[str, bool]:
+    """The text of a response, and whether it tells of an error. `output` and `error` are Google's words for the
+    two; anything else is the function's own."""
+    if response is None or response == {}:
+        return "", False
+    if isinstance(response, str):
+        return response, False
+    if isinstance(response, dict) and len(response) == 1:
+        match response:
+            case {"output": str(text)}:
+                return text, False
+            case {"error": error}:
+                return error if isinstance(error, str) else _dumps(error), True
+    return _dumps(response), False
+
+
+def _check_writable(value: Any, where: str) -> None:
+    if not is_writable(value):
+        raise bad(where, "is nested too deep")
+
+
+def _dumps(value: Any) -> str:
+    return orjson.dumps(value).decode()

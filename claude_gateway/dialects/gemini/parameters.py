@@ -1,0 +1,96 @@
+"""What becomes of each parameter of a Gemini request. One table, from which warnings and documentation come."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic.alias_generators import to_camel
+
+from claude_gateway import parameters
+from claude_gateway.parameters import LATER, Neutral, Table, Treatment
+
+PARAMETERS: Table = {
+    "contents": (Treatment.HONOURED, ""),
+    "systemInstruction": (Treatment.HONOURED, ""),
+    "generationConfig": (Treatment.HONOURED, ""),
+    "tools": (Treatment.HONOURED, ""),
+    "toolConfig": (Treatment.HONOURED, ""),
+    "cachedContent": (Treatment.REFUSED, "nothing is cached here under a name; send the content itself"),
+    "sessionId": (Treatment.HONOURED, ""),
+    "model": (Treatment.IGNORED, "the model is the one of the path"),
+    "safetySettings": (Treatment.IGNORED, "Claude's own safeguards cannot be set"),
+    "labels": (Treatment.IGNORED, "nothing is stored"),
+    "store": (Treatment.IGNORED, "nothing is stored"),
+    "serviceTier": (Treatment.IGNORED, "the tier is that of the login"),
+}
+GENERATION_CONFIG: Table = {
+    "temperature": (Treatment.HONOURED, ""),
+    "topP": (Treatment.HONOURED, ""),
+    "topK": (Treatment.HONOURED, ""),
+    "maxOutputTokens": (Treatment.HONOURED, ""),
+    "stopSequences": (Treatment.HONOURED, ""),
+    "thinkingConfig": (Treatment.HONOURED, ""),
+    "candidateCount": (Treatment.IGNORED, LATER),
+    "responseMimeType": (Treatment.IGNORED, LATER),
+    "responseSchema": (Treatment.IGNORED, LATER),
+    "responseJsonSchema": (Treatment.IGNORED, LATER),
+    "seed": (Treatment.IGNORED, "Claude has no such parameter"),
+    "frequencyPenalty": (Treatment.IGNORED, "Claude has no such parameter"),
+    "presencePenalty": (Treatment.IGNORED, "Claude has no such parameter"),
+    "responseLogprobs": (Treatment.IGNORED, "Claude returns no log probabilities"),
+    "logprobs": (Treatment.IGNORED, "Claude returns no log probabilities"),
+    "responseModalities": (Treatment.IGNORED, "Claude answers in text"),
+    "speechConfig": (Treatment.IGNORED, "Claude answers in text"),
+    "imageConfig": (Treatment.IGNORED, "Claude answers in text"),
+    "mediaResolution": (Treatment.IGNORED, "Claude has no such parameter"),
+    "audioTimestamp": (Treatment.IGNORED, "Claude has no such parameter"),
+}
+TOOL_CONFIG: Table = {
+    "functionCallingConfig": (Treatment.HONOURED, ""),
+    "retrievalConfig": (Treatment.IGNORED, LATER),
+    "includeServerSideToolInvocations": (Treatment.IGNORED, LATER),
+}
+FUNCTION_CALLING_CONFIG: Table = {
+    "mode": (Treatment.HONOURED, ""),
+    "allowedFunctionNames": (Treatment.HONOURED, ""),
+    "streamFunctionCallArguments": (Treatment.IGNORED, "a call comes whole"),
+}
+THINKING_CONFIG: Table = {
+    "includeThoughts": (Treatment.HONOURED, ""),
+    "thinkingBudget": (Treatment.HONOURED, ""),
+    "thinkingLevel": (Treatment.HONOURED, ""),
+}
+_NEUTRAL: Neutral = {
+    "candidateCount": (1,),
+    "responseMimeType": ("text/plain", ""),
+    "frequencyPenalty": (0,),
+    "presencePenalty": (0,),
+    "logprobs": (0,),
+    "responseModalities": (["TEXT"], ["text"]),
+    "mediaResolution": ("MEDIA_RESOLUTION_UNSPECIFIED",),
+    "serviceTier": ("", "auto", "default", "standard"),
+}
+_OFF = ("BLOCK_NONE", "OFF", "HARM_BLOCK_THRESHOLD_UNSPECIFIED")
+
+
+def warnings(sent: Mapping[str, Any]) -> list[str]:
+    """A line for each parameter of the request itself that was sent, asks for something and is not honoured."""
+    return below("", PARAMETERS, {name: value for name, value in sent.items() if not _blocks_nothing(name, value)})
+
+
+def below(prefix: str, table: Table, sent: Mapping[str, Any]) -> list[str]:
+    """The same for an object inside it, whose place `prefix` names."""
+    lines = parameters.warnings({_known(name, table): value for name, value in sent.items()}, table, _NEUTRAL)
+    return [f"{prefix}{line}" for line in lines]
+
+
+def _known(name: str, table: Table) -> str:
+    camel = to_camel(name) if "_" in name else name
+    return camel if camel in table else name
+
+
+def _blocks_nothing(name: str, value: Any) -> bool:
+    """Safety settings that switch safeguards off, as most programs do, ask for nothing that is not so."""
+    settings: Iterable[Any] = value if isinstance(value, list) else [value]
+    return _known(name, PARAMETERS) == "safetySettings" and all(
+        isinstance(one, Mapping) and str(one.get("threshold", "OFF")).upper() in _OFF for one in settings
+    )

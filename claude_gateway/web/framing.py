@@ -1,0 +1,56 @@
+"""A stream's messages on the wire: as server-sent events, or as the elements of one JSON array."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+# The name of a message, where its dialect gives one, and its data: JSON, of one line.
+Sent = tuple[str | None, str]
+
+
+class Framing(Protocol):
+    """`heartbeat` is what is sent into a stream that says nothing, to keep it alive: its readers must take it."""
+
+    @property
+    def content_type(self) -> str: ...
+    @property
+    def heartbeat(self) -> str: ...
+    @property
+    def opening(self) -> str: ...
+    @property
+    def closing(self) -> str: ...
+    def frame(self, messages: Sequence[Sent]) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSentEvents:
+    heartbeat: str = ": ping\n\n"
+    content_type: str = "text/event-stream"
+    opening: str = ""
+    closing: str = ""
+
+    def frame(self, messages: Sequence[Sent]) -> str:
+        """Lines end with LF: some clients split on an empty line of LF alone. Google's want the space after `data:`."""
+        return "".join(f"event: {name}\ndata: {data}\n\n" if name else f"data: {data}\n\n" for name, data in messages)
+
+
+SERVER_SENT_EVENTS = ServerSentEvents()
+
+
+class JsonArray:
+    """For one response: it remembers whether a comma is due. Whitespace between elements means nothing to a parser."""
+
+    heartbeat = "\n"
+    content_type = "application/json"
+    opening = "["
+    closing = "]"
+
+    def __init__(self) -> None:
+        self._begun = False
+
+    def frame(self, messages: Sequence[Sent]) -> str:
+        text = ",\r\n".join(data for _, data in messages)
+        if messages and self._begun:
+            text = f",\r\n{text}"
+        self._begun = self._begun or bool(messages)
+        return text

@@ -1,0 +1,59 @@
+"""`POST …/models/{model}:generateContent` and its sisters."""
+
+import uuid
+
+from aiohttp import web
+
+from claude_gateway.conversation import bad
+from claude_gateway.dialects.gemini import encode
+from claude_gateway.dialects.gemini.parse import parse
+from claude_gateway.dialects.gemini.wire import CountTokensRequest, GenerateContentRequest
+from claude_gateway.errors import ApiError
+from claude_gateway.token_count import estimate
+from claude_gateway.web import answer, body
+from claude_gateway.web.framing import JsonArray, ServerSentEvents
+from claude_gateway.web.json_answer import json_answer
+from claude_gateway.web.keys import CALLER, CATALOGUE, SESSIONS
+
+_SERVER_SENT_EVENTS = ServerSentEvents(heartbeat=f"data: {encode.KEEP_ALIVE}\n\n")
+
+
+async def call(request: web.Request) -> web.StreamResponse:
+    """The method stands behind the last colon; the name of the model may hold slashes."""
+    name, _, method = request.match_info["call"].rpartition(":")
+    if request.match_info["collection"] == "models":
+        name = name.removeprefix("models/")
+    else:
+        name = f"{request.match_info['collection']}/{name}"
+    match method:
+        case "generateContent":
+            return await _generate(request, name, stream=False)
+        case "streamGenerateContent":
+            return await _generate(request, name, stream=True)
+        case "countTokens":
+            return await _count_tokens(request, name)
+    raise ApiError(404, "not_found_error", "This gateway has no such method of a model.", code="method_not_found")
+
+
+async def _generate(request: web.Request, name: str, *, stream: bool) -> web.StreamResponse:
+    model = request.app[CATALOGUE].resolve(name)
+    asked = await body.read(request, GenerateContentRequest)
+    async with request.app[SESSIONS].open(request[CALLER].id, asked.session_id) as session:
+        parsed = parse(asked, request[CALLER].id, model, session.remembered)
+        del asked  # not held in memory while its job waits and runs
+        identity = (uuid.uuid4().hex, name)
+        if stream:
+            encoder = encode.ChunkEncoder(*identity, include_thoughts=parsed.include_thoughts)
+            framing = _SERVER_SENT_EVENTS if request.query.get("alt") == "sse" else JsonArray()
+            return await answer.stream(request, parsed, encoder, session, framing=framing)
+        fold = encode.BodyFold(*identity, include_thoughts=parsed.include_thoughts)
+        return await answer.whole(request, parsed, fold, session)
+
+
+async def _count_tokens(request: web.Request, name: str) -> web.Response:
+    """An estimate by length, as the other dialects have it."""
+    model = request.app[CATALOGUE].resolve(name)
+    counted = (await body.read(request, CountTokensRequest)).counted
+    if counted is None:
+        raise bad("contents", "there is nothing to count; send contents or a generateContentRequest")
+    return json_answer({"totalTokens": estimate(parse(counted, request[CALLER].id, model).job)})

@@ -1,0 +1,43 @@
+"""`GET /v1/models` and `/v1/models/{id}`, in the shape of whoever asks."""
+
+from typing import Any
+
+from aiohttp import web
+
+from claude_gateway.dialects.anthropic import models as anthropic
+from claude_gateway.dialects.gemini import models as gemini
+from claude_gateway.web.json_answer import json_answer
+from claude_gateway.web.keys import CATALOGUE
+from claude_gateway.web.spoken import Dialect, spoken
+
+# The models' release dates are not known to the CLI; clients need an integer, none reads it.
+_CREATED = 1_735_689_600
+
+
+async def models(request: web.Request) -> web.Response:
+    names = request.app[CATALOGUE].names
+    match spoken(request):
+        case Dialect.GEMINI:
+            return json_answer(gemini.page(names))
+        case Dialect.ANTHROPIC:
+            return json_answer(anthropic.page(names, request.query))
+        case Dialect.OPENAI:
+            return json_answer({"object": "list", "data": [_model(name) for name in names]})
+
+
+async def model(request: web.Request) -> web.Response:
+    dialect, name = spoken(request), request.match_info["id"]
+    if dialect is Dialect.GEMINI:
+        name = name.removeprefix("models/")
+    found = request.app[CATALOGUE].get(name)
+    match dialect:
+        case Dialect.GEMINI:
+            return json_answer(gemini.model(found))
+        case Dialect.ANTHROPIC:
+            return json_answer(anthropic.model(found))
+        case Dialect.OPENAI:
+            return json_answer(_model(found))
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": _CREATED, "owned_by": "anthropic"}
