@@ -202,7 +202,7 @@ async def test_a_job_that_fails_before_its_first_word_has_a_status_of_its_own(
 @pytest.mark.parametrize(
     ("change", "status", "named"),
     [
-        ({"model": "gpt-4o"}, 404, "model"),
+        ({"model": "llama-4"}, 404, "model"),
         ({"model": None}, 422, "model"),
         ({"input": 5}, 422, "input"),
         ({"temperature": 3}, 422, "temperature"),
