@@ -18,6 +18,7 @@ from claude_gateway.dialects.openai_responses.parse import SEALED, parse
 from claude_gateway.dialects.openai_responses.response_object import Identity, echo
 from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
 from claude_gateway.errors import ApiError
+from tests.claude_gateway.dialects.event_streams import said
 from tests.claude_gateway.dialects.face import MODEL, OWNER, Answer, Json, Parsed, Said, Sent
 from workers.events import Event
 from workers.job import (
@@ -86,6 +87,9 @@ class OpenAIResponses:
 
     def can_tell(self, said: Sequence[Said]) -> tuple[Said, ...]:
         return tuple(said)
+
+    def told_so_far(self, events: Sequence[Event]) -> tuple[Said, ...]:
+        return self.can_tell(said(events))
 
     def stream(self, events: Iterable[Event], *, usage: bool = True) -> list[Sent]:
         answer = self._answer()
