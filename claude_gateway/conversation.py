@@ -142,7 +142,9 @@ class Conversation:
 
 
 def _another(name: str, taken: set[str]) -> str:
-    return name if name not in taken else _another(f"{name}_", taken)
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _renamed(block: Block, names: dict[str, str]) -> Block:

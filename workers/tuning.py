@@ -95,12 +95,16 @@ def _fit_thinking(tuning: Tuning, model: str, turns: Sequence[Turn], notes: list
         return _without_thinking(tuning)
     if isinstance(tuning.thinking, int) and budget != tuning.thinking:
         notes.append(f"thinking: the budget became {budget}, between 1024 and max_tokens")
-    effort = None if tuning.thinking == "adaptive" else tuning.effort  # it became the budget
-    return replace(tuning, thinking=budget, effort=effort)
+    return replace(tuning, thinking=budget, effort=_effort_beside(tuning))
 
 
 def _without_thinking(tuning: Tuning) -> Tuning:
-    return replace(tuning, thinking="off", display=None)
+    return replace(tuning, thinking="off", display=None, effort=_effort_beside(tuning))
+
+
+def _effort_beside(tuning: Tuning) -> Effort | None:
+    """What is asked for besides thinking: where no budget is named, the effort stands for one."""
+    return None if tuning.thinking == "adaptive" else tuning.effort
 
 
 def _is_mid_work_without_thoughts(turns: Sequence[Turn]) -> bool:

@@ -238,6 +238,30 @@ async def test_a_thinking_budget_of_nothing_turns_thinking_off(cli: Cli, upstrea
     assert last(upstream)["thinking"] == {"type": "disabled"}
 
 
+async def test_it_shows_updates_alone_of_the_thoughts_unless_the_extra_body_says_otherwise(
+    cli: Cli, upstream: StandIn
+) -> None:
+    await cli.send(cli.protocol.set_thinking_budget(2_000))
+    await cli.ask("hello")
+    assert last(upstream)["thinking"] == {"type": "enabled", "budget_tokens": 2_000, "display": "updates"}
+    body = '{"thinking":{"type":"enabled","budget_tokens":2000}}'
+    await cli.send(cli.protocol.set_environment({"CLAUDE_CODE_EXTRA_BODY": body}))
+    await cli.ask("hello")
+    assert last(upstream)["thinking"] == {"type": "enabled", "budget_tokens": 2_000}
+
+
+async def test_it_chooses_an_effort_of_its_own_where_none_is_named(cli: Cli, upstream: StandIn) -> None:
+    await cli.send(cli.protocol.set_model("claude-opus-4-7", "", is_current=False))
+    await cli.ask("hello")
+    assert last(upstream)["output_config"] == {"effort": "xhigh"}
+
+
+async def test_it_lowers_an_output_limit_to_the_model_s_own(cli: Cli, upstream: StandIn) -> None:
+    await cli.send(cli.protocol.set_environment({"CLAUDE_CODE_MAX_OUTPUT_TOKENS": "128000"}))
+    await cli.ask("hello")
+    assert last(upstream)["max_tokens"] == 64_000
+
+
 async def test_history_goes_in_as_turns(cli: Cli, upstream: StandIn) -> None:
     await cli.send(cli.protocol.load(user("question")))
     await cli.process.write(cli.protocol.append(Turn("assistant", (Text("answer"),)), MODEL))

@@ -9,6 +9,7 @@ import orjson
 import pytest
 import pytest_asyncio
 
+from claude_gateway.demo.upstream import STAND_IN_KEY
 from tests.e2e.conftest import API_KEY, MODEL, Gateway
 
 pytestmark = [
@@ -196,3 +197,38 @@ async def test_the_models_come_in_the_dialect_s_own_shape(client: anthropic.Asyn
     models = [model async for model in client.models.list()]
     assert MODEL in [model.id for model in models]
     assert (await client.models.retrieve(MODEL)).type == "model"
+
+
+@pytest.mark.parametrize(
+    ("model", "thinking"),
+    [
+        (MODEL, {"type": "enabled", "budget_tokens": 2_000}),
+        (MODEL, {"type": "enabled", "budget_tokens": 2_000, "display": "omitted"}),
+        ("claude-opus-5-5", {"type": "adaptive"}),
+        ("claude-opus-5-5", {"type": "adaptive", "display": "summarized"}),
+    ],
+    ids=str,
+)
+async def test_how_much_of_the_thoughts_is_shown_is_the_caller_s_choice(
+    gateway: Gateway, client: anthropic.AsyncAnthropic, model: str, thinking: Any
+) -> None:
+    question: Any = [{"role": "user", "content": "hi"}]
+    await client.messages.create(model=model, max_tokens=9_000, messages=question, thinking=thinking)
+    assert gateway.upstream.chats[-1].body["thinking"] == thinking
+
+
+async def test_a_count_is_the_upstream_s_own_and_asks_it_nothing(
+    gateway: Gateway, client: anthropic.AsyncAnthropic
+) -> None:
+    tool = {"name": "weather", "description": "about weather", "input_schema": {"type": "object", "properties": {}}}
+    asked_for: Any = {
+        "model": MODEL,
+        "system": [text("Be brief. " * 40)],
+        "tools": [tool],
+        "messages": [{"role": "user", "content": "How is the weather today? " * 50}],
+    }
+    counted = await client.messages.count_tokens(**asked_for)
+    assert gateway.upstream.received == []
+    direct = client.copy(base_url=gateway.upstream.url, api_key=STAND_IN_KEY)
+    upstream = await direct.messages.count_tokens(**asked_for)
+    assert counted.input_tokens == pytest.approx(upstream.input_tokens, rel=0.1)

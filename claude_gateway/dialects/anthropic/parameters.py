@@ -29,7 +29,7 @@ PARAMETERS: Table = {
     "billing_policy": (Treatment.IGNORED, "the tier is that of the login"),
     "fallback_credit_token": (Treatment.IGNORED, "the tier is that of the login"),
     "inference_geo": (Treatment.IGNORED, "the place is that of the login"),
-    "cache_control": (Treatment.IGNORED, "Claude Code caches the prompt by itself"),
+    "cache_control": (Treatment.EMULATED, "Claude Code marks the prompt for the cache by itself"),
     "context_management": (Treatment.IGNORED, "Claude Code manages the context by itself"),
     "compaction": (Treatment.IGNORED, "Claude Code manages the context by itself"),
     "diagnostics": (Treatment.IGNORED, LATER),
