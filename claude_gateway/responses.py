@@ -14,9 +14,9 @@ from claude_gateway.dialects.openai_responses.answer import Answer, WireEvent
 from claude_gateway.dialects.openai_responses.items import NO_PAST, Item, Past, Said
 from claude_gateway.dialects.openai_responses.kept_items import kept_in, kept_items
 from claude_gateway.dialects.openai_responses.parse import ParsedResponse
-from claude_gateway.dialects.openai_responses.thoughts import seal
 from claude_gateway.errors import ApiError
 from claude_gateway.stores.responses import UNFINISHED, Link, Part, ResponseStore, Stored
+from claude_gateway.thoughts import seal
 from workers.events import Event
 
 # What a request may refer to: each response is read whole.
@@ -140,7 +140,7 @@ class Responses:
         """With its thoughts, sealed, for those who refer to its items, whether its caller wanted to see them or not."""
         sealer = self.sealer(asked.owner)
         hidden = {} if asked.parsed.sealed else answer.thoughts()
-        thoughts = {id_: seal(thought, sealer) for id_, thought in hidden.items()}
+        thoughts = {id_: seal([thought], sealer) for id_, thought in hidden.items()}
         return orjson.dumps(answer.response | ({_THOUGHTS: thoughts} if thoughts else {}))
 
     async def _chain(self, owner: str, previous: str) -> tuple[Link, ...]:

@@ -1,38 +1,36 @@
 """Claude's thoughts as the one opaque string in which another dialect carries them, and back. Pure.
 
-Programs send back what they were given, here or by another provider. Only what bears our mark and reads as we wrote it
-becomes a thought again; nothing else reaches the upstream, which would refuse it. The mark is no proof of origin and
-need not be: the upstream verifies each signature by itself.
+It holds their texts and signatures, sealed by this gateway. Programs send back what they were given, here or by another
+provider: whatever was not sealed here for this very caller opens to nothing and never reaches the upstream, which would
+refuse it.
 """
 
-import base64
-import binascii
 from collections.abc import Iterable
-from typing import Any
+from typing import Protocol
 
 import orjson
 
 from workers.job import RedactedThought, Thought
 
-_MARK = b"claude-thoughts-1:"
-_URL_SAFE = str.maketrans("-_", "+/")
+
+class Sealer(Protocol):
+    """Marks bytes as this gateway's own for one caller."""
+
+    def seal(self, content: bytes) -> str: ...
+
+    def unseal(self, sealed: str) -> bytes | None:
+        """What `seal` was given; None for anything else."""
+        ...
 
 
-def seal(thoughts: Iterable[Thought | RedactedThought]) -> str:
-    """Base64, which survives programs that hold it as bytes."""
-    content = [_written(thought) for thought in thoughts]
-    return base64.b64encode(_MARK + orjson.dumps(content)).decode()
+def seal(thoughts: Iterable[Thought | RedactedThought], sealer: Sealer) -> str:
+    return sealer.seal(orjson.dumps([_written(thought) for thought in thoughts]))
 
 
-def unseal(text: str) -> tuple[Thought | RedactedThought, ...]:
-    """The thoughts of a string that `seal` made, in either alphabet of base64; none of any other string."""
-    try:
-        raw = base64.b64decode(text.translate(_URL_SAFE), validate=True)
-        content = orjson.loads(raw.removeprefix(_MARK)) if raw.startswith(_MARK) else []
-    except (binascii.Error, ValueError):
-        return ()
-    found = [_read(one) for one in content] if isinstance(content, list) else []
-    return tuple(thought for thought in found if thought is not None)
+def unseal(sealed: str, sealer: Sealer) -> tuple[Thought | RedactedThought, ...]:
+    """None of them where it is nothing that `seal` made."""
+    content = sealer.unseal(sealed)
+    return tuple(_read(*one) for one in orjson.loads(content)) if content is not None else ()
 
 
 def _written(thought: Thought | RedactedThought) -> list[str]:
@@ -43,10 +41,5 @@ def _written(thought: Thought | RedactedThought) -> list[str]:
             return [data]
 
 
-def _read(one: Any) -> Thought | RedactedThought | None:
-    match one:
-        case [str(thinking), str(signature)] if signature:
-            return Thought(thinking, signature)
-        case [str(data)] if data:
-            return RedactedThought(data)
-    return None
+def _read(text: str, signature: str | None = None) -> Thought | RedactedThought:
+    return RedactedThought(text) if signature is None else Thought(text, signature)

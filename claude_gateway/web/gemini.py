@@ -13,7 +13,7 @@ from claude_gateway.token_count import estimate
 from claude_gateway.web import answer, body
 from claude_gateway.web.framing import JsonArray, ServerSentEvents
 from claude_gateway.web.json_answer import json_answer
-from claude_gateway.web.keys import CALLER, CATALOGUE, SESSIONS
+from claude_gateway.web.keys import CALLER, CATALOGUE, RESPONSES, SESSIONS
 
 _SERVER_SENT_EVENTS = ServerSentEvents(heartbeat=f"data: {encode.KEEP_ALIVE}\n\n")
 
@@ -38,10 +38,12 @@ async def call(request: web.Request) -> web.StreamResponse:
 async def _generate(request: web.Request, name: str, *, stream: bool) -> web.StreamResponse:
     model = request.app[CATALOGUE].resolve(name)
     asked = await body.read(request, GenerateContentRequest)
-    async with request.app[SESSIONS].open(request[CALLER].id, asked.session_id) as session:
-        parsed = parse(asked, request[CALLER].id, model, session.remembered)
+    owner = request[CALLER].id
+    sealer = request.app[RESPONSES].sealer(owner)
+    async with request.app[SESSIONS].open(owner, asked.session_id) as session:
+        parsed = parse(asked, owner, model, sealer, session.remembered)
         del asked  # not held in memory while its job waits and runs
-        identity = (uuid.uuid4().hex, name)
+        identity = (uuid.uuid4().hex, name, sealer)
         if stream:
             encoder = encode.ChunkEncoder(*identity, include_thoughts=parsed.include_thoughts)
             framing = _SERVER_SENT_EVENTS if request.query.get("alt") == "sse" else JsonArray()
@@ -56,4 +58,7 @@ async def _count_tokens(request: web.Request, name: str) -> web.Response:
     counted = (await body.read(request, CountTokensRequest)).counted
     if counted is None:
         raise bad("contents", "there is nothing to count; send contents or a generateContentRequest")
-    return json_answer({"totalTokens": estimate(parse(counted, request[CALLER].id, model).job)})
+    owner = request[CALLER].id
+    return json_answer(
+        {"totalTokens": estimate(parse(counted, owner, model, request.app[RESPONSES].sealer(owner)).job)}
+    )

@@ -8,6 +8,7 @@ import orjson
 from claude_gateway.dialects.gemini.failure import error_object
 from claude_gateway.dialects.gemini.pieces import Parts
 from claude_gateway.errors import ApiError, cut_short
+from claude_gateway.thoughts import Sealer
 from workers.events import Event, Finished, Restarted, Usage
 
 # A chunk has no event name; its data is one line of JSON.
@@ -26,9 +27,9 @@ Json = dict[str, Any]
 class ChunkEncoder:
     """Feed it the events of a job; each gives the chunks to send, in order."""
 
-    def __init__(self, response_id: str, model: str, *, include_thoughts: bool) -> None:
+    def __init__(self, response_id: str, model: str, sealer: Sealer, *, include_thoughts: bool) -> None:
         self._identity = {"modelVersion": model, "responseId": response_id}
-        self._parts = Parts(include_thoughts=include_thoughts)
+        self._parts = Parts(sealer, include_thoughts=include_thoughts)
 
     def feed(self, event: Event) -> list[Sent]:
         """Raises `ApiError` at `Restarted`: what was sent cannot be taken back."""
@@ -52,13 +53,14 @@ class ChunkEncoder:
 class BodyFold:
     """Feed it the same events; `body` is then the whole response."""
 
-    def __init__(self, response_id: str, model: str, *, include_thoughts: bool) -> None:
+    def __init__(self, response_id: str, model: str, sealer: Sealer, *, include_thoughts: bool) -> None:
         self._identity = {"modelVersion": model, "responseId": response_id}
+        self._sealer = sealer
         self._include_thoughts = include_thoughts
         self._forget()
 
     def _forget(self) -> None:
-        self._parts = Parts(include_thoughts=self._include_thoughts)
+        self._parts = Parts(self._sealer, include_thoughts=self._include_thoughts)
         self._said: list[Json] = []
         self._texts: list[list[str]] = []
         self._end: Finished | None = None

@@ -7,7 +7,7 @@ from claude_gateway.conversation import Conversation, bad
 from claude_gateway.dialects.gemini.calls import Calls
 from claude_gateway.dialects.gemini.media import read_blob
 from claude_gateway.dialects.gemini.wire import CodeExecutionResult, Content, ExecutableCode, Part
-from claude_gateway.thoughts import unseal
+from claude_gateway.thoughts import Sealer, unseal
 from workers.job import Block, RedactedThought, Text, Thought, ToolUse, Turn
 
 # The caller's own notes on a part.
@@ -18,11 +18,12 @@ Places = Iterable[tuple[str, Part]]
 class History:
     """Reads the contents of one request into a conversation, which may go on from `remembered` turns."""
 
-    def __init__(self, conversation: Conversation, remembered: Sequence[Turn] = ()) -> None:
+    def __init__(self, conversation: Conversation, sealer: Sealer, remembered: Sequence[Turn] = ()) -> None:
         last = remembered[-1].blocks if remembered else ()
         self._conversation = conversation
         self._notes = conversation.notes
         self._noted: set[str] = set()
+        self._sealer = sealer
         self._calls = Calls(conversation.notes, [block for block in last if isinstance(block, ToolUse)])
         self._model_spoke_last = bool(remembered)
 
@@ -72,9 +73,9 @@ class History:
         """What the model thought before this part, if it was given by this gateway."""
         if not part.thought_signature:
             return ()
-        thoughts = unseal(part.thought_signature)
+        thoughts = unseal(part.thought_signature, self._sealer)
         if not thoughts:
-            self._note_once(f"{where}.thoughtSignature", "left out, it is not of Claude")
+            self._note_once(f"{where}.thoughtSignature", "left out, this gateway did not make it")
         return thoughts
 
     def _model_block(self, part: Part, where: str) -> Block | None:

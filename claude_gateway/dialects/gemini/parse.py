@@ -8,6 +8,7 @@ from claude_gateway.dialects.gemini import parameters
 from claude_gateway.dialects.gemini.functions import read_calling, read_functions
 from claude_gateway.dialects.gemini.history import History, texts
 from claude_gateway.dialects.gemini.wire import GenerateContentRequest, GenerationConfig, ThinkingConfig
+from claude_gateway.thoughts import Sealer
 from workers.job import ChatJob, Effort, Thinking, Tuning
 from workers.tuning import fit
 
@@ -21,9 +22,11 @@ class ParsedGemini:
     warnings: tuple[str, ...]
 
 
-def parse(request: GenerateContentRequest, owner: str, model: str, remembered: Remembered = NOTHING) -> ParsedGemini:
-    """`owner` is the calling key, `model` what the catalogue made of the name asked for, `remembered` what the session
-    holds."""
+def parse(
+    request: GenerateContentRequest, owner: str, model: str, sealer: Sealer, remembered: Remembered = NOTHING
+) -> ParsedGemini:
+    """`owner` is the calling key, `model` what the catalogue made of the name asked for, `sealer` knows the thoughts
+    that the caller was given, `remembered` is what the session holds."""
     if request.cached_content:
         raise bad("cachedContent", parameters.PARAMETERS["cachedContent"][1])
     config = request.generation_config or GenerationConfig()
@@ -31,7 +34,7 @@ def parse(request: GenerateContentRequest, owner: str, model: str, remembered: R
     notes = conversation.notes
     notes += _warnings(request)
     system = texts(request.system_instruction, "systemInstruction", notes) if request.system_instruction else []
-    History(conversation, remembered.turns).read(request.contents)
+    History(conversation, sealer, remembered.turns).read(request.contents)
     turns = conversation.turns()
     calling = request.tool_config.function_calling_config if request.tool_config else None
     tools, choice = read_calling(calling, read_functions(request.tools or (), notes), notes)

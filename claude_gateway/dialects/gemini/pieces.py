@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from claude_gateway.thoughts import seal
+from claude_gateway.thoughts import Sealer, seal
 from workers.events import BlockEnded, BlockStarted, Event, InputDelta, Signed, TextDelta, ThinkingDelta
 from workers.job import RedactedThought, Thought, ToolUse
 
@@ -17,7 +17,8 @@ class Parts:
     programs send that back, and often nothing else of a thought.
     """
 
-    def __init__(self, *, include_thoughts: bool) -> None:
+    def __init__(self, sealer: Sealer, *, include_thoughts: bool) -> None:
+        self._sealer = sealer
         self._include_thoughts = include_thoughts
         self._thoughts: list[Thought | RedactedThought] = []
         self._thinking: list[str] = []
@@ -49,7 +50,7 @@ class Parts:
         """What was thought since the last part, for the next one to carry."""
         if not self._thoughts:
             return {}
-        signature = seal(self._thoughts)
+        signature = seal(self._thoughts, self._sealer)
         self._thoughts.clear()
         return {"thoughtSignature": signature}
 

@@ -8,9 +8,9 @@ import orjson
 
 from claude_gateway.conversation import bad, reminder
 from claude_gateway.dialects.openai_responses.content import Part, read_content
-from claude_gateway.dialects.openai_responses.thoughts import Sealer, unseal
 from claude_gateway.dialects.openai_responses.tools import CUSTOM_INPUT, SEARCH, Toolset, flat_names
 from claude_gateway.errors import ApiError
+from claude_gateway.thoughts import Sealer, unseal
 from claude_gateway.tools import is_writable
 from workers.job import Block, Image, RedactedThought, Role, Text, Thought, ToolResult, ToolUse, Turn
 
@@ -109,8 +109,8 @@ class ItemReader:
 
     def _reasoning(self, item: Item, where: str) -> None:
         match item.get("encrypted_content"):
-            case str(sealed) if (thought := unseal(sealed, self._sealer)) is not None:
-                self._thoughts.append(thought)
+            case str(sealed) if thoughts := unseal(sealed, self._sealer):
+                self._thoughts += thoughts
             case None:
                 pass  # a summary for people; the model takes its thoughts back signed or not at all
             case _:

@@ -6,8 +6,8 @@ from typing import Any, Literal, Protocol
 import orjson
 
 from claude_gateway.dialects.openai_responses.raw_input import RawInput
-from claude_gateway.dialects.openai_responses.thoughts import Sealer, seal
 from claude_gateway.dialects.openai_responses.tools import Origin
+from claude_gateway.thoughts import Sealer, seal
 from workers.job import Block, RedactedThought, Text, Thought, ToolUse
 
 # The type of a wire event and its fields, without those that say which item it is of.
@@ -96,7 +96,7 @@ class Reasoning:
         item: dict[str, Any] = {"type": "reasoning", "summary": summary, "status": status}
         thought = None if is_open else self.block()
         if self._sealer is not None and thought is not None:
-            item["encrypted_content"] = seal(thought, self._sealer)
+            item["encrypted_content"] = seal([thought], self._sealer)
         return item
 
     def block(self) -> Thought | RedactedThought | None:

@@ -16,10 +16,10 @@ from claude_gateway.dialects.openai_responses.items import (
 )
 from claude_gateway.dialects.openai_responses.parameters import PARAMETERS, warnings
 from claude_gateway.dialects.openai_responses.response_object import echo
-from claude_gateway.dialects.openai_responses.thoughts import Sealer
 from claude_gateway.dialects.openai_responses.tools import Origin, Toolset
 from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
 from claude_gateway.parameters import LATER
+from claude_gateway.thoughts import Sealer
 from workers.job import ChatJob, Effort, Thinking, Tuning
 from workers.tuning import fit
 

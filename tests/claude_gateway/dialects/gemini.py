@@ -6,6 +6,7 @@ from dataclasses import replace
 import orjson
 from google.genai.types import GenerateContentResponse
 
+from claude_gateway.access.seal import Seal
 from claude_gateway.dialects.gemini import encode
 from claude_gateway.dialects.gemini.failure import error_object
 from claude_gateway.dialects.gemini.parameters import PARAMETERS
@@ -33,6 +34,7 @@ from workers.job import (
 )
 from workers.tuning import fit
 
+SEAL = Seal(b"the key of the tests", OWNER)
 _LEVELS = ("low", "medium", "high", "xhigh")
 
 
@@ -40,7 +42,7 @@ class Gemini:
     name = "gemini"
     fields = frozenset(PARAMETERS)
     usage_is_asked_for = False
-    identity = ("response_1", "the-model-asked-for")
+    identity = ("response_1", "the-model-asked-for", SEAL)
 
     def request(self, *, usage: bool = False) -> Json:
         return {"model": MODEL, "contents": [{"role": "user", "parts": [{"text": "hello"}]}]}
@@ -51,7 +53,7 @@ class Gemini:
                 asked = GenerateContentRequest.model_validate(rest)
             case _:
                 model, asked = MODEL, GenerateContentRequest.model_validate(request)
-        parsed = parse(asked, OWNER, model)
+        parsed = parse(asked, OWNER, model, SEAL)
         return Parsed(parsed.job, stream=True, include_usage=True, warnings=parsed.warnings)
 
     def render(self, job: ChatJob) -> Json:
@@ -155,7 +157,7 @@ class Gemini:
             if part.get("thought"):
                 shown += part["text"]
                 continue
-            sealed = unseal(part.get("thoughtSignature", ""))
+            sealed = unseal(part.get("thoughtSignature", ""), SEAL)
             assert bool(sealed) is ("thoughtSignature" in part)
             if sealed:
                 assert shown == "".join(one.thinking for one in sealed if isinstance(one, Thought))
@@ -195,7 +197,7 @@ def _parts(blocks: Iterable[Block]) -> Iterable[Json]:
         if isinstance(block, Thought | RedactedThought):
             thoughts.append(block)
         else:
-            yield _part(block) | ({"thoughtSignature": seal(thoughts)} if thoughts else {})
+            yield _part(block) | ({"thoughtSignature": seal(thoughts, SEAL)} if thoughts else {})
             thoughts = []
 
 

@@ -10,7 +10,6 @@ from pydantic import TypeAdapter
 
 from claude_gateway.access.seal import Seal
 from claude_gateway.dialects.openai_chat.encode import error_object
-from claude_gateway.dialects.openai_responses import thoughts
 from claude_gateway.dialects.openai_responses.answer import Answer as ResponseAnswer
 from claude_gateway.dialects.openai_responses.encode import BodyFold, StreamEncoder
 from claude_gateway.dialects.openai_responses.parameters import PARAMETERS
@@ -18,6 +17,7 @@ from claude_gateway.dialects.openai_responses.parse import SEALED, parse
 from claude_gateway.dialects.openai_responses.response_object import Identity, echo
 from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
 from claude_gateway.errors import ApiError
+from claude_gateway.thoughts import seal, unseal
 from tests.claude_gateway.dialects.event_streams import said
 from tests.claude_gateway.dialects.face import MODEL, OWNER, Answer, Json, Parsed, Said, Sent
 from workers.events import Event
@@ -196,11 +196,11 @@ def _said(item: Json) -> Said:
             return Said("call", arguments, id=id_, name=name)
         case {"type": "reasoning", "summary": summary}:
             text = "".join(part["text"] for part in summary)
-            match thoughts.unseal(item.get("encrypted_content") or "", SEAL):
-                case Thought(thinking, signature):
+            match unseal(item.get("encrypted_content") or "", SEAL):
+                case (Thought(thinking, signature),):
                     assert thinking == text
                     return Said("thinking", thinking, signature)
-                case RedactedThought(data):
+                case (RedactedThought(data),):
                     return Said("redacted", data)
             return Said("thinking", text)
     raise AssertionError(item)
@@ -211,7 +211,7 @@ def _items(turn: Turn) -> Iterator[Json]:
     for block in turn.blocks:
         match block:
             case Thought() | RedactedThought():
-                yield {"type": "reasoning", "summary": [], "encrypted_content": thoughts.seal(block, SEAL)}
+                yield {"type": "reasoning", "summary": [], "encrypted_content": seal([block], SEAL)}
             case ToolUse(id_, name, arguments):
                 text = orjson.dumps(arguments).decode()
                 yield {"type": "function_call", "call_id": id_, "name": name, "arguments": text}

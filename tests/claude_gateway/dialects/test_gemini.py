@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_camel, to_snake
 from claude_gateway.dialects.gemini import encode
 from claude_gateway.thoughts import unseal
 from tests.claude_gateway.dialects.face import Json
-from tests.claude_gateway.dialects.gemini import Gemini
+from tests.claude_gateway.dialects.gemini import SEAL, Gemini
 from tests.claude_gateway.dialects.test_cases import CASES, read
 from workers.events import (
     BlockEnded,
@@ -63,7 +63,7 @@ def test_the_case_of_a_key_changes_nothing(folder: Path, every_other: bool) -> N
 
 
 def body(*events: Event, include_thoughts: bool) -> list[Json]:
-    fold = encode.BodyFold("response_1", "m", include_thoughts=include_thoughts)
+    fold = encode.BodyFold("response_1", "m", SEAL, include_thoughts=include_thoughts)
     for event in (*events, END):
         fold.feed(event)
     parts: list[Json] = fold.body()["candidates"][0]["content"]["parts"]
@@ -76,7 +76,7 @@ def test_thoughts_are_shown_only_when_asked_for_and_sealed_all_the_same() -> Non
 
     assert shown == [{"text": "hm", "thought": True}, *hidden]
     (call,) = hidden
-    assert unseal(call["thoughtSignature"]) == (Thought("hm", "c2lnbmVk"),)
+    assert unseal(call["thoughtSignature"], SEAL) == (Thought("hm", "c2lnbmVk"),)
 
 
 @pytest.mark.promise("gemini.thoughts")

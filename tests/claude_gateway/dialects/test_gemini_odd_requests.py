@@ -10,7 +10,7 @@ from claude_gateway.demo.refusals import refusal
 from claude_gateway.thoughts import seal
 from tests.claude_gateway.dialects.anything import json_objects
 from tests.claude_gateway.dialects.face import Json
-from tests.claude_gateway.dialects.gemini import Gemini
+from tests.claude_gateway.dialects.gemini import SEAL, Gemini
 from tests.claude_gateway.dialects.jobs import PIXEL
 from tests.claude_gateway.dialects.test_odd_requests import (
     as_the_upstream_sees_it,
@@ -29,8 +29,8 @@ from workers.job import RedactedThought, Thought
 signed = st.sampled_from(
     [
         {},
-        {"thoughtSignature": seal([Thought("hm", "c2lnbmVk")])},
-        {"thought_signature": seal([RedactedThought("b3BhcXVl"), Thought("", "c2lnbmVk")])},
+        {"thoughtSignature": seal([Thought("hm", "c2lnbmVk")], SEAL)},
+        {"thought_signature": seal([RedactedThought("b3BhcXVl"), Thought("", "c2lnbmVk")], SEAL)},
         {"thoughtSignature": "ZmFrZQ=="},
         {"thoughtSignature": "skip_thought_signature_validator"},
     ]

@@ -36,8 +36,8 @@ spoken = st.fixed_dictionaries(
 )
 thoughts = st.sampled_from(
     [
-        {"type": "reasoning", "summary": [], "encrypted_content": SEAL.seal(b'["hm","c2ln"]')},
-        {"type": "reasoning", "summary": [], "encrypted_content": SEAL.seal(b'["b3BhcXVl"]')},
+        {"type": "reasoning", "summary": [], "encrypted_content": SEAL.seal(b'[["hm","c2ln"]]')},
+        {"type": "reasoning", "summary": [], "encrypted_content": SEAL.seal(b'[["b3BhcXVl"]]')},
         {"type": "reasoning", "summary": [], "content": None, "encrypted_content": "gAAAAABfake"},
         {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": ""}]},
     ]

@@ -99,7 +99,7 @@ def test_reasoning_that_is_not_ours_never_reaches_the_model_and_is_named(sealed:
 
 
 def test_a_thought_that_led_to_nothing_is_left_out() -> None:
-    reasoning = {"type": "reasoning", "summary": [], "encrypted_content": SEAL.seal(b'["hm","sig"]')}
+    reasoning = {"type": "reasoning", "summary": [], "encrypted_content": SEAL.seal(b'[["hm","sig"]]')}
     items = [{"role": "user", "content": "hi"}, reasoning, {"role": "user", "content": "more"}]
 
     assert ask(items).job == ask([items[0], items[2]]).job
