@@ -104,6 +104,9 @@ def error_response(error: ApiError, body: dict[str, Any], *, status: int | None 
         response.headers["Retry-After"] = str(error.retry_after)
     if error.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
+    if error.code == "claude_login_failed":
+        # The official clients ask again at every 503, unless they are told that it does not help.
+        response.headers["x-should-retry"] = "false"
     return response
 
 
