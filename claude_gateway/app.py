@@ -25,6 +25,7 @@ from claude_gateway.stores.seal_key import seal_key
 from claude_gateway.stores.sessions import SessionStore
 from claude_gateway.web import keys, middlewares
 from claude_gateway.web.connection import factory
+from claude_gateway.web.fetch import Fetcher
 from claude_gateway.web.health import Health
 from claude_gateway.web.routes import add_routes
 from workers.engine import Engine, running_engine
@@ -93,6 +94,7 @@ def build_app(
     health: Health,
     sessions: Sessions,
     responses: Responses,
+    fetcher: Fetcher,
 ) -> web.Application:
     """The web application over whatever answers jobs; tests hand in scripted parts."""
     app = web.Application(
@@ -108,6 +110,8 @@ def build_app(
     app[keys.BACKGROUND] = Background(responses, service, settings.background_limit, settings.max_timeout / 1000)
     app[keys.CATALOGUE] = catalogue
     app[keys.HEALTH] = health
+    app[keys.FETCHER] = fetcher
+    app.on_cleanup.append(lambda _: fetcher.close())
     add_routes(app)
     return app
 
@@ -160,7 +164,7 @@ def _compose(
     except ValueError as error:
         raise StartFailed(f"MODEL_ALIASES: {error}") from None
     service = ChatService(engine.scheduler, settings.max_timeout / 1000)
-    return build_app(settings, service, catalogue, health, sessions, responses)
+    return build_app(settings, service, catalogue, health, sessions, responses, Fetcher())
 
 
 @asynccontextmanager

@@ -123,6 +123,11 @@ class Settings(BaseSettings):
     background_limit: int = Field(
         10, ge=0, description="Responses that one key may have in the background at once; one more gets 429."
     )
+    fetch_remote_images: bool = Field(
+        False,
+        description="Fetch images and PDFs that callers name by an `https:` URL, from public addresses alone; "
+        "together they count against `MAX_REQUEST_SIZE`.",
+    )
     stream_head_seconds: float = Field(
         2.0,
         ge=0,

@@ -18,6 +18,7 @@ _MOST_TURNS = 2_000
 _BEGIN = "(The conversation begins with your own message.)"
 _GO_ON = "Continue your last message exactly where it stopped, without repeating any of it."
 _NO_RESULT = "The call was given up; there is no result."
+_FAILED = "The call failed without a word."
 # A question and its answer: nobody sends both once more by chance.
 _AN_EXCHANGE = 2
 
@@ -55,7 +56,8 @@ class Conversation:
 
     def add(self, role: Role, blocks: list[Block]) -> None:
         """A message; a text block that is blank is dropped, for the API takes none."""
-        kept = [block for block in blocks if not isinstance(block, Text) or block.text.strip()]
+        plain = [part for block in blocks for part in self._plain(block)]
+        kept = [block for block in plain if not isinstance(block, Text) or block.text.strip()]
         if self._turns and self._turns[-1][0] == role:
             self._turns[-1][1].extend(kept)
         elif kept:
@@ -139,6 +141,18 @@ class Conversation:
                 used |= ids | set(renamed.values())
             if renamed:
                 blocks[:] = [_renamed(block, renamed) for block in blocks]
+
+    def _plain(self, block: Block) -> list[Block]:
+        """The result of a call that failed is text and not empty, or the API refuses it, and Claude Code drops what
+        is no text. An image goes behind the results, where the model still sees it."""
+        if not isinstance(block, ToolResult) or not block.is_error:
+            return [block]
+        texts = tuple(part for part in block.content if isinstance(part, Text))
+        rest = [part for part in block.content if not isinstance(part, Text)]
+        if rest:
+            id_ = block.tool_use_id[:80]
+            self.notes.append(f"{self._place}: what came with the error of {id_!r} was put behind the results")
+        return [replace(block, content=texts or (Text(_FAILED),)), *rest]
 
 
 def _another(name: str, taken: set[str]) -> str:

@@ -11,13 +11,13 @@ how full a context is, not for a bill; and Claude Code puts a few dozen tokens o
 """
 
 import re
-import struct
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
+from claude_gateway.first_bytes import kind_of, pixels_of
 from workers.job import (
     Block,
     ChatJob,
@@ -44,8 +44,6 @@ _PIXELS_A_TOKEN = 750
 _LONGEST_SIDE = 1_568
 _MOST_FOR_AN_IMAGE = 1_600
 _PAGE = re.compile(rb"/Type\s*/Page(?![a-zA-Z])")
-# Enough for the size of an image, even behind the preview that cameras put first.
-_HEAD = 256 * 1024
 
 
 def estimate(job: ChatJob) -> int:
@@ -101,7 +99,7 @@ def _of_a_block(block: Block) -> float:
 
 def _of_an_image(source: Mapping[str, Any]) -> float:
     """By its pixels, after the API has made it smaller; one whose size is not seen counts as the largest."""
-    size = _pixels(_decoded(str(source.get("data", ""))[:_HEAD]))
+    size = _pixels(str(source.get("data", "")))
     if size is None:
         return _MOST_FOR_AN_IMAGE
     width, height = size
@@ -127,33 +125,9 @@ def _decoded(data: str) -> bytes:
         return b""
 
 
-def _pixels(head: bytes) -> tuple[int, int] | None:
-    """Width and height as a PNG, GIF, WebP or JPEG tells them."""
+def _pixels(data: str) -> tuple[int, int] | None:
     try:
-        if head.startswith(b"\x89PNG"):
-            width, height = struct.unpack_from(">II", head, 16)
-        elif head.startswith(b"GIF8"):
-            width, height = struct.unpack_from("<HH", head, 6)
-        elif head[8:16] == b"WEBPVP8X":
-            width, height = (1 + int.from_bytes(head[at : at + 3], "little") for at in (24, 27))
-        elif head[8:16] == b"WEBPVP8L":
-            bits = int.from_bytes(head[21:25], "little")
-            width, height = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-        elif head[8:16] == b"WEBPVP8 ":
-            width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", head, 26))
-        else:
-            return _jpeg_pixels(head)
-    except struct.error:
+        kind = kind_of(data)
+        return pixels_of(data, kind) if kind else None
+    except ValueError:
         return None
-    return width, height
-
-
-def _jpeg_pixels(head: bytes) -> tuple[int, int] | None:
-    at = 2
-    while at + 9 <= len(head) and head[at] == 0xFF:
-        marker, length = head[at + 1], int.from_bytes(head[at + 2 : at + 4], "big")
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = struct.unpack_from(">HH", head, at + 5)
-            return width, height
-        at += 2 + length
-    return None

@@ -28,19 +28,19 @@ def read_tool(definition: Mapping[str, Any], where: str) -> Tool | None:
     return Tool(name, str(function.get("description") or ""), _schema(schema, f"{where}.{name[:60]}"))
 
 
-def read_tools(definitions: list[Any], notes: list[str]) -> tuple[Tool, ...]:
-    """All of them; what is left out is noted."""
+def read_tools(definitions: list[Any], notes: list[str], where: str = "tools") -> tuple[Tool, ...]:
+    """All of them; what is left out is noted. `where` is how the dialect calls them."""
     if len(definitions) > MOST_TOOLS:
-        raise bad("tools", f"there are {len(definitions)}, and at most {MOST_TOOLS} are taken")
+        raise bad(where, f"there are {len(definitions)}, and at most {MOST_TOOLS} are taken")
     tools: dict[str, Tool] = {}
     for index, definition in enumerate(definitions):
         if not isinstance(definition, Mapping):
-            raise bad(f"tools.{index}", "a tool must be an object")
-        tool = read_tool(definition, f"tools.{index}")
+            raise bad(f"{where}.{index}", "a tool must be an object")
+        tool = read_tool(definition, f"{where}.{index}")
         if tool is None:
-            notes.append(f"tools.{index}: a tool of type {str(definition.get('type'))[:40]!r} was left out")
+            notes.append(f"{where}.{index}: a tool of type {str(definition.get('type'))[:40]!r} was left out")
         elif tool.name in tools:
-            raise bad(f"tools.{index}", f"the name {tool.name[:60]!r} is used twice")
+            raise bad(f"{where}.{index}", f"the name {tool.name[:60]!r} is used twice")
         else:
             tools[tool.name] = tool
     return tuple(tools.values())

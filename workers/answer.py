@@ -120,6 +120,10 @@ class Answer:
         return [Started(model, self._usage)]
 
     def _assistant(self, frame: Frame, message: dict[str, Any]) -> list[Event]:
+        if frame.get("api_error") == "media_removed":
+            # The upstream refused it, and the CLI asks again without it: the model would answer, and not say so.
+            media = "a document" if (frame.get("api_error_params") or {}).get("media") == "document" else "an image"
+            raise WorkerError(ErrorKind.INVALID_REQUEST, f"The upstream could not take {media} of this conversation.")
         if frame.get("error"):
             self._error_word = frame["error"]
             return []

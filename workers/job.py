@@ -57,10 +57,11 @@ class ToolUse:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What the caller's tool answered to the call `tool_use_id`."""
+    """What the caller's tool answered to the call `tool_use_id`. With `is_error` its content is text, and there is
+    some: the API takes nothing else."""
 
     tool_use_id: str
-    content: tuple[Text | Image, ...]
+    content: tuple[Text | Image | Document, ...]
     is_error: bool = False
 
 

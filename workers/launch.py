@@ -66,6 +66,8 @@ _ALWAYS: Mapping[str, str] = {
     # Too long a conversation must be an error, not a summary that the model reads in its place.
     "DISABLE_COMPACT": "1",
     "DISABLE_AUTO_COMPACT": "1",
+    # Whether a conversation is too long is the upstream's to say: the CLI takes every image for 2,000 tokens.
+    "CLAUDE_CODE_BLOCKING_LIMIT_OVERRIDE": "1000000000",
     # A refused or unavailable model must be an error of the caller's request, not another model's answer.
     "CLAUDE_CODE_DISABLE_MODEL_ACCESS_FALLBACK": "1",
     "CLAUDE_CODE_DISABLE_REFUSAL_FALLBACK": "1",

@@ -20,6 +20,8 @@ def whole_message(body: dict[str, Any], script: Script) -> Message:
     content: list[dict[str, Any]] = []
     if script.thinking:
         content.append({"type": "thinking", "thinking": script.thinking, "signature": _SIGNATURE})
+    if script.redacted:
+        content.append({"type": "redacted_thinking", "data": script.redacted})
     content.append({"type": "text", "text": script.text})
     content += [
         {"type": "tool_use", "id": f"toolu_{number}_{n}", "name": call.name, "input": dict(call.arguments)}
@@ -61,6 +63,8 @@ def blocks(message: Message) -> tuple[bytes, int, bytes]:
                     + _delta(index, {"type": "signature_delta", "signature": block["signature"]})
                     + _closed(index)
                 )
+            case "redacted_thinking":
+                before += _opened(index, block) + _closed(index)
             case "text":
                 text_index = index
                 before += _opened(index, {"type": "text", "text": ""})

@@ -1,6 +1,7 @@
 """What the real Messages API refuses with 400, so that no test passes on a request real users see fail. Pure."""
 
 import re
+from base64 import b64decode
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,15 @@ _MODEL = re.compile(r"claude-(?:[a-z]+-)?(\d+)(?:-(\d{1,2}))?(?:-|$)")
 _MODELS_WITH_BOTH_SAMPLERS = ("claude-opus-4-20250514", "claude-sonnet-4-20250514")
 _LEAST_THINKING_BUDGET = 1024
 _MOST_CACHE_MARKS = 4
+_MOST_IMAGE_BASE64 = 5 * 1024 * 1024
+_END_OF_A_PNG = b"IEND\xae\x42\x60\x82"
+# How the files of each type begin.
+_IMAGES = {
+    "image/jpeg": re.compile(rb"\xff\xd8\xff"),
+    "image/png": re.compile(rb"\x89PNG\r\n\x1a\n"),
+    "image/gif": re.compile(rb"GIF8[79]a"),
+    "image/webp": re.compile(rb"RIFF....WEBP", re.DOTALL),
+}
 
 Body = dict[str, Any]
 Block = dict[str, Any]
@@ -49,6 +59,8 @@ def _complaints(body: Body) -> Iterator[str]:
         yield "A maximum of 4 blocks with cache_control may be provided."
     yield from _of_empty_blocks(body)
     yield from _of_tool_pairs(body)
+    yield from _of_media(body)
+    yield from _of_errors(body)
 
 
 def _of_the_frame(body: Body) -> Iterator[str]:
@@ -176,6 +188,56 @@ def _of_tool_pairs(body: Body) -> Iterator[str]:
             waiting.add(id_)
     if waiting:
         yield f"messages: `tool_use` ids were found without `tool_result` blocks: {waiting}"
+
+
+def _of_media(body: Body) -> Iterator[str]:
+    for place, block in _all_blocks(body):
+        source = block.get("source") or {}
+        if block["type"] not in ("image", "document") or source.get("type") != "base64":
+            continue
+        try:
+            raw = b64decode(source["data"], validate=True)
+        except ValueError:
+            yield f"{place}.source.base64: invalid base64 data"
+            continue
+        if block["type"] == "document" and not raw.startswith(b"%PDF-"):
+            yield "The PDF specified was not valid."
+        if block["type"] == "image":
+            yield from (f"{place}.source.base64{complaint}" for complaint in _of_image(source, raw))
+
+
+def _of_image(source: dict[str, Any], raw: bytes) -> Iterator[str]:
+    beginning = _IMAGES.get(source["media_type"])
+    if beginning is None:
+        yield ".media_type: Input should be 'image/jpeg', 'image/png', 'image/gif' or 'image/webp'"
+    elif not beginning.match(raw):
+        yield f".data: Image does not match the provided media type {source['media_type']}"
+    elif source["media_type"] == "image/png" and not raw.endswith(_END_OF_A_PNG):
+        yield ".data: Could not process image"
+    if len(source["data"]) > _MOST_IMAGE_BASE64:
+        yield f": image exceeds 5 MB maximum: {len(source['data'])} bytes > {_MOST_IMAGE_BASE64} bytes"
+
+
+def _of_errors(body: Body) -> Iterator[str]:
+    for place, block in _all_blocks(body):
+        if block["type"] != "tool_result" or not block.get("is_error"):
+            continue
+        content = block.get("content") or ()
+        if not content:
+            yield f"{place}.tool_result: content cannot be empty if `is_error` is true"
+        elif any(part["type"] != "text" for part in content if not isinstance(content, str)):
+            yield f"{place}.tool_result: all content must be type `text` if `is_error` is true"
+
+
+def _all_blocks(body: Body) -> Iterator[tuple[str, Block]]:
+    """Every block of the messages, those of tool results too, with its place."""
+    for number, message in enumerate(body.get("messages", ())):
+        for index, block in enumerate(_blocks(message)):
+            place = f"messages.{number}.content.{index}"
+            yield place, block
+            inner = block.get("content") if block["type"] == "tool_result" else None
+            if isinstance(inner, list):
+                yield from ((f"{place}.tool_result.content.{n}", part) for n, part in enumerate(inner))
 
 
 def _blocks(message: dict[str, Any]) -> list[Block]:

@@ -8,6 +8,7 @@ Without a directive it echoes. Directives stand anywhere in the text as ``{{name
 ``{{stamps N}}``      answer N deltas, each the time it was sent: nanoseconds of `time.monotonic_ns`
 ``{{big N}}``         answer one delta of N letters
 ``{{think TEXT}}``    a thinking block before the answer
+``{{redact DATA}}``   a thought that only the model can read, before the answer
 ``{{tool NAME JSON}}``  a tool call after the answer; may be repeated
 ``{{delay S}}``       wait S seconds before the first event
 ``{{silence S}}``     wait S seconds between the head of the answer and its first delta
@@ -48,6 +49,7 @@ class Script:
 
     deltas: tuple[str, ...] = ()
     thinking: str = ""
+    redacted: str = ""
     tools: tuple[ToolCall, ...] = ()
     delay: float = 0.0
     silence: float = 0.0
@@ -118,6 +120,8 @@ def _apply(chosen: dict[str, Any], name: str, argument: str) -> None:
             chosen["deltas"] = ("x" * int(argument),)
         case "think":
             chosen["thinking"] = argument
+        case "redact":
+            chosen["redacted"] = argument
         case "tool":
             tool, _, arguments = argument.partition(" ")
             chosen["tools"] += (ToolCall(tool, orjson.loads(arguments or "{}")),)

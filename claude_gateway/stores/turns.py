@@ -32,6 +32,6 @@ def _block(stored: dict[str, Any]) -> Block:
         case {"type": "tool_use", "id": id_, "name": name, "input": arguments}:
             return ToolUse(id_, name, arguments)
         case {"type": "tool_result", "tool_use_id": id_, "content": content, "is_error": is_error}:
-            parts = tuple(part for part in map(_block, content) if isinstance(part, Text | Image))
+            parts = tuple(part for part in map(_block, content) if isinstance(part, Text | Image | Document))
             return ToolResult(id_, parts, is_error)
     raise ValueError(f"a stored block of type {stored.get('type')!r} is not known")

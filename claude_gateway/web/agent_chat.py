@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -15,6 +16,7 @@ from claude_gateway.dialects.openai_responses.parse import ParsedResponse, parse
 from claude_gateway.dialects.openai_responses.raw_calls import RawCalls
 from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
 from claude_gateway.web import answer, body
+from claude_gateway.web.bring_in import bring_in
 from claude_gateway.web.keys import CALLER, CATALOGUE, RESPONSES, SERVICE
 from workers.events import Event
 
@@ -26,6 +28,8 @@ def is_agents(sent: Mapping[str, Any]) -> bool:
 
 async def answer_chat(request: web.Request, sent: dict[str, Any]) -> web.StreamResponse:
     parsed, identity = _read(request, sent)
+    ready = await bring_in(request, parsed)
+    parsed = replace(parsed, job=ready.job, warnings=ready.warnings)
     events = _raw(request, parsed)
     if parsed.stream:
         encoder = encode.ChunkEncoder(identity, include_usage=parsed.include_usage)

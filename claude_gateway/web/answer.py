@@ -1,6 +1,6 @@
 """A job's answer in the words of its dialect: as a stream, or as one body. The same way for every dialect."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, Protocol
 
@@ -8,21 +8,13 @@ from aiohttp import web
 
 from claude_gateway.session import NO_SESSION, Session
 from claude_gateway.web.answer_headers import answer_headers
+from claude_gateway.web.bring_in import bring_in
 from claude_gateway.web.framing import SERVER_SENT_EVENTS, Framing
 from claude_gateway.web.json_answer import json_answer
 from claude_gateway.web.keys import SERVICE, SETTINGS
+from claude_gateway.web.parsed import Parsed
 from claude_gateway.web.sse import Encoder, Fed, Pace, send_stream
 from workers.events import Event
-from workers.job import ChatJob
-
-
-class Parsed(Protocol):
-    """What every dialect makes of a request, as far as its answer is concerned."""
-
-    @property
-    def job(self) -> ChatJob: ...
-    @property
-    def warnings(self) -> Sequence[str]: ...
 
 
 class Fold(Protocol):
@@ -40,11 +32,13 @@ async def stream(
     *,
     framing: Framing = SERVER_SENT_EVENTS,
 ) -> web.StreamResponse:
+    parsed = await bring_in(request, parsed)
     told = session.record(parsed.job, request.app[SERVICE].run(parsed.job))
     return await send(request, parsed, told, encoder, framing)
 
 
 async def whole(request: web.Request, parsed: Parsed, fold: Fold, session: Session = NO_SESSION) -> web.Response:
+    parsed = await bring_in(request, parsed)
     return await gather(parsed, session.record(parsed.job, request.app[SERVICE].run(parsed.job)), fold)
 
 

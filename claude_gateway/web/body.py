@@ -34,6 +34,8 @@ async def read(request: web.Request, model: type[Model]) -> Model:
 async def read_object(request: web.Request) -> dict[str, Any]:
     """Raises `ApiError`: 400 for what is no JSON object, 413 for what is too large, 415 for an encoding that is not
     read here."""
+    if (request.content_length or 0) > request.app[SETTINGS].max_request_size:
+        raise _too_large()  # without waiting for what is not going to be read
     try:
         raw = await request.read()
     except web.HTTPRequestEntityTooLarge:

@@ -23,6 +23,6 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
         chat = parse(asked, request[CALLER].id, model, session.remembered)
         del sent, asked  # not held in memory while its job waits and runs
         if chat.stream:
-            encoder = encode.ChunkEncoder(identity, include_usage=chat.include_usage)
+            encoder = encode.ChunkEncoder(identity, include_usage=chat.include_usage, legacy=chat.legacy)
             return await answer.stream(request, chat, encoder, session)
-        return await answer.whole(request, chat, encode.BodyFold(identity), session)
+        return await answer.whole(request, chat, encode.BodyFold(identity, legacy=chat.legacy), session)

@@ -9,6 +9,7 @@ from claude_gateway.config import Settings
 from claude_gateway.responses import Responses
 from claude_gateway.service import ChatService
 from claude_gateway.sessions import Sessions
+from claude_gateway.web.fetch import Fetcher
 from claude_gateway.web.health import Health
 
 SETTINGS = web.AppKey("settings", Settings)
@@ -18,6 +19,7 @@ SESSIONS = web.AppKey("sessions", Sessions)
 RESPONSES = web.AppKey("responses", Responses)
 BACKGROUND = web.AppKey("background", Background)
 CATALOGUE = web.AppKey("catalogue", Catalogue)
+FETCHER = web.AppKey("fetcher", Fetcher)
 HEALTH = web.AppKey("health", Health)
 
 CALLER = web.RequestKey("caller", Key)

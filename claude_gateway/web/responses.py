@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -16,6 +17,7 @@ from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
 from claude_gateway.errors import ApiError
 from claude_gateway.responses import Asked
 from claude_gateway.web import answer, body
+from claude_gateway.web.bring_in import bring_in
 from claude_gateway.web.framing import SERVER_SENT_EVENTS
 from claude_gateway.web.json_answer import json_answer
 from claude_gateway.web.keys import BACKGROUND, CALLER, CATALOGUE, RESPONSES, SERVICE
@@ -107,6 +109,8 @@ async def _read(request: web.Request) -> tuple[Asked, Identity]:
     responses = request.app[RESPONSES]
     memory = await responses.recall(owner, sent.previous_response_id, references(sent))
     parsed = parse(sent, owner, model, responses.sealer(owner), memory.past)
+    ready = await bring_in(request, parsed)
+    parsed = replace(parsed, job=ready.job, warnings=ready.warnings)
     return Asked(owner, parsed, memory), Identity(f"resp_{uuid.uuid4().hex}", int(time.time()), sent.model)
 
 

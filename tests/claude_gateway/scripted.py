@@ -16,6 +16,7 @@ from claude_gateway.lines import Lines
 from claude_gateway.responses import Responses
 from claude_gateway.service import ChatService
 from claude_gateway.sessions import Sessions
+from claude_gateway.web.fetch import Fetcher
 from claude_gateway.web.health import Health
 from workers.events import BlockEnded, BlockStarted, Event, Finished, Started, TextDelta, Usage
 from workers.job import ChatJob, Text, Turn
@@ -128,6 +129,7 @@ def scripted_app(
     store: ScriptedStore | None = None,
     sessions: Sessions | None = None,
     responses: Responses | None = None,
+    fetcher: Fetcher | None = None,
     **changes: Any,
 ) -> web.Application:
     """Without `sessions` a request that names one fails, without `responses` one that stores any."""
@@ -139,4 +141,4 @@ def scripted_app(
     responses = responses or Responses(None, b"the key of the tests")
     catalogue = Catalogue.of([], chosen.default_model, chosen.aliases)
     service = ChatService(dispatcher, chosen.max_timeout / 1000)
-    return build_app(chosen, service, catalogue, health, sessions, responses)
+    return build_app(chosen, service, catalogue, health, sessions, responses, fetcher or Fetcher())

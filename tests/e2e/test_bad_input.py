@@ -109,6 +109,25 @@ async def raw(gateway: Gateway, request: bytes) -> bytes:
         await writer.wait_closed()
 
 
+@pytest.mark.promise("limits.body-size")
+@pytest.mark.parametrize(
+    ("path", "shape"), [("/v1/chat/completions", b'{"error":{'), ("/v1/messages", b'{"type":"err')]
+)
+@pytest.mark.parametrize("chunked", [False, True], ids=["its size said", "in chunks"])
+async def test_a_body_of_two_hundred_megabytes_is_refused_before_it_came(
+    gateway: Gateway, path: str, shape: bytes, chunked: bool
+) -> None:
+    length = b"transfer-encoding: chunked" if chunked else b"content-length: 200000000"
+    head = b"POST %b HTTP/1.1\r\nhost: x\r\nx-api-key: %b\r\n%b\r\n\r\n" % (path.encode(), API_KEY.encode(), length)
+    # In chunks nobody knows its size before the limit is passed; said, not a byte of it need come.
+    sent = (b"100000\r\n" + b"A" * 0x100000 + b"\r\n") * 11 if chunked else b""
+    answer = await raw(gateway, head + sent)
+    assert answer.startswith(b"HTTP/1.1 413"), answer[:80]
+    assert answer.partition(b"\r\n\r\n")[2].startswith(shape)
+    assert b"request_too_large" in answer
+    assert gateway.upstream.received == []
+
+
 @pytest.mark.parametrize(
     "request_bytes",
     [

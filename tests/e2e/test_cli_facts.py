@@ -5,6 +5,7 @@ When the pin in pyproject.toml moves, a fact that no longer holds fails here by 
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,21 +57,27 @@ class Cli:
         return next(frame for frame in await self.ask(text) if frame["type"] == "result")
 
 
-@pytest.fixture
-async def cli(upstream: StandIn, tmp_path: Path) -> AsyncIterator[Cli]:
+@asynccontextmanager
+async def bare_cli(upstream: StandIn, directory: Path) -> AsyncIterator[Cli]:
     launch = LaunchSettings(
         bundled_cli(),
         AuthMethod.API_KEY,
         MODEL,
         {"ANTHROPIC_API_KEY": STAND_IN_KEY, "ANTHROPIC_BASE_URL": upstream.url},
     )
-    env = environment(launch, tmp_path, {"PATH": "/usr/bin:/bin"})
-    process = await Process.spawn(command_line(launch), env, tmp_path)
+    env = environment(launch, directory, {"PATH": "/usr/bin:/bin"})
+    process = await Process.spawn(command_line(launch), env, directory)
     started = Cli(process)
     await started.send(started.protocol.initialize())
     yield started
     process.kill()
     await process.ended()
+
+
+@pytest.fixture
+async def cli(upstream: StandIn, tmp_path: Path) -> AsyncIterator[Cli]:
+    async with bare_cli(upstream, tmp_path) as started:
+        yield started
 
 
 def last(upstream: StandIn) -> dict[str, Any]:

@@ -168,6 +168,24 @@ async def test_a_tool_choice_reaches_the_model_and_not_the_next_job(
         assert "tool_choice" not in gateway.upstream.chats[-1].body
 
 
+async def test_the_first_form_of_tools_makes_a_round_trip(gateway: Gateway) -> None:
+    functions = [{"name": "weather", "description": "about weather", "parameters": CITY}]
+    question = 'weather? {{tool weather {"city":"Oslo"}}}'
+    first = await gateway.ask(question, functions=functions)
+    message = first.choices[0].message
+    assert first.choices[0].finish_reason == "function_call"
+    assert (message.function_call.name, message.tool_calls) == ("weather", None)
+    assert offered(gateway)[0]["input_schema"] == CITY
+    second = await gateway.ask(
+        question,
+        message.model_dump(exclude_none=True),
+        {"role": "function", "name": "weather", "content": "sunny"},
+        functions=functions,
+    )
+    assert second.choices[0].finish_reason == "stop"
+    assert gateway.upstream.chats[-1].body["messages"][-1]["content"][0]["content"][0]["text"] == "sunny"
+
+
 async def test_parallel_calls_can_be_turned_off(gateway: Gateway) -> None:
     await gateway.ask("hi", tools=[nested("f")], parallel_tool_calls=False)
     assert gateway.upstream.chats[-1].body["tool_choice"] == {"type": "auto", "disable_parallel_tool_use": True}

@@ -295,6 +295,14 @@ def test_an_error_text_is_never_part_of_the_answer() -> None:
     assert events_of(whole_message("No response requested.", model="<synthetic>")) == []
 
 
+@pytest.mark.parametrize("media", ["image", "document"])
+def test_an_image_that_the_upstream_refused_fails_the_job_before_it_is_asked_again_without(media: str) -> None:
+    removed = {"api_error": "media_removed", "api_error_params": {"media": media}, "error": "invalid_request"}
+    failure = failure_of(whole_message("API Error", model="<synthetic>", **removed), *says("a guess"))
+    assert failure.kind is ErrorKind.INVALID_REQUEST
+    assert media in failure.message
+
+
 def test_a_turn_that_fails_without_a_reason_in_the_middle_was_cut() -> None:
     assert failure_of(message_start(), block_start(), text_delta("one"), error_result()).kind is ErrorKind.CUT
 

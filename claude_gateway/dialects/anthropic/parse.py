@@ -1,32 +1,16 @@
 """A Messages request to a job. Pure; raises `ApiError` 400 naming the block at fault."""
 
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import get_args
 
-from claude_gateway.conversation import NOTHING, Conversation, Remembered, bad, reminder
+from claude_gateway.blocks import only_texts, read_blocks, system_text
+from claude_gateway.conversation import NOTHING, Conversation, Remembered, reminder
 from claude_gateway.dialects.anthropic import wire
 from claude_gateway.dialects.anthropic.parameters import warnings
 from claude_gateway.dialects.anthropic.wire import MessagesRequest
-from claude_gateway.tools import is_writable, read_choice, read_tools
-from workers.job import (
-    Block,
-    ChatJob,
-    Display,
-    Document,
-    Image,
-    RedactedThought,
-    Text,
-    Thinking,
-    Thought,
-    ToolResult,
-    ToolUse,
-    Tuning,
-)
+from claude_gateway.tools import read_choice, read_tools
+from workers.job import ChatJob, Display, Thinking, Tuning
 from workers.tuning import fit
-
-# Claude Code's first system block is no prompt but its own bill's mark; our worker writes one of its own.
-_BILLING_MARK = "x-anthropic-billing-header:"
-_IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +29,12 @@ def parse(request: MessagesRequest, owner: str, model: str, remembered: Remember
     notes = conversation.notes
     for number, message in enumerate(request.messages):
         where = f"messages.{number}.content"
-        blocks = _blocks(message.content, where, notes)
         if message.role == "system":
-            conversation.add("user", [reminder(text.text) for text in _texts(blocks, where, notes)])
+            blocks = read_blocks(None, message.content, where, notes)
+            conversation.add("user", [reminder(text.text) for text in only_texts(blocks, where, notes)])
         else:
-            conversation.add(message.role, blocks)
-    system = _system(request, notes)
+            conversation.add(message.role, read_blocks(message.role, message.content, where, notes))
+    system = system_text(request.system, notes)
     turns = conversation.turns()
     tools = read_tools(request.tools or [], notes)
     choice = read_choice(request.tool_choice, tools, parallel=True)
@@ -96,69 +80,3 @@ def _thinking(asked: wire.Thinking | None, notes: list[str]) -> tuple[Thinking, 
     if display is None and asked.display is not None:
         notes.append(f"thinking.display: {asked.display[:40]!r} is not known here")
     return asked.budget_tokens or "adaptive", display
-
-
-def _system(request: MessagesRequest, notes: list[str]) -> str:
-    system = request.system or ""
-    if isinstance(system, str):
-        return system if system.strip() else ""
-    texts = [block.text for block in _texts(_blocks(system, "system", notes), "system", notes)]
-    return "\n\n".join(text for text in texts if text.strip() and not text.startswith(_BILLING_MARK))
-
-
-def _texts(blocks: list[Block], where: str, notes: list[str]) -> list[Text]:
-    texts = [block for block in blocks if isinstance(block, Text)]
-    if len(texts) < len(blocks):
-        notes.append(f"{where}: only text was taken, a system prompt has nothing else")
-    return texts
-
-
-def _blocks(content: Any, where: str, notes: list[str]) -> list[Block]:
-    if isinstance(content, str):
-        return [Text(content)]
-    if not isinstance(content, list):
-        raise bad(where, "must be a text or a list of blocks")
-    found = [_block(block, f"{where}.{index}", notes) for index, block in enumerate(content)]
-    return [block for block in found if block is not None]
-
-
-def _block(block: Any, where: str, notes: list[str]) -> Block | None:
-    match block:
-        case {"type": "text", "text": str(text)}:
-            return Text(text)
-        case {"type": "image", "source": dict(source)}:
-            return _image(source, where)
-        case {"type": "document", "source": {"type": "base64" | "text" | "content"}}:
-            return Document({name: value for name, value in block.items() if name not in ("type", "cache_control")})
-        case {"type": "thinking", "thinking": str(thinking), "signature": str(signature)} if signature:
-            return Thought(thinking, signature)
-        case {"type": "thinking"}:
-            notes.append(f"{where}: a thought without its signature was left out, Claude takes none")
-            return None
-        case {"type": "redacted_thinking", "data": str(data)}:
-            return RedactedThought(data)
-        case {"type": "tool_use", "id": str(id_), "name": str(name), "input": dict(arguments)} if is_writable(
-            arguments
-        ):
-            return ToolUse(id_, name, arguments)
-        case {"type": "tool_result", "tool_use_id": str(id_)}:
-            parts = _blocks(block.get("content") or "", f"{where}.content", notes)
-            kept = tuple(
-                part for part in parts if isinstance(part, Image) or (isinstance(part, Text) and part.text.strip())
-            )
-            return ToolResult(id_, kept, is_error=bool(block.get("is_error")))
-        case {"type": "text" | "image" | "document" | "redacted_thinking" | "tool_use" | "tool_result" as kind}:
-            raise bad(where, f"is no whole block of type {kind}")
-        case {"type": str(kind)}:
-            notes.append(f"{where}: a block of type {kind[:40]!r} was left out")
-            return None
-    raise bad(where, "a content block must have a type")
-
-
-def _image(source: dict[str, Any], where: str) -> Image:
-    match source:
-        case {"type": "base64", "media_type": str(kind), "data": str(data)} if kind in _IMAGE_TYPES and data:
-            return Image({"type": "base64", "media_type": kind, "data": data})
-        case {"type": "base64"}:
-            raise bad(f"{where}.source", f"must have data and one of the types {', '.join(_IMAGE_TYPES)}")
-    raise bad(f"{where}.source", "only base64 images are taken")

@@ -7,11 +7,11 @@ from typing import Any
 
 import orjson
 
+from claude_gateway import media
 from claude_gateway.conversation import bad
-from claude_gateway.dialects.gemini.media import read_blob
 from claude_gateway.dialects.gemini.wire import FunctionCall, FunctionResponse, ResponsePart
 from claude_gateway.tools import is_writable
-from workers.job import Image, Text, ToolResult, ToolUse
+from workers.job import Document, Image, Text, ToolResult, ToolUse
 
 
 @dataclass(slots=True)
@@ -51,8 +51,8 @@ class Calls:
         self._waiting.remove(call)
         _check_writable(response.response, f"{where}.response")
         text, is_error = _said(response.response)
-        images = self._images(response.parts or (), where)
-        return ToolResult(call.id, (*((Text(text),) if text.strip() else ()), *images), is_error)
+        more = self._media(response.parts or (), where)
+        return ToolResult(call.id, (*((Text(text),) if text.strip() else ()), *more), is_error)
 
     def _answered(self, response: FunctionResponse) -> _Waiting | None:
         """By id; by name and order where one of the two has none."""
@@ -60,16 +60,15 @@ class Calls:
         by_name = (call for call in self._waiting if call.name == response.name and not (response.id and call.named))
         return by_id[0] if by_id else next(by_name, None)
 
-    def _images(self, parts: Iterable[ResponsePart], where: str) -> list[Image]:
-        images = []
+    def _media(self, parts: Iterable[ResponsePart], where: str) -> list[Image | Document]:
+        found = []
         for index, part in enumerate(parts):
             place = f"{where}.parts.{index}"
-            block = read_blob(part.inline_data, place) if part.inline_data else None
-            if isinstance(block, Image):
-                images.append(block)
+            if part.inline_data is not None:
+                found.append(media.read(part.inline_data.data, part.inline_data.mime_type, place))
             else:
-                self._notes.append(f"{place}: left out, a function's response holds text and images")
-        return images
+                self._notes.append(f"{place}: left out, it holds no inlineData")
+        return found
 
 
 def _said(response: Any) -> tuple[str, bool]:

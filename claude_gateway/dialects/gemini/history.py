@@ -3,15 +3,16 @@
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
+from claude_gateway import media
 from claude_gateway.conversation import Conversation, bad
 from claude_gateway.dialects.gemini.calls import Calls
-from claude_gateway.dialects.gemini.media import read_blob
-from claude_gateway.dialects.gemini.wire import CodeExecutionResult, Content, ExecutableCode, Part
+from claude_gateway.dialects.gemini.wire import CodeExecutionResult, Content, ExecutableCode, FileData, Part
 from claude_gateway.thoughts import Sealer, unseal
 from workers.job import Block, RedactedThought, Text, Thought, ToolUse, Turn
 
 # The caller's own notes on a part.
 _NO_HINTS = frozenset({"partMetadata", "part_metadata"})
+_GOOGLE_S_FILES = "https://generativelanguage.googleapis.com/"
 Places = Iterable[tuple[str, Part]]
 
 
@@ -96,9 +97,9 @@ class History:
         if part.function_call is not None:
             raise bad(f"{where}.functionCall", "a call belongs into a content of the model's")
         if part.inline_data is not None:
-            return read_blob(part.inline_data, f"{where}.inlineData")
+            return media.read(part.inline_data.data, part.inline_data.mime_type, f"{where}.inlineData")
         if part.file_data is not None:
-            raise bad(f"{where}.fileData", "files cannot be fetched here; send the content itself as inlineData")
+            return _file(part.file_data, f"{where}.fileData")
         return self._text(part, where)
 
     def _text(self, part: Part, where: str) -> Text | None:
@@ -139,6 +140,13 @@ def texts(content: Content, where: str, notes: list[str]) -> list[str]:
         elif part.text.strip():
             found.append(part.text)
     return found
+
+
+def _file(file: FileData, where: str) -> Block:
+    uri = file.file_uri or ""
+    if uri.startswith(_GOOGLE_S_FILES):
+        raise bad(where, "files are not kept here; send what is in it as inlineData")
+    return media.remote(uri, where)
 
 
 def _says_something(part: Part) -> bool:

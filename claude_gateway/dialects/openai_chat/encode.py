@@ -44,7 +44,7 @@ class Identity:
 class ChunkEncoder:
     """Feed it the events of a job; each gives the server-sent events to send, in order."""
 
-    def __init__(self, identity: Identity, *, include_usage: bool) -> None:
+    def __init__(self, identity: Identity, *, include_usage: bool, legacy: bool = False) -> None:
         self._base = {
             "id": identity.id,
             "object": "chat.completion.chunk",
@@ -52,6 +52,7 @@ class ChunkEncoder:
             "model": identity.model,
         }
         self._include_usage = include_usage
+        self._legacy = legacy
         self._begun = False
         self._calls = 0
         self._open_call = False
@@ -82,6 +83,8 @@ class ChunkEncoder:
         return []
 
     def _call(self, fragment: dict[str, Any]) -> list[Sent]:
+        if self._legacy:
+            return self._delta({"function_call": fragment["function"]}) if self._calls == 1 else []
         return self._delta({"tool_calls": [{"index": self._calls - 1, **fragment}]})
 
     def _delta(self, delta: dict[str, Any]) -> list[Sent]:
@@ -95,7 +98,7 @@ class ChunkEncoder:
         return [self._choice({"role": "assistant", "content": ""})]
 
     def _end(self, event: Finished) -> list[Sent]:
-        chunks = [*self._opening(), self._choice({}, _finish_reason(event))]
+        chunks = [*self._opening(), self._choice({}, _finish_reason(event, legacy=self._legacy))]
         if self._include_usage:
             chunks.append((None, _dumps({**self._base, "choices": [], "usage": usage_object(event.usage)})))
         return [*chunks, (None, DONE)]
@@ -115,8 +118,9 @@ class ChunkEncoder:
 class BodyFold:
     """Feed it the same events; `body` is then the whole completion."""
 
-    def __init__(self, identity: Identity) -> None:
+    def __init__(self, identity: Identity, *, legacy: bool = False) -> None:
         self._identity = identity
+        self._legacy = legacy
         self._forget()
 
     def _forget(self) -> None:
@@ -158,7 +162,14 @@ class BodyFold:
                 }
                 for call, arguments in self._calls
             ]
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish_reason(self._end)}
+            if self._legacy:
+                message["function_call"] = message.pop("tool_calls")[0]["function"]
+        choice = {
+            "index": 0,
+            "message": message,
+            "logprobs": None,
+            "finish_reason": _finish_reason(self._end, legacy=self._legacy),
+        }
         return {
             "id": self._identity.id,
             "object": "chat.completion",
@@ -169,7 +180,9 @@ class BodyFold:
         }
 
 
-def _finish_reason(event: Finished) -> str:
+def _finish_reason(event: Finished, *, legacy: bool) -> str:
+    if legacy and event.stop_reason == "tool_use":
+        return "function_call"
     return _FINISH_REASONS.get(event.stop_reason, "stop")
 
 

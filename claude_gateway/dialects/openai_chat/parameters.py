@@ -9,6 +9,7 @@ from claude_gateway.parameters import LATER, Table, Treatment
 PARAMETERS: Table = {
     "model": (Treatment.HONOURED, ""),
     "messages": (Treatment.HONOURED, ""),
+    "system": (Treatment.HONOURED, ""),
     "stream": (Treatment.HONOURED, ""),
     "stream_options": (Treatment.HONOURED, ""),
     "max_tokens": (Treatment.HONOURED, ""),
@@ -23,6 +24,8 @@ PARAMETERS: Table = {
     "tools": (Treatment.HONOURED, ""),
     "tool_choice": (Treatment.HONOURED, ""),
     "parallel_tool_calls": (Treatment.HONOURED, ""),
+    "functions": (Treatment.HONOURED, ""),
+    "function_call": (Treatment.HONOURED, ""),
     "response_format": (Treatment.IGNORED, LATER),
     "session_id": (Treatment.HONOURED, ""),
     "enable_tools": (Treatment.IGNORED, LATER),

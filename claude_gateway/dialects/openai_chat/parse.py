@@ -5,29 +5,34 @@ from typing import Any
 
 import orjson
 
+from claude_gateway.blocks import check_role, result_parts, system_text
 from claude_gateway.conversation import NOTHING, Conversation, Remembered, bad
+from claude_gateway.dialects.openai_chat.functions import is_legacy, modern
 from claude_gateway.dialects.openai_chat.parameters import warnings
+from claude_gateway.dialects.openai_chat.parts import read_parts
 from claude_gateway.dialects.openai_chat.wire import ChatRequest, Message
 from claude_gateway.tools import is_writable, read_choice, read_tools
-from workers.job import Block, ChatJob, Effort, Text, Thinking, ToolResult, ToolUse, Tuning, Turn
+from workers.job import Block, ChatJob, Effort, Role, Text, Thinking, ToolResult, ToolUse, Tuning, Turn
 from workers.tuning import fit
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedChat:
-    """The job, and how its answer is to be rendered."""
+    """The job, and how its answer is to be rendered; `legacy`: calls as `function_call`."""
 
     job: ChatJob
     stream: bool
     include_usage: bool
+    legacy: bool
     warnings: tuple[str, ...]
 
 
 def parse(request: ChatRequest, owner: str, model: str, remembered: Remembered = NOTHING) -> ParsedChat:
     """`owner` is the calling key, `model` what the catalogue made of the name asked for, `remembered` what the session
     it goes on from holds."""
-    system, turns, notes = _conversation(request.messages, remembered)
-    tools = read_tools(request.tools or [], notes)
+    legacy, request = is_legacy(request), modern(request)
+    system, turns, notes = _conversation(request, remembered)
+    tools = read_tools(request.tools or [], notes, "functions" if legacy else "tools")
     choice = read_choice(request.tool_choice, tools, parallel=request.parallel_tool_calls is not False)
     tuning, given_way = fit(replace(_tuning(request, notes), tool_choice=choice), model, turns)
     options = request.stream_options
@@ -42,6 +47,7 @@ def parse(request: ChatRequest, owner: str, model: str, remembered: Remembered =
         ),
         stream=bool(request.stream),
         include_usage=bool(options and options.include_usage),
+        legacy=legacy,
         warnings=(*warnings(request.unknown), *notes, *given_way),
     )
 
@@ -86,44 +92,44 @@ def _thinking(request: ChatRequest) -> tuple[Thinking, Effort | None]:
             return "adaptive", effort
 
 
-def _conversation(messages: list[Message], remembered: Remembered) -> tuple[str, tuple[Turn, ...], list[str]]:
+def _conversation(request: ChatRequest, remembered: Remembered) -> tuple[str, tuple[Turn, ...], list[str]]:
     """The system prompt, the alternating turns, and what had to give way."""
-    system: list[str] = []
     conversation = Conversation(remembered)
-    for number, message in enumerate(messages):
+    system = [system_text(request.system, conversation.notes)]
+    for number, message in enumerate(request.messages):
         where = f"messages.{number}"
+        parts = read_parts(message, where, conversation.notes)
         if message.role in ("system", "developer"):
-            if conversation.begun:
-                conversation.notes.append(f"{where}: moved into the system prompt, which Claude reads first")
-            system += [text for text in _texts(message, where) if text.strip()]
+            system += _system(parts, where, conversation)
         else:
-            conversation.add("assistant" if message.role == "assistant" else "user", _blocks(message, where))
-    return "\n\n".join(system), conversation.turns(), conversation.notes
+            role: Role = "assistant" if message.role == "assistant" else "user"
+            blocks = [_result(message, parts, where)] if message.role == "tool" else [*parts, *_calls(message, where)]
+            conversation.add(role, [check_role(role, block, where) for block in blocks])
+    return "\n\n".join(text for text in system if text.strip()), conversation.turns(), conversation.notes
 
 
-def _blocks(message: Message, where: str) -> list[Block]:
-    texts = [Text(text) for text in _texts(message, where)]
-    if message.role == "tool":
-        if not message.tool_call_id:
-            raise bad(f"{where}.tool_call_id", "a tool message must name the call that it answers")
-        return [ToolResult(message.tool_call_id, tuple(text for text in texts if text.text.strip()))]
-    calls = [
+def _system(parts: list[Block], where: str, conversation: Conversation) -> list[str]:
+    """The texts of a system message. What else is in it, an image say, becomes the user's."""
+    rest = [check_role("user", part, where) for part in parts if not isinstance(part, Text)]
+    if rest:
+        conversation.notes.append(f"{where}: Claude's system prompt is text; what else is in it was given to the user")
+        conversation.add("user", rest)
+    elif conversation.begun:
+        conversation.notes.append(f"{where}: moved into the system prompt, which Claude reads first")
+    return [part.text for part in parts if isinstance(part, Text)]
+
+
+def _result(message: Message, parts: list[Block], where: str) -> ToolResult:
+    if not message.tool_call_id:
+        raise bad(f"{where}.tool_call_id", "a tool message must name the call that it answers")
+    return ToolResult(message.tool_call_id, result_parts(parts, f"{where}.content"))
+
+
+def _calls(message: Message, where: str) -> list[ToolUse]:
+    return [
         ToolUse(call.id, call.function.name, _arguments(call.function.arguments, f"{where}.tool_calls.{index}"))
         for index, call in enumerate(message.tool_calls or ())
     ]
-    return [*texts, *calls]
-
-
-def _texts(message: Message, where: str) -> list[str]:
-    if message.content is None or isinstance(message.content, str):
-        return [message.content or ""]
-    texts = []
-    for index, part in enumerate(message.content):
-        text = part.refusal if part.type == "refusal" else part.text
-        if part.type not in ("text", "refusal") or text is None:
-            raise bad(f"{where}.content.{index}", f"a part of type {part.type[:40]!r} is not supported")
-        texts.append(text)
-    return texts
 
 
 def _arguments(text: str, where: str) -> dict[str, Any]:

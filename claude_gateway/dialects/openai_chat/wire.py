@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 _MOST_MESSAGES = 10_000
 _MOST_PARTS = 10_000
 
-Role = Literal["system", "developer", "user", "assistant", "tool"]
+Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 
 
 class Wire(BaseModel):
@@ -16,11 +16,9 @@ class Wire(BaseModel):
 
 
 class Part(Wire):
-    """A piece of a message's content; which fields it has depends on `type`."""
+    """A piece of a message's content; which fields it has depends on `type`, and `parts` knows which it can read."""
 
     type: str
-    text: str | None = None
-    refusal: str | None = None
 
 
 class FunctionCall(Wire):
@@ -38,6 +36,8 @@ class Message(Wire):
     content: str | Annotated[list[Part], Field(fail_fast=True, max_length=_MOST_PARTS)] | None = None
     tool_calls: Annotated[list[ToolCall], Field(fail_fast=True, max_length=_MOST_PARTS)] | None = None
     tool_call_id: str | None = None
+    function_call: FunctionCall | None = None
+    refusal: str | None = None
 
 
 class StreamOptions(Wire):
@@ -56,6 +56,8 @@ class AnthropicOptions(Wire):
 class ChatRequest(Wire):
     model: str = Field(min_length=1)
     messages: Annotated[list[Message], Field(fail_fast=True, min_length=1, max_length=_MOST_MESSAGES)]
+    # Beside the messages, in a string or in blocks, as Cursor sends it.
+    system: Any = None
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
     temperature: float | None = Field(None, ge=0, le=2, allow_inf_nan=False)
@@ -67,6 +69,8 @@ class ChatRequest(Wire):
     tools: list[Any] | None = None
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
+    functions: list[Any] | None = None
+    function_call: str | dict[str, Any] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     # Not the provider's: which conversation Claude is to remember.

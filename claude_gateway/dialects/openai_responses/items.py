@@ -6,13 +6,14 @@ from typing import Any
 
 import orjson
 
+from claude_gateway.blocks import result_parts
 from claude_gateway.conversation import bad, reminder
 from claude_gateway.dialects.openai_responses.content import Part, read_content
 from claude_gateway.dialects.openai_responses.tools import CUSTOM_INPUT, SEARCH, Toolset, flat_names
 from claude_gateway.errors import ApiError
 from claude_gateway.thoughts import Sealer, unseal
 from claude_gateway.tools import is_writable
-from workers.job import Block, Image, RedactedThought, Role, Text, Thought, ToolResult, ToolUse, Turn
+from workers.job import Block, RedactedThought, Role, Text, Thought, ToolResult, ToolUse, Turn
 
 Item = Mapping[str, Any]
 
@@ -129,10 +130,7 @@ class ItemReader:
         call_id = _string(item, "call_id", where)
         if call_id not in self._calls:
             raise bad(f"{where}.call_id", f"there is no call {call_id[:80]!r} before its output")
-        kept = tuple(
-            part for part in parts if isinstance(part, Image) or (isinstance(part, Text) and part.text.strip())
-        )
-        self._add("user", ToolResult(call_id, kept))
+        self._add("user", ToolResult(call_id, result_parts(parts, f"{where}.output")))
 
     def _answered(self, blocks: Sequence[Block]) -> None:
         """The assistant's, behind the thoughts that led to it."""

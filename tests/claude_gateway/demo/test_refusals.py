@@ -33,6 +33,28 @@ def said(*blocks: dict[str, Any]) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": list(blocks)}]}
 
 
+BEGINNING = "iVBORw0KGgoA"
+END = "AAAASUVORK5CYII="
+PNG = BEGINNING + END
+
+
+def picture(kind: str, data: str = PNG) -> dict[str, Any]:
+    return {"type": "image", "source": {"type": "base64", "media_type": kind, "data": data}}
+
+
+def pdf(data: str) -> dict[str, Any]:
+    return {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": data}}
+
+
+def answered(*content: dict[str, Any], **more: Any) -> dict[str, Any]:
+    result = {"type": "tool_result", "tool_use_id": "t1", "content": list(content), **more}
+    return {"messages": [USER, CALL, {"role": "user", "content": [result]}]}
+
+
+def failed(*content: dict[str, Any]) -> dict[str, Any]:
+    return answered(*content, is_error=True)
+
+
 # What is refused, the good neighbour, and a word of the complaint.
 PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "max_tokens within the budget": (
@@ -159,6 +181,19 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"system": marked(1), **said(*marked(3))},
         "cache_control",
     ),
+    "an image of another type": (said(picture("image/jpeg")), said(picture("image/png")), "does not match"),
+    "an image of no type": (said(picture("image/bmp")), said(picture("image/png")), "media_type"),
+    "an image that is no base64": (said(picture("image/png", "a-b_")), said(picture("image/png")), "base64"),
+    "an image over 5 MiB": (
+        said(picture("image/png", BEGINNING + "A" * (5 * 1024 * 1024 + 4 - len(PNG)) + END)),
+        said(picture("image/png", BEGINNING + "A" * (5 * 1024 * 1024 - len(PNG)) + END)),
+        "5 MB",
+    ),
+    "an image cut short": (said(picture("image/png", BEGINNING)), said(picture("image/png")), "process"),
+    "an image in a result": (answered(picture("image/gif")), answered(picture("image/png")), "does not match"),
+    "a PDF that is none": (said(pdf("AAAA")), said(pdf("JVBERi0xLjQ=")), "PDF"),
+    "an error without a word": (failed(), failed(text("no")), "empty"),
+    "an error with an image": (failed(text("no"), picture("image/png")), answered(picture("image/png")), "is_error"),
     "no messages": ({"messages": []}, {}, "messages"),
     "no output": ({"max_tokens": 0}, {"max_tokens": 1}, "max_tokens"),
 }

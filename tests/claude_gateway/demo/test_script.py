@@ -82,10 +82,10 @@ def test_tool_results_without_a_text_are_counted() -> None:
 
 
 def test_the_whole_message_holds_thinking_text_and_tools_in_that_order() -> None:
-    script = Script(deltas=("Hel", "lo"), thinking="Hm.", tools=(ToolCall("a", {"x": 1}),))
+    script = Script(deltas=("Hel", "lo"), thinking="Hm.", redacted="c2Vhcw==", tools=(ToolCall("a", {"x": 1}),))
 
     message = whole_message(ask("hi"), script)
 
-    assert [block["type"] for block in message["content"]] == ["thinking", "text", "tool_use"]
-    assert message["content"][1]["text"] == "Hello"
+    assert [block["type"] for block in message["content"]] == ["thinking", "redacted_thinking", "text", "tool_use"]
+    assert message["content"][2]["text"] == "Hello"
     assert message["stop_reason"] == "tool_use"

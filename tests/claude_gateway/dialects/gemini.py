@@ -212,13 +212,17 @@ def _part(block: Block) -> Json:
         case ToolResult(id_, content, is_error):
             text = "".join(one.text for one in content if isinstance(one, Text))
             response = {"error" if is_error else "output": text}
-            images = [_part(one) for one in content if isinstance(one, Image)]
-            return {"functionResponse": {"id": id_, "name": "any", "response": response, "parts": images}}
+            more = [_part(one) for one in content if not isinstance(one, Text)]
+            return {"functionResponse": {"id": id_, "name": "any", "response": response, "parts": more}}
     raise AssertionError(block)
 
 
+def _untitled(block: Image | Document) -> Image | Document:
+    return block if isinstance(block, Image) else Document({"source": block.fields["source"]})
+
+
 def _sayable(turn: Turn) -> Turn:
-    """The assistant's neighbouring texts as one, a result's text before its images, a document without its title."""
+    """The assistant's neighbouring texts as one, a result's text before its media, a document without its title."""
     blocks: list[Block] = []
     for block in turn.blocks:
         last = blocks[-1] if blocks else None
@@ -227,10 +231,10 @@ def _sayable(turn: Turn) -> Turn:
                 blocks[-1] = Text(last.text + text)
             case ToolResult(id_, content, is_error):
                 text = "".join(one.text for one in content if isinstance(one, Text))
-                images = [one for one in content if isinstance(one, Image)]
-                blocks.append(ToolResult(id_, (*([Text(text)] if text else []), *images), is_error))
-            case Document({"source": source}):
-                blocks.append(Document({"source": source}))
+                more = [_untitled(one) for one in content if not isinstance(one, Text)]
+                blocks.append(ToolResult(id_, (*([Text(text)] if text else []), *more), is_error))
+            case Document():
+                blocks.append(_untitled(block))
             case _:
                 blocks.append(block)
     return Turn(turn.role, tuple(blocks))

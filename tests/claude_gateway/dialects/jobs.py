@@ -57,8 +57,13 @@ def assistant_turns(draw: st.DrawFn, number: int) -> Turn:
 @st.composite
 def user_turns(draw: st.DrawFn, before: Turn | None) -> Turn:
     """The results of the turn before in any order, then what else is said; there is always some text."""
+    fine = st.builds(ToolResult, st.just(""), st.lists(texts | images | documents, max_size=2).map(tuple))
+    # The API takes nothing but text from a call that failed, and wants some.
+    failed = st.builds(
+        ToolResult, st.just(""), st.lists(texts, min_size=1, max_size=2).map(tuple), is_error=st.just(True)
+    )
     results: list[Block] = [
-        ToolResult(block.id, tuple(draw(st.lists(texts | images, max_size=2))), draw(st.booleans()))
+        replace(draw(fine | failed), tool_use_id=block.id)
         for block in (before.blocks if before else ())
         if isinstance(block, ToolUse)
     ]

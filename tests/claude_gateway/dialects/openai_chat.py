@@ -1,6 +1,6 @@
 """Chat Completions as the laws see it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import orjson
@@ -15,7 +15,19 @@ from tests.claude_gateway.dialects.event_streams import said
 from tests.claude_gateway.dialects.face import MODEL, OWNER, Answer, Json, Parsed, Said, Sent
 from tests.claude_gateway.dialects.jobs import only
 from workers.events import Event
-from workers.job import Block, ChatJob, Display, Text, Tool, ToolChoice, ToolResult, ToolUse, Tuning, Turn
+from workers.job import (
+    ChatJob,
+    Display,
+    Document,
+    Image,
+    Text,
+    Tool,
+    ToolChoice,
+    ToolResult,
+    ToolUse,
+    Tuning,
+    Turn,
+)
 from workers.tuning import fit
 
 
@@ -45,8 +57,8 @@ class OpenAIChat:
         return {name: value for name, value in request.items() if value not in (None, [])}
 
     def can_ask(self, job: ChatJob) -> ChatJob:
-        """No thoughts of the past, no images or documents yet, no error marks. To ask for thoughts is to see them."""
-        turns = tuple(map(_without_error_marks, only(job.turns, Text, ToolUse, ToolResult)))
+        """No thoughts of the past, no error marks. To ask for thoughts is to see them."""
+        turns = tuple(map(_without_error_marks, only(job.turns, Text, Image, Document, ToolUse, ToolResult)))
         tuning = job.tuning
         if tuning.top_p == 1:  # the default of OpenAI's own clients, which send it along
             tuning = replace(tuning, top_p=None)
@@ -149,16 +161,30 @@ def _messages(turn: Turn) -> list[Json]:
     messages: list[Json] = []
     for block in turn.blocks:
         match block:
-            case Text(text):
-                messages.append({"role": turn.role, "content": [{"type": "text", "text": text}]})
+            case Text() | Image() | Document():
+                messages.append({"role": turn.role, "content": [_part(block)]})
             case ToolUse(id_, name, arguments):
                 function = {"name": name, "arguments": orjson.dumps(arguments).decode()}
                 call = {"id": id_, "type": "function", "function": function}
                 messages.append({"role": "assistant", "content": None, "tool_calls": [call]})
             case ToolResult(id_, content):
-                parts = [{"type": "text", "text": part.text} for part in content if isinstance(part, Text)]
-                messages.append({"role": "tool", "tool_call_id": id_, "content": parts})
+                messages.append({"role": "tool", "tool_call_id": id_, "content": [_part(part) for part in content]})
     return messages
+
+
+def _part(block: Text | Image | Document) -> Json:
+    match block:
+        case Text(text):
+            return {"type": "text", "text": text}
+        case Image(source):
+            return {"type": "image_url", "image_url": {"url": _data_url(source)}}
+        case Document(fields):
+            file = {"file_data": _data_url(fields["source"]), "filename": fields["title"]}
+            return {"type": "file", "file": file}
+
+
+def _data_url(source: Mapping[str, str]) -> str:
+    return f"data:{source['media_type']};base64,{source['data']}"
 
 
 def _tool(tool: Tool) -> Json:
@@ -194,10 +220,5 @@ def _choice(choice: ToolChoice | None) -> Json | str | None:
 
 
 def _without_error_marks(turn: Turn) -> Turn:
-    blocks: list[Block] = []
-    for block in turn.blocks:
-        if isinstance(block, ToolResult):
-            blocks.append(ToolResult(block.tool_use_id, tuple(one for one in block.content if isinstance(one, Text))))
-        else:
-            blocks.append(block)
-    return Turn(turn.role, tuple(blocks))
+    blocks = (replace(one, is_error=False) if isinstance(one, ToolResult) else one for one in turn.blocks)
+    return replace(turn, blocks=tuple(blocks))

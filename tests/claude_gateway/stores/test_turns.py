@@ -24,14 +24,15 @@ JSON_OBJECTS = st.dictionaries(
 )
 TEXTS = st.builds(Text, st.text())
 IMAGES = st.builds(Image, st.fixed_dictionaries({"type": st.just("base64"), "data": st.text()}))
+DOCUMENTS = st.builds(Document, JSON_OBJECTS.map(lambda fields: {k: v for k, v in fields.items() if k != "type"}))
 BLOCKS = st.one_of(
     TEXTS,
     IMAGES,
-    st.builds(Document, JSON_OBJECTS.map(lambda fields: {k: v for k, v in fields.items() if k != "type"})),
+    DOCUMENTS,
     st.builds(Thought, st.text(), st.text()),
     st.builds(RedactedThought, st.text()),
     st.builds(ToolUse, st.text(), st.text(), JSON_OBJECTS),
-    st.builds(ToolResult, st.text(), st.lists(TEXTS | IMAGES, max_size=3).map(tuple), st.booleans()),
+    st.builds(ToolResult, st.text(), st.lists(TEXTS | IMAGES | DOCUMENTS, max_size=3).map(tuple), st.booleans()),
 )
 
 

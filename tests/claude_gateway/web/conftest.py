@@ -21,6 +21,7 @@ def serve(aiohttp_client: AiohttpClient) -> Serve:
     async def start(
         dispatcher: ScriptedDispatcher | None = None, pool: ScriptedPool | None = None, **changes: Any
     ) -> Client:
+        """`fetcher` is one of the changes too."""
         app = scripted_app(dispatcher or ScriptedDispatcher.always(*HELLO), pool, **changes)
         return await aiohttp_client(app)
 

@@ -1,0 +1,34 @@
+"""Which addresses a caller may make the gateway connect to, and each kind that he may not."""
+
+import pytest
+
+from claude_gateway.public_addresses import is_public
+
+INSIDE = {
+    "loopback": ["127.0.0.1", "127.8.9.10", "::1"],
+    "this host": ["0.0.0.0", "0.1.2.3", "::"],
+    "private": ["10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "fc00::1", "fd12:3456::1"],
+    "link-local": ["169.254.1.1", "fe80::1", "fe80::1%eth0", "febf::1", "fec0::1"],
+    "shared by carriers": ["100.64.0.1", "100.127.255.255"],
+    "metadata of clouds": ["169.254.169.254", "169.254.170.2", "fd00:ec2::254", "100.100.100.200", "192.0.0.192"],
+    "metadata behind a public address": ["168.63.129.16"],
+    "multicast": ["224.0.0.1", "239.255.255.250", "ff02::1", "ff0e::1"],
+    "reserved": ["240.0.0.1", "255.255.255.255", "192.0.0.8", "198.18.0.1", "192.88.99.1", "100::1", "4000::1"],
+    "documentation": ["192.0.2.1", "198.51.100.1", "203.0.113.1", "2001:db8::1", "3fff::1"],
+    "IPv4 inside IPv6": ["::ffff:127.0.0.1", "::ffff:8.8.8.8", "::8.8.8.8", "::ffff:0:8.8.8.8"],
+    "NAT64": ["64:ff9b::7f00:1", "64:ff9b::8.8.8.8", "64:ff9b:1::a00:1"],
+    "6to4 and Teredo": ["2002:7f00:1::", "2002:808:808::1", "2001:0:a00:1::1"],
+    "no address": ["localhost", "", "0x7f.1", "2130706433", "127.1", "8.8.8.8.", "8.8.8.8:443"],
+}
+
+
+@pytest.mark.promise("fetch.public-only")
+@pytest.mark.parametrize(("kind", "address"), [(kind, one) for kind, many in INSIDE.items() for one in many])
+def test_what_is_not_surely_public_is_refused(kind: str, address: str) -> None:
+    assert not is_public(address, 443)
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700::1", "2a00:1450::1"])
+def test_a_public_address_is_taken_for_https_alone(address: str) -> None:
+    assert is_public(address, 443)
+    assert not any(is_public(address, port) for port in (22, 80, 8443, 6379))
