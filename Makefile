@@ -28,19 +28,21 @@ serve: setup ## serve on PORT (8000) with your own Claude Code login or key
 test: setup ## run every test
 	$(BIN)/python -m pytest
 
-check: setup ## ruff, mypy, import layers, generated parts of the README
+check: setup ## ruff, mypy, import layers, generated parts of the documents
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_layers.py
 	$(BIN)/claude-gateway settings --check README.md
+	$(BIN)/claude-gateway parameters --check docs/parameters.md
 
 format: setup ## put the code into its one format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-readme: setup ## write the settings table into the README
+readme: setup ## write the tables of settings and of parameters into README and docs
 	$(BIN)/claude-gateway settings --write README.md
+	$(BIN)/claude-gateway parameters --write docs/parameters.md
 
 bench: setup ## measure against the bare CLI; prints a table, writes bench/results/latest.json
 	$(BIN)/python -m bench

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any
 
-from claude_gateway import errors
+from claude_gateway import errors, structured
 from claude_gateway.conversation import bad
 from claude_gateway.dialects.openai_responses.answer import Answer, WireEvent
 from claude_gateway.dialects.openai_responses.encode import Sent, sent
@@ -141,7 +141,7 @@ class Background:
         give_up = asyncio.get_running_loop().time() + self._patience
         while True:
             try:
-                async with aclosing(self._service.run(run.asked.parsed.job)) as events:
+                async with aclosing(structured.events_of(self._service, run.asked.parsed.job, live=True)) as events:
                     async for event in events:
                         told = run.answer.feed(event)
                         if run.answer.is_whole:

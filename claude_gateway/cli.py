@@ -18,7 +18,9 @@ from pydantic import ValidationError
 from claude_gateway.app import StartFailed, bundled_cli, running_gateway
 from claude_gateway.config import Settings
 from claude_gateway.demo.show import run_demo
-from claude_gateway.settings_table import check, write
+from claude_gateway.generated import Part
+from claude_gateway.parameters_table import PARAMETERS
+from claude_gateway.settings_table import SETTINGS
 
 _FAILED = 1
 _MISUSED = 2
@@ -51,10 +53,11 @@ def _parser() -> argparse.ArgumentParser:
     demo = verbs.add_parser("demo", help="one streamed chat on the real CLI and a stand-in upstream; no account needed")
     demo.add_argument("prompt", nargs="*", help="what to ask; the stand-in echoes it")
     demo.set_defaults(run=lambda arguments: uvloop.run(run_demo(" ".join(arguments.prompt))))
-    settings = verbs.add_parser("settings", help="print every setting as a table")
-    settings.add_argument("--write", type=Path, metavar="FILE", help="put the table between the marks in FILE")
-    settings.add_argument("--check", type=Path, metavar="FILE", help="fail when the table in FILE is not this one")
-    settings.set_defaults(run=_settings)
+    for part in (SETTINGS, PARAMETERS):
+        verb = verbs.add_parser(part.name, help=f"print the {part.name} as a table")
+        verb.add_argument("--write", type=Path, metavar="FILE", help="put the table between the marks in FILE")
+        verb.add_argument("--check", type=Path, metavar="FILE", help="fail when the table in FILE is not this one")
+        verb.set_defaults(run=_generated, part=part)
     return parser
 
 
@@ -91,10 +94,9 @@ def _login(_: argparse.Namespace) -> NoReturn:
     os.execv(path, [path, "auth", "login"])  # noqa: S606
 
 
-def _settings(arguments: argparse.Namespace) -> int:
-    if arguments.check:
-        return check(arguments.check)
-    return write(arguments.write)
+def _generated(arguments: argparse.Namespace) -> int:
+    part: Part = arguments.part
+    return part.check(arguments.check) if arguments.check else part.write(arguments.write)
 
 
 if __name__ == "__main__":

@@ -128,6 +128,9 @@ class Settings(BaseSettings):
         description="Fetch images and PDFs that callers name by an `https:` URL, from public addresses alone; "
         "together they count against `MAX_REQUEST_SIZE`.",
     )
+    max_choices: int = Field(
+        8, ge=1, le=64, description="The most answers to one chat request (`n`), each a job of its own; more get 400."
+    )
     stream_head_seconds: float = Field(
         2.0,
         ge=0,

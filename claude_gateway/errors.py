@@ -62,6 +62,11 @@ def cut_short() -> ApiError:
     return ApiError(502, "streaming_error", "The answer broke off in the middle.", code="upstream_cut")
 
 
+def invalid_json_output(message: str, *, streamed: bool) -> ApiError:
+    """An answer that is not the JSON asked for."""
+    return ApiError(502, "streaming_error" if streamed else "api_error", message, code="invalid_json_output")
+
+
 def internal() -> ApiError:
     """A fault of this program, of which the caller learns no more than that."""
     return ApiError(500, "api_error", "Internal error.", code="internal_error")

@@ -12,7 +12,7 @@ class Treatment(StrEnum):
     REFUSED = "refused"
 
 
-# Parameter: treatment and, where it is not simply honoured, the reason that a caller reads.
+# Parameter: treatment and how, or why not. Of an ignored one the caller reads it.
 Table = Mapping[str, tuple[Treatment, str]]
 # Parameter: the values that ask for nothing. Many clients send every field they know.
 Neutral = Mapping[str, tuple[Any, ...]]

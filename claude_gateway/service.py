@@ -33,14 +33,19 @@ class ChatService:
         self._dispatcher = dispatcher
         self._max_seconds = max_seconds
 
-    async def run(self, job: ChatJob) -> AsyncGenerator[Event, None]:
-        """The events of a job; `Started` comes once. Raises `WorkerError`.
+    def deadline(self) -> float:
+        """When a job that arrives now must have ended, in the loop's clock."""
+        return asyncio.get_running_loop().time() + self._max_seconds
+
+    async def run(self, job: ChatJob, deadline: float | None = None) -> AsyncGenerator[Event, None]:
+        """The events of a job; `Started` comes once. Raises `WorkerError`. One that goes on from another shares
+        its deadline.
 
         A job whose worker died or whose upstream connection broke is run once more. Where something was
         already passed on, `Restarted` comes first: a reader that cannot take back stops there, and nothing is
         asked of the upstream a second time.
         """
-        deadline = asyncio.get_running_loop().time() + self._max_seconds
+        deadline = self.deadline() if deadline is None else deadline
         started = visible = False
         for last_try in (False, True):
             try:

@@ -101,6 +101,19 @@ Effort = Literal["low", "medium", "high", "xhigh", "max"]
 
 
 @dataclass(frozen=True, slots=True)
+class OutputSchema:
+    """What the text of the answer must be: JSON of this shape. `schema` is the caller's own JSON Schema, None for
+    any JSON object; `place` is where it stands in his request, for complaints.
+
+    `fitted` is what of it the model itself can be held to; None where it can only be asked for in words.
+    """
+
+    schema: Mapping[str, Any] | None
+    place: str
+    fitted: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Tuning:
     """How the model is to answer, in the units of the Messages API. None leaves a thing to the model.
 
@@ -117,6 +130,7 @@ class Tuning:
     display: Display | None = None
     effort: Effort | None = None
     tool_choice: ToolChoice | None = None
+    output: OutputSchema | None = None
 
 
 PLAIN = Tuning()

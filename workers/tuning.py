@@ -6,13 +6,14 @@ what gives way and says so. Sources: the Messages API's documented refusals, rep
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import orjson
 
-from workers.job import Effort, RedactedThought, Thought, ToolChoice, ToolResult, Tuning, Turn
+from workers.job import Document, Effort, RedactedThought, Thought, ToolChoice, ToolResult, Tuning, Turn
+from workers.output_schema import fitted_schema
 
 _LEAST_BUDGET = 1_024
 _TOP_P_WHILE_THINKING = 0.95
@@ -25,7 +26,8 @@ _BOTH_SAMPLERS = frozenset({"claude-opus-4-20250514", "claude-sonnet-4-20250514"
 def fit(tuning: Tuning, model: str, turns: Sequence[Turn]) -> tuple[Tuning, list[str]]:
     """The tuning that the model takes for these turns, and a line for each thing that gave way."""
     notes: list[str] = []
-    fitted = _fit_thinking(_fit_tool_choice(tuning, model, notes), model, turns, notes)
+    chosen = _fit_tool_choice(_fit_output(tuning, model, turns), model, notes)
+    fitted = _fit_thinking(chosen, model, turns, notes)
     return _fit_sampling(_fit_effort(fitted, model, notes), model, notes), notes
 
 
@@ -55,6 +57,11 @@ def can_stop_thinking(model: str) -> bool:
     return _version(model) < (5, 0)
 
 
+def takes_schemas(model: str) -> bool:
+    """True for the models whose answer the API can hold to a JSON Schema (4.5 and later, and Opus 4.1)."""
+    return _version(model) >= (4, 5) or model.startswith("claude-opus-4-1")
+
+
 def _takes_sampling(model: str) -> bool:
     """False for the models that know no sampling parameters (4.7 and later)."""
     return _version(model) < (4, 7)
@@ -64,6 +71,22 @@ def _version(model: str) -> tuple[int, int]:
     """Of a name such as claude-opus-4-1-20250805; an unknown name counts as new."""
     match = _VERSION.match(model)
     return (int(match[1]), int(match[2] or 0)) if match else (99, 0)
+
+
+def _fit_output(tuning: Tuning, model: str, turns: Sequence[Turn]) -> Tuning:
+    """Nothing gives way: what the model cannot be held to it is asked for in words, and the answer is checked."""
+    output = tuning.output
+    if output is None:
+        return tuning
+    schema = output.schema if takes_schemas(model) and not _cites(turns) else None
+    return replace(tuning, output=replace(output, fitted=None if schema is None else fitted_schema(schema)))
+
+
+def _cites(turns: Sequence[Turn]) -> bool:
+    """The API takes no schema beside documents that are to be cited."""
+    documents = [block for turn in turns for block in turn.blocks if isinstance(block, Document)]
+    wishes = [document.fields.get("citations") for document in documents]
+    return any(isinstance(wish, Mapping) and wish.get("enabled") for wish in wishes)
 
 
 def _fit_tool_choice(tuning: Tuning, model: str, notes: list[str]) -> Tuning:
@@ -190,6 +213,13 @@ def _thinking(tuning: Tuning) -> dict[str, Any]:
     return kind | budget | ({"display": tuning.display} if tuning.display else {})
 
 
+def _output_config(tuning: Tuning) -> dict[str, Any]:
+    config: dict[str, Any] = {"effort": tuning.effort} if tuning.effort else {}
+    if tuning.output is not None and tuning.output.fitted is not None:
+        config["format"] = {"type": "json_schema", "schema": tuning.output.fitted}
+    return config
+
+
 def _extra_body(tuning: Tuning) -> dict[str, Any]:
     body: dict[str, Any] = {
         name: value for name in ("temperature", "top_p", "top_k") if (value := getattr(tuning, name)) is not None
@@ -200,8 +230,8 @@ def _extra_body(tuning: Tuning) -> dict[str, Any]:
         body["tool_choice"] = _tool_choice(tuning.tool_choice)
     if tuning.thinking != "off":
         body["thinking"] = _thinking(tuning)
-    if tuning.effort:
-        body["output_config"] = {"effort": tuning.effort}
+    if config := _output_config(tuning):
+        body["output_config"] = config
     if _hides_temperature(tuning):
         # The CLI's own edit clears thinking blocks, which the API refuses where nothing thinks.
         body |= {"thinking": {"type": "disabled"}, "context_management": {"edits": []}}

@@ -8,6 +8,8 @@ from typing import Any
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import SchemaError
 
+from claude_gateway.demo.schema_refusals import schema_complaints
+
 # Whether a pattern is one is not asked: Python's are others than JavaScript's.
 _NO_FORMATS = FormatChecker(formats=())
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
@@ -49,12 +51,19 @@ def _before(model: str, version: tuple[int, int]) -> bool:
     return _MODEL.match(model) is not None and not _at_least(model, version)
 
 
+def takes_schemas(model: str) -> bool:
+    """False for the models before 4.5, other than Opus 4.1."""
+    match = _MODEL.match(model)
+    return match is None or (int(match[1]), int(match[2] or 0)) >= (4, 5) or "opus-4-1-" in f"{model}-"
+
+
 def _complaints(body: Body) -> Iterator[str]:
     yield from _of_the_frame(body)
     yield from _of_thinking(body)
     yield from _of_effort(body)
     yield from _of_sampling(body)
     yield from _of_tools(body)
+    yield from schema_complaints(body, takes_schemas(body["model"]))
     if sum(1 for _ in _cache_marks(body)) > _MOST_CACHE_MARKS:
         yield "A maximum of 4 blocks with cache_control may be provided."
     yield from _of_empty_blocks(body)

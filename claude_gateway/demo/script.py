@@ -4,6 +4,7 @@ Without a directive it echoes. Directives stand anywhere in the text as ``{{name
 
 ====================  =========================================================================
 ``{{say TEXT}}``      answer TEXT instead of the echo
+``{{again TEXT}}``    answer TEXT to the next turn, if that has no directive of its own
 ``{{deltas N}}``      answer N numbered words
 ``{{stamps N}}``      answer N deltas, each the time it was sent: nanoseconds of `time.monotonic_ns`
 ``{{big N}}``         answer one delta of N letters
@@ -24,8 +25,9 @@ Without a directive it echoes. Directives stand anywhere in the text as ``{{name
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -71,19 +73,25 @@ class Script:
 
 def last_user_text(body: Body) -> str:
     """The text of the newest user turn, without the blocks that the CLI puts before and behind it."""
+    return next(_user_texts(body), "")
+
+
+def _user_texts(body: Body) -> Iterator[str]:
+    """The newest first."""
     for message in reversed(body["messages"]):
         if message["role"] != "user":
             continue
         content = message["content"]
         if isinstance(content, str):
-            return content
+            yield content
+            continue
         texts = [block["text"] for block in content if block["type"] == "text"]
         results = [block for block in content if block["type"] == "tool_result"]
         said = [text for text in texts if not text.startswith(_REMINDER)]
         if said or not results:
-            return str([*texts, *said][-1]) if texts else ""
-        return f"{len(results)} tool result(s){_directives_in(results)}"
-    return ""
+            yield str([*texts, *said][-1]) if texts else ""
+        else:
+            yield f"{len(results)} tool result(s){_directives_in(results)}"
 
 
 def _directives_in(value: Any) -> str:
@@ -98,10 +106,14 @@ def _directives_in(value: Any) -> str:
 
 def plan(body: Body) -> Script:
     """The script for a Messages API request. Raises `ValueError` on a directive it cannot read."""
-    text = last_user_text(body)
+    text, before, *_ = [*islice(_user_texts(body), 2), "", ""]
     chosen: dict[str, Any] = {"usage": {}, "tools": ()}
-    for name, argument in _DIRECTIVE.findall(text):
+    directives = _DIRECTIVE.findall(text)
+    for name, argument in directives:
         _apply(chosen, name, argument)
+    again = dict(_DIRECTIVE.findall(before)).get("again")
+    if again and not directives:
+        chosen["deltas"] = _pieces(again)
     echo = _DIRECTIVE.sub("", text).strip()
     chosen.setdefault("deltas", _pieces(echo or "."))
     return Script(**chosen)
@@ -111,6 +123,8 @@ def _apply(chosen: dict[str, Any], name: str, argument: str) -> None:
     match name:
         case "say":
             chosen["deltas"] = _pieces(argument)
+        case "again":
+            pass  # for the turn after this one
         case "deltas":
             chosen["deltas"] = tuple(f"w{n} " for n in range(int(argument)))
         case "stamps":

@@ -17,7 +17,7 @@ from claude_gateway.dialects.openai_responses.raw_calls import RawCalls
 from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
 from claude_gateway.web import answer, body
 from claude_gateway.web.bring_in import bring_in
-from claude_gateway.web.keys import CALLER, CATALOGUE, RESPONSES, SERVICE
+from claude_gateway.web.keys import CALLER, CATALOGUE, RESPONSES
 from workers.events import Event
 
 
@@ -50,7 +50,7 @@ def _read(request: web.Request, sent: dict[str, Any]) -> tuple[ParsedResponse, e
 
 async def _raw(request: web.Request, parsed: ParsedResponse) -> AsyncGenerator[Event, None]:
     calls = RawCalls(parsed.origins)
-    async with aclosing(request.app[SERVICE].run(parsed.job)) as events:
+    async with aclosing(answer.events_of(request, parsed.job, live=parsed.stream)) as events:
         async for event in events:
             for told in calls.feed(event):
                 yield told

@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
+from claude_gateway import structured
+from claude_gateway.fan_out import Numbered, side_by_side
 from claude_gateway.session import NO_SESSION, Session
 from claude_gateway.web.answer_headers import answer_headers
 from claude_gateway.web.bring_in import bring_in
@@ -13,14 +15,15 @@ from claude_gateway.web.framing import SERVER_SENT_EVENTS, Framing
 from claude_gateway.web.json_answer import json_answer
 from claude_gateway.web.keys import SERVICE, SETTINGS
 from claude_gateway.web.parsed import Parsed
-from claude_gateway.web.sse import Encoder, Fed, Pace, send_stream
+from claude_gateway.web.sse import Encoder, Fed, Fed_contra, Pace, send_stream
 from workers.events import Event
+from workers.job import ChatJob
 
 
-class Fold(Protocol):
+class Fold(Protocol[Fed_contra]):
     """Events to a body."""
 
-    def feed(self, event: Event) -> None: ...
+    def feed(self, event: Fed_contra, /) -> None: ...
     def body(self) -> dict[str, Any]: ...
 
 
@@ -33,13 +36,26 @@ async def stream(
     framing: Framing = SERVER_SENT_EVENTS,
 ) -> web.StreamResponse:
     parsed = await bring_in(request, parsed)
-    told = session.record(parsed.job, request.app[SERVICE].run(parsed.job))
+    told = session.record(parsed.job, events_of(request, parsed.job, live=True))
     return await send(request, parsed, told, encoder, framing)
 
 
-async def whole(request: web.Request, parsed: Parsed, fold: Fold, session: Session = NO_SESSION) -> web.Response:
+async def whole(request: web.Request, parsed: Parsed, fold: Fold[Event], session: Session = NO_SESSION) -> web.Response:
     parsed = await bring_in(request, parsed)
-    return await gather(parsed, session.record(parsed.job, request.app[SERVICE].run(parsed.job)), fold)
+    return await gather(parsed, session.record(parsed.job, events_of(request, parsed.job, live=False)), fold)
+
+
+async def stream_several(
+    request: web.Request, parsed: Parsed, count: int, encoder: Encoder[Numbered]
+) -> web.StreamResponse:
+    """`count` answers to the same job, side by side."""
+    parsed = await bring_in(request, parsed)
+    return await send(request, parsed, _several(request, parsed.job, count, live=True), encoder)
+
+
+async def whole_several(request: web.Request, parsed: Parsed, count: int, fold: Fold[Numbered]) -> web.Response:
+    parsed = await bring_in(request, parsed)
+    return await gather(parsed, _several(request, parsed.job, count, live=False), fold)
 
 
 async def send(
@@ -53,12 +69,21 @@ async def send(
     return await send_stream(request, told, encoder, pace(request), headers(parsed), framing)
 
 
-async def gather(parsed: Parsed, events: AsyncGenerator[Event, None], fold: Fold) -> web.Response:
+async def gather(parsed: Parsed, events: AsyncGenerator[Fed, None], fold: Fold[Fed]) -> web.Response:
     """One body, once the last event is there."""
     async with aclosing(events):
         async for event in events:
             fold.feed(event)
     return json_answer(fold.body(), headers=headers(parsed))
+
+
+def events_of(request: web.Request, job: ChatJob, *, live: bool) -> AsyncGenerator[Event, None]:
+    """`live`: the caller sees each as it comes, and nothing can be taken back."""
+    return structured.events_of(request.app[SERVICE], job, live=live)
+
+
+def _several(request: web.Request, job: ChatJob, count: int, *, live: bool) -> AsyncGenerator[Numbered, None]:
+    return side_by_side([events_of(request, job, live=live) for _ in range(count)])
 
 
 def headers(parsed: Parsed) -> dict[str, str]:

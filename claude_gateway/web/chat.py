@@ -5,11 +5,12 @@ import uuid
 
 from aiohttp import web
 
-from claude_gateway.dialects.openai_chat import encode
-from claude_gateway.dialects.openai_chat.parse import parse
+from claude_gateway.conversation import bad
+from claude_gateway.dialects.openai_chat import choices, encode
+from claude_gateway.dialects.openai_chat.parse import ParsedChat, parse
 from claude_gateway.dialects.openai_chat.wire import ChatRequest
 from claude_gateway.web import agent_chat, answer, body
-from claude_gateway.web.keys import CALLER, CATALOGUE, SESSIONS
+from claude_gateway.web.keys import CALLER, CATALOGUE, SESSIONS, SETTINGS
 
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:
@@ -19,10 +20,28 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
     asked = body.validated(ChatRequest, sent)
     model = request.app[CATALOGUE].resolve(asked.model)
     identity = encode.Identity(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), asked.model)
+    count = asked.n or 1
+    _check(count, request.app[SETTINGS].max_choices, asked.session_id)
     async with request.app[SESSIONS].open(request[CALLER].id, asked.session_id) as session:
         chat = parse(asked, request[CALLER].id, model, session.remembered)
         del sent, asked  # not held in memory while its job waits and runs
+        if count > 1:
+            return await _several(request, chat, count, identity)
         if chat.stream:
             encoder = encode.ChunkEncoder(identity, include_usage=chat.include_usage, legacy=chat.legacy)
             return await answer.stream(request, chat, encoder, session)
         return await answer.whole(request, chat, encode.BodyFold(identity, legacy=chat.legacy), session)
+
+
+async def _several(request: web.Request, chat: ParsedChat, count: int, identity: encode.Identity) -> web.StreamResponse:
+    if chat.stream:
+        encoder = choices.ChoicesEncoder(identity, count, include_usage=chat.include_usage, legacy=chat.legacy)
+        return await answer.stream_several(request, chat, count, encoder)
+    return await answer.whole_several(request, chat, count, choices.ChoicesFold(identity, count, legacy=chat.legacy))
+
+
+def _check(count: int, most: int, session_id: str | None) -> None:
+    if count > most:
+        raise bad("n", f"at most {most} choices are given (MAX_CHOICES)")
+    if count > 1 and session_id:
+        raise bad("n", "a session remembers one answer; leave out one of the two")

@@ -20,7 +20,7 @@ from claude_gateway.web import answer, body
 from claude_gateway.web.bring_in import bring_in
 from claude_gateway.web.framing import SERVER_SENT_EVENTS
 from claude_gateway.web.json_answer import json_answer
-from claude_gateway.web.keys import BACKGROUND, CALLER, CATALOGUE, RESPONSES, SERVICE
+from claude_gateway.web.keys import BACKGROUND, CALLER, CATALOGUE, RESPONSES
 from claude_gateway.web.middlewares import error_response
 from claude_gateway.web.sse import send_stream
 
@@ -33,7 +33,7 @@ async def create(request: web.Request) -> web.StreamResponse:
     asked, identity = await _read(request)
     if asked.parsed.background:
         return await _in_background(request, asked, identity)
-    events = request.app[SERVICE].run(asked.parsed.job)
+    events = answer.events_of(request, asked.parsed.job, live=asked.parsed.stream)
     if asked.parsed.stream:
         one = _begin(request, asked, identity)
         told = request.app[RESPONSES].record(asked, one, events)

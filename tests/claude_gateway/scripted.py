@@ -44,13 +44,15 @@ STREAM: Mapping[str, Any] = {**CHAT, "stream": True}
 class ScriptedDispatcher:
     """Performs the next of `attempts` each time a worker is asked for.
 
-    `asked`, `closed` and `released` are set when a job came, its events ended or were left, its worker was given back.
+    `asked`, `closed` and `released` are set when a job came, its events ended or were left, its worker was given back
+    (of several at a time: the last one); `held` counts the workers that were not.
     """
 
     def __init__(self, attempts: Iterable[Iterable[Step]]) -> None:
         self._attempts: Iterator[Iterable[Step]] = iter(attempts)
         self.jobs: list[ChatJob] = []
         self.deadlines: list[float] = []
+        self.held = 0
         self.asked = asyncio.Event()
         self.closed = asyncio.Event()
         self.released = asyncio.Event()
@@ -63,11 +65,14 @@ class ScriptedDispatcher:
     async def worker(self, job: ChatJob, deadline: float) -> AsyncIterator["ScriptedDispatcher"]:
         self.jobs.append(job)
         self.deadlines.append(deadline)
+        self.held += 1
         self.asked.set()
         try:
             yield self
         finally:
-            self.released.set()
+            self.held -= 1
+            if not self.held:
+                self.released.set()
 
     async def run(self, job: ChatJob, deadline: float) -> AsyncGenerator[Event, None]:
         try:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from claude_gateway.config import Settings
-from claude_gateway.settings_table import check, table, write
+from claude_gateway.settings_table import SETTINGS, table
 
 PLACE = "<!-- settings: written by `make readme` -->\n<!-- end of settings -->"
 README = Path(__file__).parents[2] / "README.md"
@@ -42,9 +42,9 @@ def test_a_default_stands_as_one_would_write_it(row: str) -> None:
 def test_what_was_written_is_up_to_date_and_the_rest_untouched(tmp_path: Path) -> None:
     path = document(tmp_path)
 
-    assert check(path) == 1
-    assert write(path) == 0
-    assert check(path) == 0
+    assert SETTINGS.check(path) == 1
+    assert SETTINGS.write(path) == 0
+    assert SETTINGS.check(path) == 0
     assert path.read_text().startswith("# Before\n\n<!-- settings")
     assert path.read_text().endswith("<!-- end of settings -->\n\nAfter.\n")
     assert table() in path.read_text()
@@ -52,12 +52,12 @@ def test_what_was_written_is_up_to_date_and_the_rest_untouched(tmp_path: Path) -
 
 def test_an_old_table_is_noticed_and_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = document(tmp_path)
-    write(path)
+    SETTINGS.write(path)
     path.write_text(path.read_text().replace("`8000`", "`9000`"))
 
-    assert check(path) == 1
+    assert SETTINGS.check(path) == 1
     assert "make readme" in capsys.readouterr().err
-    write(path)
+    SETTINGS.write(path)
     assert "`9000`" not in path.read_text()
 
 
@@ -67,16 +67,16 @@ def test_a_document_without_its_marks_is_not_written_over(tmp_path: Path, middle
     before = path.read_text()
 
     with pytest.raises(ValueError, match="marks"):
-        write(path)
+        SETTINGS.write(path)
 
     assert path.read_text() == before
 
 
 def test_without_a_file_the_table_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert write(None) == 0
+    assert SETTINGS.write(None) == 0
     assert capsys.readouterr().out == table() + "\n"
 
 
 @pytest.mark.skipif(not README.exists(), reason="there is no README yet")
 def test_the_readme_holds_the_table_of_today() -> None:
-    assert check(README) == 0
+    assert SETTINGS.check(README) == 0

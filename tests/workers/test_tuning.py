@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claude_gateway.demo.refusals import refusal, takes_no_sampling
-from workers.job import RedactedThought, Text, Thought, ToolResult, ToolUse, Tuning, Turn
+from claude_gateway.demo.refusals import takes_schemas as upstream_takes_schemas
+from tests.workers.schemas import json_schemas
+from workers.job import Document, OutputSchema, RedactedThought, Text, Thought, ToolResult, ToolUse, Tuning, Turn
 from workers.protocol import block_frame
-from workers.tuning import can_stop_thinking, environment, fit, thinking_budget, thinks_adaptively
+from workers.tuning import can_stop_thinking, environment, fit, takes_schemas, thinking_budget, thinks_adaptively
 
 OLD, MIDDLE, ADAPTIVE, NEW = (
     "claude-opus-4-20250514",
@@ -33,8 +35,11 @@ tunings = st.builds(
     thinking=st.sampled_from(["off", "adaptive"]) | st.integers(1, 100_000),
     display=st.none() | st.sampled_from(["summarized", "omitted", "updates"]),
     effort=st.none() | st.sampled_from(["low", "medium", "high", "xhigh", "max"]),
+    output=st.none() | st.builds(OutputSchema, st.none() | json_schemas, st.just("place")),
 )
 ASKED = Turn("user", (Text("hi"),))
+PAPER = {"source": {"type": "text", "media_type": "text/plain", "data": "x"}, "citations": {"enabled": True}}
+CITED = Turn("user", (Document(PAPER), Text("hi")))
 CALL = ToolUse("call_1", "f", {})
 ANSWERED = Turn("user", (ToolResult("call_1", (Text("done"),)),))
 THOUGHTLESS = (ASKED, Turn("assistant", (Text("Let me see."), CALL)), ANSWERED)
@@ -45,6 +50,7 @@ histories = st.sampled_from(
         THOUGHTLESS,
         (ASKED, Turn("assistant", (Thought("hm", "c2ln"), CALL)), ANSWERED),
         (ASKED, Turn("assistant", (RedactedThought("c2ln"), CALL)), ANSWERED),
+        (CITED,),
     ]
 )
 
@@ -153,3 +159,23 @@ def test_how_much_of_the_thoughts_is_shown_is_the_caller_s_choice_or_the_api_s()
     shown, left = fit(Tuning(thinking="adaptive", display="summarized"), NEW, ())[0], fit(Tuning(), NEW, ())[0]
     assert upstream_body(shown, NEW)["thinking"] == {"type": "adaptive", "display": "summarized"}
     assert upstream_body(left, NEW)["thinking"] == {"type": "adaptive"}
+
+
+@pytest.mark.parametrize("model", [*MODELS, "claude-3-5-sonnet-20241022", "claude-haiku-4-5-20251001", "another"])
+def test_a_model_is_held_to_a_schema_where_the_api_can_do_that(model: str) -> None:
+    schema = {"type": "object", "properties": {}, "additionalProperties": False}
+    fitted, notes = fit(Tuning(output=OutputSchema(schema, "place")), model, ())
+
+    assert fitted.output is not None
+    assert (fitted.output.fitted is not None) is takes_schemas(model) is upstream_takes_schemas(model)
+    assert not any("output" in note for note in notes)
+
+
+def test_effort_and_schema_share_the_output_configuration() -> None:
+    schema = {"type": "object", "properties": {}, "additionalProperties": False, "required": []}
+    fitted, _ = fit(Tuning(effort="low", thinking="adaptive", output=OutputSchema(schema, "place")), NEW, ())
+
+    assert orjson.loads(environment(fitted)["CLAUDE_CODE_EXTRA_BODY"])["output_config"] == {
+        "effort": "low",
+        "format": {"type": "json_schema", "schema": schema},
+    }

@@ -4,21 +4,26 @@ from collections.abc import Mapping
 from typing import Any
 
 from claude_gateway import parameters
-from claude_gateway.parameters import LATER, Table, Treatment
+from claude_gateway.parameters import LATER, Neutral, Table, Treatment
 
 PARAMETERS: Table = {
-    "model": (Treatment.HONOURED, ""),
-    "messages": (Treatment.HONOURED, ""),
+    "model": (Treatment.HONOURED, "any `claude-*`"),
+    "messages": (Treatment.HONOURED, "every block; an entry of role `system` becomes a reminder at its place"),
     "system": (Treatment.HONOURED, ""),
     "stream": (Treatment.HONOURED, ""),
-    "max_tokens": (Treatment.HONOURED, ""),
-    "stop_sequences": (Treatment.HONOURED, ""),
-    "temperature": (Treatment.HONOURED, ""),
-    "top_p": (Treatment.HONOURED, ""),
-    "top_k": (Treatment.HONOURED, ""),
-    "thinking": (Treatment.HONOURED, ""),
-    "output_config": (Treatment.HONOURED, ""),
-    "tools": (Treatment.HONOURED, ""),
+    "max_tokens": (Treatment.HONOURED, "may be missing"),
+    "stop_sequences": (Treatment.HONOURED, "blank ones are left out"),
+    "temperature": (Treatment.HONOURED, "where the model takes it"),
+    "top_p": (Treatment.HONOURED, "where the model takes it, beside the temperature too"),
+    "top_k": (Treatment.HONOURED, "where the model takes it"),
+    "thinking": (Treatment.HONOURED, "the budget fitted to `max_tokens`; `adaptive` where the model knows it"),
+    "output_config": (
+        Treatment.EMULATED,
+        "`effort`; `format` by the model's own structured outputs where it has them and they can say the schema, else "
+        "asked for in words. Either way the answer is checked, and once asked for again",
+    ),
+    "output_format": (Treatment.EMULATED, "an older name of `output_config.format`"),
+    "tools": (Treatment.HONOURED, "the caller's own; those that the provider would run are left out"),
     "tool_choice": (Treatment.HONOURED, ""),
     "session_id": (Treatment.HONOURED, ""),
     "metadata": (Treatment.IGNORED, "the upstream sees the login of this gateway alone"),
@@ -38,9 +43,8 @@ PARAMETERS: Table = {
     "mcp_servers": (Treatment.IGNORED, LATER),
     "thread": (Treatment.IGNORED, "each request must carry its whole conversation"),
     "fallbacks": (Treatment.IGNORED, "no other model answers in place of the one asked for"),
-    "output_format": (Treatment.IGNORED, LATER),
 }
-_NEUTRAL: Mapping[str, tuple[Any, ...]] = {
+_NEUTRAL: Neutral = {
     "service_tier": ("auto",),
     "speed": ("standard",),
 }

@@ -8,8 +8,9 @@ from claude_gateway.conversation import NOTHING, Conversation, Remembered, remin
 from claude_gateway.dialects.anthropic import wire
 from claude_gateway.dialects.anthropic.parameters import warnings
 from claude_gateway.dialects.anthropic.wire import MessagesRequest
+from claude_gateway.schemas import read_schema
 from claude_gateway.tools import read_choice, read_tools
-from workers.job import ChatJob, Display, Thinking, Tuning
+from workers.job import ChatJob, Display, OutputSchema, Thinking, Tuning
 from workers.tuning import fit
 
 
@@ -38,7 +39,8 @@ def parse(request: MessagesRequest, owner: str, model: str, remembered: Remember
     turns = conversation.turns()
     tools = read_tools(request.tools or [], notes)
     choice = read_choice(request.tool_choice, tools, parallel=True)
-    tuning, given_way = fit(replace(_tuning(request, notes), tool_choice=choice), model, turns)
+    wanted = replace(_tuning(request, notes), tool_choice=choice, output=_output(request, notes))
+    tuning, given_way = fit(wanted, model, turns)
     return ParsedMessages(
         job=ChatJob(
             owner=owner,
@@ -80,3 +82,11 @@ def _thinking(asked: wire.Thinking | None, notes: list[str]) -> tuple[Thinking, 
     if display is None and asked.display is not None:
         notes.append(f"thinking.display: {asked.display[:40]!r} is not known here")
     return asked.budget_tokens or "adaptive", display
+
+
+def _output(request: MessagesRequest, notes: list[str]) -> OutputSchema | None:
+    if request.output_config is not None and request.output_config.format is not None:
+        return read_schema(request.output_config.format.schema_, "output_config.format.schema", notes)
+    if request.output_format is not None:
+        return read_schema(request.output_format.schema_, "output_format.schema", notes)
+    return None

@@ -27,8 +27,15 @@ class Thinking(Wire):
     display: str | None = None
 
 
+class OutputFormat(Wire):
+    type: Literal["json_schema"]
+    # `schema` is a method of every pydantic model.
+    schema_: dict[str, Any] = Field(alias="schema")
+
+
 class OutputConfig(Wire):
     effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
+    format: OutputFormat | None = None
 
 
 class MessagesRequest(Wire):
@@ -47,6 +54,8 @@ class MessagesRequest(Wire):
     output_config: OutputConfig | None = None
     # Not the provider's: which conversation Claude is to remember.
     session_id: str | None = None
+    # What `output_config.format` was called in its beta.
+    output_format: OutputFormat | None = None
 
     @property
     def unknown(self) -> dict[str, Any]:

@@ -30,9 +30,13 @@ GENERATION_CONFIG: Table = {
     "stopSequences": (Treatment.HONOURED, ""),
     "thinkingConfig": (Treatment.HONOURED, ""),
     "candidateCount": (Treatment.IGNORED, LATER),
-    "responseMimeType": (Treatment.IGNORED, LATER),
-    "responseSchema": (Treatment.IGNORED, LATER),
-    "responseJsonSchema": (Treatment.IGNORED, LATER),
+    "responseMimeType": (Treatment.EMULATED, "`application/json`: asked for in words, and checked"),
+    "responseSchema": (Treatment.EMULATED, "as JSON Schema, and then as that"),
+    "responseJsonSchema": (
+        Treatment.EMULATED,
+        "by the model's own structured outputs where it has them and they can say the schema, else asked for in words; "
+        "the answer is checked, and once asked for again",
+    ),
     "seed": (Treatment.IGNORED, "Claude has no such parameter"),
     "frequencyPenalty": (Treatment.IGNORED, "Claude has no such parameter"),
     "presencePenalty": (Treatment.IGNORED, "Claude has no such parameter"),
@@ -61,7 +65,6 @@ THINKING_CONFIG: Table = {
 }
 _NEUTRAL: Neutral = {
     "candidateCount": (1,),
-    "responseMimeType": ("text/plain", ""),
     "frequencyPenalty": (0,),
     "presencePenalty": (0,),
     "logprobs": (0,),

@@ -7,9 +7,11 @@ from claude_gateway.conversation import NOTHING, Conversation, Remembered, bad
 from claude_gateway.dialects.gemini import parameters
 from claude_gateway.dialects.gemini.functions import read_calling, read_functions
 from claude_gateway.dialects.gemini.history import History, texts
+from claude_gateway.dialects.gemini.schema import from_json_schema, from_openapi
 from claude_gateway.dialects.gemini.wire import GenerateContentRequest, GenerationConfig, ThinkingConfig
+from claude_gateway.schemas import read_schema
 from claude_gateway.thoughts import Sealer
-from workers.job import ChatJob, Effort, Thinking, Tuning
+from workers.job import ChatJob, Effort, OutputSchema, Thinking, Tuning
 from workers.tuning import fit
 
 
@@ -88,7 +90,27 @@ def _tuning(config: GenerationConfig, notes: list[str]) -> Tuning:
         thinking=thinking,
         display=None if thinking == "off" else "summarized" if include else "omitted",
         effort=effort,
+        output=_output(config, notes),
     )
+
+
+def _output(config: GenerationConfig, notes: list[str]) -> OutputSchema | None:
+    """A schema asks for JSON, whatever the type beside it says; the type alone asks for JSON of any shape."""
+    kind = (config.response_mime_type or "text/plain").lower()
+    if kind == "text/x.enum":
+        notes.append("generationConfig.responseMimeType: an enum's bare word is not supported by this version")
+        return None
+    if config.response_json_schema is not None:
+        place = "generationConfig.responseJsonSchema"
+        return read_schema(from_json_schema(config.response_json_schema, place), place, notes)
+    if config.response_schema is not None:
+        place = "generationConfig.responseSchema"
+        return read_schema(from_openapi(config.response_schema, place), place, notes)
+    if kind == "application/json":
+        return read_schema({}, "generationConfig.responseMimeType", notes)
+    if kind != "text/plain":
+        notes.append(f"generationConfig.responseMimeType: {kind[:40]!r} is not known here, the answer is plain text")
+    return None
 
 
 def _thinking(config: ThinkingConfig | None) -> tuple[Thinking, Effort | None]:

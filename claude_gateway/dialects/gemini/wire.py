@@ -120,6 +120,10 @@ class GenerationConfig(Wire):
     top_k: float | None = Field(None, ge=0, allow_inf_nan=False)
     max_output_tokens: int | None = Field(None, ge=1)
     stop_sequences: Several[str] | None = None
+    response_mime_type: str | None = None
+    # Google's own dialect of OpenAPI, or JSON Schema.
+    response_schema: dict[str, Any] | None = None
+    response_json_schema: dict[str, Any] | None = None
     thinking_config: ThinkingConfig | None = None
 
 

@@ -44,7 +44,7 @@ class Identity:
 class ChunkEncoder:
     """Feed it the events of a job; each gives the server-sent events to send, in order."""
 
-    def __init__(self, identity: Identity, *, include_usage: bool, legacy: bool = False) -> None:
+    def __init__(self, identity: Identity, *, include_usage: bool, legacy: bool = False, index: int = 0) -> None:
         self._base = {
             "id": identity.id,
             "object": "chat.completion.chunk",
@@ -53,12 +53,18 @@ class ChunkEncoder:
         }
         self._include_usage = include_usage
         self._legacy = legacy
+        self._index = index
         self._begun = False
         self._calls = 0
         self._open_call = False
 
     def feed(self, event: Event) -> list[Sent]:
         """Raises `ApiError` at `Restarted`: what was sent cannot be taken back."""
+        sent = self.feed_choice(event)
+        return [*sent, *self.end(event.usage)] if isinstance(event, Finished) else sent
+
+    def feed_choice(self, event: Event) -> list[Sent]:
+        """The same for one choice of several: its end is not that of the stream."""
         match event:
             case TextDelta(text):
                 return self._delta({"content": text})
@@ -77,10 +83,16 @@ class ChunkEncoder:
                 self._open_call = False
                 return self._call({"function": {"arguments": "{}"}})
             case Finished():
-                return self._end(event)
+                return [*self._opening(), self._choice({}, _finish_reason(event, legacy=self._legacy))]
             case Restarted():
                 raise cut_short()
         return []
+
+    def end(self, usage: Usage) -> list[Sent]:
+        """What closes the stream, behind every choice."""
+        if not self._include_usage:
+            return [(None, DONE)]
+        return [(None, _dumps({**self._base, "choices": [], "usage": usage_object(usage)})), (None, DONE)]
 
     def _call(self, fragment: dict[str, Any]) -> list[Sent]:
         if self._legacy:
@@ -97,18 +109,12 @@ class ChunkEncoder:
         self._begun = True
         return [self._choice({"role": "assistant", "content": ""})]
 
-    def _end(self, event: Finished) -> list[Sent]:
-        chunks = [*self._opening(), self._choice({}, _finish_reason(event, legacy=self._legacy))]
-        if self._include_usage:
-            chunks.append((None, _dumps({**self._base, "choices": [], "usage": usage_object(event.usage)})))
-        return [*chunks, (None, DONE)]
-
     def fail(self, error: ApiError) -> list[Sent]:
         """How a stream ends that cannot be finished: the error, and no `[DONE]` behind it."""
         return [(None, _dumps(error_object(error)))]
 
     def _choice(self, delta: dict[str, Any], finish_reason: str | None = None) -> Sent:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        choice = {"index": self._index, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
         chunk: dict[str, Any] = {**self._base, "choices": [choice]}
         if self._include_usage:
             chunk["usage"] = None
@@ -144,10 +150,16 @@ class BodyFold:
             case Finished():
                 self._end = event
 
+    @property
+    def usage(self) -> Usage:
+        return self._whole().usage
+
     def body(self) -> dict[str, Any]:
         """Raises `ApiError` when the events ended without `Finished`."""
-        if self._end is None:
-            raise cut_short()
+        return completion(self._identity, [self.choice(0)], self.usage)
+
+    def choice(self, index: int) -> dict[str, Any]:
+        finish_reason = _finish_reason(self._whole(), legacy=self._legacy)
         text = "".join(self._text)
         message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
         if self._thinking:
@@ -164,20 +176,23 @@ class BodyFold:
             ]
             if self._legacy:
                 message["function_call"] = message.pop("tool_calls")[0]["function"]
-        choice = {
-            "index": 0,
-            "message": message,
-            "logprobs": None,
-            "finish_reason": _finish_reason(self._end, legacy=self._legacy),
-        }
-        return {
-            "id": self._identity.id,
-            "object": "chat.completion",
-            "created": self._identity.created,
-            "model": self._identity.model,
-            "choices": [choice],
-            "usage": usage_object(self._end.usage),
-        }
+        return {"index": index, "message": message, "logprobs": None, "finish_reason": finish_reason}
+
+    def _whole(self) -> Finished:
+        if self._end is None:
+            raise cut_short()
+        return self._end
+
+
+def completion(identity: Identity, choices: list[dict[str, Any]], usage: Usage) -> dict[str, Any]:
+    return {
+        "id": identity.id,
+        "object": "chat.completion",
+        "created": identity.created,
+        "model": identity.model,
+        "choices": choices,
+        "usage": usage_object(usage),
+    }
 
 
 def _finish_reason(event: Finished, *, legacy: bool) -> str:

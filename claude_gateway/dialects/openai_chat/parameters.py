@@ -4,32 +4,36 @@ from collections.abc import Mapping
 from typing import Any
 
 from claude_gateway import parameters
-from claude_gateway.parameters import LATER, Table, Treatment
+from claude_gateway.parameters import LATER, Neutral, Table, Treatment
 
 PARAMETERS: Table = {
-    "model": (Treatment.HONOURED, ""),
-    "messages": (Treatment.HONOURED, ""),
-    "system": (Treatment.HONOURED, ""),
+    "model": (Treatment.HONOURED, "any `claude-*`"),
+    "messages": (Treatment.HONOURED, "texts, images, PDFs, calls and results"),
+    "system": (Treatment.HONOURED, "Anthropic's, as some editors send it"),
     "stream": (Treatment.HONOURED, ""),
-    "stream_options": (Treatment.HONOURED, ""),
+    "stream_options": (Treatment.HONOURED, "`include_usage`"),
     "max_tokens": (Treatment.HONOURED, ""),
-    "max_completion_tokens": (Treatment.HONOURED, ""),
+    "max_completion_tokens": (Treatment.HONOURED, "goes before `max_tokens`"),
     "user": (Treatment.IGNORED, "the upstream sees the login of this gateway alone"),
-    "temperature": (Treatment.HONOURED, ""),
-    "top_p": (Treatment.HONOURED, ""),
-    "top_k": (Treatment.HONOURED, ""),
-    "stop": (Treatment.HONOURED, ""),
-    "reasoning_effort": (Treatment.HONOURED, ""),
-    "anthropic_options": (Treatment.HONOURED, ""),
-    "tools": (Treatment.HONOURED, ""),
-    "tool_choice": (Treatment.HONOURED, ""),
+    "temperature": (Treatment.HONOURED, "above 1 it becomes 1; where the model takes none it is left out"),
+    "top_p": (Treatment.HONOURED, "where the model takes it, beside the temperature too"),
+    "top_k": (Treatment.HONOURED, "where the model takes it"),
+    "stop": (Treatment.HONOURED, "blank sequences are left out"),
+    "reasoning_effort": (Treatment.HONOURED, "where the model knows no effort it becomes a budget"),
+    "anthropic_options": (Treatment.HONOURED, "`thinking`"),
+    "tools": (Treatment.HONOURED, "OpenAI's shape, flat or nested, and Anthropic's"),
+    "tool_choice": (Treatment.HONOURED, "either dialect's words"),
     "parallel_tool_calls": (Treatment.HONOURED, ""),
-    "functions": (Treatment.HONOURED, ""),
-    "function_call": (Treatment.HONOURED, ""),
-    "response_format": (Treatment.IGNORED, LATER),
-    "session_id": (Treatment.HONOURED, ""),
+    "functions": (Treatment.HONOURED, "the older name of `tools`"),
+    "function_call": (Treatment.HONOURED, "the older name of `tool_choice`"),
+    "response_format": (
+        Treatment.EMULATED,
+        "`json_schema` by the model's own structured outputs where it has them and they can say the schema; that, and "
+        "`json_object`, else asked for in words. Either way the answer is checked, and once asked for again",
+    ),
+    "session_id": (Treatment.HONOURED, "not together with `n`"),
     "enable_tools": (Treatment.IGNORED, LATER),
-    "n": (Treatment.IGNORED, LATER),
+    "n": (Treatment.EMULATED, "so many jobs side by side, up to `MAX_CHOICES`; the usage counts the prompt once"),
     "frequency_penalty": (Treatment.IGNORED, "Claude has no such parameter"),
     "presence_penalty": (Treatment.IGNORED, "Claude has no such parameter"),
     "logit_bias": (Treatment.IGNORED, "Claude has no such parameter"),
@@ -44,13 +48,11 @@ PARAMETERS: Table = {
     "store": (Treatment.IGNORED, "nothing is stored"),
 }
 # Values that ask for nothing: many clients send every field they know.
-_NEUTRAL: Mapping[str, tuple[Any, ...]] = {
-    "n": (1,),
+_NEUTRAL: Neutral = {
     "frequency_penalty": (0,),
     "presence_penalty": (0,),
     "top_logprobs": (0,),
     "service_tier": ("auto", "default"),
-    "response_format": ({"type": "text"},),
     "modalities": (["text"],),
 }
 

@@ -10,9 +10,10 @@ from claude_gateway.conversation import NOTHING, Conversation, Remembered, bad
 from claude_gateway.dialects.openai_chat.functions import is_legacy, modern
 from claude_gateway.dialects.openai_chat.parameters import warnings
 from claude_gateway.dialects.openai_chat.parts import read_parts
-from claude_gateway.dialects.openai_chat.wire import ChatRequest, Message
+from claude_gateway.dialects.openai_chat.wire import ChatRequest, Message, ResponseFormat
+from claude_gateway.schemas import json_object, read_schema
 from claude_gateway.tools import is_writable, read_choice, read_tools
-from workers.job import Block, ChatJob, Effort, Role, Text, Thinking, ToolResult, ToolUse, Tuning, Turn
+from workers.job import Block, ChatJob, Effort, OutputSchema, Role, Text, Thinking, ToolResult, ToolUse, Tuning, Turn
 from workers.tuning import fit
 
 
@@ -71,7 +72,23 @@ def _tuning(request: ChatRequest, notes: list[str]) -> Tuning:
         thinking=thinking,
         display=None if thinking == "off" else "summarized",
         effort=effort,
+        output=_output(request.response_format, notes),
     )
+
+
+def _output(wanted: ResponseFormat | None, notes: list[str]) -> OutputSchema | None:
+    if wanted is None or wanted.type == "text":
+        return None
+    if wanted.type == "json_object":
+        return json_object("response_format")
+    if wanted.json_schema is None:
+        raise bad("response_format.json_schema", "must be given with this type")
+    schema = wanted.json_schema.schema_
+    if schema is None:
+        return json_object("response_format.json_schema")
+    if wanted.json_schema.description:
+        schema = {"description": wanted.json_schema.description, **schema}
+    return read_schema(schema, "response_format.json_schema.schema", notes)
 
 
 def _thinking(request: ChatRequest) -> tuple[Thinking, Effort | None]:

@@ -53,6 +53,17 @@ class AnthropicOptions(Wire):
     thinking: Thinking | None = None
 
 
+class JsonSchema(Wire):
+    description: str | None = None
+    # `schema` is a method of every pydantic model.
+    schema_: dict[str, Any] | None = Field(None, alias="schema")
+
+
+class ResponseFormat(Wire):
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+
 class ChatRequest(Wire):
     model: str = Field(min_length=1)
     messages: Annotated[list[Message], Field(fail_fast=True, min_length=1, max_length=_MOST_MESSAGES)]
@@ -71,6 +82,8 @@ class ChatRequest(Wire):
     parallel_tool_calls: bool | None = None
     functions: list[Any] | None = None
     function_call: str | dict[str, Any] | None = None
+    response_format: ResponseFormat | None = None
+    n: int | None = Field(None, ge=1)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     # Not the provider's: which conversation Claude is to remember.

@@ -23,7 +23,11 @@ PARAMETERS: Table = {
     "parallel_tool_calls": (Treatment.HONOURED, ""),
     "reasoning": (Treatment.HONOURED, ""),
     "reasoning_effort": (Treatment.HONOURED, ""),
-    "text": (Treatment.HONOURED, ""),
+    "text": (
+        Treatment.EMULATED,
+        "`format` by the model's own structured outputs where it has them and they can say the schema, else asked for "
+        "in words; the answer is checked, and once asked for again. There is no `verbosity`",
+    ),
     "stream": (Treatment.HONOURED, ""),
     "stream_options": (Treatment.HONOURED, ""),
     "include": (Treatment.HONOURED, ""),

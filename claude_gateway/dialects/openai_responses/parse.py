@@ -18,9 +18,9 @@ from claude_gateway.dialects.openai_responses.parameters import PARAMETERS, warn
 from claude_gateway.dialects.openai_responses.response_object import echo
 from claude_gateway.dialects.openai_responses.tools import Origin, Toolset
 from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
-from claude_gateway.parameters import LATER
+from claude_gateway.schemas import json_object, read_schema
 from claude_gateway.thoughts import Sealer
-from workers.job import ChatJob, Effort, Thinking, Tuning
+from workers.job import ChatJob, Effort, OutputSchema, Thinking, Tuning
 from workers.tuning import fit
 
 SEALED = "reasoning.encrypted_content"
@@ -122,8 +122,6 @@ def _tuning(request: ResponsesRequest, notes: list[str]) -> Tuning:
     notes += [f"include: there is no {name[:60]!r} here" for name in request.include or () if name != SEALED]
     if request.stream_options and request.stream_options.include_obfuscation:
         notes.append("stream_options.include_obfuscation: nothing is padded")
-    if request.text and request.text.format and request.text.format.get("type") != "text":
-        notes.append(f"text.format: {LATER}")
     if request.text and request.text.verbosity not in (None, "medium"):
         notes.append("text.verbosity: Claude has no such parameter")
     thinking, effort = _thinking(request)
@@ -134,7 +132,25 @@ def _tuning(request: ResponsesRequest, notes: list[str]) -> Tuning:
         thinking=thinking,
         display=None if thinking == "off" else "summarized",
         effort=effort,
+        output=_output(request.text.format if request.text else None, notes),
     )
+
+
+def _output(wanted: Mapping[str, Any] | None, notes: list[str]) -> OutputSchema | None:
+    match wanted:
+        case None | {"type": "text"}:
+            return None
+        case {"type": "json_object"}:
+            return json_object("text.format")
+        case {"type": "json_schema", "schema": dict(schema)}:
+            described = wanted.get("description")
+            if isinstance(described, str) and described:
+                schema = {"description": described, **schema}
+            return read_schema(schema, "text.format.schema", notes)
+        case {"type": "json_schema"}:
+            raise bad("text.format.schema", "must be a JSON Schema")
+    notes.append(f"text.format: the type {str(wanted.get('type'))[:40]!r} is not known here, the answer is plain text")
+    return None
 
 
 def _thinking(request: ResponsesRequest) -> tuple[Thinking, Effort | None]:

@@ -89,3 +89,16 @@ def test_the_whole_message_holds_thinking_text_and_tools_in_that_order() -> None
     assert [block["type"] for block in message["content"]] == ["thinking", "redacted_thinking", "text", "tool_use"]
     assert message["content"][2]["text"] == "Hello"
     assert message["stop_reason"] == "tool_use"
+
+
+@pytest.mark.parametrize(
+    ("newest", "answer"),
+    [("that is wrong", "then"), ("{{say mine}}", "mine"), ("{{again later}}never", "never")],
+)
+def test_what_is_to_be_said_again_comes_one_turn_later(newest: str, answer: str) -> None:
+    first = {"role": "user", "content": "{{say now}}{{again then}}"}
+    told = {"role": "assistant", "content": "now"}
+
+    assert plan({"messages": [first]}).text == "now"
+    assert plan({"messages": [first, told, {"role": "user", "content": newest}]}).text == answer
+    assert plan({"messages": [first, told, {"role": "user", "content": "x"}, told, first]}).text == "now"

@@ -15,6 +15,7 @@ from claude_gateway.dialects.anthropic.wire import MessagesRequest
 from claude_gateway.errors import ApiError
 from tests.claude_gateway.dialects.event_streams import said
 from tests.claude_gateway.dialects.face import MODEL, OWNER, Answer, Json, Parsed, Said, Sent
+from tests.claude_gateway.dialects.jobs import standing_at
 from workers.events import Event
 from workers.job import ChatJob, ToolChoice, Tuning
 from workers.protocol import block_frame
@@ -53,7 +54,11 @@ class Anthropic:
         return {name: value for name, value in request.items() if value not in (None, [])}
 
     def can_ask(self, job: ChatJob) -> ChatJob:
-        return job
+        """No JSON but by a schema."""
+        tuning = standing_at("output_config.format.schema", job.tuning)
+        if tuning.output is not None and tuning.output.schema is None:
+            tuning = replace(tuning, output=None)
+        return replace(job, tuning=tuning)
 
     def can_tell(self, said: Sequence[Said]) -> tuple[Said, ...]:
         return tuple(said)
@@ -179,9 +184,15 @@ def _parameters(tuning: Tuning) -> Json:
         "top_k": tuning.top_k,
         "stop_sequences": list(tuning.stop),
         "thinking": thinking | budget | display,
-        "output_config": {"effort": tuning.effort} if tuning.effort else None,
+        "output_config": _output_config(tuning),
         "tool_choice": _choice(tuning.tool_choice),
     }
+
+
+def _output_config(tuning: Tuning) -> Json | None:
+    format_ = {"type": "json_schema", "schema": tuning.output.schema} if tuning.output else None
+    config = {"effort": tuning.effort, "format": format_}
+    return {name: value for name, value in config.items() if value is not None} or None
 
 
 def _choice(choice: ToolChoice | None) -> Json | None:

@@ -16,6 +16,7 @@ from claude_gateway.errors import ApiError
 from claude_gateway.thoughts import seal, unseal
 from tests.claude_gateway.dialects.event_streams import said
 from tests.claude_gateway.dialects.face import MODEL, OWNER, Answer, Json, Parsed, Said, Sent
+from tests.claude_gateway.dialects.jobs import standing_at
 from workers.events import BlockEnded, Event
 from workers.job import (
     Block,
@@ -71,7 +72,9 @@ class Gemini:
         return {name: value for name, value in request.items() if value is not None}
 
     def can_ask(self, job: ChatJob) -> ChatJob:
-        tuning = job.tuning
+        tuning = standing_at("generationConfig.responseJsonSchema", job.tuning)
+        if tuning.output is not None and tuning.output.schema is None:
+            tuning = replace(tuning, output=None)
         if tuning.top_p == 1:
             tuning = replace(tuning, top_p=None)
         if tuning.thinking != "adaptive" or tuning.effort not in _LEVELS:
@@ -245,6 +248,7 @@ def _declaration(tool: Tool) -> Json:
 
 
 def _config(tuning: Tuning) -> Json:
+    output = tuning.output
     config = {
         "maxOutputTokens": tuning.max_tokens,
         "temperature": tuning.temperature,
@@ -252,6 +256,7 @@ def _config(tuning: Tuning) -> Json:
         "topK": tuning.top_k,
         "stopSequences": list(tuning.stop) or None,
         "thinkingConfig": _thinking(tuning),
+        **({"responseMimeType": "application/json", "responseJsonSchema": output.schema} if output else {}),
     }
     return {name: value for name, value in config.items() if value is not None}
 

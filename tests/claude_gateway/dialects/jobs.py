@@ -13,6 +13,7 @@ from workers.job import (
     ChatJob,
     Document,
     Image,
+    OutputSchema,
     RedactedThought,
     Text,
     Thought,
@@ -43,6 +44,14 @@ schemas = st.builds(
     json_objects,
 )
 tools = st.builds(Tool, tool_names, words, schemas)
+output_schemas = st.sampled_from(
+    [
+        {"type": "object", "properties": {"a": {"type": ["integer", "null"], "minimum": 1}}, "required": ["a"]},
+        {"$schema": "http://json-schema.org/draft-07/schema#", "$ref": "#/$defs/T", "$defs": {"T": {"type": "array"}}},
+        {},
+    ]
+)
+outputs = st.builds(OutputSchema, st.none() | output_schemas, st.just("where it stands"))
 
 
 @st.composite
@@ -95,6 +104,7 @@ def tunings(draw: st.DrawFn, names: list[str]) -> Tuning:
         effort=draw(st.none() | st.sampled_from(["low", "medium", "high", "xhigh", "max"])),
         # To choose freely is to say nothing.
         tool_choice=None if not names or (mode == "auto" and choice.parallel) else choice,
+        output=draw(st.none() | outputs),
     )
 
 
@@ -107,6 +117,11 @@ def jobs(draw: st.DrawFn) -> ChatJob:
     tuning, _ = fit(draw(tunings([tool.name for tool in offered])), model, turns)
     system = draw(st.just("") | words.filter(str.strip))
     return ChatJob(OWNER, model, turns, system, tuning, offered)
+
+
+def standing_at(place: str, tuning: Tuning) -> Tuning:
+    """With its schema where a dialect has it."""
+    return tuning if tuning.output is None else replace(tuning, output=replace(tuning.output, place=place))
 
 
 def only(turns: Iterable[Turn], *kinds: type[Block]) -> tuple[Turn, ...]:

@@ -13,13 +13,14 @@ from claude_gateway.dialects.openai_chat.wire import ChatRequest
 from claude_gateway.errors import ApiError
 from tests.claude_gateway.dialects.event_streams import said
 from tests.claude_gateway.dialects.face import MODEL, OWNER, Answer, Json, Parsed, Said, Sent
-from tests.claude_gateway.dialects.jobs import only
+from tests.claude_gateway.dialects.jobs import only, standing_at
 from workers.events import Event
 from workers.job import (
     ChatJob,
     Display,
     Document,
     Image,
+    OutputSchema,
     Text,
     Tool,
     ToolChoice,
@@ -64,7 +65,9 @@ class OpenAIChat:
             tuning = replace(tuning, top_p=None)
         if tuning.thinking != "adaptive":
             tuning = replace(tuning, effort=None)
-        tuning, _ = fit(tuning, job.model, turns)
+        with_schema = tuning.output is not None and tuning.output.schema is not None
+        place = "response_format.json_schema.schema" if with_schema else "response_format"
+        tuning, _ = fit(standing_at(place, tuning), job.model, turns)
         return replace(job, turns=turns, tuning=replace(tuning, display=_display(tuning)))
 
     def can_tell(self, said: Sequence[Said]) -> tuple[Said, ...]:
@@ -203,9 +206,18 @@ def _parameters(tuning: Tuning) -> Json:
         "stop": list(tuning.stop),
         "reasoning_effort": tuning.effort if tuning.thinking == "adaptive" else None,
         "anthropic_options": {"thinking": options} if options else None,
+        "response_format": _response_format(tuning.output),
         "tool_choice": _choice(tuning.tool_choice),
         "parallel_tool_calls": None if tuning.tool_choice is None else tuning.tool_choice.parallel,
     }
+
+
+def _response_format(output: OutputSchema | None) -> Json | None:
+    if output is None:
+        return None
+    if output.schema is None:
+        return {"type": "json_object"}
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": output.schema}}
 
 
 def _choice(choice: ToolChoice | None) -> Json | str | None:

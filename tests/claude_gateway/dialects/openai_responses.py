@@ -20,12 +20,14 @@ from claude_gateway.errors import ApiError
 from claude_gateway.thoughts import seal, unseal
 from tests.claude_gateway.dialects.event_streams import said
 from tests.claude_gateway.dialects.face import MODEL, OWNER, Answer, Json, Parsed, Said, Sent
+from tests.claude_gateway.dialects.jobs import standing_at
 from workers.events import Event
 from workers.job import (
     Block,
     ChatJob,
     Document,
     Image,
+    OutputSchema,
     RedactedThought,
     Text,
     Thought,
@@ -78,6 +80,8 @@ class OpenAIResponses:
         """No budget of thoughts, no error marks, nothing that has no name here. To ask for thoughts is to see them."""
         turns = tuple(map(_without_error_marks, job.turns))
         tuning = replace(job.tuning, top_k=None, stop=())
+        with_schema = tuning.output is not None and tuning.output.schema is not None
+        tuning = standing_at("text.format.schema" if with_schema else "text.format", tuning)
         if tuning.top_p == 1:  # the default of OpenAI's own clients, which send it along
             tuning = replace(tuning, top_p=None)
         if tuning.thinking != "adaptive":
@@ -251,10 +255,19 @@ def _parameters(tuning: Tuning) -> Json:
         "max_output_tokens": tuning.max_tokens,
         "temperature": tuning.temperature,
         "top_p": tuning.top_p,
+        "text": _text(tuning.output),
         "reasoning": reasoning if tuning.thinking == "adaptive" else None,
         "tool_choice": _choice(tuning.tool_choice),
         "parallel_tool_calls": None if tuning.tool_choice is None else tuning.tool_choice.parallel,
     }
+
+
+def _text(output: OutputSchema | None) -> Json | None:
+    if output is None:
+        return None
+    if output.schema is None:
+        return {"format": {"type": "json_object"}}
+    return {"format": {"type": "json_schema", "name": "answer", "schema": output.schema}}
 
 
 def _choice(choice: ToolChoice | None) -> Json | str | None:
