@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -9,6 +10,7 @@ from claude_gateway.dialects.openai_chat import encode
 from claude_gateway.dialects.openai_chat.parse import parse
 from claude_gateway.dialects.openai_chat.wire import ChatRequest
 from claude_gateway.web import agent_chat, answer, body
+from claude_gateway.web.equipment import Asks, equipped
 from claude_gateway.web.keys import CALLER, CATALOGUE, SESSIONS
 
 
@@ -21,6 +23,9 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
     identity = encode.Identity(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), asked.model)
     async with request.app[SESSIONS].open(request[CALLER].id, asked.session_id) as session:
         chat = parse(asked, request[CALLER].id, model, session.remembered)
+        asks = Asks(bool(asked.enable_tools), bool(asked.stream_tool_progress), asked.session_id)
+        job, left_out = await equipped(request, chat.job, asks)
+        chat = replace(chat, job=job, warnings=(*chat.warnings, *left_out))
         del sent, asked  # not held in memory while its job waits and runs
         if chat.stream:
             encoder = encode.ChunkEncoder(identity, include_usage=chat.include_usage, legacy=chat.legacy)
