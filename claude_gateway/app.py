@@ -21,6 +21,7 @@ from claude_gateway.lines import Lines
 from claude_gateway.responses import Responses
 from claude_gateway.service import ChatService
 from claude_gateway.session_files import SessionFiles
+from claude_gateway.session_work import SessionWork
 from claude_gateway.sessions import Sessions
 from claude_gateway.stores.db import Database, StoreUnusable, open_database
 from claude_gateway.stores.responses import ResponseStore
@@ -221,7 +222,8 @@ async def _database(settings: Settings) -> AsyncIterator[Database]:
 async def _sessions(settings: Settings, database: Database, engine: Engine) -> AsyncIterator[Sessions]:
     patience = min(settings.queue_timeout_seconds, settings.max_timeout / 1000)
     lines = Lines(settings.queue_limit, patience)
-    sessions = Sessions(SessionStore(database), settings.sessions(), lines, work=engine.agents)
+    work = SessionWork(engine.agents, ToolChoiceStore(database), settings.session_ttl_seconds)
+    sessions = Sessions(SessionStore(database), settings.sessions(), lines, work=work)
     async with sessions.swept():
         yield sessions
 

@@ -51,6 +51,7 @@ class Agents:
         self._busy: set[_Seat] = set()
         self._spares: list[_Seat] = []
         self._starting: set[Key] = set()
+        self._leases = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
 
@@ -62,12 +63,24 @@ class Agents:
         if self._closing:
             raise WorkerError(ErrorKind.STOPPING, "The gateway is stopping.")
         key = (job.owner, job.work.place) if job.work.place else None
+        self._leases += 1
+        try:
+            async with self._working(await self._begun(job, job.work, key, deadline)) as agent:
+                yield agent
+        finally:
+            self._leases -= 1
+
+    async def _begun(self, job: ChatJob, work: ToolWork, key: Key | None, deadline: float) -> _Seat:
         self._starting |= {key} if key else set()
         try:
-            seat = await self._seat(job, job.work, key, deadline)
+            seat = await self._seat(job, work, key, deadline)
             self._busy.add(seat)
+            return seat
         finally:
             self._starting -= {key} if key else set()
+
+    @asynccontextmanager
+    async def _working(self, seat: _Seat) -> AsyncIterator[Agent]:
         self._refill()
         try:
             await self._check_disk(seat)
@@ -115,7 +128,7 @@ class Agents:
             if here.tools == work.tools and here.agent.standing == beginnings(job)[-1] and len(job.turns) > 1:
                 return here
             await self._end(here)
-        while len(self._kept) + len(self._busy) >= self._settings.workers and self._kept:
+        while len(self._kept) + self._leases > self._settings.workers and self._kept:
             # The conversation left alone longest is given up; its place stays.
             oldest = min(self._kept, key=lambda each: self._kept[each].agent.last_used)
             await self._end(self._kept.pop(oldest))

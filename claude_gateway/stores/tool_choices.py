@@ -38,6 +38,10 @@ class ToolChoiceStore:
             ((count,),) = await run("SELECT count(*) FROM tool_choices WHERE owner = ?", (owner,))
         return int(count)
 
+    async def forget(self, owner: str, session: str) -> None:
+        async with self._database.transaction() as run:
+            await run("DELETE FROM tool_choices WHERE owner = ? AND session = ?", (owner, session))
+
     async def sweep(self, before: float) -> None:
         """Forget those for sessions that are no more, or never were, if they are older than `before`."""
         async with self._database.transaction() as run:

@@ -10,8 +10,8 @@ from claude_gateway.responses import Responses
 from claude_gateway.service import ChatService
 from claude_gateway.session_files import SessionFiles
 from claude_gateway.sessions import Sessions
-from claude_gateway.web.fetch import Fetcher
 from claude_gateway.toolbox import Toolbox
+from claude_gateway.web.fetch import Fetcher
 from claude_gateway.web.health import Health
 
 SETTINGS = web.AppKey("settings", Settings)

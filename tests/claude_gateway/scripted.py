@@ -17,9 +17,9 @@ from claude_gateway.responses import Responses
 from claude_gateway.service import ChatService
 from claude_gateway.session_files import SessionFiles
 from claude_gateway.sessions import Sessions
-from claude_gateway.web.fetch import Fetcher
 from claude_gateway.tool_counts import ToolCounts
 from claude_gateway.toolbox import Toolbox
+from claude_gateway.web.fetch import Fetcher
 from claude_gateway.web.health import Health
 from workers.events import BlockEnded, BlockStarted, Event, Finished, Started, TextDelta, Usage
 from workers.job import ChatJob, Text, Turn

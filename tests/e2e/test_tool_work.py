@@ -103,13 +103,13 @@ async def test_a_fault_is_mended_and_its_test_run(gateway: Gateway, http: aiohtt
         b"    def test(self):\n        self.assertEqual(add(2, 3), 5)\n",
     )
     words = (
-        bash("python3 -m unittest 2>&1 | tail -1")
+        bash("python3 -B -m unittest 2>&1 | tail -1")
         + THEN
         + call("Read", file_path="/work/add.py")
         + THEN
         + call("Edit", file_path="/work/add.py", old_string="a - b", new_string="a + b")
         + THEN
-        + bash("python3 -m unittest 2>&1 | tail -1")
+        + bash("python3 -B -m unittest 2>&1 | tail -1")
         + THEN
         + "{{say Mended.}}"
     )
@@ -298,7 +298,67 @@ async def test_messages_has_them_when_it_asks_and_a_plain_one_has_none(
     assert message["stop_reason"] == "end_turn"
 
 
+async def test_responses_and_gemini_have_them_too(gateway: Gateway, http: aiohttp.ClientSession) -> None:
+    words = "{{say one}}" + bash("echo x") + THEN + "{{say two}}"
+    body = {"model": "claude-sonnet-4-5-20250929", "input": words, "enable_tools": True}
+    async with http.post("/v1/responses", json=body) as response:
+        said = [part["text"] for item in (await response.json())["output"] for part in item["content"]]
+    assert "".join(said) == "one\n\ntwo"
+    contents = [{"role": "user", "parts": [{"text": words}]}]
+    path = "/v1beta/models/claude-sonnet-4-5-20250929:generateContent"
+    async with http.post(path, json={"contents": contents, "enableTools": True}) as response:
+        parts = (await response.json())["candidates"][0]["content"]["parts"]
+    assert "".join(part["text"] for part in parts) == "one\n\ntwo"
+
+
 async def test_many_sessions_leave_no_process_and_no_directory(gateway: Gateway, state: Path) -> None:
     for number in range(6):
         await result_of(gateway, bash(f"echo {number}"), f"many-{number}")
     assert len([path for path in state.glob("*workers/w-*") if path.is_dir()]) <= 2 + 2 + 2
+
+
+async def test_messages_without_tools_gets_claudes_own_where_the_owner_wants_that(
+    gateway: Gateway, tmp_path: Path
+) -> None:
+    body: dict[str, Any] = {"model": "claude-sonnet-4-5-20250929", "max_tokens": 900}
+    body["messages"] = [{"role": "user", "content": "hi"}]
+    headers = {"authorization": f"Bearer {API_KEY}"}
+    async with (
+        gateway_on(gateway.upstream, tmp_path, messages_tools="on") as other,
+        aiohttp.ClientSession(other.url, headers=headers) as http,
+    ):
+        await http.post("/v1/messages", json=body)
+        assert offered(gateway) == ["Bash", "Edit", "Glob", "Grep", "Read", "Write"]
+        for more in ({"tools": []}, {"enable_tools": False}):
+            await http.post("/v1/messages", json=body | more)
+            assert offered(gateway) == []
+
+
+@pytest.mark.promise("tools.no-sandbox")
+async def test_where_there_is_no_sandbox_no_command_runs_unless_the_owner_says_so(
+    gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))  # in which there is no bubblewrap
+    headers = {"authorization": f"Bearer {API_KEY}"}
+    async with (
+        gateway_on(gateway.upstream, tmp_path / "one") as other,
+        aiohttp.ClientSession(other.url, headers=headers) as http,
+    ):
+        tools = {tool["name"]: tool for tool in (await fetched(http, "/v1/tools"))["tools"]}
+        assert "bwrap" in tools["Bash"]["unavailable_reason"]
+        answer = await other.client.chat.completions.with_raw_response.create(
+            model="claude-sonnet-4-5-20250929",
+            messages=[{"role": "user", "content": call("Write", file_path="made.txt", content="x")}],
+            extra_body=TOOLS | {"session_id": "s"},
+        )
+        assert "Bash: left out" in answer.headers["x-gateway-warnings"]
+        assert offered(gateway) == ["Edit", "Glob", "Grep", "Read", "Write"]
+        listed = await fetched(http, "/v1/sessions/s/files")
+        assert [file["path"] for file in listed["files"]] == ["made.txt"]
+        assert "confines the file tools" in await result_of(other, call("Read", file_path="/etc/hosts"), "s")
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    with monkeypatch.context() as patched:
+        patched.setattr("workers.sandbox.programs", lambda _: ("no-such-program",))
+        patched.setattr("workers.sandbox_check.programs", lambda _: ("no-such-program",))
+        async with gateway_on(gateway.upstream, tmp_path / "two", allow_unsandboxed_tools=True) as other:
+            assert "it runs" in await result_of(other, bash("echo it runs"))
