@@ -104,10 +104,13 @@ class Directory:
         found: list[File] = []
         if not self._root.is_dir():
             return Listing(found, truncated=False)
-        for file in _walk(self._root):
-            if len(found) == _MOST_LISTED:
-                return Listing(found, truncated=True)
-            found.append(file)
+        try:
+            for file in _walk(self._root):
+                if len(found) == _MOST_LISTED:
+                    return Listing(found, truncated=True)
+                found.append(file)
+        except RecursionError:
+            return Listing(found, truncated=True)
         return Listing(sorted(found, key=lambda file: file.path), truncated=False)
 
     def _open(self, parts: list[str]) -> OpenFile:

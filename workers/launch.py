@@ -90,6 +90,7 @@ _ANY_WORKER = (
 
 # No command that an agent runs sees these.
 _SECRETS = frozenset().union(*CREDENTIAL_VARIABLES.values()) | {
+    "ANTHROPIC_BASE_URL",
     "HTTPS_PROXY",
     "HTTP_PROXY",
     "https_proxy",

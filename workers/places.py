@@ -6,7 +6,8 @@ import contextlib
 import hashlib
 import os
 import shutil
-import stat
+import subprocess
+import sys
 import tempfile
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from workers.homes import check_own
 
 _FRESH = "t-"
 _KEPT = "p-"
+_DEEPEST = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,21 +89,25 @@ class Places:
 
 
 async def weigh(place: Path) -> Weight:
-    """Links are not followed; what cannot be read counts as nothing."""
+    """Links are not followed; what cannot be read counts as nothing. What is nested so deep that no path leads there
+    counts without end: nobody needs that but to hide something."""
     return await asyncio.to_thread(_weigh, place)
 
 
 def _weigh(place: Path) -> Weight:
     size = entries = 0
-    waiting = [str(place)]
+    waiting = [(str(place), 0)]
     while waiting:
+        path, depth = waiting.pop()
+        if depth > _DEEPEST:
+            return Weight(size, sys.maxsize)
         try:
-            with os.scandir(waiting.pop()) as found:
+            with os.scandir(path) as found:
                 for entry in found:
                     entries += 1
                     with contextlib.suppress(OSError):
                         if entry.is_dir(follow_symlinks=False):
-                            waiting.append(entry.path)
+                            waiting.append((entry.path, depth + 1))
                         else:
                             size += entry.stat(follow_symlinks=False).st_blocks * 512
         except OSError:
@@ -118,13 +124,10 @@ def _settle(fresh: Path, kept: Path) -> Path:
 
 
 def _remove(place: Path) -> None:
-    shutil.rmtree(place, ignore_errors=True)
-    if not place.exists():
-        return
-    # Work may leave directories that nobody may read or change.
-    for directory, _, _ in os.walk(place, topdown=True):
-        with contextlib.suppress(OSError):
-            for entry in Path(directory).iterdir():
-                if stat.S_ISDIR(entry.lstat().st_mode):
-                    entry.chmod(0o700)
-    shutil.rmtree(place, ignore_errors=True)
+    with contextlib.suppress(RecursionError):
+        shutil.rmtree(place, ignore_errors=True)
+    if place.exists():
+        # Work may leave directories that nobody may read or change, or nested without end; these two manage both, and
+        # follow no links.
+        for command in (("chmod", "-R", "u+rwx"), ("rm", "-rf")):
+            subprocess.run([*command, "--", str(place)], check=False, capture_output=True)

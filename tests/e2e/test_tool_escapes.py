@@ -16,6 +16,7 @@ from claude_gateway.demo.upstream import STAND_IN_KEY, stand_in
 from tests.e2e.conftest import API_KEY, Gateway, gateway_on
 from tests.e2e.workshop import bash, call, result_of
 from tests.installed import SANDBOX, need
+from workers.places import Places
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
@@ -255,6 +256,23 @@ async def test_memory_without_end_ends_the_job_alone(gateway: Gateway) -> None:
         await result_of(gateway, bash(hog, timeout=60_000))
     assert (caught.value.status_code, caught.value.code) == (413, "session_memory_full")
     assert "fine" in await result_of(gateway, bash("echo fine"))
+
+
+async def test_nor_is_memory_filled_by_files_that_are_in_no_directory(gateway: Gateway) -> None:
+    fill = "for n in $(seq 1 200); do head -c 8000000 /dev/zero > /dev/f$n; done; sleep 20"
+    with pytest.raises(APIStatusError) as caught:
+        await result_of(gateway, bash(fill, timeout=60_000))
+    assert (caught.value.status_code, caught.value.code) == (413, "session_memory_full")
+
+
+async def test_what_is_nested_without_end_hides_nothing_and_is_removed(gateway: Gateway, state: Path) -> None:
+    nest = "for n in $(seq 1 1500); do mkdir d && cd d; done; head -c 9 /dev/zero > deep; sleep 20"
+    with pytest.raises(APIStatusError) as caught:
+        await result_of(gateway, bash(nest, timeout=60_000), "nested")
+    assert caught.value.code == "session_disk_full"
+    (nested,) = [place for place in state.glob("*places/p-*") if (place / "d").exists()]
+    await Places(state, None).remove(nested)
+    assert not nested.exists()
 
 
 async def test_an_output_without_end_reaches_the_model_as_its_beginning(gateway: Gateway) -> None:
