@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -13,16 +14,22 @@ from aiohttp import web
 
 from claude_gateway.access.keys import KeyRing
 from claude_gateway.background import Background
+from claude_gateway.built_in_tools import USUAL
 from claude_gateway.catalogue import Catalogue
 from claude_gateway.config import Settings
 from claude_gateway.lines import Lines
 from claude_gateway.responses import Responses
 from claude_gateway.service import ChatService
+from claude_gateway.session_files import SessionFiles
+from claude_gateway.session_work import SessionWork
 from claude_gateway.sessions import Sessions
 from claude_gateway.stores.db import Database, StoreUnusable, open_database
 from claude_gateway.stores.responses import ResponseStore
 from claude_gateway.stores.seal_key import seal_key
 from claude_gateway.stores.sessions import SessionStore
+from claude_gateway.stores.tool_choices import ToolChoiceStore
+from claude_gateway.tool_counts import ToolCounts
+from claude_gateway.toolbox import Toolbox
 from claude_gateway.web import keys, middlewares
 from claude_gateway.web.connection import factory
 from claude_gateway.web.fetch import Fetcher
@@ -31,6 +38,8 @@ from claude_gateway.web.routes import add_routes
 from workers.engine import Engine, running_engine
 from workers.errors import WorkerError
 from workers.homes import Homes, StateDirectoryInUse, UnsafeDirectory
+
+_log = logging.getLogger(__name__)
 
 _BACKLOG = 1024
 _DATABASE = "gateway.db"
@@ -95,6 +104,8 @@ def build_app(
     sessions: Sessions,
     responses: Responses,
     fetcher: Fetcher,
+    toolbox: Toolbox,
+    files: SessionFiles,
 ) -> web.Application:
     """The web application over whatever answers jobs; tests hand in scripted parts."""
     app = web.Application(
@@ -106,6 +117,8 @@ def build_app(
     app[keys.KEY_RING] = KeyRing(settings.api_key.get_secret_value() if settings.api_key else None)
     app[keys.SERVICE] = service
     app[keys.SESSIONS] = sessions
+    app[keys.SESSION_FILES] = files
+    app[keys.TOOLBOX] = toolbox
     app[keys.RESPONSES] = responses
     app[keys.BACKGROUND] = Background(responses, service, settings.background_limit, settings.max_timeout / 1000)
     app[keys.CATALOGUE] = catalogue
@@ -128,7 +141,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[str]:
         async with (
             _engine(settings) as engine,
             _database(settings) as database,
-            _sessions(settings, database) as sessions,
+            _sessions(settings, database, engine) as sessions,
         ):
             responses = Responses(ResponseStore(database, settings.responses()), await seal_key(database))
             await responses.recover()
@@ -163,8 +176,13 @@ def _compose(
         catalogue = Catalogue.of(report.models, settings.default_model, settings.aliases)
     except ValueError as error:
         raise StartFailed(f"MODEL_ALIASES: {error}") from None
-    service = ChatService(engine.scheduler, settings.max_timeout / 1000)
-    return build_app(settings, service, catalogue, health, sessions, responses, Fetcher())
+    counts = ToolCounts()
+    service = ChatService(engine, settings.max_timeout / 1000, counts)
+    toolbox = Toolbox(engine, ToolChoiceStore(database), counts)
+    if toolbox.no_commands:
+        _log.warning("Claude's own tools: Bash is off, %s", toolbox.no_commands)
+    files = SessionFiles(engine.places, settings.session_disk_mb * 2**20)
+    return build_app(settings, service, catalogue, health, sessions, responses, Fetcher(), toolbox, files)
 
 
 @asynccontextmanager
@@ -175,7 +193,9 @@ async def _engine(settings: Settings) -> AsyncIterator[Engine]:
         raise StartFailed(f"No claude binary to run at {cli_path}. Set CLAUDE_CLI_PATH, or run `make setup`.")
     homes = Homes(settings.claude_cwd or settings.state_dir)
     try:
-        async with running_engine(homes, settings.launch(cli_path), settings.pool(), settings.queue()) as engine:
+        async with running_engine(
+            homes, settings.launch(cli_path), settings.pool(), settings.queue(), settings.agents(USUAL)
+        ) as engine:
             yield engine
     except StateDirectoryInUse as error:
         raise StartFailed(
@@ -199,9 +219,11 @@ async def _database(settings: Settings) -> AsyncIterator[Database]:
 
 
 @asynccontextmanager
-async def _sessions(settings: Settings, database: Database) -> AsyncIterator[Sessions]:
+async def _sessions(settings: Settings, database: Database, engine: Engine) -> AsyncIterator[Sessions]:
     patience = min(settings.queue_timeout_seconds, settings.max_timeout / 1000)
-    sessions = Sessions(SessionStore(database), settings.sessions(), Lines(settings.queue_limit, patience))
+    lines = Lines(settings.queue_limit, patience)
+    work = SessionWork(engine.agents, ToolChoiceStore(database), settings.session_ttl_seconds)
+    sessions = Sessions(SessionStore(database), settings.sessions(), lines, work=work)
     async with sessions.swept():
         yield sessions
 

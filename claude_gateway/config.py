@@ -5,6 +5,7 @@ The names are those of the environment in lower case. The README's table is gene
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -13,7 +14,7 @@ from claude_gateway.aliases import Alias, read_aliases
 from claude_gateway.session import SessionLimits
 from claude_gateway.stores.responses import Room
 from workers.launch import CREDENTIAL_VARIABLES
-from workers.settings import AuthMethod, LaunchSettings, PoolSettings, QueueSettings
+from workers.settings import AgentSettings, AuthMethod, LaunchSettings, PoolSettings, QueueSettings
 
 
 def _default_state_dir() -> Path:
@@ -83,6 +84,33 @@ class Settings(BaseSettings):
         ge=0,
         le=16,
         description="Booted processes kept beyond `CHAT_WORKERS`, so that nobody waits for a boot.",
+    )
+    agent_workers: int = Field(
+        2, ge=1, le=64, description="Jobs with Claude's own tools worked on at the same time, and sessions kept warm."
+    )
+    agent_spare_workers: int = Field(
+        1, ge=0, le=16, description="Booted processes kept for such jobs, from the first one on."
+    )
+    agent_uid: int = Field(
+        61_999, ge=1, lt=2**31, description="Where the gateway runs as root: the user id that such jobs run as."
+    )
+    agent_memory_mib: int = Field(
+        2_048, ge=512, description="The most memory of one such job, everything it started included; more ends it."
+    )
+    session_disk_mb: int = Field(
+        512,
+        ge=1,
+        le=2**20,
+        description="What a session's directory may hold, in megabytes; more ends the job with 413.",
+    )
+    allow_unsandboxed_tools: bool = Field(
+        False,
+        description="Run Claude's commands also where there is no sandbox. They can then do all that this user can.",
+    )
+    messages_tools: Literal["off", "on"] = Field(
+        "off",
+        description="`on`: a request to `/v1/messages` without `tools` gets Claude's own, "
+        "as one with `enable_tools` does.",
     )
     worker_max_jobs: int = Field(500, ge=1, description="Jobs after which a process is replaced.")
     worker_max_age_seconds: float = Field(6 * 3600, gt=0, description="Age at which a process is replaced.")
@@ -187,6 +215,17 @@ class Settings(BaseSettings):
             max_jobs=self.worker_max_jobs,
             max_age=self.worker_max_age_seconds,
             max_rss_mib=self.worker_max_rss_mib,
+        )
+
+    def agents(self, usual_tools: tuple[str, ...]) -> AgentSettings:
+        return AgentSettings(
+            workers=self.agent_workers,
+            spares=self.agent_spare_workers,
+            user=self.agent_uid,
+            usual_tools=usual_tools,
+            disk_bytes=self.session_disk_mb * 2**20,
+            memory_mib=self.agent_memory_mib,
+            unsandboxed=self.allow_unsandboxed_tools,
         )
 
     def queue(self) -> QueueSettings:

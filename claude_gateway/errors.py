@@ -54,6 +54,9 @@ _KINDS: Mapping[ErrorKind, tuple[int, str, str]] = {
     ErrorKind.QUEUE_FULL: (429, "rate_limit_exceeded", "queue_full"),
     ErrorKind.QUEUE_TIMEOUT: (429, "rate_limit_exceeded", "queue_timeout"),
     ErrorKind.STOPPING: (503, "api_error", "stopping"),
+    ErrorKind.NO_TOOLS: (503, "api_error", "tools_unavailable"),
+    ErrorKind.DISK_FULL: (413, "request_too_large", "session_disk_full"),
+    ErrorKind.MEMORY_FULL: (413, "request_too_large", "session_memory_full"),
 }
 
 

@@ -6,9 +6,10 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Protocol
 
+from claude_gateway.tool_counts import ToolCounts
 from workers.answer import is_visible
 from workers.errors import WorkerError
-from workers.events import Event, Restarted, Started
+from workers.events import Event, Restarted, Started, ToolBegan, ToolEnded, Working
 from workers.job import ChatJob
 
 _log = logging.getLogger(__name__)
@@ -17,7 +18,7 @@ _log = logging.getLogger(__name__)
 class Runner(Protocol):
     """A worker, as far as this module needs one."""
 
-    def run(self, job: ChatJob, deadline: float) -> AsyncGenerator[Event, None]: ...
+    def run(self, job: ChatJob, deadline: float) -> AsyncGenerator[Event | Working, None]: ...
 
 
 class Dispatcher(Protocol):
@@ -27,10 +28,11 @@ class Dispatcher(Protocol):
 
 
 class ChatService:
-    """Runs jobs. `max_seconds` bounds each from its arrival to its last event."""
+    """Runs jobs. `max_seconds` bounds each from its arrival to its last event; `tools` keeps count of Claude's own."""
 
-    def __init__(self, dispatcher: Dispatcher, max_seconds: float) -> None:
+    def __init__(self, dispatcher: Dispatcher, max_seconds: float, tools: ToolCounts | None = None) -> None:
         self._dispatcher = dispatcher
+        self._tools = tools or ToolCounts()
         self._max_seconds = max_seconds
 
     def deadline(self) -> float:
@@ -43,10 +45,11 @@ class ChatService:
 
         A job whose worker died or whose upstream connection broke is run once more. Where something was
         already passed on, `Restarted` comes first: a reader that cannot take back stops there, and nothing is
-        asked of the upstream a second time.
+        asked of the upstream a second time. A job whose tools have done something is not run once more.
         """
         deadline = self.deadline() if deadline is None else deadline
-        started = visible = False
+        started = visible = worked = False
+        calls = self._tools.of_job(job)
         for last_try in (False, True):
             try:
                 async with (
@@ -54,6 +57,11 @@ class ChatService:
                     aclosing(worker.run(job, deadline)) as events,
                 ):
                     async for event in events:
+                        if isinstance(event, ToolBegan | ToolEnded):
+                            worked = True
+                            for told in calls.feed(event):
+                                yield told
+                            continue
                         if isinstance(event, Started) and started:
                             continue
                         started = True
@@ -61,7 +69,7 @@ class ChatService:
                         yield event
             except WorkerError as error:
                 _log.warning("job failed: %s (%s) %s", error, error.kind.name, error.detail)
-                if last_try or not error.another_attempt_could_help:
+                if last_try or worked or not error.another_attempt_could_help:
                     raise
             else:
                 return

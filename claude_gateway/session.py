@@ -90,6 +90,11 @@ class OpenSession:
                     await self._write(Writing(job.system, kept, [*turns, *map(dump, _worth_keeping(reply.turn()))]))
                 yield event
 
+    async def begin(self) -> None:
+        """Without a word said in it. Raises `ApiError` 429 where there is no room for another."""
+        await self._check_room(0)
+        await self._write(Writing("", 0, []))
+
     async def end(self) -> None:
         """A use of which nothing came still is one."""
         if self._before is not None and not self._written:

@@ -4,8 +4,9 @@ import asyncio
 import logging
 import time
 import unicodedata
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Protocol
 
 from claude_gateway.conversation import bad
 from claude_gateway.errors import ApiError
@@ -21,16 +22,42 @@ _MOST_LISTED = 1_000
 _BUSY_RETRY_SECONDS = 5
 
 
+class Work(Protocol):
+    """What sessions have beside their words: directories, and processes that work in them."""
+
+    async def drop(self, owner: str, name: str) -> None:
+        """The session is no more."""
+        ...
+
+    async def keep_only(self, names: Collection[tuple[str, str]]) -> None:
+        """There are no sessions but these, of owner and id."""
+        ...
+
+
+class _NoWork:
+    async def drop(self, owner: str, name: str) -> None:
+        pass
+
+    async def keep_only(self, names: Collection[tuple[str, str]]) -> None:
+        pass
+
+
 class Sessions:
     """The sessions of every key. `lines` keep the requests of one session apart; `now` is in seconds of the epoch."""
 
     def __init__(
-        self, store: SessionStore, limits: SessionLimits, lines: Lines, now: Callable[[], float] = time.time
+        self,
+        store: SessionStore,
+        limits: SessionLimits,
+        lines: Lines,
+        now: Callable[[], float] = time.time,
+        work: Work | None = None,
     ) -> None:
         self.limits = limits
         self._store = store
         self._lines = lines
         self._now = now
+        self._work = work or _NoWork()
         self._in_use: set[int] = set()
 
     @asynccontextmanager
@@ -42,8 +69,7 @@ class Sessions:
         if not id_:
             yield NO_SESSION
             return
-        if len(id_) > _LONGEST_ID or any(unicodedata.category(letter) == "Cc" for letter in id_):
-            raise bad("session_id", f"must be of at most {_LONGEST_ID} characters, without control characters")
+        check_id(id_)
         try:
             async with self._lines.turn(owner, id_):
                 before = await self._store.read(owner, id_, self._now())
@@ -88,14 +114,23 @@ class Sessions:
             raise _unknown()
         return found
 
+    async def make(self, owner: str, id_: str) -> None:
+        """The session, empty, unless there is one."""
+        if await self._store.info(owner, id_, self._now()) is None:
+            session = OpenSession(self._store, self.limits, self._now, owner, id_, None)
+            await session.begin()
+
     async def forget(self, owner: str, id_: str) -> None:
         """Raises `ApiError` 404. A request that has it is not waited for: its answer ends in a 409."""
         if not await self._store.delete(owner, id_, self._now()):
             raise _unknown()
+        await self._work.drop(owner, id_)
 
     async def sweep(self) -> int:
         """Take off the disk what has expired; returns how many sessions that were."""
-        return await self._store.sweep(self._now(), self._in_use)
+        swept = await self._store.sweep(self._now(), self._in_use)
+        await self._work.keep_only(await self._store.names())
+        return swept
 
     @asynccontextmanager
     async def swept(self) -> AsyncIterator[None]:
@@ -115,6 +150,12 @@ class Sessions:
             except Exception:
                 _log.exception("expired sessions could not be swept")
             await asyncio.sleep(SWEEP_SECONDS)
+
+
+def check_id(id_: str) -> None:
+    """Raises `ApiError` 400 for what is no session's id."""
+    if len(id_) > _LONGEST_ID or any(unicodedata.category(letter) == "Cc" for letter in id_):
+        raise bad("session_id", f"must be of at most {_LONGEST_ID} characters, without control characters")
 
 
 def _unknown() -> ApiError:

@@ -1,20 +1,41 @@
-"""The parts of the engine put together: settings in, a scheduler of real `claude` processes out."""
+"""The parts of the engine put together: settings in, schedulers of real `claude` processes out."""
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from workers import sandbox_check
+from workers.agent import Agent
+from workers.agents import Agents
+from workers.errors import ErrorKind, WorkerError
 from workers.homes import Homes
-from workers.launch import CONVERSATION, command_line, environment
+from workers.job import ChatJob
+from workers.launch import (
+    CONVERSATION,
+    agent_arguments,
+    agent_environment,
+    command_line,
+    environment,
+    has_boxable_login,
+    login_directory,
+)
+from workers.link import Spawn
+from workers.places import Places
 from workers.pool import Pool
 from workers.prepared import Prepared
 from workers.process import Process
+from workers.sandbox import Box, boxed
 from workers.scheduler import Scheduler
-from workers.settings import LaunchSettings, PoolSettings, QueueSettings
+from workers.settings import AgentSettings, LaunchSettings, PoolSettings, QueueSettings
 from workers.worker import Worker
+
+# Of a process to start: its command line, environment and directory, and a file that goes once it is up.
+Started = tuple[tuple[str, ...], dict[str, str], Path, Path | None]
+# What runs whatever the model writes.
+COMMANDS = frozenset({"Bash"})
 
 
 class HousedProcess(Process):
@@ -36,45 +57,116 @@ class HousedProcess(Process):
 
 @dataclass(frozen=True, slots=True)
 class Engine:
+    """`without_box`: why no command of Claude's is run in a sandbox here, "" where they are; `may_run_commands`: it may
+    run them all the same, or in one."""
+
     pool: Pool
-    scheduler: Scheduler
+    scheduler: Scheduler[Worker]
+    agents: Agents
+    agent_scheduler: Scheduler[Agent]
+    places: Places
+    without_box: str
+    may_run_commands: bool
+
+    def worker(self, job: ChatJob, deadline: float) -> AbstractAsyncContextManager[Worker | Agent]:
+        """Somebody to run the job. Raises `WorkerError`."""
+        if job.work is None:
+            return self.scheduler.worker(job, deadline)
+        if not self.may_run_commands and COMMANDS & set(job.work.tools):
+            raise WorkerError(ErrorKind.NO_TOOLS, "Tools that run commands are off here: there is no sandbox for them.")
+        return self.agent_scheduler.worker(job, deadline)
 
 
 @asynccontextmanager
 async def running_engine(
-    homes: Homes, launch: LaunchSettings, pool_settings: PoolSettings, queue: QueueSettings
+    homes: Homes,
+    launch: LaunchSettings,
+    pool_settings: PoolSettings,
+    queue: QueueSettings,
+    agent_settings: AgentSettings,
 ) -> AsyncIterator[Engine]:
     """The engine for the length of a `with`: no process of it is left afterwards.
 
     Raises `WorkerError` when no worker starts, `workers.homes.StateDirectoryInUse`, or `OSError`.
     """
     await homes.open()
-
-    async def spawn(prepared: Prepared | None) -> HousedProcess:
-        home = await homes.make()
-        conversation = home / CONVERSATION if prepared else None
+    try:
+        box, lacking = await _box(launch, agent_settings)
+        places = Places(homes.base, box.user if lacking is None else None)
+        await places.open()
+        # Outside of a box a process knows its directory by a name, which a spare's would have to change.
+        bounds = agent_settings if lacking is None else replace(agent_settings, spares=0)
+        agents = Agents(_new_agent(homes, launch, box if lacking is None else None), places, bounds)
+        pool = Pool(lambda: Worker(_spawn(homes, launch), launch.default_model), pool_settings)
         try:
+            await pool.start()
+            yield Engine(
+                pool,
+                Scheduler(pool, pool_settings.workers, queue),
+                agents,
+                Scheduler(agents, agent_settings.workers, queue),
+                places,
+                lacking or "",
+                lacking is None or agent_settings.unsandboxed,
+            )
+        finally:
+            await agents.close()
+            await pool.close()
+    finally:
+        homes.close()
+
+
+async def _box(launch: LaunchSettings, settings: AgentSettings) -> tuple[Box, str | None]:
+    """The box that agents work in, and why there can be none here."""
+    is_root = os.geteuid() == 0
+    box = Box(settings.user if is_root else None, settings.disk_bytes)
+    if is_root and not has_boxable_login(launch):
+        return box, "as root, a `cli` login needs CLAUDE_CODE_OAUTH_TOKEN for this"
+    return box, await sandbox_check.complaint(box)
+
+
+def _spawn(homes: Homes, launch: LaunchSettings) -> Spawn:
+    async def spawn(prepared: Prepared | None) -> HousedProcess:
+        async def command(home: Path) -> Started:
+            conversation = home / CONVERSATION if prepared else None
             if prepared and conversation:
                 await asyncio.to_thread(conversation.write_bytes, prepared.lines)
-            argv = command_line(launch, conversation)
             env = environment(launch, home, os.environ, prepared.model if prepared else None)
-            process = await HousedProcess.spawn(argv, env, home)
-        except BaseException:
-            await homes.remove(home)
-            raise
-        process.home, process.homes, process.conversation = home, homes, conversation
-        try:
-            await homes.record(home, process.pid)
-        except BaseException:
-            process.kill()
-            await process.ended()
-            raise
-        return process
+            return command_line(launch, conversation), env, home, conversation
 
-    pool = Pool(lambda: Worker(spawn, launch.default_model), pool_settings)
+        return await _housed(homes, command)
+
+    return spawn
+
+
+def _new_agent(homes: Homes, launch: LaunchSettings, box: Box | None) -> Callable[[Path, tuple[str, ...]], Agent]:
+    def new_agent(place: Path, tools: tuple[str, ...]) -> Agent:
+        async def command(home: Path) -> Started:
+            arguments = agent_arguments(launch, tools, boxed=box is not None)
+            env = agent_environment(launch, home, os.environ, boxed=box is not None)
+            if box is None:
+                return (str(launch.cli_path), *arguments), env, place, None
+            return boxed(box, launch.cli_path, arguments, place, login_directory(launch, os.environ)), env, home, None
+
+        return Agent(lambda _: _housed(homes, command), launch.default_model)
+
+    return new_agent
+
+
+async def _housed(homes: Homes, command: Callable[[Path], Awaitable[Started]]) -> HousedProcess:
+    """A process with a directory of its own, recorded so that the next gateway ends it if this one cannot."""
+    home = await homes.make()
     try:
-        await pool.start()
-        yield Engine(pool, Scheduler(pool, pool_settings.workers, queue))
-    finally:
-        await pool.close()
-        homes.close()
+        argv, env, directory, conversation = await command(home)
+        process = await HousedProcess.spawn(argv, env, directory)
+    except BaseException:
+        await homes.remove(home)
+        raise
+    process.home, process.homes, process.conversation = home, homes, conversation
+    try:
+        await homes.record(home, process.pid)
+    except BaseException:
+        process.kill()
+        await process.ended()
+        raise
+    return process

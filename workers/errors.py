@@ -22,6 +22,9 @@ class ErrorKind(Enum):
     QUEUE_FULL = "too many jobs are waiting"
     QUEUE_TIMEOUT = "the job waited too long for a worker"
     STOPPING = "the gateway is stopping"
+    NO_TOOLS = "Claude's own tools cannot be used here"
+    DISK_FULL = "the directory of the work is full"
+    MEMORY_FULL = "the work took more memory than it may"
 
 
 class WorkerError(Exception):

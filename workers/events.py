@@ -9,7 +9,10 @@ from typing import Literal
 
 from workers.job import RedactedThought, Text, Thought, ToolUse
 
-StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use", "refusal", "model_context_window_exceeded"]
+# `pause_turn`: Claude's own work was ended before the model was done with it.
+StopReason = Literal[
+    "end_turn", "max_tokens", "stop_sequence", "tool_use", "refusal", "model_context_window_exceeded", "pause_turn"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +92,24 @@ class Finished:
 Delta = TextDelta | ThinkingDelta | InputDelta
 Piece = BlockStarted | Delta | Signed | BlockEnded
 Event = Started | Piece | Restarted | Finished
+
+
+@dataclass(frozen=True, slots=True)
+class ToolBegan:
+    """Claude calls one of its own tools; `summary` is what it is about, in a line."""
+
+    id: str
+    name: str
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolEnded:
+    """What became of the call: `denied` by the rules of this gateway, or failed by itself."""
+
+    id: str
+    outcome: Literal["ok", "failed", "denied"]
+
+
+# What a job with Claude's own tools tells beside its answer; no dialect sees it.
+Working = ToolBegan | ToolEnded

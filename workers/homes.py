@@ -36,6 +36,7 @@ class Homes:
 
     def __init__(self, base: Path) -> None:
         # A name of our own: the sweep removes all of it, and `base` may be somebody's project.
+        self.base = base
         self._workers = base / ".claude-gateway-workers"
         self._lock: int | None = None
 
@@ -65,7 +66,7 @@ class Homes:
     def _open(self) -> int:
         self._workers.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._workers.mkdir(mode=0o700, exist_ok=True)
-        _check_own(self._workers)
+        check_own(self._workers)
         self._lock = os.open(self._workers / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -87,7 +88,7 @@ class Homes:
         home.with_suffix(".pid").unlink(missing_ok=True)
 
 
-def _check_own(directory: Path) -> None:
+def check_own(directory: Path) -> None:
     found = directory.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
         raise UnsafeDirectory(str(directory))

@@ -137,11 +137,26 @@ PLAIN = Tuning()
 
 
 @dataclass(frozen=True, slots=True)
+class ToolWork:
+    """Work with Claude's own tools: `tools` by the names that the CLI has for them, sorted.
+
+    `place` names the directory, among those of the owner, that outlives the job; without one it goes with the job.
+    With `plan` nothing is carried out. `progress`: the caller wants to read of each call.
+    """
+
+    tools: tuple[str, ...]
+    place: str | None = None
+    max_turns: int | None = None
+    plan: bool = False
+    progress: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ChatJob:
     """One question to the model, with everything that decides the answer.
 
     `owner` names the API key the job runs for: a process never serves two. `system` is "" for none.
-    `turns` alternate, begin and end with the user's.
+    `turns` alternate, begin and end with the user's. `work` is None for a plain chat.
     """
 
     owner: str
@@ -150,3 +165,4 @@ class ChatJob:
     system: str = ""
     tuning: Tuning = PLAIN
     tools: tuple[Tool, ...] = ()
+    work: ToolWork | None = None

@@ -3,10 +3,11 @@
 Flags and variables are those seen on CLI 2.1.330; `tests/e2e/test_cli_facts.py` asserts the ones we rely on.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from workers import sandbox
 from workers.settings import AuthMethod, LaunchSettings
 
 # What a child may take over from the gateway's own environment, whatever the login. Nothing else passes.
@@ -75,6 +76,29 @@ _ALWAYS: Mapping[str, str] = {
 }
 
 
+_ANY_WORKER = (
+    "--print",
+    *("--input-format", "stream-json"),
+    *("--output-format", "stream-json"),
+    "--verbose",
+    "--include-partial-messages",
+    "--setting-sources=",
+    "--strict-mcp-config",
+    "--no-session-persistence",
+    *("--permission-prompt-tool", "stdio"),
+)
+
+# No command that an agent runs sees these.
+_SECRETS = frozenset().union(*CREDENTIAL_VARIABLES.values()) | {
+    "ANTHROPIC_BASE_URL",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "https_proxy",
+    "http_proxy",
+}
+# A command in the background would outlive its job.
+_AGENTS: Mapping[str, str] = {"CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1"}
+
 # The file of a conversation to take up, in the process's own directory. The CLI knows it by the ending.
 CONVERSATION = "conversation.jsonl"
 
@@ -86,23 +110,19 @@ def command_line(settings: LaunchSettings, conversation: Path | None = None) -> 
     and the environment.
     """
     start = ("--model", settings.default_model) if conversation is None else ("--resume", str(conversation))
+    # `--bare` sends exactly what we send, with no environment reminder, but reads no OAuth login.
     bare = () if settings.auth_method is AuthMethod.CLI else ("--bare",)
-    return (
-        str(settings.cli_path),
-        "--print",
-        *("--input-format", "stream-json"),
-        *("--output-format", "stream-json"),
-        "--verbose",
-        "--include-partial-messages",
-        "--setting-sources=",
-        "--strict-mcp-config",
-        "--no-session-persistence",
-        *("--permission-prompt-tool", "stdio"),
-        *start,
-        *("--tools", ""),
-        # `--bare` sends exactly what we send, with no environment reminder, but reads no OAuth login.
-        *bare,
-    )
+    return (str(settings.cli_path), *_ANY_WORKER, *start, *("--tools", ""), *bare)
+
+
+def agent_arguments(settings: LaunchSettings, tools: Sequence[str], *, boxed: bool) -> tuple[str, ...]:
+    """The arguments of an agent, a worker with tools of Claude's own, which is never `--bare`: that knows only three.
+
+    Settings, also those of the directory, are read from nowhere but here.
+    """
+    own = ("--settings", sandbox.settings(_SECRETS)) if boxed else ()
+    start = ("--model", settings.default_model)
+    return (*_ANY_WORKER, *start, "--tools", ",".join(tools), "--restricted", *own)
 
 
 def environment(
@@ -132,6 +152,17 @@ def environment(
     }
 
 
+def agent_environment(
+    settings: LaunchSettings, directory: Path, host: Mapping[str, str], *, boxed: bool
+) -> dict[str, str]:
+    """The whole environment of an agent; in its box it has a home of its own, whatever the login."""
+    home = Path(sandbox.HOME) if boxed else directory
+    variables = {**environment(settings, home, host), **_AGENTS}
+    if boxed:
+        variables |= {"HOME": str(home), "CLAUDE_CONFIG_DIR": str(home / ".claude"), "TMPDIR": "/tmp"}  # noqa: S108
+    return variables
+
+
 def _home(method: AuthMethod, directory: Path, owner: str | None) -> dict[str, str]:
     """Where the child looks for files of its user. Only a `cli` login shows it the owner's HOME."""
     if method is AuthMethod.CLI:
@@ -146,3 +177,16 @@ def _home(method: AuthMethod, directory: Path, owner: str | None) -> dict[str, s
 
 def _is_loopback(url: str) -> bool:
     return (urlsplit(url).hostname or "") in ("localhost", "127.0.0.1", "::1")
+
+
+def has_boxable_login(settings: LaunchSettings) -> bool:
+    """True where the login is in variables, and so can be had by a process that runs as another user."""
+    return settings.auth_method is not AuthMethod.CLI or "CLAUDE_CODE_OAUTH_TOKEN" in settings.credentials
+
+
+def login_directory(settings: LaunchSettings, host: Mapping[str, str]) -> Path | None:
+    """The directory of a `cli` login, None where the login is in variables."""
+    if has_boxable_login(settings):
+        return None
+    chosen = settings.credentials.get("CLAUDE_CONFIG_DIR")
+    return Path(chosen) if chosen else Path(host.get("HOME", "/")) / ".claude"

@@ -12,7 +12,7 @@ raises: `LocalError` where this side is at fault, `RemoteError` where the CLI is
 """
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from typing import Any
 
@@ -77,6 +77,10 @@ class ControlRefused(RemoteError):
         self.code = code
 
 
+# Why a `can_use_tool` request is refused, None where it is granted.
+Refusal = Callable[[Mapping[str, Any]], str | None]
+
+
 def _new_uuid() -> str:
     return str(uuid.uuid4())
 
@@ -84,7 +88,7 @@ def _new_uuid() -> str:
 class Protocol:
     """One process's side of the conversation. `account` and `models` are known once it is past BOOTING."""
 
-    def __init__(self, new_id: Callable[[], str] = _new_uuid) -> None:
+    def __init__(self, new_id: Callable[[], str] = _new_uuid, refusal: Refusal | None = None) -> None:
         self.state = State.BOOTING
         self.account: dict[str, Any] = {}
         self.models: list[dict[str, Any]] = []
@@ -92,12 +96,21 @@ class Protocol:
         self.list_asked = False
         self.rewound = False
         self._tools: tuple[Tool, ...] = ()
+        self._refusal = refusal
         self._new_id = new_id
         self._pending: dict[str, str] = {}
 
     def initialize(self) -> Frame:
         """The first frame. No snapshot of the system prompt, so that `set_model` can change it later."""
         return self._control("initialize", systemPrompt=[], systemPromptSnapshot=False, skills=[])
+
+    def initialize_with_own_prompt(self, appended: str) -> Frame:
+        """The first frame of a process with Claude Code's own system prompt, and the caller's behind it."""
+        more = {"appendSystemPrompt": appended} if appended else {}
+        return self._control("initialize", systemPromptSnapshot=False, skills=[], **more)
+
+    def set_permission_mode(self, mode: str) -> Frame:
+        return self._control("set_permission_mode", mode=mode)
 
     def set_model(self, model: str, system: str, *, is_current: bool) -> Frame:
         """Change the model, the system prompt or both. With `is_current` the CLI takes the new system
@@ -196,6 +209,8 @@ class Protocol:
                 self._answered(frame["response"])
             case "control_request" if frame["request"].get("subtype") == "mcp_message":
                 return self._answer_mcp(frame)
+            case "control_request" if frame["request"].get("subtype") == "can_use_tool" and self._refusal:
+                return _permission(frame, self._refusal(frame["request"]))
             case "control_request" if frame["request"].get("subtype") == "can_use_tool" and self.state in _IN_A_TURN:
                 # The model called a tool of the caller's. Left open: the turn is over for us, and refused it would
                 # go on by itself.
@@ -295,3 +310,11 @@ def _refusal(request_id: str, subtype: str) -> Frame:
         "type": "control_response",
         "response": {"subtype": "error", "request_id": request_id, "error": error},
     }
+
+
+def _permission(frame: Frame, refused: str | None) -> Frame:
+    answer: dict[str, Any] = {"behavior": "allow", "updatedInput": frame["request"].get("input") or {}}
+    if refused is not None:
+        answer = {"behavior": "deny", "message": refused}
+    response = {"subtype": "success", "request_id": frame["request_id"], "response": answer}
+    return {"type": "control_response", "response": response}

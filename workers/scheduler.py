@@ -4,22 +4,28 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Generic, Protocol, TypeVar
 
 from workers.errors import ErrorKind, WorkerError
 from workers.fair_queue import FairQueue
 from workers.job import ChatJob
-from workers.pool import Pool
 from workers.settings import QueueSettings
-from workers.worker import Worker
 
 _SMOOTHING = 0.2
+W = TypeVar("W", covariant=True)
 
 
-class Scheduler:
+class Lender(Protocol[W]):
+    """A pool, as far as this module needs one."""
+
+    def lease(self, job: ChatJob, deadline: float) -> AbstractAsyncContextManager[W]: ...
+
+
+class Scheduler(Generic[W]):
     """Hands each free slot to the job whose turn it is, first come first served, the keys in turns."""
 
-    def __init__(self, pool: Pool, slots: int, settings: QueueSettings) -> None:
+    def __init__(self, pool: Lender[W], slots: int, settings: QueueSettings) -> None:
         self._pool = pool
         self._slots = slots
         self._free = slots
@@ -36,7 +42,7 @@ class Scheduler:
         return self._slots - self._free
 
     @asynccontextmanager
-    async def worker(self, job: ChatJob, deadline: float) -> AsyncIterator[Worker]:
+    async def worker(self, job: ChatJob, deadline: float) -> AsyncIterator[W]:
         """A worker for the job, once it is its turn. `deadline` is in the loop's clock.
 
         Raises `WorkerError`: QUEUE_FULL at once, QUEUE_TIMEOUT after the longest wait, and what the pool raises.

@@ -52,3 +52,20 @@ class QueueSettings:
 
     limit: int
     timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    """Bounds of the agents, the processes with tools of Claude's own. `user` is whom a gateway of root's has them run
+    as; `usual_tools` those that spares are booted with. What one place may hold on the disk, and one process with all
+    that it started in memory."""
+
+    workers: int
+    spares: int
+    user: int
+    usual_tools: tuple[str, ...]
+    disk_bytes: int
+    memory_mib: int
+    unsandboxed: bool = False
+    disk_entries: int = 100_000
+    boot_timeout: float = 30.0

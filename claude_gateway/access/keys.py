@@ -25,11 +25,20 @@ _HOW_TO_MAKE_ONE = (
 )
 
 
+SCOPES = frozenset({"chat", "tools", "mcp", "admin"})
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A caller. `id` names the key without being it."""
+    """A caller. `id` names the key without being it; `scopes` are what it may do."""
 
     id: str
+    scopes: frozenset[str] = SCOPES
+
+    def require(self, scope: str) -> None:
+        """Raises `ApiError` 403."""
+        if scope not in self.scopes:
+            raise ApiError(403, "permission_error", f"This key lacks the scope {scope!r}.", code="missing_scope")
 
 
 LOCAL = Key("local")

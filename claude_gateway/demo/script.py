@@ -20,6 +20,7 @@ Without a directive it echoes. Directives stand anywhere in the text as ``{{name
 ``{{break N}}``       an `error` event (overloaded) after N deltas
 ``{{hang}}``          the head of the answer, then nothing for ever
 ``{{stop REASON}}``   end with this stop reason
+``{{then}}``           what follows is the next answer, after the results of this one's calls; may be repeated
 ``{{usage K=N ...}}``  numbers for the usage: input, output, cache_read, cache_write
 ====================  =========================================================================
 """
@@ -34,6 +35,7 @@ import orjson
 
 _DIRECTIVE = re.compile(r"\{\{(\w+)(?:\s+(.*?))?\}\}(?!\})", re.DOTALL)
 _REMINDER = "<system-reminder>"
+_THEN = "{{then}}"
 _PIECE = re.compile(r"\s*\S+\s*")
 
 Body = Mapping[str, Any]
@@ -94,6 +96,25 @@ def _user_texts(body: Body) -> Iterator[str]:
             yield f"{len(results)} tool result(s){_directives_in(results)}"
 
 
+def _step(body: Body) -> str:
+    """Of a question that holds several answers, to be played one after another while tools run: the one whose turn it
+    is; "" for any other question."""
+    played = 0
+    for message in reversed(body["messages"]):
+        content = message["content"]
+        if message["role"] == "assistant":
+            played += 1
+        elif message["role"] == "user":
+            blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
+            for block in blocks:
+                if block["type"] == "text" and _THEN in block["text"]:
+                    steps = block["text"].split(_THEN)
+                    return str(steps[min(played, len(steps) - 1)])
+            if not any(block["type"] == "tool_result" for block in blocks):
+                return ""
+    return ""
+
+
 def _directives_in(value: Any) -> str:
     """The directives of a tool's results, so that one call can lead to the next."""
     match value:
@@ -107,6 +128,7 @@ def _directives_in(value: Any) -> str:
 def plan(body: Body) -> Script:
     """The script for a Messages API request. Raises `ValueError` on a directive it cannot read."""
     text, before, *_ = [*islice(_user_texts(body), 2), "", ""]
+    text = _step(body) or text
     chosen: dict[str, Any] = {"usage": {}, "tools": ()}
     directives = _DIRECTIVE.findall(text)
     for name, argument in directives:

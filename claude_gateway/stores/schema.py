@@ -56,5 +56,18 @@ CREATE TABLE seal (
 );
 """
 
+_TOOL_CHOICES = """
+-- Which of Claude's own tools a key wants: for one session, or with session '' for all. Lists are JSON, or NULL for
+-- nothing said.
+CREATE TABLE tool_choices (
+    owner TEXT NOT NULL,
+    session TEXT NOT NULL,
+    allowed BLOB,
+    disallowed BLOB,
+    changed_at REAL NOT NULL,
+    PRIMARY KEY (owner, session)
+);
+"""
+
 # A script that was released never changes: databases exist that went through it. What is to change, a new one changes.
-SCRIPTS: tuple[str, ...] = (_SESSIONS, _RESPONSES)
+SCRIPTS: tuple[str, ...] = (_SESSIONS, _RESPONSES, _TOOL_CHOICES)

@@ -66,6 +66,11 @@ class SessionStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    async def names(self) -> list[tuple[str, str]]:
+        """Owner and id of every session, the expired ones too."""
+        async with self._database.transaction() as run:
+            return [(owner, id_) for owner, id_ in await run("SELECT owner, id FROM sessions", ())]
+
     async def read(self, owner: str, id_: str, now: float) -> Reading | None:
         """The session with every turn; None where there is none, or no more."""
         async with self._database.transaction() as run:

@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -10,6 +11,7 @@ from claude_gateway.dialects.openai_chat import choices, encode
 from claude_gateway.dialects.openai_chat.parse import ParsedChat, parse
 from claude_gateway.dialects.openai_chat.wire import ChatRequest
 from claude_gateway.web import agent_chat, answer, body
+from claude_gateway.web.equipment import Asks, equipped
 from claude_gateway.web.keys import CALLER, CATALOGUE, SESSIONS, SETTINGS
 
 
@@ -24,6 +26,9 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
     _check(count, request.app[SETTINGS].max_choices, asked.session_id)
     async with request.app[SESSIONS].open(request[CALLER].id, asked.session_id) as session:
         chat = parse(asked, request[CALLER].id, model, session.remembered)
+        asks = Asks(bool(asked.enable_tools), bool(asked.stream_tool_progress), asked.session_id)
+        job, left_out = await equipped(request, chat.job, asks)
+        chat = replace(chat, job=job, warnings=(*chat.warnings, *left_out))
         del sent, asked  # not held in memory while its job waits and runs
         if count > 1:
             return await _several(request, chat, count, identity)

@@ -1,6 +1,7 @@
 """`POST …/models/{model}:generateContent` and its sisters."""
 
 import uuid
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -11,6 +12,7 @@ from claude_gateway.dialects.gemini.wire import CountTokensRequest, GenerateCont
 from claude_gateway.errors import ApiError
 from claude_gateway.token_count import estimate
 from claude_gateway.web import answer, body
+from claude_gateway.web.equipment import Asks, equipped
 from claude_gateway.web.framing import JsonArray, ServerSentEvents
 from claude_gateway.web.json_answer import json_answer
 from claude_gateway.web.keys import CALLER, CATALOGUE, RESPONSES, SESSIONS
@@ -42,6 +44,9 @@ async def _generate(request: web.Request, name: str, *, stream: bool) -> web.Str
     sealer = request.app[RESPONSES].sealer(owner)
     async with request.app[SESSIONS].open(owner, asked.session_id) as session:
         parsed = parse(asked, owner, model, sealer, session.remembered)
+        asks = Asks(bool(asked.enable_tools), bool(asked.stream_tool_progress), asked.session_id)
+        job, left_out = await equipped(request, parsed.job, asks)
+        parsed = replace(parsed, job=job, warnings=(*parsed.warnings, *left_out))
         del asked  # not held in memory while its job waits and runs
         identity = (uuid.uuid4().hex, name, sealer)
         if stream:

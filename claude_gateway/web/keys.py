@@ -8,7 +8,9 @@ from claude_gateway.catalogue import Catalogue
 from claude_gateway.config import Settings
 from claude_gateway.responses import Responses
 from claude_gateway.service import ChatService
+from claude_gateway.session_files import SessionFiles
 from claude_gateway.sessions import Sessions
+from claude_gateway.toolbox import Toolbox
 from claude_gateway.web.fetch import Fetcher
 from claude_gateway.web.health import Health
 
@@ -16,6 +18,8 @@ SETTINGS = web.AppKey("settings", Settings)
 KEY_RING = web.AppKey("key_ring", KeyRing)
 SERVICE = web.AppKey("service", ChatService)
 SESSIONS = web.AppKey("sessions", Sessions)
+SESSION_FILES = web.AppKey("session_files", SessionFiles)
+TOOLBOX = web.AppKey("toolbox", Toolbox)
 RESPONSES = web.AppKey("responses", Responses)
 BACKGROUND = web.AppKey("background", Background)
 CATALOGUE = web.AppKey("catalogue", Catalogue)

@@ -1,6 +1,7 @@
 """`POST /v1/messages` and `POST /v1/messages/count_tokens`."""
 
 import uuid
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -9,8 +10,9 @@ from claude_gateway.dialects.anthropic.parse import parse
 from claude_gateway.dialects.anthropic.wire import MessagesRequest
 from claude_gateway.token_count import estimate
 from claude_gateway.web import answer, body
+from claude_gateway.web.equipment import Asks, equipped
 from claude_gateway.web.json_answer import json_answer
-from claude_gateway.web.keys import CALLER, CATALOGUE, SESSIONS
+from claude_gateway.web.keys import CALLER, CATALOGUE, SESSIONS, SETTINGS
 
 
 async def messages(request: web.Request) -> web.StreamResponse:
@@ -19,6 +21,13 @@ async def messages(request: web.Request) -> web.StreamResponse:
     identity = (f"msg_{uuid.uuid4().hex}", asked.model)
     async with request.app[SESSIONS].open(request[CALLER].id, asked.session_id) as session:
         parsed = parse(asked, request[CALLER].id, model, session.remembered)
+        # Only what names no tools at all: an empty list says that none are wanted.
+        wanted = asked.enable_tools
+        if wanted is None:
+            wanted = request.app[SETTINGS].messages_tools == "on" and asked.tools is None
+        asks = Asks(wanted, bool(asked.stream_tool_progress), asked.session_id)
+        job, left_out = await equipped(request, parsed.job, asks)
+        parsed = replace(parsed, job=job, warnings=(*parsed.warnings, *left_out))
         del asked  # not held in memory while its job waits and runs
         if parsed.stream:
             return await answer.stream(request, parsed, encode.StreamEncoder(*identity), session)

@@ -18,6 +18,7 @@ from claude_gateway.errors import ApiError
 from claude_gateway.responses import Asked
 from claude_gateway.web import answer, body
 from claude_gateway.web.bring_in import bring_in
+from claude_gateway.web.equipment import Asks, equipped
 from claude_gateway.web.framing import SERVER_SENT_EVENTS
 from claude_gateway.web.json_answer import json_answer
 from claude_gateway.web.keys import BACKGROUND, CALLER, CATALOGUE, RESPONSES
@@ -111,6 +112,10 @@ async def _read(request: web.Request) -> tuple[Asked, Identity]:
     parsed = parse(sent, owner, model, responses.sealer(owner), memory.past)
     ready = await bring_in(request, parsed)
     parsed = replace(parsed, job=ready.job, warnings=ready.warnings)
+    job, left_out = await equipped(
+        request, parsed.job, Asks(bool(sent.enable_tools), bool(sent.stream_tool_progress), None)
+    )
+    parsed = replace(parsed, job=job, warnings=(*parsed.warnings, *left_out))
     return Asked(owner, parsed, memory), Identity(f"resp_{uuid.uuid4().hex}", int(time.time()), sent.model)
 
 

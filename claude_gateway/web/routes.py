@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from claude_gateway.web import chat, gemini, messages, models, responses, sessions, status
+from claude_gateway.web import chat, files, gemini, messages, models, responses, sessions, status, tools
 
 # People put the base URL one level off, so what stands under /v1 also stands without it.
 _PREFIXES = ("/v1", "")
@@ -16,9 +16,17 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get("/v1/auth/status", status.auth_status)
     app.router.add_get("/v1/sessions", sessions.listed)
     app.router.add_get("/v1/sessions/stats", sessions.stats)
+    app.router.add_get("/v1/sessions/{id:.+}/files", files.listed)
+    app.router.add_get("/v1/sessions/{id:.+?}/files/{path:.+}", files.fetched, allow_head=False)
+    app.router.add_put("/v1/sessions/{id:.+?}/files/{path:.+}", files.stored)
+    app.router.add_delete("/v1/sessions/{id:.+?}/files/{path:.+}", files.deleted)
     # Whatever a caller called it, with slashes too.
     app.router.add_get("/v1/sessions/{id:.+}", sessions.shown)
     app.router.add_delete("/v1/sessions/{id:.+}", sessions.forgotten)
+    app.router.add_get("/v1/tools", tools.listed)
+    app.router.add_get("/v1/tools/config", tools.configuration)
+    app.router.add_post("/v1/tools/config", tools.configured)
+    app.router.add_get("/v1/tools/stats", tools.stats)
     for prefix in _PREFIXES:
         app.router.add_post(f"{prefix}/chat/completions", chat.chat_completions)
         app.router.add_post(f"{prefix}/responses", responses.create)

@@ -15,7 +15,10 @@ from claude_gateway.config import Settings
 from claude_gateway.lines import Lines
 from claude_gateway.responses import Responses
 from claude_gateway.service import ChatService
+from claude_gateway.session_files import SessionFiles
 from claude_gateway.sessions import Sessions
+from claude_gateway.tool_counts import ToolCounts
+from claude_gateway.toolbox import Toolbox
 from claude_gateway.web.fetch import Fetcher
 from claude_gateway.web.health import Health
 from workers.events import BlockEnded, BlockStarted, Event, Finished, Started, TextDelta, Usage
@@ -121,6 +124,14 @@ def settings(**changes: Any) -> Settings:
 
 
 @dataclass
+class ScriptedEngine:
+    """What is asked of the engine about Claude's own tools."""
+
+    without_box: str = ""
+    may_run_commands: bool = True
+
+
+@dataclass
 class ScriptedStore:
     """What health sees of the database."""
 
@@ -135,6 +146,7 @@ def scripted_app(
     sessions: Sessions | None = None,
     responses: Responses | None = None,
     fetcher: Fetcher | None = None,
+    toolbox: Toolbox | None = None,
     **changes: Any,
 ) -> web.Application:
     """Without `sessions` a request that names one fails, without `responses` one that stores any."""
@@ -145,5 +157,7 @@ def scripted_app(
     sessions = sessions or Sessions(None, chosen.sessions(), Lines(0, 0))
     responses = responses or Responses(None, b"the key of the tests")
     catalogue = Catalogue.of([], chosen.default_model, chosen.aliases)
-    service = ChatService(dispatcher, chosen.max_timeout / 1000)
-    return build_app(chosen, service, catalogue, health, sessions, responses, fetcher or Fetcher())
+    toolbox = toolbox or Toolbox(ScriptedEngine(), None, ToolCounts())
+    service = ChatService(dispatcher, chosen.max_timeout / 1000, toolbox.counts)
+    files = SessionFiles(None, 0)
+    return build_app(chosen, service, catalogue, health, sessions, responses, fetcher or Fetcher(), toolbox, files)

@@ -15,7 +15,7 @@ from claude_gateway.app import bundled_cli
 from claude_gateway.demo.upstream import STAND_IN_KEY, StandIn
 from workers.frames import Frame
 from workers.job import Text, ToolResult, ToolUse, Turn
-from workers.launch import command_line, environment
+from workers.launch import agent_arguments, agent_environment, command_line, environment
 from workers.process import Process
 from workers.protocol import ControlRefused, Protocol, State
 from workers.settings import AuthMethod, LaunchSettings
@@ -322,3 +322,67 @@ async def test_initialize_tells_login_models_and_version(cli: Cli) -> None:
     assert cli.protocol.account["apiKeySource"] == "ANTHROPIC_API_KEY"
     assert any(model.get("resolvedModel", "").startswith("claude-") for model in cli.protocol.models)
     assert cli.protocol.version == "2.1.330"
+
+
+@pytest.fixture
+async def agent(upstream: StandIn, tmp_path: Path) -> AsyncIterator[Cli]:
+    """The binary with the command line of an agent, outside of any box."""
+    launch = LaunchSettings(
+        bundled_cli(),
+        AuthMethod.API_KEY,
+        MODEL,
+        {"ANTHROPIC_API_KEY": STAND_IN_KEY, "ANTHROPIC_BASE_URL": upstream.url},
+    )
+    tools = ("Agent", "Bash", "Edit", "Glob", "Grep", "NotebookEdit", "Read", "WebSearch", "Write")
+    env = agent_environment(launch, tmp_path, {"PATH": "/usr/bin:/bin"}, boxed=False)
+    argv = (str(launch.cli_path), *agent_arguments(launch, tools, boxed=False))
+    process = await Process.spawn(argv, env, tmp_path)
+    started = Cli(process)
+    started.protocol = Protocol(refusal=lambda _: "No rule allows this.")
+    yield started
+    process.kill()
+    await process.ended()
+
+
+async def test_an_agent_takes_the_callers_prompt_behind_its_own_with_its_first_job(
+    agent: Cli, upstream: StandIn
+) -> None:
+    await agent.process.write(agent.protocol.set_thinking_budget(0))  # answered before it was initialized
+    await agent.send(agent.protocol.initialize_with_own_prompt("the caller's"))
+    await agent.ask("hello")
+    prompt = last(upstream)["system"][-1]["text"]
+    assert "the caller's" in prompt
+    assert len(prompt) > 5_000
+    await agent.send(agent.protocol.set_model(OTHER_MODEL, "", is_current=False))
+    await agent.ask("hello")
+    assert "the caller's" in last(upstream)["system"][-1]["text"]
+
+
+async def test_an_agent_has_the_tools_that_it_was_started_with(agent: Cli, upstream: StandIn) -> None:
+    await agent.send(agent.protocol.initialize_with_own_prompt(""))
+    await agent.ask("hello")
+    names = sorted(tool["name"] for tool in last(upstream)["tools"])
+    assert names == ["Agent", "Bash", "Edit", "Glob", "Grep", "NotebookEdit", "Read", "WebSearch", "Write"]
+    (bash,) = (tool for tool in last(upstream)["tools"] if tool["name"] == "Bash")
+    assert "run_in_background" not in bash["input_schema"]["properties"]
+
+
+async def test_what_changes_anything_is_asked_for_and_a_refusal_reaches_the_model(
+    agent: Cli, upstream: StandIn
+) -> None:
+    await agent.send(agent.protocol.set_thinking_budget(0), agent.protocol.initialize_with_own_prompt(""))
+    for call in ('Bash {"command": "touch x"}', 'Write {"file_path": "x", "content": "y"}'):
+        upstream.forget()
+        frames = [agent.protocol.ask(user(f"{{{{tool {call}}}}}"))]
+        await agent.process.write(*frames)
+        while agent.protocol.state is not State.IDLE:
+            for frame in await agent.process.read():
+                if answer := agent.protocol.receive(frame):
+                    await agent.process.write(answer)
+        assert "No rule allows this." in str(last(upstream)["messages"][-1])
+
+
+async def test_an_agent_cannot_be_set_to_ask_nobody(agent: Cli) -> None:
+    await agent.send(agent.protocol.initialize_with_own_prompt(""))
+    with pytest.raises(ControlRefused, match="restricted"):
+        await agent.send(agent.protocol.set_permission_mode("bypassPermissions"))

@@ -10,10 +10,11 @@ from tests.workers.helpers import a_job, all_ready, later, soon
 from workers.engine import running_engine
 from workers.errors import ErrorKind, WorkerError
 from workers.homes import Homes
-from workers.settings import AuthMethod, LaunchSettings, PoolSettings, QueueSettings
+from workers.settings import AgentSettings, AuthMethod, LaunchSettings, PoolSettings, QueueSettings
 
 POOL = PoolSettings(workers=1, spares=1, max_jobs=9, max_age=1e9, max_rss_mib=1_000_000)
 QUEUE = QueueSettings(limit=9, timeout=10)
+AGENTS = AgentSettings(1, 0, 61_999, ("Bash",), 2**20, 512)
 # Answers every control request, which is all that a boot asks of it.
 A_CLI = """
 import json, sys
@@ -36,7 +37,7 @@ def homes_under(state: Path) -> list[Path]:
 
 async def test_workers_live_in_homes_of_their_own_and_nothing_of_them_is_left(tmp_path: Path) -> None:
     launch, state = a_program(tmp_path, A_CLI), tmp_path / "state"
-    async with running_engine(Homes(state), launch, POOL, QUEUE) as engine:
+    async with running_engine(Homes(state), launch, POOL, QUEUE, AGENTS) as engine:
         await all_ready(engine.pool)
         assert len(homes_under(state)) == 2
         async with engine.scheduler.worker(a_job(), later()) as worker:
@@ -51,7 +52,7 @@ async def test_an_engine_of_which_nothing_starts_tells_why_and_leaves_nothing(tm
     launch, state = a_program(tmp_path, 'import sys; sys.exit("no such option")'), tmp_path / "state"
     async with AsyncExitStack() as stack:
         with pytest.raises(WorkerError) as caught:
-            await soon(stack.enter_async_context(running_engine(Homes(state), launch, POOL, QUEUE)))
+            await soon(stack.enter_async_context(running_engine(Homes(state), launch, POOL, QUEUE, AGENTS)))
     assert caught.value.kind is ErrorKind.START_FAILED
     assert "no such option" in caught.value.detail
     assert homes_under(state) == []
@@ -60,5 +61,5 @@ async def test_an_engine_of_which_nothing_starts_tells_why_and_leaves_nothing(tm
 async def test_a_state_directory_is_let_go_when_the_engine_ends(tmp_path: Path) -> None:
     launch = a_program(tmp_path, A_CLI)
     for _ in range(2):
-        async with asyncio.timeout(10), running_engine(Homes(tmp_path / "state"), launch, POOL, QUEUE):
+        async with asyncio.timeout(10), running_engine(Homes(tmp_path / "state"), launch, POOL, QUEUE, AGENTS):
             pass

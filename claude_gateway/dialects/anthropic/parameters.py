@@ -26,6 +26,8 @@ PARAMETERS: Table = {
     "tools": (Treatment.HONOURED, "the caller's own; those that the provider would run are left out"),
     "tool_choice": (Treatment.HONOURED, ""),
     "session_id": (Treatment.HONOURED, ""),
+    "enable_tools": (Treatment.HONOURED, ""),
+    "stream_tool_progress": (Treatment.HONOURED, ""),
     "metadata": (Treatment.IGNORED, "the upstream sees the login of this gateway alone"),
     "user_profile_id": (Treatment.IGNORED, "the upstream sees the login of this gateway alone"),
     "workspace_id": (Treatment.IGNORED, "the upstream sees the login of this gateway alone"),

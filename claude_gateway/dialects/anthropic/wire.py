@@ -56,6 +56,9 @@ class MessagesRequest(Wire):
     session_id: str | None = None
     # What `output_config.format` was called in its beta.
     output_format: OutputFormat | None = None
+    # Nor these: whether Claude is to use its own tools, and tell of it among its thoughts.
+    enable_tools: bool | None = None
+    stream_tool_progress: bool | None = None
 
     @property
     def unknown(self) -> dict[str, Any]:

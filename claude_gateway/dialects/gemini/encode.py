@@ -19,6 +19,7 @@ _FINISH_REASONS = {
     "tool_use": "STOP",
     "max_tokens": "MAX_TOKENS",
     "model_context_window_exceeded": "MAX_TOKENS",
+    "pause_turn": "MAX_TOKENS",
     "refusal": "SAFETY",
 }
 Json = dict[str, Any]

@@ -16,6 +16,8 @@ PARAMETERS: Table = {
     "toolConfig": (Treatment.HONOURED, ""),
     "cachedContent": (Treatment.REFUSED, "nothing is cached here under a name; send the content itself"),
     "sessionId": (Treatment.HONOURED, ""),
+    "enableTools": (Treatment.HONOURED, ""),
+    "streamToolProgress": (Treatment.HONOURED, ""),
     "model": (Treatment.IGNORED, "the model is the one of the path"),
     "safetySettings": (Treatment.IGNORED, "Claude's own safeguards cannot be set"),
     "labels": (Treatment.IGNORED, "nothing is stored"),

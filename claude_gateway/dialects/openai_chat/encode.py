@@ -28,6 +28,7 @@ _FINISH_REASONS = {
     "max_tokens": "length",
     "model_context_window_exceeded": "length",
     "tool_use": "tool_calls",
+    "pause_turn": "length",
     "refusal": "content_filter",
 }
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from claude_gateway import parameters
-from claude_gateway.parameters import LATER, Neutral, Table, Treatment
+from claude_gateway.parameters import Neutral, Table, Treatment
 
 PARAMETERS: Table = {
     "model": (Treatment.HONOURED, "any `claude-*`"),
@@ -32,7 +32,8 @@ PARAMETERS: Table = {
         "`json_object`, else asked for in words. Either way the answer is checked, and once asked for again",
     ),
     "session_id": (Treatment.HONOURED, "not together with `n`"),
-    "enable_tools": (Treatment.IGNORED, LATER),
+    "enable_tools": (Treatment.HONOURED, "Claude's own tools"),
+    "stream_tool_progress": (Treatment.HONOURED, "what Claude does with its own tools, told in `reasoning_content`"),
     "n": (Treatment.EMULATED, "so many jobs side by side, up to `MAX_CHOICES`; the usage counts the prompt once"),
     "frequency_penalty": (Treatment.IGNORED, "Claude has no such parameter"),
     "presence_penalty": (Treatment.IGNORED, "Claude has no such parameter"),

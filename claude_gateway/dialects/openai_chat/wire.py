@@ -88,6 +88,9 @@ class ChatRequest(Wire):
     stream_options: StreamOptions | None = None
     # Not the provider's: which conversation Claude is to remember.
     session_id: str | None = None
+    # Nor these: whether Claude is to use its own tools, and tell of it among its thoughts.
+    enable_tools: bool | None = None
+    stream_tool_progress: bool | None = None
 
     @model_validator(mode="before")
     @classmethod

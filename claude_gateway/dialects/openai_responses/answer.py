@@ -35,6 +35,7 @@ WireEvent = dict[str, Any]
 _INCOMPLETE = {
     "max_tokens": "max_output_tokens",
     "model_context_window_exceeded": "max_output_tokens",
+    "pause_turn": "max_output_tokens",
     "refusal": "content_filter",
 }
 _CALLS: Mapping[Kind, Callable[[str, str, Origin], OutputItem]] = {

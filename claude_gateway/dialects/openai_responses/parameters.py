@@ -32,6 +32,8 @@ PARAMETERS: Table = {
     "stream_options": (Treatment.HONOURED, ""),
     "include": (Treatment.HONOURED, ""),
     "store": (Treatment.HONOURED, ""),
+    "enable_tools": (Treatment.HONOURED, ""),
+    "stream_tool_progress": (Treatment.HONOURED, ""),
     "background": (Treatment.HONOURED, ""),
     "metadata": (Treatment.HONOURED, ""),
     "previous_response_id": (Treatment.HONOURED, ""),

@@ -53,6 +53,9 @@ class ResponsesRequest(Wire):
     previous_response_id: str | None = None
     conversation: str | dict[str, Any] | None = None
     prompt: dict[str, Any] | None = None
+    # Not the provider's: whether Claude is to use its own tools, and tell of it among its thoughts.
+    enable_tools: bool | None = None
+    stream_tool_progress: bool | None = None
 
     @property
     def unknown(self) -> dict[str, Any]:

@@ -161,3 +161,10 @@ def test_without_a_key_old_http_is_not_served_since_nginx_speaks_it_by_default()
 def test_without_a_key_no_foreign_page_is_served_however_it_dresses(headers: list[tuple[str, str]]) -> None:
     with pytest.raises(ApiError):
         NO_KEY.identify(CIMultiDict(headers), "127.0.0.1")
+
+
+def test_a_key_does_what_its_scopes_say() -> None:
+    Key("all").require("tools")
+    with pytest.raises(ApiError) as caught:
+        Key("few", frozenset({"chat"})).require("tools")
+    assert (caught.value.status, caught.value.code) == (403, "missing_scope")

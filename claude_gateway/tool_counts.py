@@ -1,0 +1,62 @@
+"""How often each of Claude's own tools was used, how long it took and what came of it, since the start, by key."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from workers.events import BlockEnded, BlockStarted, Event, ThinkingDelta, ToolBegan, ToolEnded, Working
+from workers.job import ChatJob, Thought
+
+
+@dataclass(slots=True)
+class ToolCount:
+    """`seconds` is the sum over the calls that ended."""
+
+    calls: int = 0
+    failed: int = 0
+    denied: int = 0
+    seconds: float = 0.0
+
+
+class ToolCounts:
+    """`now` is a clock in seconds."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._counts: dict[str, dict[str, ToolCount]] = defaultdict(lambda: defaultdict(ToolCount))
+
+    def of(self, owner: str) -> dict[str, ToolCount]:
+        """Of one key, by the tools' names in the CLI."""
+        return dict(self._counts.get(owner, {}))
+
+    def of_job(self, job: ChatJob) -> "CallsOfJob":
+        return CallsOfJob(self._counts, job, self._now)
+
+
+class CallsOfJob:
+    """Counts the calls of a job, and tells of them what its caller wants to read."""
+
+    def __init__(self, counts: dict[str, dict[str, ToolCount]], job: ChatJob, now: Callable[[], float]) -> None:
+        self._counts = counts
+        self._owner = job.owner
+        self._progress = job.work is not None and job.work.progress
+        self._now = now
+        self._open: dict[str, tuple[str, float]] = {}
+
+    def feed(self, event: Working) -> Iterator[Event]:
+        """Progress is told as thoughts, which every dialect can show and no session keeps."""
+        match event:
+            case ToolBegan(id_, name, summary):
+                self._open[id_] = name, self._now()
+                self._counts[self._owner][name].calls += 1
+                if self._progress:
+                    yield BlockStarted(Thought("", ""))
+                    yield ThinkingDelta(f"{name}: {summary}\n" if summary else f"{name}\n")
+                    yield BlockEnded()
+            case ToolEnded(id_, outcome) if id_ in self._open:
+                name, began = self._open.pop(id_)
+                count = self._counts[self._owner][name]
+                count.seconds += self._now() - began
+                count.failed += outcome == "failed"
+                count.denied += outcome == "denied"

@@ -1,0 +1,54 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from workers.launch import CREDENTIAL_VARIABLES, agent_arguments, agent_environment
+from workers.sandbox import Box, boxed, settings
+from workers.settings import AuthMethod, LaunchSettings
+
+LAUNCH = LaunchSettings(
+    Path("/opt/cli"),
+    AuthMethod.API_KEY,
+    "claude-test",
+    {"ANTHROPIC_API_KEY": "secret", "ANTHROPIC_BASE_URL": "http://h"},
+)
+
+
+@pytest.mark.parametrize("user", [None, 61_999])
+def test_the_box_shows_of_the_disk_the_system_and_one_directory(user: int | None) -> None:
+    argv = boxed(Box(user, 10), Path("/opt/cli"), ("--print",), Path("/state/p-1"))
+    writable = [argv[n + 1] for n, word in enumerate(argv) if word == "--bind"]
+    assert writable == (["/state/p-1"] if user is None else ["/state/p-1", "/proc", "/"])
+    assert argv[argv.index("/state/p-1") + 1] == "/work"
+    for word in ("--unshare-user", "--unshare-pid", "--unshare-ipc", "--die-with-parent"):
+        assert word in argv
+    assert argv[-2:] == ("/opt/claude", "--print")
+
+
+def test_as_root_another_user_is_become_before_anything_of_the_work_runs() -> None:
+    argv = boxed(Box(61_999, 10), Path("/opt/cli"), (), Path("/p"))
+    assert argv.index("setpriv") < argv.index("--unshare-user") < argv.index("prlimit")
+    assert argv[argv.index("--reuid") + 1] == "61999"
+
+
+def test_every_variable_that_may_hold_a_secret_is_kept_from_commands() -> None:
+    chosen = json.loads(agent_arguments(LAUNCH, ("Bash",), boxed=True)[-1])["sandbox"]
+    denied = {one["name"] for one in chosen["credentials"]["envVars"] if one["mode"] == "deny"}
+    assert set().union(*CREDENTIAL_VARIABLES.values()) <= denied
+
+
+def test_without_a_sandbox_no_command_runs_and_no_host_is_reached() -> None:
+    chosen = json.loads(settings(()))["sandbox"]
+    assert chosen["failIfUnavailable"]
+    assert not chosen["allowUnsandboxedCommands"]
+    assert chosen["network"] == {"allowedDomains": []}
+
+
+def test_nothing_of_a_caller_or_a_key_is_on_the_command_line_and_no_path_of_the_host_in_the_environment() -> None:
+    arguments = agent_arguments(LAUNCH, ("Bash", "Read"), boxed=True)
+    assert "secret" not in " ".join(arguments)
+    assert "--restricted" in arguments
+    env = agent_environment(LAUNCH, Path("/state/w-1"), {"PATH": "/bin", "HOME": "/root", "OTHER": "x"}, boxed=True)
+    assert "OTHER" not in env
+    assert not any("/state" in value or "/root" in value for value in env.values())

@@ -1,0 +1,134 @@
+"""One `claude` process with tools of its own: in one directory, for one conversation, and then no more."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from workers.continuation import Beginnings, Reply, beginnings
+from workers.errors import ErrorKind, WorkerError
+from workers.events import Event, Finished, ToolBegan, ToolEnded, Working
+from workers.job import ChatJob, ToolWork
+from workers.link import Link, Spawn
+from workers.permission import refusal
+from workers.protocol import Protocol, State
+from workers.resident import Resident
+from workers.setup import Setup
+from workers.work_answer import WorkAnswer
+
+_STOP_SECONDS = 2.0
+
+
+class Agent:
+    """`boot`, then `run` for each job of the one conversation, until `kill`. `standing` is the name of the
+    conversation that stands in it, None for one that cannot be gone on with."""
+
+    def __init__(self, spawn: Spawn, model: str) -> None:
+        self._link = Link(spawn, lambda: Protocol(refusal=self._refusal), lambda: None)
+        self._resident = Resident(self._link)
+        self._setup = Setup(model)
+        self._work: ToolWork | None = None
+        self._denied: set[str] = set()
+        self.last_used = time.monotonic()
+
+    @property
+    def pid(self) -> int:
+        return self._link.pid
+
+    @property
+    def standing(self) -> str | None:
+        return None if self._link.confused else self._resident.standing.end
+
+    async def boot(self, deadline: float) -> None:
+        """Start the process. It learns of its caller's system prompt with the first job: it takes one once.
+        Raises `WorkerError`."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._link.open()
+                await self._link.write(self._link.protocol.set_thinking_budget(0), deadline=None)
+                await self._link.answered(None)
+        except TimeoutError:  # before OSError, which it is a kind of
+            raise WorkerError(ErrorKind.START_FAILED, "Claude Code did not start in time.") from None
+        except OSError as error:
+            raise WorkerError(ErrorKind.START_FAILED, "Claude Code could not be started.", detail=str(error)) from error
+        except WorkerError as error:
+            raise WorkerError(
+                ErrorKind.START_FAILED, "Claude Code ended while it started.", detail=error.detail
+            ) from error
+
+    async def run(self, job: ChatJob, deadline: float) -> AsyncGenerator[Event | Working, None]:
+        """The events of one job, as they come. `deadline` is in the loop's clock. Raises `WorkerError`."""
+        assert job.work is not None
+        before = beginnings(job)
+        await self._prepare(job, job.work, before, deadline)
+        answer, reply = WorkAnswer(self._denied), Reply()
+        await self._resident.ask(before[-1], job.turns[-1], deadline)
+        while not answer.finished:
+            frame = await self._link.next(deadline)
+            self._resident.note(frame)
+            events = answer.feed(frame)
+            if answer.calls_done and answer.turns == job.work.max_turns and not answer.finished:
+                events += answer.stop()
+            for event in events:
+                if not isinstance(event, ToolBegan | ToolEnded):
+                    reply.feed(event)
+                if isinstance(event, Finished) and event.stop_reason in ("end_turn", "stop_sequence"):
+                    self._resident.conclude(job, before[-1], reply, event)
+                yield event
+            last_turn = answer.streaming and answer.turns + 1 == job.work.max_turns
+            if last_turn and not self._setup.guarded:
+                await self._apply(replace(self._setup, guarded=True), deadline)
+
+    async def settle(self) -> None:
+        """After a job: let the turn end, or end it. What was broken off cannot be gone on with."""
+        self.last_used = time.monotonic()
+        if self.standing is None:
+            return
+        deadline = asyncio.get_running_loop().time() + _STOP_SECONDS
+        with suppress(WorkerError):
+            await self._link.idle(deadline)
+            await self._apply(replace(self._setup, guarded=False), deadline)
+            await self._link.answered(deadline)
+            return
+        self._link.confused = True
+
+    def kill(self) -> None:
+        self._link.kill()
+
+    async def ended(self) -> int:
+        return await self._link.ended()
+
+    def _refusal(self, request: Mapping[str, Any]) -> str | None:
+        refused = refusal(request, self._work) if self._work else "Nothing is to be done."
+        if refused is not None:
+            self._denied.add(str(request.get("tool_use_id")))
+        return refused
+
+    async def _prepare(self, job: ChatJob, work: ToolWork, before: Beginnings, deadline: float) -> None:
+        protocol = self._link.protocol
+        frames = []
+        if protocol.state is State.BOOTING:
+            frames.append(protocol.initialize_with_own_prompt(job.system))
+        if (self._work is not None and self._work.plan) != work.plan:
+            frames.append(protocol.set_permission_mode("plan" if work.plan else "default"))
+        self._work = work
+        wanted = replace(self._setup, tuning=job.tuning, guarded=False)
+        if not self._resident.standing.newest:
+            frames.append(protocol.set_environment(wanted.variables()))
+        await self._link.write(*frames, deadline=deadline)
+        await self._apply(wanted, deadline)
+        await self._link.answered(deadline)
+        if job.model != self._setup.model:
+            self._setup = replace(self._setup, model=job.model)
+            await self._link.write(protocol.set_model(job.model, "", is_current=False), deadline=deadline)
+            await self._link.answered(deadline)
+        stay = await self._resident.go_back(before, deadline)
+        await self._resident.put_back(job, before, stay, deadline)
+
+    async def _apply(self, wanted: Setup, deadline: float) -> None:
+        frames = self._setup.frames_to(wanted, self._link.protocol)
+        self._setup = wanted
+        if frames:
+            await self._link.write(*frames, deadline=deadline)

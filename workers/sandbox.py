@@ -1,0 +1,91 @@
+"""The box of a process that works with Claude's own tools: bubblewrap around the whole CLI, and settings by which the
+CLI puts each command into a second one. Pure; what a kernel makes of it is asked once, in `workers.sandbox_check`.
+
+The process sees the system's programs read-only, its own work directory and nothing else of the disk: no other
+directory of this gateway, no state, no home. It is alone in its process namespace, which dies whole with it.
+The commands that it runs have, besides, no network and no sight of the CLI itself.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+WORK = "/work"
+HOME = "/home/worker"
+_CLI = "/opt/claude"
+_PROGRAMS = ("bwrap", "socat", "rg", "prlimit")
+_PROGRAMS_OF_ROOT = ("setpriv",)
+# Read-only, where they are there.
+_SYSTEM = (
+    *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64"),
+    *("/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"),
+    *("/etc/alternatives", "/etc/ld.so.cache", "/etc/localtime", "/etc/mime.types", "/etc/magic", "/etc/fonts"),
+)
+# Made beforehand: what is made on the way to a mount is closed to everybody but its maker.
+_PARENTS = ("/etc", "/opt", "/home", HOME, "/tmp")  # noqa: S108 - of the box
+# Inside it is this one, whoever it is outside.
+_INNER_USER = "1000"
+_NAMESPACES = ("--unshare-user", "--uid", _INNER_USER, "--gid", _INNER_USER, "--unshare-pid", "--unshare-ipc")
+_SCRATCH_BYTES = 256 * 1024 * 1024
+# Threads count too, and the CLI alone has some twenty.
+_MOST_PROCESSES = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """`user`: whom a gateway that runs as root becomes for it; None where it runs as somebody else.
+    `largest_file` in bytes."""
+
+    user: int | None
+    largest_file: int
+
+
+def programs(box: Box) -> tuple[str, ...]:
+    """What must be installed."""
+    return _PROGRAMS if box.user is None else _PROGRAMS + _PROGRAMS_OF_ROOT
+
+
+def boxed(box: Box, cli: Path, arguments: Sequence[str], work: Path, login: Path | None = None) -> tuple[str, ...]:
+    """The command line that starts `cli` in the box. `login` is a directory with a login that it may renew."""
+    mounts = (
+        *(word for path in _SYSTEM for word in ("--ro-bind-try", path, path)),
+        *("--ro-bind", str(cli), _CLI),
+        *("--bind", str(work), WORK),
+    )
+    own = (
+        *("--perms", "0700", "--size", str(_SCRATCH_BYTES), "--tmpfs", "/tmp"),  # noqa: S108 - of the box
+        *("--perms", "0700", "--size", str(_SCRATCH_BYTES), "--tmpfs", HOME),
+        *(("--bind", str(login), f"{HOME}/.claude") if login else ()),
+        *("--chdir", WORK, "--die-with-parent"),
+    )
+    limited = ("prlimit", f"--nproc={_MOST_PROCESSES}", f"--fsize={box.largest_file}", "--core=0", "--")
+    inside = ("--", *limited, _CLI, *arguments)
+    if box.user is None:
+        return ("bwrap", *_NAMESPACES, *mounts, "--proc", "/proc", "--dev", "/dev", *own, *inside)
+    # Root mounts what nobody else could reach, and then becomes somebody: the limits on processes do not bind root,
+    # and a fault of the kernel would be root's. /proc is the host's here only because one must be there before a
+    # namespace's own can be mounted; the second step covers it.
+    places = (word for path in _PARENTS for word in ("--perms", "0755", "--dir", path))
+    first = ("bwrap", "--die-with-parent", *places, *mounts, "--bind", "/proc", "/proc", "--dev", "/dev")
+    user = str(box.user)
+    become = ("setpriv", "--reuid", user, "--regid", user, "--clear-groups", "--no-new-privs", "--pdeathsig", "KILL")
+    second = ("bwrap", *_NAMESPACES, "--bind", "/", "/", "--proc", "/proc", "--dev", "/dev")
+    return (*first, "--", *become, "--", *second, *own, *inside)
+
+
+def settings(secrets: Iterable[str]) -> str:
+    """The CLI's settings: every command in its sandbox or not at all; no host may be reached, no secret seen."""
+    return json.dumps(
+        {
+            "sandbox": {
+                "enabled": True,
+                "failIfUnavailable": True,
+                "allowUnsandboxedCommands": False,
+                "autoAllowBashIfSandboxed": True,
+                "filesystem": {"denyRead": [HOME]},
+                "network": {"allowedDomains": []},
+                "credentials": {"envVars": [{"name": name, "mode": "deny"} for name in sorted(secrets)]},
+            }
+        }
+    )

@@ -1,0 +1,145 @@
+"""The frames of a job with Claude's own tools, folded into one answer. Pure.
+
+A chat ends where the model wants a tool or runs out of tokens; here the CLI goes on by itself, message after message.
+Each message is an `Answer` of its own; what they say and use is added up.
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+import orjson
+
+from workers.answer import Answer
+from workers.events import (
+    BlockEnded,
+    BlockStarted,
+    Event,
+    Finished,
+    InputDelta,
+    Started,
+    StopReason,
+    TextDelta,
+    ToolBegan,
+    ToolEnded,
+    Usage,
+    Working,
+)
+from workers.frames import Frame
+from workers.job import Text, ToolUse
+
+# After these the CLI asks the model once more.
+_GOES_ON = ("tool_use", "max_tokens", "pause_turn")
+_LONGEST_SUMMARY = 200
+# Of a tool's input, what says best what a call is about.
+_TELLING = ("command", "file_path", "notebook_path", "pattern", "url", "query", "description", "prompt", "skill")
+
+
+class WorkAnswer:
+    """Feed it the frames that follow the prompt. `turns` counts the model's messages; `calls_done` is True once the
+    results of a message's calls are there: the CLI is about to ask the model again."""
+
+    def __init__(self, denied: Collection[str] = ()) -> None:
+        self.finished = False
+        self.turns = 0
+        self.calls_done = False
+        self._denied = denied
+        self._message = Answer()
+        self._usage = Usage()
+        self._reason: StopReason | None = None
+        self._started = False
+        self._texts = 0
+        self._call: ToolUse | None = None
+        self._input: list[str] = []
+
+    @property
+    def streaming(self) -> bool:
+        return self._message.streaming
+
+    def feed(self, frame: Frame) -> list[Event | Working]:
+        """Raises `WorkerError` when the work failed."""
+        if frame.get("parent_tool_use_id") is not None:
+            return []
+        match frame:
+            case {"type": "stream_event", "event": {"type": "message_start"}}:
+                self.calls_done = False
+            case {"type": "user", "message": {"content": list(content)}}:
+                ended = [self._ended(block) for block in content if block.get("type") == "tool_result"]
+                self.calls_done = self.calls_done or bool(ended)
+                if ended or self._reason is not None:
+                    return [*ended]  # also the CLI's own "Resume directly…" behind a message that was cut off
+            case {"type": "result", "is_error": False, "subtype": "success"} if self._reason is not None:
+                # The CLI gave up asking for more.
+                return self._finish(Finished(self._reason, self._usage))
+        return self._of_message(frame)
+
+    def stop(self) -> list[Event | Working]:
+        """The work ends here, because it has had all its turns."""
+        return self._finish(Finished("pause_turn", self._usage))
+
+    def _of_message(self, frame: Frame) -> list[Event | Working]:
+        events: list[Event | Working] = []
+        for event in self._message.feed(frame):
+            match event:
+                case Finished():
+                    events += self._message_ended(event)
+                case Started():
+                    self._reason = None
+                    events += [] if self._started else [event]
+                    self._started = True
+                case _:
+                    events += self._piece(event)
+        return events
+
+    def _message_ended(self, end: Finished) -> list[Event | Working]:
+        self.turns += 1
+        self._usage = _sum(self._usage, end.usage)
+        if end.stop_reason not in _GOES_ON:
+            return self._finish(Finished(end.stop_reason, self._usage, end.stop_sequence))
+        self._reason = end.stop_reason
+        self._message = Answer()
+        return []
+
+    def _piece(self, event: Event) -> list[Event | Working]:
+        match event:
+            case BlockStarted(ToolUse() as call):
+                self._call, self._input = call, []
+                return []
+            case InputDelta(text) if self._call:
+                self._input.append(text)
+                return []
+            case BlockEnded() if self._call:
+                call, self._call = self._call, None
+                return [ToolBegan(call.id, call.name, _summary("".join(self._input)))]
+            case BlockStarted(Text()):
+                self._texts += 1
+                # Readers that know no blocks would read two texts as one word.
+                return [event, TextDelta("\n\n")] if self._texts > 1 else [event]
+        return [event]
+
+    def _ended(self, block: dict[str, Any]) -> ToolEnded:
+        id_ = str(block.get("tool_use_id"))
+        if id_ in self._denied:
+            return ToolEnded(id_, "denied")
+        return ToolEnded(id_, "failed" if block.get("is_error") else "ok")
+
+    def _finish(self, end: Finished) -> list[Event | Working]:
+        self.finished = True
+        return [end]
+
+
+def _summary(arguments: str) -> str:
+    try:
+        values = orjson.loads(arguments or "{}")
+    except orjson.JSONDecodeError:
+        return ""
+    telling = next((values[name] for name in _TELLING if isinstance(values.get(name), str)), "")
+    return " ".join(telling.split())[:_LONGEST_SUMMARY]
+
+
+def _sum(one: Usage, other: Usage) -> Usage:
+    return Usage(
+        one.input + other.input,
+        one.output + other.output,
+        one.cache_read + other.cache_read,
+        one.cache_write + other.cache_write,
+    )
