@@ -1,6 +1,6 @@
 """The images and PDFs of a job that must be fetched before it can run, and the job with them in it. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -27,9 +27,9 @@ def remotes(job: ChatJob) -> list[Remote]:
     return [remote for part in parts if (remote := _remote(part)) is not None]
 
 
-def with_fetched(job: ChatJob, fetched: Fetched) -> ChatJob:
-    """The job with what was fetched in the place of each URL."""
-    return replace(job, turns=tuple(_turn(turn, fetched) for turn in job.turns))
+def with_fetched(turns: Iterable[Turn], fetched: Fetched) -> tuple[Turn, ...]:
+    """The turns with what was fetched in the place of each URL."""
+    return tuple(_turn(turn, fetched) for turn in turns)
 
 
 def _turn(turn: Turn, fetched: Fetched) -> Turn:

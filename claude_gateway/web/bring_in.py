@@ -3,7 +3,7 @@
 import asyncio
 from base64 import b64encode
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiohttp import web
 
@@ -20,10 +20,11 @@ _MOST_URLS = 20
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A job with everything in it."""
+    """A job with everything in it; `fetched` is what was not."""
 
     job: ChatJob
     warnings: tuple[str, ...]
+    fetched: Fetched
 
 
 async def bring_in(request: web.Request, parsed: Parsed) -> Ready:
@@ -33,9 +34,10 @@ async def bring_in(request: web.Request, parsed: Parsed) -> Ready:
     """
     job = parsed.job
     wanted = remotes(job)
-    if wanted:
-        job = with_fetched(job, await _fetched(request, wanted))
-    return Ready(job, (*parsed.warnings, *media.review(job.turns)))
+    fetched = await _fetched(request, wanted) if wanted else {}
+    if fetched:
+        job = replace(job, turns=with_fetched(job.turns, fetched))
+    return Ready(job, (*parsed.warnings, *media.review(job.turns)), fetched)
 
 
 async def _fetched(request: web.Request, wanted: Sequence[Remote]) -> Fetched:

@@ -15,6 +15,7 @@ from claude_gateway.dialects.openai_responses.parse import parse, references
 from claude_gateway.dialects.openai_responses.response_object import Identity
 from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
 from claude_gateway.errors import ApiError
+from claude_gateway.remote_media import with_fetched
 from claude_gateway.responses import Asked
 from claude_gateway.web import answer, body
 from claude_gateway.web.bring_in import bring_in
@@ -111,11 +112,11 @@ async def _read(request: web.Request) -> tuple[Asked, Identity]:
     memory = await responses.recall(owner, sent.previous_response_id, references(sent))
     parsed = parse(sent, owner, model, responses.sealer(owner), memory.past)
     ready = await bring_in(request, parsed)
-    parsed = replace(parsed, job=ready.job, warnings=ready.warnings)
-    job, left_out = await equipped(
-        request, parsed.job, Asks(bool(sent.enable_tools), bool(sent.stream_tool_progress), None)
-    )
-    parsed = replace(parsed, job=job, warnings=(*parsed.warnings, *left_out))
+    # What is stored is what the model saw: it is not fetched again when a later response goes on from here.
+    said = replace(parsed.said, messages=with_fetched(parsed.said.messages, ready.fetched))
+    asks = Asks(bool(sent.enable_tools), bool(sent.stream_tool_progress), None)
+    job, left_out = await equipped(request, ready.job, asks)
+    parsed = replace(parsed, job=job, said=said, warnings=(*ready.warnings, *left_out))
     return Asked(owner, parsed, memory), Identity(f"resp_{uuid.uuid4().hex}", int(time.time()), sent.model)
 
 

@@ -120,7 +120,7 @@ async def test_a_streamed_call_with_thoughts_goes_there_and_back(gateway: Gatewa
     assert "".join(part.text or "" for part in parts if part.thought) == "hm hm"
     assert call.args == {"city": "Oslo"}
     assert answer.text
-    assert len(gateway.upstream.received) == 2
+    assert len(gateway.upstream.chats) == 2
     _, (_, turn), (_, results) = asked(gateway)
     assert {"type": "thinking", "thinking": "hm hm", "signature": "c2lnbmVk"} in turn
     assert [block["type"] for block in turn] == ["thinking", "text", "tool_use"]
@@ -154,7 +154,10 @@ async def test_parameters_and_an_image_reach_the_model(gateway: Gateway, client:
 
 
 async def test_a_limit_ends_the_answer_there(client: Any) -> None:
-    answer = await client.models.generate_content(model=MODEL, contents="a b {{stop max_tokens}}")
+    limited = types.GenerateContentConfig(max_output_tokens=5)
+    answer = await client.models.generate_content(
+        model=MODEL, contents="a b {{silence 0.05}}{{stop max_tokens}}", config=limited
+    )
 
     assert answer.candidates[0].finish_reason is types.FinishReason.MAX_TOKENS
 
@@ -167,7 +170,7 @@ async def test_tokens_are_counted_and_models_listed_without_the_upstream(gateway
     assert counted.total_tokens > 100
     assert f"models/{MODEL}" in models
     assert one.name == f"models/{MODEL}"
-    assert gateway.upstream.received == []
+    assert gateway.upstream.chats == []
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ async def test_a_continuation_after_calls_costs_one_request_and_sees_exactly_the
     history: Messages = [f"go {CALLS}"]
     for number in range(4):
         await call_and_answer(roomy, history, [f"first {number} {CALLS}", f"second {number}"])
-    assert len(roomy.upstream.received) == 4
+    assert len(roomy.upstream.chats) == 4
     *_, before_last = roomy.upstream.chats
     sent = before_last.body["messages"]
     assert [message["role"] for message in sent] == ["user", "assistant"] * 3 + ["user"]

@@ -16,6 +16,8 @@ from claude_gateway.stores.db import Database, open_database
 from claude_gateway.stores.responses import ResponseStore, Room
 from tests.claude_gateway.scripted import HELLO, MODEL, STARTED, ScriptedDispatcher
 from tests.claude_gateway.web.conftest import Client, Serve
+from tests.claude_gateway.web.strangers import fetcher_to, stranger
+from tests.pictures import png
 from workers.errors import ErrorKind, WorkerError
 from workers.events import BlockEnded, BlockStarted, Finished, InputDelta, Signed, ThinkingDelta, Usage
 from workers.job import RedactedThought, Text, Thought, ToolResult, ToolUse, Turn
@@ -320,6 +322,24 @@ async def test_a_tool_s_result_goes_on_from_the_call_with_its_thought(serve: Ser
         Turn("assistant", (Thought("hm", "sig"), RedactedThought("x"), ToolUse("call_1", "f", {"a": 1}))),
         Turn("user", (ToolResult("call_1", (Text("18C"),)),)),
     )
+
+
+@pytest.mark.promise("responses.chain")
+async def test_a_picture_that_was_fetched_is_stored_as_it_was_seen_and_not_fetched_again(
+    serve: Serve, responses: Responses
+) -> None:
+    dispatcher = ScriptedDispatcher.always(*HELLO)
+    async with stranger() as outside:
+        url = outside.gives("/a.png", png(colour=7))
+        client = await serve(dispatcher, responses=responses, fetch_remote_images=True, fetcher=fetcher_to(outside))
+        picture = [{"role": "user", "content": [{"type": "input_image", "image_url": url}]}]
+        first = await ask(client, input=picture)
+        outside.gives("/a.png", png(colour=8))
+
+        await ask(client, input="more", previous_response_id=first["id"])
+
+        assert len(outside.asked) == 1
+    assert dispatcher.jobs[1].turns[0] == dispatcher.jobs[0].turns[0]
 
 
 @pytest.mark.promise("responses.reasoning-sealed")
