@@ -120,7 +120,7 @@ async def test_a_streamed_call_with_thoughts_goes_there_and_back(gateway: Gatewa
     assert "".join(part.text or "" for part in parts if part.thought) == "hm hm"
     assert call.args == {"city": "Oslo"}
     assert answer.text
-    assert len(gateway.upstream.chats) == 2
+    assert len([request for request in gateway.upstream.chats if b"think hm hm" in request.raw]) == 2
     _, (_, turn), (_, results) = asked(gateway)
     assert {"type": "thinking", "thinking": "hm hm", "signature": "c2lnbmVk"} in turn
     assert [block["type"] for block in turn] == ["thinking", "text", "tool_use"]
@@ -170,7 +170,7 @@ async def test_tokens_are_counted_and_models_listed_without_the_upstream(gateway
     assert counted.total_tokens > 100
     assert f"models/{MODEL}" in models
     assert one.name == f"models/{MODEL}"
-    assert gateway.upstream.chats == []
+    assert not [request for request in gateway.upstream.received if b"word word" in request.raw]
 
 
 @pytest.mark.parametrize(
