@@ -12,6 +12,7 @@ from pathlib import Path
 import uvloop
 
 from bench import measures
+from bench.dialects import chain, dialects
 from bench.measures import Figures
 from bench.parts import bare_workers, gateway_process, upstream_process
 from bench.prompts import prompts
@@ -43,6 +44,8 @@ TARGETS = (
     Target("prompts", "prefix_bytes_lost", "bytes of 20 prompts that the next does not begin with", most=0),
     Target("prompts", "foreign_blocks_fresh", "blocks that no caller sent, in a fresh process", most=0),
     Target("prompts", "foreign_blocks_reused", "blocks that no caller sent, in a used process", most=0),
+    Target("dialects", "most_over_chat_ms", "first token of the slowest dialect over chat's (ms)", most=3),
+    Target("chain", "added_ms", "a stored response in a chain of 50 over a continued chat (ms)", most=5),
     Target("readiness", "all_ready_s", "from start until 2 workers are ready (s)", most=3),
     Target("leaving", "upstream_gone_ms", "from a caller's leaving to the upstream's (ms)", most=100),
     Target("leaving", "next_first_token_ms", "from a caller's leaving to the next first token (ms)", most=100),
@@ -62,6 +65,8 @@ async def _measure() -> dict[str, Figures]:
             found["delta_latency"] = await measures.delta_latency(gateway, workers, deltas=400, rounds=9)
             found["delta_rate"] = await measures.delta_rate(gateway, workers, deltas=20000)
             found["history"] = await measures.history(gateway, [1, 10, 100, 400], rounds=5)
+            found["dialects"] = await dialects(gateway, rounds=40)
+            found["chain"] = await chain(gateway)
             found["idle_memory"] = await measures.idle_memory(gateway, 1000)
     found["prompts"] = await prompts(turns=20)
     found["leaving"] = await measures.leaving(rounds=15)
