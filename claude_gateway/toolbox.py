@@ -54,7 +54,9 @@ class Toolbox:
         work, _, notes = choose(choices, commands=self.no_commands)
         if not work.tools:
             return job, [*notes, "enable_tools: no tool is left"]
-        return replace(job, work=replace(work, place=session or None, progress=progress)), notes
+        last_only = job.tuning.output is not None
+        work = replace(work, place=session or None, progress=progress, last_only=last_only)
+        return replace(job, work=work), notes
 
     async def configure(self, owner: str, session: str, choices: ToolChoices) -> None:
         """Raises `ApiError` 429 where a key has configured too many sessions."""

@@ -63,7 +63,8 @@ class Agent:
         assert job.work is not None
         before = beginnings(job)
         await self._prepare(job, job.work, before, deadline)
-        answer, reply = WorkAnswer(self._denied), Reply()
+        answer = WorkAnswer(self._denied, last_only=job.work.last_only)
+        reply = Reply()
         await self._resident.ask(before[-1], job.turns[-1], deadline)
         while not answer.finished:
             frame = await self._link.next(deadline)

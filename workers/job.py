@@ -141,7 +141,8 @@ class ToolWork:
     """Work with Claude's own tools: `tools` by the names that the CLI has for them, sorted.
 
     `place` names the directory, among those of the owner, that outlives the job; without one it goes with the job.
-    With `plan` nothing is carried out. `progress`: the caller wants to read of each call.
+    With `plan` nothing is carried out. `progress`: the caller wants to read of each call. `last_only`: what Claude says
+    before its last call is no part of the answer, which must be of a shape that this has not.
     """
 
     tools: tuple[str, ...]
@@ -149,6 +150,7 @@ class ToolWork:
     max_turns: int | None = None
     plan: bool = False
     progress: bool = False
+    last_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

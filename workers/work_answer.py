@@ -36,9 +36,10 @@ _TELLING = ("command", "file_path", "notebook_path", "pattern", "url", "query", 
 
 class WorkAnswer:
     """Feed it the frames that follow the prompt. `turns` counts the model's messages; `calls_done` is True once the
-    results of a message's calls are there: the CLI is about to ask the model again."""
+    results of a message's calls are there: the CLI is about to ask the model again. With `last_only` what the model
+    says beside its calls is left out."""
 
-    def __init__(self, denied: Collection[str] = ()) -> None:
+    def __init__(self, denied: Collection[str] = (), *, last_only: bool = False) -> None:
         self.finished = False
         self.turns = 0
         self.calls_done = False
@@ -47,7 +48,10 @@ class WorkAnswer:
         self._usage = Usage()
         self._reason: StopReason | None = None
         self._started = False
+        self._held: list[Event] | None = [] if last_only else None
         self._texts = 0
+        # The message before was cut off at its limit, and the next goes on in the middle of a word.
+        self._cut_off = False
         self._call: ToolUse | None = None
         self._input: list[str] = []
 
@@ -87,8 +91,14 @@ class WorkAnswer:
                     events += [] if self._started else [event]
                     self._started = True
                 case _:
-                    events += self._piece(event)
+                    events += self._held_back(self._piece(event))
         return events
+
+    def _held_back(self, events: list[Event | Working]) -> list[Event | Working]:
+        if self._held is None:
+            return events
+        self._held += [event for event in events if not isinstance(event, ToolBegan | ToolEnded)]
+        return [event for event in events if isinstance(event, ToolBegan | ToolEnded)]
 
     def _message_ended(self, end: Finished) -> list[Event | Working]:
         self.turns += 1
@@ -96,6 +106,9 @@ class WorkAnswer:
         if end.stop_reason not in _GOES_ON:
             return self._finish(Finished(end.stop_reason, self._usage, end.stop_sequence))
         self._reason = end.stop_reason
+        self._cut_off = end.stop_reason == "max_tokens"
+        if self._held and not self._cut_off:
+            self._held.clear()
         self._message = Answer()
         return []
 
@@ -113,7 +126,8 @@ class WorkAnswer:
             case BlockStarted(Text()):
                 self._texts += 1
                 # Readers that know no blocks would read two texts as one word.
-                return [event, TextDelta("\n\n")] if self._texts > 1 else [event]
+                parted = self._texts > 1 and not self._cut_off and self._held is None
+                return [event, TextDelta("\n\n")] if parted else [event]
         return [event]
 
     def _ended(self, block: dict[str, Any]) -> ToolEnded:
@@ -124,7 +138,7 @@ class WorkAnswer:
 
     def _finish(self, end: Finished) -> list[Event | Working]:
         self.finished = True
-        return [end]
+        return [*(self._held or ()), end]
 
 
 def _summary(arguments: str) -> str:

@@ -148,6 +148,12 @@ async def test_usage_is_that_of_all_turns_and_progress_is_told_as_thoughts(gatew
     assert not hasattr(silent.choices[0].message, "reasoning_content")
 
 
+async def test_an_answer_that_must_be_json_is_what_claude_says_last(gateway: Gateway) -> None:
+    words = "{{say I look.}}" + bash("echo 1") + THEN + '{{say {"a":1}}}'
+    answer = await gateway.ask(words, extra_body=TOOLS, response_format={"type": "json_object"})
+    assert answer.choices[0].message.content == '{"a":1}'
+
+
 async def test_a_stream_has_the_same_text(gateway: Gateway) -> None:
     words = "{{say one}}" + bash("echo x") + THEN + "{{say two}}"
     assert await gateway.stream_text(words, extra_body=TOOLS) == "one\n\ntwo"

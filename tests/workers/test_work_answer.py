@@ -71,9 +71,17 @@ def test_it_tells_when_the_calls_of_a_turn_are_done_and_can_be_stopped_there() -
 def test_a_message_cut_off_at_its_limit_is_gone_on_with() -> None:
     answer = WorkAnswer()
     resume: Frame = {"type": "user", "isSynthetic": True, "message": {"content": [{"type": "text", "text": "Resume"}]}}
-    events = told(answer, *says("so far", stop_reason="max_tokens")[:-1], resume, *says("and the rest"))
+    events = told(answer, *says("so f", stop_reason="max_tokens")[:-1], resume, *says("ar and the rest"))
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "so far and the rest"
     assert isinstance(events[-1], Finished)
     assert events[-1].stop_reason == "end_turn"
+
+
+def test_where_the_answer_must_be_of_a_shape_only_the_last_message_is_it() -> None:
+    answer = WorkAnswer(last_only=True)
+    events = told(answer, *calls("Bash", "{}"), results(), *says("{}"))
+    assert [event.text for event in events if isinstance(event, TextDelta)] == ["{}"]
+    assert ToolBegan("t1", "Bash", "") in events
 
 
 def test_where_the_cli_gives_up_asking_the_last_reason_stands() -> None:
