@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-WORK = "/work"
+WORK = "/desk"
 HOME = "/home/worker"
 _CLI = "/opt/claude"
 _PROGRAMS = ("bwrap", "socat", "rg", "prlimit")

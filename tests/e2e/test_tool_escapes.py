@@ -116,39 +116,39 @@ async def test_the_state_database_can_be_neither_read_nor_written(gateway: Gatew
         call("Glob", pattern="*", path=str(state)),
     ):
         told = await result_of(gateway, words)
-        assert "outside /work" in told or "tool_use_error" in told
+        assert "outside /desk" in told or "tool_use_error" in told
         assert "SQLite" not in told
     assert database.read_bytes().startswith(b"SQLite")
 
 
 async def test_another_session_of_the_same_key_is_out_of_reach(gateway: Gateway, state: Path) -> None:
-    await result_of(gateway, call("Write", file_path="/work/mine.txt", content="a-word-of-the-first"), "first")
+    await result_of(gateway, call("Write", file_path="/desk/mine.txt", content="a-word-of-the-first"), "first")
     (mine,) = state.glob("*places/*/mine.txt")
     told = await result_of(
-        gateway, bash(f"grep -rs a-word-of-the-first /work /tmp /home /opt /etc; cat {mine}; echo END"), "second"
+        gateway, bash(f"grep -rs a-word-of-the-first /desk /tmp /home /opt /etc; cat {mine}; echo END"), "second"
     )
     assert "END" in told
     assert "\na-word-of-the-first" not in told
-    assert "outside /work" in await result_of(gateway, call("Read", file_path=str(mine)), "second")
+    assert "outside /desk" in await result_of(gateway, call("Read", file_path=str(mine)), "second")
 
 
 @pytest.mark.parametrize(
-    "path", ["/work/../etc/hosts", "../etc/hosts", "/work/link", "/proc/self/environ", "dir/hosts"]
+    "path", ["/desk/../etc/hosts", "../etc/hosts", "/desk/link", "/proc/self/environ", "dir/hosts"]
 )
 async def test_file_tools_do_not_leave_the_directory(gateway: Gateway, path: str) -> None:
     await result_of(gateway, bash("ln -sfn /etc/hosts link; ln -sfn /etc dir; ln -sfn /home/worker home"), "links")
     told = await result_of(gateway, call("Read", file_path=path), "links")
-    assert "outside /work" in told or "names a device or process file" in told
+    assert "outside /desk" in told or "names a device or process file" in told
     assert "localhost" not in told
 
 
 @pytest.mark.parametrize(
-    "path", ["/etc/new", "/work/../opt/new", "dir/new", "home/new", "/home/worker/.claude/settings.json"]
+    "path", ["/etc/new", "/desk/../opt/new", "dir/new", "home/new", "/home/worker/.claude/settings.json"]
 )
 async def test_nor_do_they_make_files_elsewhere(gateway: Gateway, path: str) -> None:
     await result_of(gateway, bash("ln -sfn /etc dir; ln -sfn /home/worker home"), "links")
     told = await result_of(gateway, call("Write", file_path=path, content="x"), "links")
-    assert "outside /work" in told
+    assert "outside /desk" in told
 
 
 async def test_a_file_of_the_machine_cannot_be_given_a_second_name(gateway: Gateway) -> None:
@@ -160,12 +160,12 @@ async def test_a_command_writes_nowhere_but_into_its_directory(gateway: Gateway)
     told = await result_of(
         gateway,
         bash(
-            "for f in /x /etc/x /usr/x /usr/bin/env /opt/claude /home/x /home/worker/x /tmp/x /dev/x /work/x; do"
+            "for f in /x /etc/x /usr/x /usr/bin/env /opt/claude /home/x /home/worker/x /tmp/x /dev/x /desk/x; do"
             " touch $f 2>/dev/null && echo wrote $f; done; echo END"
         ),
     )
     assert "END" in told
-    assert [line for line in told.splitlines() if line.startswith("wrote") and "/work/" not in line] in (
+    assert [line for line in told.splitlines() if line.startswith("wrote") and "/desk/" not in line] in (
         [],
         ["wrote /home/worker/x", "wrote /dev/x"],  # of the command's own sandbox, gone with it
     )
@@ -217,7 +217,7 @@ async def test_no_process_outside_can_be_signalled(gateway: Gateway) -> None:
 async def test_no_namespace_of_ones_own_and_no_mount(gateway: Gateway) -> None:
     told = await result_of(
         gateway,
-        bash("unshare -Urm true; mount -t tmpfs x /mnt; umount /work; umount /home/worker; chroot / true; echo END"),
+        bash("unshare -Urm true; mount -t tmpfs x /mnt; umount /desk; umount /home/worker; chroot / true; echo END"),
     )
     assert "END" in told
     assert (

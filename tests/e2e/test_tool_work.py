@@ -75,7 +75,7 @@ async def test_a_table_is_put_in_worked_on_and_the_drawing_fetched(
         + call("Read", file_path="in/data.csv")
         + THEN
         + "{{say I write.}}"
-        + call("Write", file_path="/work/plot.py", content=program)
+        + call("Write", file_path="/desk/plot.py", content=program)
         + THEN
         + bash("python3 plot.py")
         + THEN
@@ -105,9 +105,9 @@ async def test_a_fault_is_mended_and_its_test_run(gateway: Gateway, http: aiohtt
     words = (
         bash("python3 -B -m unittest 2>&1 | tail -1")
         + THEN
-        + call("Read", file_path="/work/add.py")
+        + call("Read", file_path="/desk/add.py")
         + THEN
-        + call("Edit", file_path="/work/add.py", old_string="a - b", new_string="a + b")
+        + call("Edit", file_path="/desk/add.py", old_string="a - b", new_string="a + b")
         + THEN
         + bash("python3 -B -m unittest 2>&1 | tail -1")
         + THEN
@@ -214,7 +214,7 @@ async def test_a_plan_changes_nothing_and_what_was_refused_is_counted(
 ) -> None:
     before = (await fetched(http, "/v1/tools/stats"))["total_denied"]
     await gateway.ask(
-        call("Write", file_path="/work/planned.txt", content="x"),
+        call("Write", file_path="/desk/planned.txt", content="x"),
         extra_body=TOOLS | {"session_id": "plan"},
         extra_headers={"X-Claude-Permission-Mode": "plan"},
     )
@@ -234,7 +234,7 @@ async def test_a_session_goes_on_in_its_process_and_in_another_after_it_is_gone(
     assert "kept" in await result_of(gateway, bash("cat here"), "goes-on")
     assert "tool_use" in str(gateway.upstream.chats[-1].body["messages"][1])
     # Other tools, another process: what was said is put back, what was made is there.
-    told = await result_of(gateway, call("Read", file_path="/work/here"), "goes-on")
+    told = await result_of(gateway, call("Read", file_path="/desk/here"), "goes-on")
     assert "kept" in told
     await gateway.ask(
         "now" + call("Grep", pattern="kept"),

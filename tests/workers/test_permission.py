@@ -14,7 +14,7 @@ def asked(tool: str, **arguments: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "request_",
-    [asked("Bash", command="ls"), asked("Write", file_path="/work/a"), asked("Read", file_path="a"), asked("Agent")],
+    [asked("Bash", command="ls"), asked("Write", file_path="/desk/a"), asked("Read", file_path="a"), asked("Agent")],
 )
 def test_what_the_job_has_is_granted(request_: dict[str, Any]) -> None:
     assert refusal(request_, ALL) is None
@@ -27,9 +27,9 @@ def test_what_the_job_has_is_granted(request_: dict[str, Any]) -> None:
         asked("mcp__x__y"),
         asked("Grep"),
         asked("Bash", command="ls", dangerouslyDisableSandbox=True),
-        asked("Write", file_path="/work/.git/hooks/pre-commit"),
-        asked("Edit", file_path="/work/.claude/settings.json"),
-        asked("NotebookEdit", notebook_path="/work/.vscode/a.ipynb"),
+        asked("Write", file_path="/desk/.git/hooks/pre-commit"),
+        asked("Edit", file_path="/desk/.claude/settings.json"),
+        asked("NotebookEdit", notebook_path="/desk/.vscode/a.ipynb"),
         {"subtype": "can_use_tool"},
         {},
     ],
@@ -40,7 +40,7 @@ def test_everything_else_is_refused(request_: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("tool", ["Bash", "Write", "Edit", "NotebookEdit"])
 def test_a_plan_carries_nothing_out(tool: str) -> None:
-    assert refusal(asked(tool, file_path="/work/a"), ToolWork(ALL.tools, plan=True))
+    assert refusal(asked(tool, file_path="/desk/a"), ToolWork(ALL.tools, plan=True))
 
 
 def test_a_tool_without_a_rule_is_refused_even_where_a_job_names_it() -> None:

@@ -20,7 +20,7 @@ def test_the_box_shows_of_the_disk_the_system_and_one_directory(user: int | None
     argv = boxed(Box(user, 10), Path("/opt/cli"), ("--print",), Path("/state/p-1"))
     writable = [argv[n + 1] for n, word in enumerate(argv) if word == "--bind"]
     assert writable == (["/state/p-1"] if user is None else ["/state/p-1", "/proc", "/"])
-    assert argv[argv.index("/state/p-1") + 1] == "/work"
+    assert argv[argv.index("/state/p-1") + 1] == "/desk"
     for word in ("--unshare-user", "--unshare-pid", "--unshare-ipc", "--die-with-parent"):
         assert word in argv
     assert argv[-2:] == ("/opt/claude", "--print")
