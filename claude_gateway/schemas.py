@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import orjson
 
 from claude_gateway.conversation import bad
+from claude_gateway.tools import is_writable
 from workers.job import OutputSchema
 
 Schema = Mapping[str, Any]
@@ -43,10 +44,9 @@ def json_object(place: str) -> OutputSchema:
 
 def read_schema(schema: Schema, place: str, notes: list[str]) -> OutputSchema:
     """A schema that refers to nothing outside itself. What of it will not be checked is noted."""
-    try:
-        raw = orjson.dumps(schema)
-    except TypeError:
-        raise bad(place, "the schema is nested too deep") from None
+    if not is_writable(schema):
+        raise bad(place, "the schema is nested too deep")
+    raw = orjson.dumps(schema)
     if len(raw) > _MOST_BYTES:
         raise bad(place, f"the schema has {len(raw)} bytes, and at most {_MOST_BYTES} are taken")
     whole = {name: schema[name] for name in ("$schema",) if name in schema} | _cleaned(schema, place)

@@ -17,9 +17,7 @@ Schema = Mapping[str, Any]
 _MOST_OPTIONAL = 24
 _MOST_UNIONS = 16
 
-_FORMATS = frozenset(
-    {"date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"},
-)
+_FORMATS = ("date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid")
 # Look-around, back references, word boundaries, other escapes and long repetitions are refused.
 _REFUSED_IN_A_PATTERN = re.compile(r"\(\?|\\[^dDwWsS.\-+*?()\[\]{}|^$/\\]|\{\d*,?\d{3,}|[^ -~]")
 _LONGEST_PATTERN = 200
@@ -47,7 +45,7 @@ def fitted_schema(schema: Schema) -> Schema | None:
     try:
         fitting = _Fitting(schema)
         fitted = fitting.whole()
-    except _CannotSay:
+    except (_CannotSay, RecursionError):  # definitions may lead from one to the next without end
         return None
     if fitting.optional > _MOST_OPTIONAL or fitting.unions > _MOST_UNIONS:
         return None
@@ -101,7 +99,8 @@ class _Fitting:
     def _reference(self, left: dict[str, Any]) -> dict[str, Any]:
         """A reference stands alone, and to a definition that does not come back to itself."""
         ref = left["$ref"]
-        if left.keys() - {"$ref"} - _MAY_STAND_BESIDE_A_REFERENCE or ref not in self._places or ref in self._open:
+        alone = not left.keys() - {"$ref"} - _MAY_STAND_BESIDE_A_REFERENCE
+        if not alone or not isinstance(ref, str) or ref not in self._places or ref in self._open:
             raise _CannotSay
         if ref not in self._done:
             group, name = self._places[ref]
@@ -113,7 +112,7 @@ class _Fitting:
 
     def _one_of_types(self, left: dict[str, Any], types: list[Any]) -> dict[str, Any]:
         """A list of types as so many schemas, each with the keywords that speak of its type."""
-        if len(set(map(str, types))) < len(types):
+        if not all(isinstance(type_, str) for type_ in types) or len(set(types)) < len(types):
             raise _CannotSay  # no schema; and copies within copies are how a small one becomes a huge one
         self.unions += 1
         fitted: dict[str, Any] = {name: left.pop(name) for name in ("title", "description") if name in left}
@@ -178,17 +177,18 @@ def _literals(left: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_of(value: Any, types: Any) -> bool:
+    words: tuple[str, ...]
     match value:
         case None:
-            words = {"null"}
+            words = ("null",)
         case bool():
-            words = {"boolean"}
+            words = ("boolean",)
         case int():
-            words = {"integer", "number"}
+            words = ("integer", "number")
         case float():
-            words = {"number", "integer"} if value.is_integer() else {"number"}
+            words = ("number", "integer") if value.is_integer() else ("number",)
         case _:
-            words = {"string"}
+            words = ("string",)
     return any(type_ in words for type_ in (types if isinstance(types, list) else [types]))
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 
 from claude_gateway.errors import ApiError
 from claude_gateway.schemas import read_schema
-from tests.workers.schemas import json_schemas
+from tests.workers.schemas import json_schemas, spoilt_schemas
 from workers.job import OutputSchema
 
 PLACE = "response_format.json_schema.schema"
@@ -98,7 +98,17 @@ def test_what_would_meet_a_backtracking_engine_is_left_out_and_named() -> None:
     assert "unevaluatedProperties" in note
 
 
-@given(json_schemas)
+@pytest.mark.parametrize("keyword", ["default", "enum", "x-more"])
+def test_data_nested_too_deep_to_be_written_again_is_refused(keyword: str) -> None:
+    deep: Any = [1]
+    for _ in range(240):
+        deep = [deep]
+
+    with pytest.raises(ApiError, match="too deep"):
+        read({keyword: deep})
+
+
+@given(json_schemas | spoilt_schemas())
 def test_any_schema_is_refused_or_stays_as_it_was(schema: dict[str, Any]) -> None:
     try:
         kept, _ = read(schema)

@@ -4,6 +4,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from tests.claude_gateway.dialects.anything import spoilt
+
 _names = st.sampled_from(["a", "b", "c", "d"])
 _plain = st.none() | st.booleans() | st.integers(-5, 5) | st.floats(-1, 1) | st.sampled_from(["x", "", "é"])
 _types = st.sampled_from(["object", "array", "string", "integer", "number", "boolean", "null"])
@@ -65,3 +67,8 @@ json_schemas: st.SearchStrategy[dict[str, Any]] = st.builds(
     st.dictionaries(_names, _parts, max_size=2),
     st.dictionaries(_names, _parts, max_size=1),
 )
+
+
+def spoilt_schemas() -> st.SearchStrategy[dict[str, Any]]:
+    """The same with something else in one place."""
+    return json_schemas.filter(bool).flatmap(spoilt)

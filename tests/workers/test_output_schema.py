@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 
 from claude_gateway.demo.schema_refusals import schema_complaints
-from tests.workers.schemas import json_schemas
+from tests.workers.schemas import json_schemas, spoilt_schemas
 from workers.output_schema import fitted_schema
 
 Json = dict[str, Any]
@@ -140,6 +140,36 @@ def test_types_named_again_and_again_do_not_multiply() -> None:
         schema = {"type": ["array"] * 30, "items": schema}
 
     assert fitted_schema(one(schema)) is None
+
+
+@given(spoilt_schemas())
+def test_what_is_no_schema_is_not_told_and_breaks_nothing(schema: Json) -> None:
+    fitted = fitted_schema(schema)
+
+    assert fitted is None or isinstance(fitted, dict)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"type": [[], "null"]},
+        {"type": [{}], "enum": ["a"]},
+        {"type": ["string", 5]},
+        {"type": "string", "format": []},
+        {"$ref": []},
+        {"anyOf": {"a": 1}},
+        {"enum": {"a": 1}},
+    ],
+    ids=str,
+)
+def test_a_keyword_that_holds_what_it_cannot_breaks_nothing(broken: Json) -> None:
+    fitted_schema(one(broken))
+
+
+def test_a_chain_of_definitions_without_end_is_not_followed_for_ever() -> None:
+    chain = {str(n): {"$ref": f"#/$defs/{n + 1}"} for n in range(1_500)}
+
+    assert fitted_schema({"$ref": "#/$defs/0", "$defs": {**chain, "1500": TEXT}}) is None
 
 
 def test_the_schema_itself_stays_as_it_was() -> None:
