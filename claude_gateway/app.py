@@ -13,23 +13,23 @@ from typing import Any
 from aiohttp import web
 
 from claude_gateway.access.keys import KeyRing
-from claude_gateway.background import Background
-from claude_gateway.built_in_tools import USUAL
-from claude_gateway.catalogue import Catalogue
 from claude_gateway.config import Settings
-from claude_gateway.lines import Lines
-from claude_gateway.responses import Responses
+from claude_gateway.models.catalogue import Catalogue
+from claude_gateway.own_tools.built_in import USUAL
+from claude_gateway.own_tools.counts import ToolCounts
+from claude_gateway.own_tools.toolbox import Toolbox
+from claude_gateway.responses.background import Background
+from claude_gateway.responses.register import Responses
 from claude_gateway.service import ChatService
-from claude_gateway.session_files import SessionFiles
-from claude_gateway.session_work import SessionWork
-from claude_gateway.sessions import Sessions
+from claude_gateway.sessions.files import SessionFiles
+from claude_gateway.sessions.lines import Lines
+from claude_gateway.sessions.register import Sessions
+from claude_gateway.sessions.work import SessionWork
 from claude_gateway.stores.db import Database, StoreUnusable, open_database
 from claude_gateway.stores.responses import ResponseStore
 from claude_gateway.stores.seal_key import seal_key
 from claude_gateway.stores.sessions import SessionStore
 from claude_gateway.stores.tool_choices import ToolChoiceStore
-from claude_gateway.tool_counts import ToolCounts
-from claude_gateway.toolbox import Toolbox
 from claude_gateway.web import keys, middlewares
 from claude_gateway.web.connection import factory
 from claude_gateway.web.fetch import Fetcher

@@ -18,9 +18,9 @@ from pydantic import ValidationError
 from claude_gateway.app import StartFailed, bundled_cli, running_gateway
 from claude_gateway.config import Settings
 from claude_gateway.demo.show import run_demo
-from claude_gateway.generated import Part
-from claude_gateway.parameters_table import PARAMETERS
-from claude_gateway.settings_table import SETTINGS
+from claude_gateway.documents.generated import Part
+from claude_gateway.documents.parameters_table import PARAMETERS
+from claude_gateway.documents.settings_table import SETTINGS
 
 _FAILED = 1
 _MISUSED = 2

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Protocol
 
-from claude_gateway.tool_counts import ToolCounts
+from claude_gateway.own_tools.counts import ToolCounts
 from workers.answer import is_visible
 from workers.errors import WorkerError
 from workers.events import Event, Restarted, Started, ToolBegan, ToolEnded, Working

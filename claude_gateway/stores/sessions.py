@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from claude_gateway.conversation import Remembered
+from claude_gateway.prompt.conversation import Remembered
 from claude_gateway.stores.db import Database, Run
 from claude_gateway.stores.turns import load
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from claude_gateway.built_in_tools import ToolChoices
+from claude_gateway.own_tools.built_in import ToolChoices
 from claude_gateway.stores.db import Database
 
 # What holds for every session of the key.

@@ -10,11 +10,11 @@ from typing import Any
 
 from aiohttp import web
 
-from claude_gateway.conversation import bad
 from claude_gateway.dialects.openai_chat import encode
 from claude_gateway.dialects.openai_responses.parse import ParsedResponse, parse
 from claude_gateway.dialects.openai_responses.raw_calls import RawCalls
 from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
+from claude_gateway.prompt.conversation import bad
 from claude_gateway.web import answer, body
 from claude_gateway.web.bring_in import bring_in
 from claude_gateway.web.keys import CALLER, CATALOGUE, RESPONSES

@@ -6,9 +6,9 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
-from claude_gateway import structured
 from claude_gateway.fan_out import Numbered, side_by_side
-from claude_gateway.session import NO_SESSION, Session
+from claude_gateway.sessions.session import NO_SESSION, Session
+from claude_gateway.structured import checked
 from claude_gateway.web.answer_headers import answer_headers
 from claude_gateway.web.bring_in import bring_in
 from claude_gateway.web.framing import SERVER_SENT_EVENTS, Framing
@@ -79,7 +79,7 @@ async def gather(parsed: Parsed, events: AsyncGenerator[Fed, None], fold: Fold[F
 
 def events_of(request: web.Request, job: ChatJob, *, live: bool) -> AsyncGenerator[Event, None]:
     """`live`: the caller sees each as it comes, and nothing can be taken back."""
-    return structured.events_of(request.app[SERVICE], job, live=live)
+    return checked.events_of(request.app[SERVICE], job, live=live)
 
 
 def _several(request: web.Request, job: ChatJob, count: int, *, live: bool) -> AsyncGenerator[Numbered, None]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from aiohttp import web
 
-from claude_gateway import media
-from claude_gateway.conversation import bad
-from claude_gateway.remote_media import Fetched, Remote, remotes, with_fetched
+from claude_gateway.prompt import media
+from claude_gateway.prompt.conversation import bad
+from claude_gateway.prompt.remote_media import Fetched, Remote, remotes, with_fetched
 from claude_gateway.web.fetch import Budget, NotFetched, TooMuch
 from claude_gateway.web.keys import FETCHER, SETTINGS
 from claude_gateway.web.parsed import Parsed

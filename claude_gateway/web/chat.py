@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from aiohttp import web
 
-from claude_gateway.conversation import bad
 from claude_gateway.dialects.openai_chat import choices, encode
 from claude_gateway.dialects.openai_chat.parse import ParsedChat, parse
 from claude_gateway.dialects.openai_chat.wire import ChatRequest
+from claude_gateway.prompt.conversation import bad
 from claude_gateway.web import agent_chat, answer, body
 from claude_gateway.web.equipment import Asks, equipped
 from claude_gateway.web.keys import CALLER, CATALOGUE, SESSIONS, SETTINGS

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from claude_gateway.built_in_tools import read_headers
-from claude_gateway.toolbox import with_thinking
+from claude_gateway.own_tools.built_in import read_headers
+from claude_gateway.own_tools.toolbox import with_thinking
 from claude_gateway.web.keys import CALLER, TOOLBOX
 from workers.job import ChatJob
 

@@ -16,7 +16,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 
 from claude_gateway.errors import ApiError
-from claude_gateway.media import check_url
+from claude_gateway.prompt.media import check_url
 from claude_gateway.public_addresses import is_public
 
 _log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from claude_gateway.session_files import Directory
+from claude_gateway.sessions.files import Directory
 from claude_gateway.web.json_answer import json_answer
 from claude_gateway.web.keys import CALLER, SESSION_FILES, SESSIONS
 

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 from aiohttp import web
 
-from claude_gateway.conversation import bad
 from claude_gateway.dialects.gemini import encode
 from claude_gateway.dialects.gemini.parse import parse
 from claude_gateway.dialects.gemini.wire import CountTokensRequest, GenerateContentRequest
 from claude_gateway.errors import ApiError
-from claude_gateway.token_count import estimate
+from claude_gateway.prompt.conversation import bad
+from claude_gateway.prompt.token_count import estimate
 from claude_gateway.web import answer, body
 from claude_gateway.web.equipment import Asks, equipped
 from claude_gateway.web.framing import JsonArray, ServerSentEvents

@@ -3,14 +3,14 @@
 from aiohttp import web
 
 from claude_gateway.access.keys import Key, KeyRing
-from claude_gateway.background import Background
-from claude_gateway.catalogue import Catalogue
 from claude_gateway.config import Settings
-from claude_gateway.responses import Responses
+from claude_gateway.models.catalogue import Catalogue
+from claude_gateway.own_tools.toolbox import Toolbox
+from claude_gateway.responses.background import Background
+from claude_gateway.responses.register import Responses
 from claude_gateway.service import ChatService
-from claude_gateway.session_files import SessionFiles
-from claude_gateway.sessions import Sessions
-from claude_gateway.toolbox import Toolbox
+from claude_gateway.sessions.files import SessionFiles
+from claude_gateway.sessions.register import Sessions
 from claude_gateway.web.fetch import Fetcher
 from claude_gateway.web.health import Health
 

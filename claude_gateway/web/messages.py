@@ -8,7 +8,7 @@ from aiohttp import web
 from claude_gateway.dialects.anthropic import encode
 from claude_gateway.dialects.anthropic.parse import parse
 from claude_gateway.dialects.anthropic.wire import MessagesRequest
-from claude_gateway.token_count import estimate
+from claude_gateway.prompt.token_count import estimate
 from claude_gateway.web import answer, body
 from claude_gateway.web.equipment import Asks, equipped
 from claude_gateway.web.json_answer import json_answer

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from aiohttp import web
 
-from claude_gateway.conversation import bad
 from claude_gateway.dialects.openai_chat.encode import error_object
 from claude_gateway.dialects.openai_responses.answer import Answer
 from claude_gateway.dialects.openai_responses.encode import BodyFold, LogEncoder, Sent, StreamEncoder
@@ -15,8 +14,9 @@ from claude_gateway.dialects.openai_responses.parse import parse, references
 from claude_gateway.dialects.openai_responses.response_object import Identity
 from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
 from claude_gateway.errors import ApiError
-from claude_gateway.remote_media import with_fetched
-from claude_gateway.responses import Asked
+from claude_gateway.prompt.conversation import bad
+from claude_gateway.prompt.remote_media import with_fetched
+from claude_gateway.responses.register import Asked
 from claude_gateway.web import answer, body
 from claude_gateway.web.bring_in import bring_in
 from claude_gateway.web.equipment import Asks, equipped

@@ -5,7 +5,7 @@ from typing import Any
 
 from aiohttp import web
 
-from claude_gateway.sessions import SWEEP_SECONDS
+from claude_gateway.sessions.register import SWEEP_SECONDS
 from claude_gateway.stores.sessions import SessionInfo
 from claude_gateway.web.json_answer import json_answer
 from claude_gateway.web.keys import CALLER, SESSIONS

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from claude_gateway.built_in_tools import BY_NAME, CATALOGUE, USUAL, BuiltIn, ToolChoices, read_names
-from claude_gateway.sessions import check_id
+from claude_gateway.own_tools.built_in import BY_NAME, CATALOGUE, USUAL, BuiltIn, ToolChoices, read_names
+from claude_gateway.sessions.register import check_id
 from claude_gateway.stores.tool_choices import ALL
 from claude_gateway.web import body
 from claude_gateway.web.json_answer import json_answer

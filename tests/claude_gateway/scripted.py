@@ -10,15 +10,15 @@ from typing import Any
 from aiohttp import web
 
 from claude_gateway.app import build_app
-from claude_gateway.catalogue import Catalogue
 from claude_gateway.config import Settings
-from claude_gateway.lines import Lines
-from claude_gateway.responses import Responses
+from claude_gateway.models.catalogue import Catalogue
+from claude_gateway.own_tools.counts import ToolCounts
+from claude_gateway.own_tools.toolbox import Toolbox
+from claude_gateway.responses.register import Responses
 from claude_gateway.service import ChatService
-from claude_gateway.session_files import SessionFiles
-from claude_gateway.sessions import Sessions
-from claude_gateway.tool_counts import ToolCounts
-from claude_gateway.toolbox import Toolbox
+from claude_gateway.sessions.files import SessionFiles
+from claude_gateway.sessions.lines import Lines
+from claude_gateway.sessions.register import Sessions
 from claude_gateway.web.fetch import Fetcher
 from claude_gateway.web.health import Health
 from workers.events import BlockEnded, BlockStarted, Event, Finished, Started, TextDelta, Usage

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from claude_gateway.conversation import bad
+from claude_gateway.prompt.conversation import bad
 
 _USUAL_PAGE = 20
 _MOST_ON_A_PAGE = 1_000

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from claude_gateway import parameters
-from claude_gateway.parameters import LATER, Neutral, Table, Treatment
+from claude_gateway.prompt import parameters
+from claude_gateway.prompt.parameters import LATER, Neutral, Table, Treatment
 
 PARAMETERS: Table = {
     "model": (Treatment.HONOURED, "any `claude-*`"),

@@ -3,13 +3,13 @@
 from dataclasses import dataclass, replace
 from typing import get_args
 
-from claude_gateway.blocks import only_texts, read_blocks, system_text
-from claude_gateway.conversation import NOTHING, Conversation, Remembered, reminder
 from claude_gateway.dialects.anthropic import wire
 from claude_gateway.dialects.anthropic.parameters import warnings
 from claude_gateway.dialects.anthropic.wire import MessagesRequest
-from claude_gateway.schemas import read_schema
-from claude_gateway.tools import read_choice, read_tools
+from claude_gateway.prompt.blocks import only_texts, read_blocks, system_text
+from claude_gateway.prompt.conversation import NOTHING, Conversation, Remembered, reminder
+from claude_gateway.prompt.tools import read_choice, read_tools
+from claude_gateway.structured.schemas import read_schema
 from workers.job import ChatJob, Display, OutputSchema, Thinking, Tuning
 from workers.tuning import fit
 

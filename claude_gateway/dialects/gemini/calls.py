@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 
-from claude_gateway import media
-from claude_gateway.conversation import bad
 from claude_gateway.dialects.gemini.wire import FunctionCall, FunctionResponse, ResponsePart
-from claude_gateway.tools import is_writable
+from claude_gateway.prompt import media
+from claude_gateway.prompt.conversation import bad
+from claude_gateway.prompt.tools import is_writable
 from workers.job import Document, Image, Text, ToolResult, ToolUse
 
 

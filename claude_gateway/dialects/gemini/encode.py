@@ -8,7 +8,7 @@ import orjson
 from claude_gateway.dialects.gemini.failure import error_object
 from claude_gateway.dialects.gemini.pieces import Parts
 from claude_gateway.errors import ApiError, cut_short
-from claude_gateway.thoughts import Sealer
+from claude_gateway.prompt.thoughts import Sealer
 from workers.events import Event, Finished, Restarted, Usage
 
 # A chunk has no event name; its data is one line of JSON.

@@ -3,10 +3,10 @@ naming the function at fault."""
 
 from collections.abc import Mapping, Sequence
 
-from claude_gateway.conversation import bad
 from claude_gateway.dialects.gemini import wire
 from claude_gateway.dialects.gemini.schema import from_json_schema, from_openapi
-from claude_gateway.tools import read_choice, read_tool
+from claude_gateway.prompt.conversation import bad
+from claude_gateway.prompt.tools import read_choice, read_tool
 from workers.job import Tool, ToolChoice
 
 _MOST_FUNCTIONS = 512

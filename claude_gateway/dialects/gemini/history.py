@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from claude_gateway import media
-from claude_gateway.conversation import Conversation, bad
 from claude_gateway.dialects.gemini.calls import Calls
 from claude_gateway.dialects.gemini.wire import CodeExecutionResult, Content, ExecutableCode, FileData, Part
-from claude_gateway.thoughts import Sealer, unseal
+from claude_gateway.prompt import media
+from claude_gateway.prompt.conversation import Conversation, bad
+from claude_gateway.prompt.thoughts import Sealer, unseal
 from workers.job import Block, RedactedThought, Text, Thought, ToolUse, Turn
 
 # The caller's own notes on a part.

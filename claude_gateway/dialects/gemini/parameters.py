@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic.alias_generators import to_camel
 
-from claude_gateway import parameters
-from claude_gateway.parameters import LATER, Neutral, Table, Treatment
+from claude_gateway.prompt import parameters
+from claude_gateway.prompt.parameters import LATER, Neutral, Table, Treatment
 
 PARAMETERS: Table = {
     "contents": (Treatment.HONOURED, ""),

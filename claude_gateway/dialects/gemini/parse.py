@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from claude_gateway.conversation import NOTHING, Conversation, Remembered, bad
 from claude_gateway.dialects.gemini import parameters
 from claude_gateway.dialects.gemini.functions import read_calling, read_functions
 from claude_gateway.dialects.gemini.history import History, texts
 from claude_gateway.dialects.gemini.schema import from_json_schema, from_openapi
 from claude_gateway.dialects.gemini.wire import GenerateContentRequest, GenerationConfig, ThinkingConfig
-from claude_gateway.schemas import read_schema
-from claude_gateway.thoughts import Sealer
+from claude_gateway.prompt.conversation import NOTHING, Conversation, Remembered, bad
+from claude_gateway.prompt.thoughts import Sealer
+from claude_gateway.structured.schemas import read_schema
 from workers.job import ChatJob, Effort, OutputSchema, Thinking, Tuning
 from workers.tuning import fit
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from claude_gateway.thoughts import Sealer, seal
+from claude_gateway.prompt.thoughts import Sealer, seal
 from workers.events import BlockEnded, BlockStarted, Event, InputDelta, Signed, TextDelta, ThinkingDelta
 from workers.job import RedactedThought, Thought, ToolUse
 

@@ -8,7 +8,7 @@ of properties, and what is an example, a default or a value of an enum, are the 
 from collections.abc import Callable
 from typing import Any
 
-from claude_gateway.conversation import bad
+from claude_gateway.prompt.conversation import bad
 
 Schema = dict[str, Any]
 Convert = Callable[[Schema], Schema]

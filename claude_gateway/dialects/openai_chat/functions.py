@@ -5,8 +5,8 @@ It knows no ids and one call a message: the answer to a call is the next message
 
 from typing import Any
 
-from claude_gateway.conversation import bad
 from claude_gateway.dialects.openai_chat.wire import ChatRequest, Message, ToolCall
+from claude_gateway.prompt.conversation import bad
 
 
 def is_legacy(request: ChatRequest) -> bool:

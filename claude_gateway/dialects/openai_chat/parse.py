@@ -5,14 +5,14 @@ from typing import Any
 
 import orjson
 
-from claude_gateway.blocks import check_role, result_parts, system_text
-from claude_gateway.conversation import NOTHING, Conversation, Remembered, bad
 from claude_gateway.dialects.openai_chat.functions import is_legacy, modern
 from claude_gateway.dialects.openai_chat.parameters import warnings
 from claude_gateway.dialects.openai_chat.parts import read_parts
 from claude_gateway.dialects.openai_chat.wire import ChatRequest, Message, ResponseFormat
-from claude_gateway.schemas import json_object, read_schema
-from claude_gateway.tools import is_writable, read_choice, read_tools
+from claude_gateway.prompt.blocks import check_role, result_parts, system_text
+from claude_gateway.prompt.conversation import NOTHING, Conversation, Remembered, bad
+from claude_gateway.prompt.tools import is_writable, read_choice, read_tools
+from claude_gateway.structured.schemas import json_object, read_schema
 from workers.job import Block, ChatJob, Effort, OutputSchema, Role, Text, Thinking, ToolResult, ToolUse, Tuning, Turn
 from workers.tuning import fit
 

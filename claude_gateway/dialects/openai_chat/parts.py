@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from claude_gateway import media
-from claude_gateway.blocks import read_block
-from claude_gateway.conversation import bad
 from claude_gateway.dialects.openai_chat.wire import Message
+from claude_gateway.prompt import media
+from claude_gateway.prompt.blocks import read_block
+from claude_gateway.prompt.conversation import bad
 from workers.job import Block, Text
 
 _BLOCKS = frozenset({"image", "document", "thinking", "redacted_thinking", "tool_use", "tool_result"})

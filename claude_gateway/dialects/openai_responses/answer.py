@@ -16,7 +16,7 @@ from claude_gateway.dialects.openai_responses.output_items import (
 from claude_gateway.dialects.openai_responses.response_object import Identity, failure, response_object, usage_object
 from claude_gateway.dialects.openai_responses.tools import Kind, Origin
 from claude_gateway.errors import ApiError, cut_short
-from claude_gateway.thoughts import Sealer
+from claude_gateway.prompt.thoughts import Sealer
 from workers.events import (
     BlockStarted,
     Event,

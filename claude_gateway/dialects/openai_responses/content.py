@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from claude_gateway import media
-from claude_gateway.conversation import bad
+from claude_gateway.prompt import media
+from claude_gateway.prompt.conversation import bad
 from workers.job import Document, Image, Text
 
 Part = Text | Image | Document

@@ -6,13 +6,13 @@ from typing import Any
 
 import orjson
 
-from claude_gateway.blocks import result_parts
-from claude_gateway.conversation import bad, reminder
 from claude_gateway.dialects.openai_responses.content import Part, read_content
 from claude_gateway.dialects.openai_responses.tools import CUSTOM_INPUT, SEARCH, Toolset, flat_names
 from claude_gateway.errors import ApiError
-from claude_gateway.thoughts import Sealer, unseal
-from claude_gateway.tools import is_writable
+from claude_gateway.prompt.blocks import result_parts
+from claude_gateway.prompt.conversation import bad, reminder
+from claude_gateway.prompt.thoughts import Sealer, unseal
+from claude_gateway.prompt.tools import is_writable
 from workers.job import Block, RedactedThought, Role, Text, Thought, ToolResult, ToolUse, Turn
 
 Item = Mapping[str, Any]

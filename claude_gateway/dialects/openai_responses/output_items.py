@@ -7,7 +7,7 @@ import orjson
 
 from claude_gateway.dialects.openai_responses.raw_input import RawInput
 from claude_gateway.dialects.openai_responses.tools import Origin
-from claude_gateway.thoughts import Sealer, seal
+from claude_gateway.prompt.thoughts import Sealer, seal
 from workers.job import Block, RedactedThought, Text, Thought, ToolUse
 
 # The type of a wire event and its fields, without those that say which item it is of.

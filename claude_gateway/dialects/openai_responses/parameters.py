@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from claude_gateway import parameters
-from claude_gateway.parameters import Table, Treatment
+from claude_gateway.prompt import parameters
+from claude_gateway.prompt.parameters import Table, Treatment
 
 _NO_SUCH = "Claude has no such parameter"
 _ONE_LOGIN = "the upstream sees the login of this gateway alone"

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from claude_gateway.conversation import Conversation, bad
 from claude_gateway.dialects.openai_responses.items import (
     NO_PAST,
     ItemReader,
@@ -18,8 +17,9 @@ from claude_gateway.dialects.openai_responses.parameters import PARAMETERS, warn
 from claude_gateway.dialects.openai_responses.response_object import echo
 from claude_gateway.dialects.openai_responses.tools import Origin, Toolset
 from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
-from claude_gateway.schemas import json_object, read_schema
-from claude_gateway.thoughts import Sealer
+from claude_gateway.prompt.conversation import Conversation, bad
+from claude_gateway.prompt.thoughts import Sealer
+from claude_gateway.structured.schemas import json_object, read_schema
 from workers.job import ChatJob, Effort, OutputSchema, Thinking, Tuning
 from workers.tuning import fit
 

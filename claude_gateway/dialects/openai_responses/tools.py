@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from claude_gateway.conversation import bad
-from claude_gateway.tools import MOST_TOOLS, read_choice, read_tool
+from claude_gateway.prompt.conversation import bad
+from claude_gateway.prompt.tools import MOST_TOOLS, read_choice, read_tool
 from workers.job import Tool, ToolChoice
 
 Kind = Literal["function", "custom", "search"]

@@ -13,7 +13,7 @@ from claude_gateway.dialects.gemini.parameters import PARAMETERS
 from claude_gateway.dialects.gemini.parse import parse
 from claude_gateway.dialects.gemini.wire import GenerateContentRequest
 from claude_gateway.errors import ApiError
-from claude_gateway.thoughts import seal, unseal
+from claude_gateway.prompt.thoughts import seal, unseal
 from tests.claude_gateway.dialects.event_streams import said
 from tests.claude_gateway.dialects.face import MODEL, OWNER, Answer, Json, Parsed, Said, Sent
 from tests.claude_gateway.dialects.jobs import standing_at

@@ -17,7 +17,7 @@ from claude_gateway.dialects.openai_responses.parse import SEALED, parse
 from claude_gateway.dialects.openai_responses.response_object import Identity, echo
 from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
 from claude_gateway.errors import ApiError
-from claude_gateway.thoughts import seal, unseal
+from claude_gateway.prompt.thoughts import seal, unseal
 from tests.claude_gateway.dialects.event_streams import said
 from tests.claude_gateway.dialects.face import MODEL, OWNER, Answer, Json, Parsed, Said, Sent
 from tests.claude_gateway.dialects.jobs import standing_at

@@ -7,7 +7,7 @@ import pytest
 from claude_gateway.dialects.anthropic.parameters import PARAMETERS, warnings
 from claude_gateway.dialects.anthropic.parse import ParsedMessages, parse
 from claude_gateway.dialects.anthropic.wire import MessagesRequest
-from claude_gateway.parameters import Treatment
+from claude_gateway.prompt.parameters import Treatment
 from tests.claude_gateway.scripted import MODEL
 
 PLAIN: dict[str, Any] = {"model": MODEL, "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}

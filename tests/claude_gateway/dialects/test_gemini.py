@@ -8,7 +8,7 @@ import pytest
 from pydantic.alias_generators import to_camel, to_snake
 
 from claude_gateway.dialects.gemini import encode
-from claude_gateway.thoughts import unseal
+from claude_gateway.prompt.thoughts import unseal
 from tests.claude_gateway.dialects.face import Json
 from tests.claude_gateway.dialects.gemini import SEAL, Gemini
 from tests.claude_gateway.dialects.test_cases import CASES, read

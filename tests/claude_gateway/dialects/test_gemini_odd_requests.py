@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claude_gateway.demo.refusals import refusal
-from claude_gateway.thoughts import seal
+from claude_gateway.prompt.thoughts import seal
 from tests.claude_gateway.dialects.anything import json_objects
 from tests.claude_gateway.dialects.face import Json
 from tests.claude_gateway.dialects.gemini import SEAL, Gemini

@@ -4,7 +4,7 @@ import pytest
 from pydantic import BaseModel
 
 from claude_gateway.dialects.gemini import parameters, wire
-from claude_gateway.parameters import Table, Treatment
+from claude_gateway.prompt.parameters import Table, Treatment
 
 TABLES = [
     (parameters.PARAMETERS, wire.GenerateContentRequest),

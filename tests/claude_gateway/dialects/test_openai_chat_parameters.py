@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from claude_gateway.dialects.openai_chat.parameters import PARAMETERS, warnings
 from claude_gateway.dialects.openai_chat.wire import ChatRequest
-from claude_gateway.parameters import Treatment
+from claude_gateway.prompt.parameters import Treatment
 from tests.claude_gateway.dialects.anything import json_values
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from claude_gateway.dialects.openai_responses.parameters import PARAMETERS, warnings
 from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
-from claude_gateway.parameters import Treatment
+from claude_gateway.prompt.parameters import Treatment
 
 
 def test_a_parameter_is_ignored_exactly_when_the_request_does_not_read_it() -> None:

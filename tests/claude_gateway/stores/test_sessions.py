@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from claude_gateway.conversation import Remembered
+from claude_gateway.prompt.conversation import Remembered
 from claude_gateway.stores.db import Database, open_database
 from claude_gateway.stores.sessions import Reading, SessionChanged, SessionInfo, SessionStore, Totals, Writing
 from claude_gateway.stores.turns import dump

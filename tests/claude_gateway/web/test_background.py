@@ -9,7 +9,7 @@ import orjson
 import pytest
 from pydantic import SecretStr
 
-from claude_gateway.responses import Responses
+from claude_gateway.responses.register import Responses
 from claude_gateway.stores.db import Database, open_database
 from claude_gateway.stores.responses import ResponseStore, Room
 from claude_gateway.web import keys

@@ -8,7 +8,7 @@ import anthropic
 import pytest
 from pydantic import SecretStr
 
-from claude_gateway.catalogue import LISTED
+from claude_gateway.models.catalogue import LISTED
 from tests.claude_gateway.scripted import HELLO, MODEL, STARTED, ScriptedDispatcher
 from tests.claude_gateway.web.conftest import Client, Serve
 from workers.errors import ErrorKind, WorkerError

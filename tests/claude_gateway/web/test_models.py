@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from claude_gateway.catalogue import LISTED
+from claude_gateway.models.catalogue import LISTED
 from tests.claude_gateway.web.conftest import Serve
 
 GOOGLE = {"x-goog-api-key": "any"}

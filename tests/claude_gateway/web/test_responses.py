@@ -11,7 +11,7 @@ from aiohttp import ClientResponse
 from openai.types.responses import Response, ResponseItemList, ResponseStreamEvent
 from pydantic import SecretStr, TypeAdapter
 
-from claude_gateway.responses import Responses
+from claude_gateway.responses.register import Responses
 from claude_gateway.stores.db import Database, open_database
 from claude_gateway.stores.responses import ResponseStore, Room
 from tests.claude_gateway.scripted import HELLO, MODEL, STARTED, ScriptedDispatcher

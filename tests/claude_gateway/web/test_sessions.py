@@ -9,9 +9,9 @@ import pytest
 from pydantic import SecretStr
 from yarl import URL
 
-from claude_gateway.lines import Lines
-from claude_gateway.session import SessionLimits
-from claude_gateway.sessions import Sessions
+from claude_gateway.sessions.lines import Lines
+from claude_gateway.sessions.register import Sessions
+from claude_gateway.sessions.session import SessionLimits
 from claude_gateway.stores.db import Database, open_database
 from claude_gateway.stores.sessions import SessionStore
 from tests.claude_gateway.scripted import FINISHED, MODEL, STARTED, ScriptedDispatcher, Step

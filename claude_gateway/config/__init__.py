@@ -1,0 +1,5 @@
+"""Every setting of the gateway."""
+
+from claude_gateway.config.settings import FixedSettings, Settings
+
+__all__ = ["FixedSettings", "Settings"]

@@ -1,0 +1,32 @@
+"""What one request may be, and how its answer is sent."""
+
+from pydantic import Field
+
+from claude_gateway.config.group import Group
+
+
+class Requests(Group):
+    """Bounds of a request, and the pace of a stream."""
+
+    max_request_size: int = Field(
+        10 * 1024 * 1024, gt=0, description="The largest request body, in bytes; more gets 413."
+    )
+    fetch_remote_images: bool = Field(
+        False,
+        description="Fetch images and PDFs that callers name by an `https:` URL, from public addresses alone; "
+        "together they count against `MAX_REQUEST_SIZE`.",
+    )
+    max_choices: int = Field(
+        8, ge=1, le=64, description="The most answers to one chat request (`n`), each a job of its own; more get 400."
+    )
+    stream_head_seconds: float = Field(
+        2.0,
+        ge=0,
+        description="How long a stream waits for the upstream before it commits to status 200; "
+        "an error until then has its own status, later it comes inside the stream.",
+    )
+    heartbeat_seconds: float = Field(
+        10.0, gt=0, description="How often a stream is kept alive, by a comment or what its dialect takes."
+    )
+    max_connections: int = Field(2_000, ge=1, description="Open connections; one more is closed at once.")
+    drain_seconds: float = Field(30.0, ge=0, description="How long running answers may go on after SIGTERM.")

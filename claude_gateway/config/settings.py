@@ -1,0 +1,45 @@
+"""Every setting of the gateway: one frozen object, read once from the environment and `.env`.
+
+The names are those of the environment in lower case. The README's table is generated from this class.
+"""
+
+from pathlib import Path
+
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+
+from claude_gateway.config.kept import Kept
+from claude_gateway.config.log import Log
+from claude_gateway.config.login import Login
+from claude_gateway.config.own_tools import OwnTools
+from claude_gateway.config.requests import Requests
+from claude_gateway.config.server import Server
+from claude_gateway.config.work import Work
+from workers.settings import LaunchSettings
+
+
+# pydantic lists the fields of the last base first, and the README's table has that order.
+class Settings(Log, Requests, Kept, OwnTools, Work, Login, Server):
+    """The groups as one."""
+
+    def launch(self, cli_path: Path) -> LaunchSettings:
+        return LaunchSettings(
+            cli_path=cli_path,
+            auth_method=self.auth_method,
+            default_model=self.default_model,
+            credentials=self.credentials(),
+            upstream_retries=self.upstream_retries,
+        )
+
+
+class FixedSettings(Settings):
+    """Settings from its arguments alone: a demo or a test that nothing of the machine can change."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the library calls by position
+        init_settings: PydanticBaseSettingsSource,
+        *_: PydanticBaseSettingsSource,
+        **__: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)

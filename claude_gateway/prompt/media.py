@@ -1,0 +1,186 @@
+"""Images and documents that callers send, in any dialect: what they really are, and whether Claude takes them. Pure.
+
+The limits are those of the Messages API, and what CLI 2.1.330 does to images (tests/e2e/test_cli_facts_media.py).
+"""
+
+from base64 import b64decode
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from claude_gateway.prompt.conversation import bad
+from claude_gateway.prompt.first_bytes import PDF, kind_of, pixels_of
+from workers.job import Document, Image, ToolResult, Turn
+
+_TAKEN = "Claude takes JPEG, PNG, GIF and WebP images, PDFs and texts"
+_OTHER_NAMES = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}
+_SAYS_NOTHING = ("", "application/octet-stream", "binary/octet-stream")
+_TEXTS = ("application/json", "application/xml", "application/yaml", "application/x-yaml", "application/javascript")
+
+_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_STANDARD = bytes.maketrans(b"-_", b"+/")
+_LONGEST_TITLE = 500
+_LONGEST_URL = 8_192
+
+_MOST_PIXELS = 8_000
+_MOST_MEDIA = 600
+# Of more than these the CLI drops the oldest, unless the model is one with a long context.
+_MEDIA_OF_OLDER_MODELS = 100
+_MOST_BASE64 = 5 * 1024 * 1024
+_UNSCALED_PIXELS = 2_000
+_UNSCALED_BYTES = 512_000
+
+
+More = Mapping[str, str]
+_NOTHING_MORE: More = {}
+
+
+def read(data: str, said: str, where: str, more: More = _NOTHING_MORE) -> Image | Document:
+    """What `data`, in base64, is by its first bytes; `said` is the type that the caller gives it, "" for none. `more`
+    are the other fields of a document (`about`).
+
+    Raises `ApiError` 400: broken base64, a type that Claude does not take, or one that is not what the bytes are.
+    """
+    data = _base64(data, where)
+    said = said.strip().lower()
+    said = _OTHER_NAMES.get(said, said)
+    kind = kind_of(data, said)
+    if kind is None and (said.startswith("text/") or said in _TEXTS):
+        return text_document(_utf8(b64decode(data), where), where, more)
+    if kind is None or (said not in _SAYS_NOTHING and said != kind):
+        really = f"the first bytes are those of {kind}" if kind else "the first bytes are those of no such file"
+        raise bad(where, f"the type is said to be {said[:60]!r}, but {really}; {_TAKEN}" if said else really)
+    source = {"type": "base64", "media_type": kind, "data": data}
+    if kind == PDF:
+        return Document({"source": source, **more})
+    try:
+        pixels = pixels_of(data, kind)
+    except ValueError:
+        raise bad(where, f"is no whole image of type {kind}") from None
+    if pixels is not None and max(pixels) > _MOST_PIXELS:
+        raise bad(where, f"the image has more than {_MOST_PIXELS} pixels on a side")
+    return Image(source)
+
+
+def from_url(url: str, where: str, more: More = _NOTHING_MORE) -> Image | Document:
+    """What a `data:` URL holds, or an image that must be fetched from an `https:` URL before the job can run."""
+    if url[:5].lower() != "data:":
+        return remote(url, where, more)
+    head, comma, data = url.partition(",")
+    said, *options = (part.strip().lower() for part in head[5:].split(";"))
+    if not comma:
+        raise bad(where, "is no whole data: URL")
+    if "base64" in options:
+        return read(data, said, where, more)
+    if said and not said.startswith("text/") and said not in _TEXTS:
+        raise bad(where, f"the data: URL of type {said[:60]!r} must be in base64")
+    return text_document(_utf8(unquote_to_bytes(data), where), where, more)
+
+
+def from_file(data: str, where: str, more: More = _NOTHING_MORE) -> Image | Document:
+    """A `data:` URL, as OpenAI wants a file, or the bare base64 that some programs send."""
+    if ":" in data[:8]:
+        return from_url(data, where, more)
+    return read(data, "", where, more)
+
+
+def remote(url: str, where: str, more: More = _NOTHING_MORE) -> Image:
+    """An image or a PDF at an `https:` URL. None of this reaches a process: before the job runs it is replaced by what
+    was fetched (claude_gateway/remote_media.py)."""
+    check_url(url, where)
+    return Image({"type": "url", "url": url, "place": where, "more": more})
+
+
+def check_url(url: str, where: str) -> None:
+    """Raises `ApiError` 400 for a URL that is never fetched, whatever it leads to."""
+    if not _is_fetched(url):
+        raise bad(where, "must be a data: URL with base64, or an https: URL without a user name")
+
+
+def _is_fetched(url: str) -> bool:
+    if len(url) > _LONGEST_URL or not url.isprintable():  # before `urlsplit`, which remembers what it was given
+        return False
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme == "https" and bool(parts.hostname) and "@" not in parts.netloc
+
+
+def text_document(text: str, where: str, more: More = _NOTHING_MORE) -> Document:
+    """Raises `ApiError` 400 for a blank one, which the API refuses."""
+    if not text.strip():
+        raise bad(where, "the document is empty")
+    return Document({"source": {"type": "text", "media_type": "text/plain", "data": text}, **more})
+
+
+def about(title: Any = None, context: Any = None) -> More:
+    """The fields of a document beside its source, where the API takes them: none that is blank, no very long title."""
+    given = {"title": title[:_LONGEST_TITLE] if isinstance(title, str) else None, "context": context}
+    return {name: value for name, value in given.items() if isinstance(value, str) and value.strip()}
+
+
+def review(turns: Sequence[Turn]) -> list[str]:
+    """A line for what Claude Code will do to the images and documents of a whole conversation.
+
+    Raises `ApiError` 400 for what neither it nor the API takes.
+    """
+    media = list(_media(turns))
+    if len(media) > _MOST_MEDIA:
+        raise bad("messages", f"there are {len(media)} images and documents, and at most {_MOST_MEDIA} are taken")
+    images = [(part.source, result) for part, result in media if isinstance(part, Image)]
+    for source, result in images:
+        if result is not None and len(source["data"]) > _MOST_BASE64:
+            raise bad("messages", f"an image in the result of {result.tool_use_id[:80]!r} is larger than 5 MiB")
+    notes = []
+    if len(media) > _MEDIA_OF_OLDER_MODELS:
+        notes.append(f"images: there are {len(media)} with the documents, and not every model sees all of them")
+    scaled = sum(_is_scaled(source) for source, result in images if result is None)
+    if scaled:
+        notes.append(
+            f"images: {scaled} over {_UNSCALED_PIXELS} pixels on a side or {_UNSCALED_BYTES // 1000} kB, "
+            "which Claude Code makes smaller before the model sees them"
+        )
+    return notes
+
+
+def _media(turns: Sequence[Turn]) -> Iterator[tuple[Image | Document, ToolResult | None]]:
+    """Each image and document, with the tool result that it stands in."""
+    for turn in turns:
+        for block in turn.blocks:
+            if isinstance(block, Image | Document):
+                yield block, None
+            elif isinstance(block, ToolResult):
+                yield from ((part, block) for part in block.content if isinstance(part, Image | Document))
+
+
+def _is_scaled(source: Mapping[str, Any]) -> bool:
+    data = source["data"]
+    size = len(data) * 3 // 4 - data.count("=", -2)
+    return size > _UNSCALED_BYTES or max(pixels_of(data, source["media_type"]) or (0,)) > _UNSCALED_PIXELS
+
+
+def _base64(data: str, where: str) -> str:
+    """As the API takes it: one alphabet, no line breaks, padded. Other programs send all of these."""
+    try:
+        sent = raw = data.encode("ascii")
+    except UnicodeEncodeError:
+        raise bad(where, "the data is no base64") from None
+    padding = raw.translate(None, _LETTERS)
+    if padding.strip(b"="):
+        raw = raw.translate(_STANDARD, b" \t\r\n")
+        padding = raw.translate(None, _LETTERS)
+    letters = len(raw) - len(padding)
+    if not letters:
+        raise bad(where, "there is no data")
+    if padding.strip(b"=") or len(padding) > 2 or not raw.endswith(padding) or letters % 4 == 1:
+        raise bad(where, "the data is no base64")
+    whole = raw[:letters] + b"=" * (-letters % 4)
+    return data if whole == sent else whole.decode()
+
+
+def _utf8(raw: bytes, where: str) -> str:
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise bad(where, "the text is not in UTF-8") from None

@@ -1,0 +1,93 @@
+"""What callers of any dialect say of their own tools. Pure; raises `ApiError` 400 naming the tool at fault."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import orjson
+
+from claude_gateway.prompt import schema_shape
+from claude_gateway.prompt.conversation import bad
+from workers.job import Tool, ToolChoice
+
+MOST_TOOLS = 512
+_MOST_DEPTH_PROBE = 40
+
+
+def read_tool(definition: Mapping[str, Any], where: str) -> Tool | None:
+    """A tool in OpenAI's shape (nested or flat) or Anthropic's, as editors mix them; None for one that the
+    provider itself would have to run (a web search, a code interpreter)."""
+    inner = definition.get("function")
+    function = inner if isinstance(inner, Mapping) else definition
+    kind = definition.get("type", "function")
+    schema = next((function[key] for key in ("parameters", "input_schema") if function.get(key) is not None), None)
+    if kind not in ("function", "custom") or (kind == "custom" and schema is None):
+        return None
+    name = function.get("name")
+    if not isinstance(name, str) or not name.strip():
+        raise bad(f"{where}.name", "a tool must have a name")
+    return Tool(name, str(function.get("description") or ""), _schema(schema, f"{where}.{name[:60]}"))
+
+
+def read_tools(definitions: list[Any], notes: list[str], where: str = "tools") -> tuple[Tool, ...]:
+    """All of them; what is left out is noted. `where` is how the dialect calls them."""
+    if len(definitions) > MOST_TOOLS:
+        raise bad(where, f"there are {len(definitions)}, and at most {MOST_TOOLS} are taken")
+    tools: dict[str, Tool] = {}
+    for index, definition in enumerate(definitions):
+        if not isinstance(definition, Mapping):
+            raise bad(f"{where}.{index}", "a tool must be an object")
+        tool = read_tool(definition, f"{where}.{index}")
+        if tool is None:
+            notes.append(f"{where}.{index}: a tool of type {str(definition.get('type'))[:40]!r} was left out")
+        elif tool.name in tools:
+            raise bad(f"{where}.{index}", f"the name {tool.name[:60]!r} is used twice")
+        else:
+            tools[tool.name] = tool
+    return tuple(tools.values())
+
+
+def read_choice(choice: Any, tools: tuple[Tool, ...], *, parallel: bool) -> ToolChoice | None:
+    """`auto`, `none`, `required`, or an object of either dialect; None where it asks for nothing."""
+    mode: Literal["auto", "any", "tool", "none"]
+    match choice:
+        case None | "auto" | {"type": "auto"}:
+            mode, name = "auto", ""
+        case "none" | {"type": "none"}:
+            mode, name = "none", ""
+        case "required" | "any" | {"type": "any"}:
+            mode, name = "any", ""
+        case {"type": "function", "function": {"name": str(named)}} | {"type": "function" | "tool", "name": str(named)}:
+            mode, name = "tool", named
+        case _:
+            raise bad("tool_choice", "must be auto, none, required, or name a tool")
+    if isinstance(choice, Mapping) and choice.get("disable_parallel_tool_use"):
+        parallel = False
+    if mode == "tool" and name not in {tool.name for tool in tools}:
+        raise bad("tool_choice", f"there is no tool {name[:60]!r}")
+    if not tools or (mode == "auto" and parallel):
+        return None
+    return ToolChoice(mode, name, parallel)
+
+
+def _schema(schema: Any, where: str) -> Mapping[str, Any]:
+    if schema is None:
+        return {"type": "object", "properties": {}}
+    if not isinstance(schema, Mapping) or schema.get("type", "object") != "object":
+        raise bad(where, "the parameters must be a JSON Schema of an object")
+    if not is_writable(schema):
+        raise bad(where, "the schema is nested too deep")
+    if place := schema_shape.complaint(schema):
+        raise bad(f"{where}{place}", "is not what a JSON Schema has there")
+    return schema
+
+
+def is_writable(value: Any) -> bool:
+    """False for what can be read but, some levels deeper in a frame, not be written again."""
+    nested = value
+    for _ in range(_MOST_DEPTH_PROBE):
+        nested = [nested]
+    try:
+        orjson.dumps(nested)
+    except TypeError:
+        return False
+    return True

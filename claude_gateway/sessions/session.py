@@ -1,0 +1,142 @@
+"""One session for the length of one request: what Claude remembers of it, and what of the answer is kept."""
+
+import math
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Protocol
+
+from claude_gateway.errors import ApiError
+from claude_gateway.prompt.conversation import NOTHING, Remembered
+from claude_gateway.stores.sessions import Reading, SessionChanged, SessionStore, Writing
+from claude_gateway.stores.turns import dump
+from workers.continuation import Reply
+from workers.events import Event, Finished
+from workers.job import ChatJob, RedactedThought, Thought, Turn
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """`ttl`: seconds after its last use at which a session is gone. The rest: what a key may have remembered."""
+
+    ttl: float
+    per_key: int
+    bytes_each: int
+    bytes_per_key: int
+
+
+class Session(Protocol):
+    """What a request's dialect and answer need of it."""
+
+    @property
+    def remembered(self) -> Remembered: ...
+
+    def record(self, job: ChatJob, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
+        """The events of the job, which goes on from what is remembered."""
+        ...
+
+
+class _NoSession:
+    remembered = NOTHING
+
+    def record(self, _: ChatJob, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
+        return events
+
+
+# That of a request that names none.
+NO_SESSION: Session = _NoSession()
+
+
+class OpenSession:
+    def __init__(
+        self,
+        store: SessionStore,
+        limits: SessionLimits,
+        now: Callable[[], float],
+        owner: str,
+        id_: str,
+        before: Reading | None,
+    ) -> None:
+        self._store = store
+        self._limits = limits
+        self._now = now
+        self._owner = owner
+        self._id = id_
+        self._before = before
+        self._written = False
+
+    @property
+    def remembered(self) -> Remembered:
+        return self._before.remembered if self._before else NOTHING
+
+    async def record(self, job: ChatJob, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
+        """What was asked and answered is stored before `Finished` is passed on; an answer that fails, that is left, or
+        that the model refused is not: the session stands where it stood.
+
+        Raises `ApiError`: before anything is asked, 413 and 429 where there is no room for more; instead of
+        `Finished`, 409 where somebody deleted or changed the session meanwhile.
+        """
+        async with aclosing(events):
+            known = self.remembered.turns
+            kept = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(known, job.turns, strict=False)))
+            turns = [dump(turn) for turn in job.turns[kept:]]
+            replaced = sum(len(dump(turn)) for turn in known[kept:])
+            await self._check_room(sum(map(len, turns)) - replaced)
+            reply = Reply()
+            async for event in events:
+                reply.feed(event)
+                if isinstance(event, Finished) and event.stop_reason != "refusal":
+                    await self._write(Writing(job.system, kept, [*turns, *map(dump, _worth_keeping(reply.turn()))]))
+                yield event
+
+    async def begin(self) -> None:
+        """Without a word said in it. Raises `ApiError` 429 where there is no room for another."""
+        await self._check_room(0)
+        await self._write(Writing("", 0, []))
+
+    async def end(self) -> None:
+        """A use of which nothing came still is one."""
+        if self._before is not None and not self._written:
+            now = self._now()
+            await self._store.touch(self._owner, self._before.key, now, now + self._limits.ttl)
+
+    async def _check_room(self, more: int) -> None:
+        limits = self._limits
+        if (self._before.bytes if self._before else 0) + more > limits.bytes_each:
+            raise ApiError(
+                413,
+                "request_too_large",
+                "The session would be larger than a session may be (SESSION_MAX_MIB). Begin another one.",
+                code="session_too_large",
+            )
+        now = self._now()
+        totals = await self._store.totals(self._owner, now)
+        if (self._before is None and totals.active >= limits.per_key) or totals.bytes + more > limits.bytes_per_key:
+            raise ApiError(
+                429,
+                "rate_limit_exceeded",
+                f"This key has {totals.active} sessions, and no more may be remembered for it "
+                "(SESSION_LIMIT, SESSIONS_MAX_MIB). Delete one, or wait until one expires.",
+                code="too_many_sessions",
+                retry_after=max(1, math.ceil(totals.next_expiry - now)),
+            )
+
+    async def _write(self, change: Writing) -> None:
+        now = self._now()
+        try:
+            await self._store.write(self._owner, self._id, self._before, change, now, now + self._limits.ttl)
+        except SessionChanged:
+            raise ApiError(
+                409,
+                "validation_error",
+                "The session was deleted or changed while this request was answered; the answer is not remembered.",
+                code="session_changed",
+            ) from None
+        self._written = True
+
+
+def _worth_keeping(reply: Turn | None) -> list[Turn]:
+    """A turn of nothing but thoughts would be refused when it came again."""
+    said = reply and any(not isinstance(block, Thought | RedactedThought) for block in reply.blocks)
+    return [reply] if reply and said else []

@@ -1,0 +1,165 @@
+"""Messages that go on from what is remembered: new ones behind it, a whole history never twice."""
+
+import pytest
+
+from claude_gateway.errors import ApiError
+from claude_gateway.prompt.conversation import Conversation, Remembered
+from tests.workers.helpers import assistant, user
+from workers.job import Block, Image, RedactedThought, Role, Text, Thought, ToolResult, ToolUse, Turn
+
+FIRST = user("one")
+ANSWER = Turn("assistant", (Thought("hm", "signed"), RedactedThought("x"), Text("tw"), Text("o")))
+PLAIN_ANSWER = assistant("two")
+PAST = (FIRST, ANSWER)
+CALLS = Turn("assistant", (Text("let me see"), ToolUse("c1", "f", {"a": 1}), ToolUse("c2", "g", {})))
+OPEN = (FIRST, CALLS)
+GIVEN_UP = ToolResult("c2", (Text("The call was given up; there is no result."),), is_error=True)
+
+
+def result(id_: str, text: str = "done") -> ToolResult:
+    return ToolResult(id_, (Text(text),))
+
+
+def conversation(past: tuple[Turn, ...], *messages: Turn) -> Conversation:
+    talk = Conversation(Remembered(turns=past))
+    for message in messages:
+        talk.add(message.role, list(message.blocks))
+    return talk
+
+
+def turns(past: tuple[Turn, ...], *messages: Turn) -> tuple[Turn, ...]:
+    return conversation(past, *messages).turns()
+
+
+def results(*blocks: Block, role: Role = "user") -> Turn:
+    return Turn(role, blocks)
+
+
+def test_a_new_message_comes_behind_what_is_remembered() -> None:
+    assert turns(PAST, user("three")) == (*PAST, user("three"))
+
+
+def test_the_same_words_again_are_a_new_message() -> None:
+    assert turns(PAST, FIRST) == (*PAST, FIRST)
+
+
+@pytest.mark.parametrize("answer", [ANSWER, PLAIN_ANSWER], ids=["as-it-was", "without-thoughts-and-in-one-text"])
+def test_a_whole_history_is_not_doubled_and_thoughts_are_kept(answer: Turn) -> None:
+    assert turns(PAST, FIRST, answer, user("three")) == (*PAST, user("three"))
+
+
+def test_a_whole_history_of_calls_and_results_is_not_doubled() -> None:
+    past = (*OPEN, results(result("c1"), result("c2")), PLAIN_ANSWER)
+
+    assert turns(past, *past, user("next")) == (*past, user("next"))
+
+
+def test_a_history_sent_in_messages_of_their_own_is_the_same_history() -> None:
+    talk = conversation((user("one"), assistant("two")), FIRST, assistant("tw"), assistant("o"), user("three"))
+
+    assert talk.turns() == (FIRST, assistant("two"), user("three"))
+    assert talk.notes == []
+
+
+def test_a_history_that_the_assistant_began_is_recognised() -> None:
+    past = turns((), assistant("welcome"), user("hi"))
+
+    talk = conversation((*past, PLAIN_ANSWER), assistant("welcome"), user("hi"), PLAIN_ANSWER, user("three"))
+
+    assert talk.turns() == (*past, PLAIN_ANSWER, user("three"))
+    assert talk.notes == []
+
+
+def test_a_call_that_was_given_up_does_not_make_another_history_of_it() -> None:
+    past = (*turns(OPEN, user("never mind")), PLAIN_ANSWER)
+    assert GIVEN_UP in past[2].blocks
+
+    talk = conversation(past, *OPEN, user("never mind"), PLAIN_ANSWER, user("three"))
+
+    assert talk.turns() == (*past, user("three"))
+    assert talk.notes == []
+
+
+def test_a_history_told_differently_counts_from_there_as_it_is_told() -> None:
+    past = (*PAST, user("three"), assistant("four"))
+
+    talk = conversation(past, FIRST, PLAIN_ANSWER, user("other"))
+
+    assert talk.turns() == (*PAST, user("other"))
+    assert talk.notes == ["session_id: what it remembers from turn 3 on was not sent, and is replaced"]
+
+
+def test_a_history_without_its_last_answer_is_answered_again() -> None:
+    past = (*PAST, user("three"), assistant("four"))
+
+    assert turns(past, FIRST, PLAIN_ANSWER, user("three")) == past[:3]
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [(user("on"), PLAIN_ANSWER, user("three")), (FIRST, assistant("Two"), user("three"))],
+    ids=["another-question", "another-answer"],
+)
+def test_what_does_not_begin_with_a_remembered_exchange_is_all_new(messages: tuple[Turn, ...]) -> None:
+    assert turns(PAST, *messages) == (*PAST, *messages)
+
+
+def test_an_image_tells_two_questions_apart() -> None:
+    shown = Turn("user", (Text("one"), Image({"type": "base64", "data": "x"})))
+    past = (shown, PLAIN_ANSWER)
+
+    assert turns(past, shown, PLAIN_ANSWER, user("three")) == (*past, user("three"))
+    assert len(turns(past, FIRST, PLAIN_ANSWER, user("three"))) == 5
+
+
+def test_results_alone_answer_the_calls_that_are_remembered() -> None:
+    answers = results(result("c2"), result("c1"))
+
+    assert turns(OPEN, answers) == (*OPEN, answers)
+
+
+def test_results_in_messages_of_their_own_make_one_turn() -> None:
+    assert turns(OPEN, results(result("c1")), results(result("c2"))) == (*OPEN, results(result("c1"), result("c2")))
+
+
+def test_a_call_without_its_result_is_told_to_have_been_given_up() -> None:
+    talk = conversation(OPEN, results(result("c1")))
+
+    assert talk.turns() == (*OPEN, results(result("c1"), GIVEN_UP))
+    assert any("c2" in note for note in talk.notes)
+
+
+def test_a_new_question_may_come_instead_of_results() -> None:
+    (*_, last) = turns(OPEN, user("never mind"))
+
+    assert [block.tool_use_id for block in last.blocks if isinstance(block, ToolResult)] == ["c1", "c2"]
+    assert last.blocks[-1] == Text("never mind")
+
+
+@pytest.mark.parametrize("past", [(), PAST, (*OPEN, results(result("c1"), result("c2")), PLAIN_ANSWER)])
+def test_a_result_of_no_open_call_is_refused_with_its_name(past: tuple[Turn, ...]) -> None:
+    with pytest.raises(ApiError, match="c1"):
+        turns(past, results(result("c1")))
+
+
+def test_two_results_of_one_call_are_refused() -> None:
+    with pytest.raises(ApiError, match="more than one result"):
+        turns(OPEN, results(result("c1"), result("c1"), result("c2")))
+
+
+@pytest.mark.parametrize("messages", [(), (user("  "),), (assistant("I say"),)], ids=["none", "blank", "assistant"])
+def test_what_is_remembered_is_no_question(messages: tuple[Turn, ...]) -> None:
+    with pytest.raises(ApiError, match="no user message"):
+        turns(PAST, *messages)
+
+
+def test_an_answer_that_was_blank_lets_the_questions_stand_together() -> None:
+    assert turns((FIRST,), user("two")) == (Turn("user", (Text("one"), Text("two"))),)
+
+
+def test_what_is_remembered_is_not_changed_by_what_comes() -> None:
+    past = (FIRST,)
+
+    turns(past, user("two"))
+
+    assert past == (user("one"),)
