@@ -1,19 +1,18 @@
 """The composition root: the only module that sees both the engine and the web layer."""
 
 import asyncio
-import importlib.util
 import logging
 import os
-import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 
 from claude_gateway.access.keys import KeyRing
+from claude_gateway.bundled_cli import bundled_cli
 from claude_gateway.config import Settings
+from claude_gateway.engine_report import EngineReport
+from claude_gateway.listener import BACKLOG, bind
 from claude_gateway.models.catalogue import Catalogue
 from claude_gateway.own_tools.built_in import USUAL
 from claude_gateway.own_tools.counts import ToolCounts
@@ -25,15 +24,17 @@ from claude_gateway.sessions.files import SessionFiles
 from claude_gateway.sessions.lines import Lines
 from claude_gateway.sessions.register import Sessions
 from claude_gateway.sessions.work import SessionWork
+from claude_gateway.start_failed import StartFailed
 from claude_gateway.stores.db import Database, StoreUnusable, open_database
 from claude_gateway.stores.responses import ResponseStore
 from claude_gateway.stores.seal_key import seal_key
 from claude_gateway.stores.sessions import SessionStore
 from claude_gateway.stores.tool_choices import ToolChoiceStore
-from claude_gateway.web import keys, middlewares
+from claude_gateway.web import middlewares
 from claude_gateway.web.connection import factory
 from claude_gateway.web.fetch import Fetcher
 from claude_gateway.web.health import Health
+from claude_gateway.web.parts import PARTS, Parts
 from claude_gateway.web.routes import add_routes
 from workers.engine import Engine, running_engine
 from workers.errors import WorkerError
@@ -41,7 +42,6 @@ from workers.homes import Homes, StateDirectoryInUse, UnsafeDirectory
 
 _log = logging.getLogger(__name__)
 
-_BACKLOG = 1024
 _DATABASE = "gateway.db"
 _HOW_TO_LOG_IN = (
     "Claude Code has no login. Either run `claude-gateway login` as this user, "
@@ -49,82 +49,15 @@ _HOW_TO_LOG_IN = (
 )
 
 
-class StartFailed(Exception):
-    """The gateway cannot start; the text is one line that says why and what to do."""
-
-
-class EngineReport:
-    """What the health endpoints want to know, asked of the engine. The CLI's own words of its login outlive
-    the worker that said them."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._pool = engine.pool
-        self._scheduler = engine.scheduler
-        self._account: Mapping[str, Any] = {}
-        self.cli_version = ""
-        self.models: list[dict[str, Any]] = []
-        self.refresh()
-
-    def refresh(self) -> None:
-        if (worker := self._pool.ready_worker()) is not None:
-            self._account = worker.protocol.account
-            self.cli_version = worker.protocol.version
-            self.models = worker.protocol.models
-
-    @property
-    def account(self) -> Mapping[str, Any]:
-        self.refresh()
-        return self._account
-
-    @property
-    def failing(self) -> bool:
-        return self._pool.last_failure is not None and self._pool.ready_worker() is None
-
-    def queue(self) -> dict[str, int]:
-        return {"running": self._scheduler.running, "waiting": self._scheduler.waiting}
-
-    def counts(self) -> dict[str, int]:
-        return {phase.name.lower(): count for phase, count in self._pool.phases().items()}
-
-
-def bundled_cli() -> Path:
-    """The `claude` binary inside the claude-agent-sdk wheel, found without importing the SDK, which costs
-    memory that this process needs for nothing else."""
-    spec = importlib.util.find_spec("claude_agent_sdk")
-    if spec is None or not spec.submodule_search_locations:
-        raise StartFailed("claude-agent-sdk is not installed; run `make setup`.")
-    return Path(spec.submodule_search_locations[0]) / "_bundled" / "claude"
-
-
-def build_app(
-    settings: Settings,
-    service: ChatService,
-    catalogue: Catalogue,
-    health: Health,
-    sessions: Sessions,
-    responses: Responses,
-    fetcher: Fetcher,
-    toolbox: Toolbox,
-    files: SessionFiles,
-) -> web.Application:
+def build_app(parts: Parts) -> web.Application:
     """The web application over whatever answers jobs; tests hand in scripted parts."""
     app = web.Application(
         middlewares=[middlewares.identify_request, middlewares.answer_errors, middlewares.require_key],
-        client_max_size=settings.max_request_size,
+        client_max_size=parts.settings.max_request_size,
     )
     app.on_response_prepare.append(middlewares.add_request_id)
-    app[keys.SETTINGS] = settings
-    app[keys.KEY_RING] = KeyRing(settings.api_key.get_secret_value() if settings.api_key else None)
-    app[keys.SERVICE] = service
-    app[keys.SESSIONS] = sessions
-    app[keys.SESSION_FILES] = files
-    app[keys.TOOLBOX] = toolbox
-    app[keys.RESPONSES] = responses
-    app[keys.BACKGROUND] = Background(responses, service, settings.background_limit, settings.max_timeout / 1000)
-    app[keys.CATALOGUE] = catalogue
-    app[keys.HEALTH] = health
-    app[keys.FETCHER] = fetcher
-    app.on_cleanup.append(lambda _: fetcher.close())
+    app[PARTS] = parts
+    app.on_cleanup.append(lambda _: parts.fetcher.close())
     add_routes(app)
     return app
 
@@ -135,7 +68,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[str]:
 
     Leaving it drains: nothing new is accepted, running answers have `DRAIN_SECONDS`, then every process ends.
     """
-    listener = _bind(settings)
+    listener = bind(settings)
     try:
         # The engine first: its lock keeps a second gateway away from the database too.
         async with (
@@ -145,12 +78,12 @@ async def running_gateway(settings: Settings) -> AsyncIterator[str]:
         ):
             responses = Responses(ResponseStore(database, settings.responses()), await seal_key(database))
             await responses.recover()
-            app = _compose(settings, engine, database, sessions, responses)
-            runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=settings.drain_seconds)
+            parts = _compose(settings, engine, database, sessions, responses)
+            runner = web.AppRunner(build_app(parts), handler_cancellation=True, shutdown_timeout=settings.drain_seconds)
             await runner.setup()
             assert runner.server is not None
             accepting = await asyncio.get_running_loop().create_server(
-                factory(runner.server, settings.max_connections), sock=listener, backlog=_BACKLOG
+                factory(runner.server, settings.max_connections), sock=listener, backlog=BACKLOG
             )
             try:
                 host, port = listener.getsockname()[:2]
@@ -160,14 +93,12 @@ async def running_gateway(settings: Settings) -> AsyncIterator[str]:
                 clock = asyncio.get_running_loop().time
                 until = clock() + settings.drain_seconds
                 await runner.cleanup()
-                await app[keys.BACKGROUND].close(until - clock())
+                await parts.background.close(until - clock())
     finally:
         listener.close()
 
 
-def _compose(
-    settings: Settings, engine: Engine, database: Database, sessions: Sessions, responses: Responses
-) -> web.Application:
+def _compose(settings: Settings, engine: Engine, database: Database, sessions: Sessions, responses: Responses) -> Parts:
     report = EngineReport(engine)
     health = Health(report, database, settings.auth_method, key_required=settings.api_key is not None)
     if not health.has_login():
@@ -181,8 +112,20 @@ def _compose(
     toolbox = Toolbox(engine, ToolChoiceStore(database), counts)
     if toolbox.no_commands:
         _log.warning("Claude's own tools: Bash is off, %s", toolbox.no_commands)
-    files = SessionFiles(engine.places, settings.session_disk_mb * 2**20)
-    return build_app(settings, service, catalogue, health, sessions, responses, Fetcher(), toolbox, files)
+    background = Background(responses, service, settings.background_limit, settings.max_timeout / 1000)
+    return Parts(
+        settings=settings,
+        key_ring=KeyRing(settings.api_key.get_secret_value() if settings.api_key else None),
+        service=service,
+        catalogue=catalogue,
+        health=health,
+        sessions=sessions,
+        files=SessionFiles(engine.places, settings.session_disk_mb * 2**20),
+        responses=responses,
+        background=background,
+        fetcher=Fetcher(),
+        toolbox=toolbox,
+    )
 
 
 @asynccontextmanager
@@ -226,21 +169,3 @@ async def _sessions(settings: Settings, database: Database, engine: Engine) -> A
     sessions = Sessions(SessionStore(database), settings.sessions(), lines, work=work)
     async with sessions.swept():
         yield sessions
-
-
-def _bind(settings: Settings) -> socket.socket:
-    """Take the port before anything is started, so that a taken one costs nothing."""
-    host = settings.claude_wrapper_host
-    try:
-        family = socket.getaddrinfo(host, settings.port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, settings.port))
-        listener.listen(_BACKLOG)  # two that only bind do not notice each other
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise StartFailed(
-            f"Cannot listen on {host} port {settings.port}: {reason}. Set PORT or CLAUDE_WRAPPER_HOST."
-        ) from None
-    listener.setblocking(False)
-    return listener

@@ -15,12 +15,14 @@ from typing import NoReturn
 import uvloop
 from pydantic import ValidationError
 
-from claude_gateway.app import StartFailed, bundled_cli, running_gateway
+from claude_gateway.app import running_gateway
+from claude_gateway.bundled_cli import bundled_cli
 from claude_gateway.config import Settings
 from claude_gateway.demo.show import run_demo
 from claude_gateway.documents.generated import Part
 from claude_gateway.documents.parameters_table import PARAMETERS
 from claude_gateway.documents.settings_table import SETTINGS
+from claude_gateway.start_failed import StartFailed
 
 _FAILED = 1
 _MISUSED = 2

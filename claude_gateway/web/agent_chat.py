@@ -17,7 +17,7 @@ from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
 from claude_gateway.prompt.conversation import bad
 from claude_gateway.web import answer, body
 from claude_gateway.web.bring_in import bring_in
-from claude_gateway.web.keys import CALLER, CATALOGUE, RESPONSES
+from claude_gateway.web.parts import CALLER, PARTS
 from workers.events import Event
 
 
@@ -43,8 +43,8 @@ def _read(request: web.Request, sent: dict[str, Any]) -> tuple[ParsedResponse, e
         if getattr(asked, name):
             raise bad(name, "a chat is not stored; send this to /v1/responses")
     owner = request[CALLER].id
-    model = request.app[CATALOGUE].resolve(asked.model)
-    parsed = parse(asked, owner, model, request.app[RESPONSES].sealer(owner))
+    model = request.app[PARTS].catalogue.resolve(asked.model)
+    parsed = parse(asked, owner, model, request.app[PARTS].responses.sealer(owner))
     return parsed, encode.Identity(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), asked.model)
 
 

@@ -13,8 +13,8 @@ from claude_gateway.web.answer_headers import answer_headers
 from claude_gateway.web.bring_in import bring_in
 from claude_gateway.web.framing import SERVER_SENT_EVENTS, Framing
 from claude_gateway.web.json_answer import json_answer
-from claude_gateway.web.keys import SERVICE, SETTINGS
 from claude_gateway.web.parsed import Parsed
+from claude_gateway.web.parts import PARTS
 from claude_gateway.web.sse import Encoder, Fed, Fed_contra, Pace, send_stream
 from workers.events import Event
 from workers.job import ChatJob
@@ -79,7 +79,7 @@ async def gather(parsed: Parsed, events: AsyncGenerator[Fed, None], fold: Fold[F
 
 def events_of(request: web.Request, job: ChatJob, *, live: bool) -> AsyncGenerator[Event, None]:
     """`live`: the caller sees each as it comes, and nothing can be taken back."""
-    return checked.events_of(request.app[SERVICE], job, live=live)
+    return checked.events_of(request.app[PARTS].service, job, live=live)
 
 
 def _several(request: web.Request, job: ChatJob, count: int, *, live: bool) -> AsyncGenerator[Numbered, None]:
@@ -91,5 +91,5 @@ def headers(parsed: Parsed) -> dict[str, str]:
 
 
 def pace(request: web.Request) -> Pace:
-    settings = request.app[SETTINGS]
+    settings = request.app[PARTS].settings
     return Pace(settings.stream_head_seconds, settings.heartbeat_seconds)

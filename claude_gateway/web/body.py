@@ -8,7 +8,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from claude_gateway.errors import ApiError
-from claude_gateway.web.keys import SETTINGS
+from claude_gateway.web.parts import PARTS
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -34,14 +34,14 @@ async def read(request: web.Request, model: type[Model]) -> Model:
 async def read_object(request: web.Request) -> dict[str, Any]:
     """Raises `ApiError`: 400 for what is no JSON object, 413 for what is too large, 415 for an encoding that is not
     read here."""
-    if (request.content_length or 0) > request.app[SETTINGS].max_request_size:
+    if (request.content_length or 0) > request.app[PARTS].settings.max_request_size:
         raise _too_large()  # without waiting for what is not going to be read
     try:
         raw = await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise _too_large() from None
     encoding = request.headers.get("content-encoding", "identity").lower()
-    return _object(_unpacked(raw, encoding, request.app[SETTINGS].max_request_size))
+    return _object(_unpacked(raw, encoding, request.app[PARTS].settings.max_request_size))
 
 
 def _unpacked(raw: bytes, encoding: str, limit: int) -> bytes:

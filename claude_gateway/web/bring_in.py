@@ -11,8 +11,8 @@ from claude_gateway.prompt import media
 from claude_gateway.prompt.conversation import bad
 from claude_gateway.prompt.remote_media import Fetched, Remote, remotes, with_fetched
 from claude_gateway.web.fetch import Budget, NotFetched, TooMuch
-from claude_gateway.web.keys import FETCHER, SETTINGS
 from claude_gateway.web.parsed import Parsed
+from claude_gateway.web.parts import PARTS
 from workers.job import ChatJob
 
 _MOST_URLS = 20
@@ -41,7 +41,7 @@ async def bring_in(request: web.Request, parsed: Parsed) -> Ready:
 
 
 async def _fetched(request: web.Request, wanted: Sequence[Remote]) -> Fetched:
-    settings = request.app[SETTINGS]
+    settings = request.app[PARTS].settings
     if not settings.fetch_remote_images:
         raise bad(
             wanted[0].place,
@@ -52,7 +52,9 @@ async def _fetched(request: web.Request, wanted: Sequence[Remote]) -> Fetched:
     urls = list(dict.fromkeys(remote.url for remote in wanted))
     # In base64 it would have been a part of the request.
     budget = Budget(settings.max_request_size * 3 // 4)
-    found = await asyncio.gather(*(request.app[FETCHER].fetch(url, budget) for url in urls), return_exceptions=True)
+    found = await asyncio.gather(
+        *(request.app[PARTS].fetcher.fetch(url, budget) for url in urls), return_exceptions=True
+    )
     bodies = dict(zip(urls, found, strict=True))
     return {
         remote: media.read(_base64(bodies[remote.url], remote.place), "", remote.place, dict(remote.more))

@@ -12,7 +12,7 @@ from claude_gateway.dialects.openai_chat.wire import ChatRequest
 from claude_gateway.prompt.conversation import bad
 from claude_gateway.web import agent_chat, answer, body
 from claude_gateway.web.equipment import Asks, equipped
-from claude_gateway.web.keys import CALLER, CATALOGUE, SESSIONS, SETTINGS
+from claude_gateway.web.parts import CALLER, PARTS
 
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:
@@ -20,11 +20,11 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
     if agent_chat.is_agents(sent):
         return await agent_chat.answer_chat(request, sent)
     asked = body.validated(ChatRequest, sent)
-    model = request.app[CATALOGUE].resolve(asked.model)
+    model = request.app[PARTS].catalogue.resolve(asked.model)
     identity = encode.Identity(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), asked.model)
     count = asked.n or 1
-    _check(count, request.app[SETTINGS].max_choices, asked.session_id)
-    async with request.app[SESSIONS].open(request[CALLER].id, asked.session_id) as session:
+    _check(count, request.app[PARTS].settings.max_choices, asked.session_id)
+    async with request.app[PARTS].sessions.open(request[CALLER].id, asked.session_id) as session:
         chat = parse(asked, request[CALLER].id, model, session.remembered)
         asks = Asks(bool(asked.enable_tools), bool(asked.stream_tool_progress), asked.session_id)
         job, left_out = await equipped(request, chat.job, asks)

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from claude_gateway.own_tools.built_in import read_headers
 from claude_gateway.own_tools.toolbox import with_thinking
-from claude_gateway.web.keys import CALLER, TOOLBOX
+from claude_gateway.web.parts import CALLER, PARTS
 from workers.job import ChatJob
 
 _OF_TOOLS = ("X-Claude-Allowed-Tools", "X-Claude-Disallowed-Tools", "X-Claude-Permission-Mode", "X-Claude-Max-Turns")
@@ -32,7 +32,7 @@ async def equipped(request: web.Request, job: ChatJob, asks: Asks) -> tuple[Chat
     if asks.tools and job.tools:
         notes.append("enable_tools: left out, the request brings tools of its own")
     elif asks.tools:
-        toolbox = request.app[TOOLBOX]
+        toolbox = request.app[PARTS].toolbox
         job, left_out = await toolbox.equip(job, request[CALLER], headers, asks.session, progress=asks.progress)
         notes += left_out
     else:

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from claude_gateway.sessions.files import Directory
 from claude_gateway.web.json_answer import json_answer
-from claude_gateway.web.keys import CALLER, SESSION_FILES, SESSIONS
+from claude_gateway.web.parts import CALLER, PARTS
 
 
 async def listed(request: web.Request) -> web.Response:
@@ -59,10 +59,10 @@ async def _directory(request: web.Request, *, make: bool = False) -> AsyncIterat
     made."""
     request[CALLER].require("tools")
     owner, id_ = request[CALLER].id, request.match_info["id"]
-    sessions = request.app[SESSIONS]
+    sessions = request.app[PARTS].sessions
     async with sessions.open(owner, id_):
         if make:
             await sessions.make(owner, id_)
         else:
             await sessions.info(owner, id_)
-        yield await request.app[SESSION_FILES].directory(owner, id_, make=make)
+        yield await request.app[PARTS].files.directory(owner, id_, make=make)

@@ -15,7 +15,7 @@ from claude_gateway.web import answer, body
 from claude_gateway.web.equipment import Asks, equipped
 from claude_gateway.web.framing import JsonArray, ServerSentEvents
 from claude_gateway.web.json_answer import json_answer
-from claude_gateway.web.keys import CALLER, CATALOGUE, RESPONSES, SESSIONS
+from claude_gateway.web.parts import CALLER, PARTS
 
 _SERVER_SENT_EVENTS = ServerSentEvents(heartbeat=f"data: {encode.KEEP_ALIVE}\n\n")
 
@@ -38,11 +38,11 @@ async def call(request: web.Request) -> web.StreamResponse:
 
 
 async def _generate(request: web.Request, name: str, *, stream: bool) -> web.StreamResponse:
-    model = request.app[CATALOGUE].resolve(name)
+    model = request.app[PARTS].catalogue.resolve(name)
     asked = await body.read(request, GenerateContentRequest)
     owner = request[CALLER].id
-    sealer = request.app[RESPONSES].sealer(owner)
-    async with request.app[SESSIONS].open(owner, asked.session_id) as session:
+    sealer = request.app[PARTS].responses.sealer(owner)
+    async with request.app[PARTS].sessions.open(owner, asked.session_id) as session:
         parsed = parse(asked, owner, model, sealer, session.remembered)
         asks = Asks(bool(asked.enable_tools), bool(asked.stream_tool_progress), asked.session_id)
         job, left_out = await equipped(request, parsed.job, asks)
@@ -59,11 +59,11 @@ async def _generate(request: web.Request, name: str, *, stream: bool) -> web.Str
 
 async def _count_tokens(request: web.Request, name: str) -> web.Response:
     """An estimate by length, as the other dialects have it."""
-    model = request.app[CATALOGUE].resolve(name)
+    model = request.app[PARTS].catalogue.resolve(name)
     counted = (await body.read(request, CountTokensRequest)).counted
     if counted is None:
         raise bad("contents", "there is nothing to count; send contents or a generateContentRequest")
     owner = request[CALLER].id
     return json_answer(
-        {"totalTokens": estimate(parse(counted, owner, model, request.app[RESPONSES].sealer(owner)).job)}
+        {"totalTokens": estimate(parse(counted, owner, model, request.app[PARTS].responses.sealer(owner)).job)}
     )

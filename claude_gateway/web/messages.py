@@ -12,19 +12,19 @@ from claude_gateway.prompt.token_count import estimate
 from claude_gateway.web import answer, body
 from claude_gateway.web.equipment import Asks, equipped
 from claude_gateway.web.json_answer import json_answer
-from claude_gateway.web.keys import CALLER, CATALOGUE, SESSIONS, SETTINGS
+from claude_gateway.web.parts import CALLER, PARTS
 
 
 async def messages(request: web.Request) -> web.StreamResponse:
     asked = await body.read(request, MessagesRequest)
-    model = request.app[CATALOGUE].resolve(asked.model)
+    model = request.app[PARTS].catalogue.resolve(asked.model)
     identity = (f"msg_{uuid.uuid4().hex}", asked.model)
-    async with request.app[SESSIONS].open(request[CALLER].id, asked.session_id) as session:
+    async with request.app[PARTS].sessions.open(request[CALLER].id, asked.session_id) as session:
         parsed = parse(asked, request[CALLER].id, model, session.remembered)
         # Only what names no tools at all: an empty list says that none are wanted.
         wanted = asked.enable_tools
         if wanted is None:
-            wanted = request.app[SETTINGS].messages_tools == "on" and asked.tools is None
+            wanted = request.app[PARTS].settings.messages_tools == "on" and asked.tools is None
         asks = Asks(wanted, bool(asked.stream_tool_progress), asked.session_id)
         job, left_out = await equipped(request, parsed.job, asks)
         parsed = replace(parsed, job=job, warnings=(*parsed.warnings, *left_out))
@@ -37,5 +37,5 @@ async def messages(request: web.Request) -> web.StreamResponse:
 async def count_tokens(request: web.Request) -> web.Response:
     """An estimate by length, so that an editor that asks forty times a second costs nobody anything."""
     asked = await body.read(request, MessagesRequest)
-    model = request.app[CATALOGUE].resolve(asked.model)
+    model = request.app[PARTS].catalogue.resolve(asked.model)
     return json_answer({"input_tokens": estimate(parse(asked, request[CALLER].id, model).job)})

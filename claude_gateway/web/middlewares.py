@@ -16,7 +16,7 @@ from claude_gateway.dialects.anthropic import encode as anthropic
 from claude_gateway.dialects.gemini import failure as gemini
 from claude_gateway.dialects.openai_chat import encode as openai_chat
 from claude_gateway.errors import ApiError
-from claude_gateway.web.keys import CALLER, KEY_RING, REQUEST_ID
+from claude_gateway.web.parts import CALLER, PARTS, REQUEST_ID
 from claude_gateway.web.spoken import Dialect, spoken
 from workers.errors import WorkerError
 
@@ -80,7 +80,7 @@ async def require_key(request: web.Request, handler: Handler) -> web.StreamRespo
     if request.path not in OPEN_PATHS:
         # Google's programs of old have their key in the query, and no others do.
         in_query = request.query.getall("key", []) if spoken(request) is Dialect.GEMINI else []
-        request[CALLER] = request.app[KEY_RING].identify(
+        request[CALLER] = request.app[PARTS].key_ring.identify(
             request.headers, request.remote, http_1_0=request.version < HttpVersion11, in_query=in_query
         )
     return await handler(request)

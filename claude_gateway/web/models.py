@@ -7,7 +7,7 @@ from aiohttp import web
 from claude_gateway.dialects.anthropic import models as anthropic
 from claude_gateway.dialects.gemini import models as gemini
 from claude_gateway.web.json_answer import json_answer
-from claude_gateway.web.keys import CATALOGUE
+from claude_gateway.web.parts import PARTS
 from claude_gateway.web.spoken import Dialect, spoken
 
 # The models' release dates are not known to the CLI; clients need an integer, none reads it.
@@ -15,7 +15,7 @@ _CREATED = 1_735_689_600
 
 
 async def models(request: web.Request) -> web.Response:
-    names = request.app[CATALOGUE].names
+    names = request.app[PARTS].catalogue.names
     match spoken(request):
         case Dialect.GEMINI:
             return json_answer(gemini.page(names))
@@ -29,7 +29,7 @@ async def model(request: web.Request) -> web.Response:
     dialect, name = spoken(request), request.match_info["id"]
     if dialect is Dialect.GEMINI:
         name = name.removeprefix("models/")
-    found = request.app[CATALOGUE].get(name)
+    found = request.app[PARTS].catalogue.get(name)
     match dialect:
         case Dialect.GEMINI:
             return json_answer(gemini.model(found))

@@ -22,8 +22,8 @@ from claude_gateway.web.bring_in import bring_in
 from claude_gateway.web.equipment import Asks, equipped
 from claude_gateway.web.framing import SERVER_SENT_EVENTS
 from claude_gateway.web.json_answer import json_answer
-from claude_gateway.web.keys import BACKGROUND, CALLER, CATALOGUE, RESPONSES
 from claude_gateway.web.middlewares import error_response
+from claude_gateway.web.parts import CALLER, PARTS
 from claude_gateway.web.sse import send_stream
 
 _USUAL_PAGE = 20
@@ -38,12 +38,12 @@ async def create(request: web.Request) -> web.StreamResponse:
     events = answer.events_of(request, asked.parsed.job, live=asked.parsed.stream)
     if asked.parsed.stream:
         one = _begin(request, asked, identity)
-        told = request.app[RESPONSES].record(asked, one, events)
+        told = request.app[PARTS].responses.record(asked, one, events)
         return await answer.send(request, asked.parsed, told, StreamEncoder(one))
     fold = BodyFold(lambda: _begin(request, asked, identity))
     response = await answer.gather(asked.parsed, events, fold)
     if asked.parsed.store:
-        await request.app[RESPONSES].keep(asked, fold.answer)
+        await request.app[PARTS].responses.keep(asked, fold.answer)
     return response
 
 
@@ -52,23 +52,23 @@ async def get(request: web.Request) -> web.StreamResponse:
     owner, id_ = _named(request)
     if request.query.get("stream", "").lower() in ("true", "1"):
         after = _number(request, "starting_after", -1, least=0)
-        return await _follow(request, await request.app[BACKGROUND].follow(owner, id_, after), after, {})
-    made = await request.app[BACKGROUND].shown(owner, id_)
-    return json_answer(made or await request.app[RESPONSES].shown(owner, id_))
+        return await _follow(request, await request.app[PARTS].background.follow(owner, id_, after), after, {})
+    made = await request.app[PARTS].background.shown(owner, id_)
+    return json_answer(made or await request.app[PARTS].responses.shown(owner, id_))
 
 
 async def delete(request: web.Request) -> web.Response:
     owner, id_ = _named(request)
-    await request.app[BACKGROUND].cancel(owner, id_)
-    await request.app[RESPONSES].delete(owner, id_)
+    await request.app[PARTS].background.cancel(owner, id_)
+    await request.app[PARTS].responses.delete(owner, id_)
     return json_answer({"id": id_, "object": "response", "deleted": True})
 
 
 async def cancel(request: web.Request) -> web.Response:
     """Only what is made in the background can be cancelled; one that has ended stays as it is."""
     owner, id_ = _named(request)
-    await request.app[BACKGROUND].cancel(owner, id_)
-    response = await request.app[RESPONSES].shown(owner, id_)
+    await request.app[PARTS].background.cancel(owner, id_)
+    response = await request.app[PARTS].responses.shown(owner, id_)
     if not response["background"]:
         raise bad("response_id", "only a response made in the background can be cancelled")
     return json_answer(response)
@@ -76,7 +76,7 @@ async def cancel(request: web.Request) -> web.Response:
 
 async def input_items(request: web.Request) -> web.Response:
     owner, id_ = _named(request)
-    items = await request.app[RESPONSES].input_items(owner, id_)
+    items = await request.app[PARTS].responses.input_items(owner, id_)
     order = request.query.get("order", "desc")
     if order not in ("asc", "desc"):
         raise bad("order", "must be asc or desc")
@@ -107,8 +107,8 @@ async def _read(request: web.Request) -> tuple[Asked, Identity]:
     """Apart, so that the request as it was sent is not held in memory while its job waits and runs."""
     sent = await body.read(request, ResponsesRequest)
     owner = request[CALLER].id
-    model = request.app[CATALOGUE].resolve(sent.model)
-    responses = request.app[RESPONSES]
+    model = request.app[PARTS].catalogue.resolve(sent.model)
+    responses = request.app[PARTS].responses
     memory = await responses.recall(owner, sent.previous_response_id, references(sent))
     parsed = parse(sent, owner, model, responses.sealer(owner), memory.past)
     ready = await bring_in(request, parsed)
@@ -121,12 +121,12 @@ async def _read(request: web.Request) -> tuple[Asked, Identity]:
 
 
 def _begin(request: web.Request, asked: Asked, identity: Identity) -> Answer:
-    sealer = request.app[RESPONSES].sealer(asked.owner) if asked.parsed.sealed else None
+    sealer = request.app[PARTS].responses.sealer(asked.owner) if asked.parsed.sealed else None
     return Answer(identity, asked.parsed.echo, asked.parsed.origins, sealer)
 
 
 async def _in_background(request: web.Request, asked: Asked, identity: Identity) -> web.StreamResponse:
-    run = await request.app[BACKGROUND].start(asked, _begin(request, asked, identity))
+    run = await request.app[PARTS].background.start(asked, _begin(request, asked, identity))
     headers = answer.headers(asked.parsed)
     if asked.parsed.stream:
         return await _follow(request, run.log.follow(), -1, headers)

@@ -8,18 +8,18 @@ from aiohttp import web
 from claude_gateway.sessions.register import SWEEP_SECONDS
 from claude_gateway.stores.sessions import SessionInfo
 from claude_gateway.web.json_answer import json_answer
-from claude_gateway.web.keys import CALLER, SESSIONS
+from claude_gateway.web.parts import CALLER, PARTS
 
 
 async def listed(request: web.Request) -> web.Response:
     """The thousand used last; `total` counts them all."""
-    sessions, owner = request.app[SESSIONS], request[CALLER].id
+    sessions, owner = request.app[PARTS].sessions, request[CALLER].id
     infos, totals = await sessions.infos(owner), await sessions.totals(owner)
     return json_answer({"sessions": [_info(info) for info in infos], "total": totals.active})
 
 
 async def stats(request: web.Request) -> web.Response:
-    sessions = request.app[SESSIONS]
+    sessions = request.app[PARTS].sessions
     totals = await sessions.totals(request[CALLER].id)
     return json_answer(
         {
@@ -35,12 +35,12 @@ async def stats(request: web.Request) -> web.Response:
 
 
 async def shown(request: web.Request) -> web.Response:
-    return json_answer(_info(await request.app[SESSIONS].info(request[CALLER].id, request.match_info["id"])))
+    return json_answer(_info(await request.app[PARTS].sessions.info(request[CALLER].id, request.match_info["id"])))
 
 
 async def forgotten(request: web.Request) -> web.Response:
     id_ = request.match_info["id"]
-    await request.app[SESSIONS].forget(request[CALLER].id, id_)
+    await request.app[PARTS].sessions.forget(request[CALLER].id, id_)
     return json_answer({"message": f"Session {id_} deleted successfully"})
 
 

@@ -3,11 +3,11 @@
 from aiohttp import web
 
 from claude_gateway.web.json_answer import json_answer
-from claude_gateway.web.keys import HEALTH
+from claude_gateway.web.parts import PARTS
 
 
 async def health(request: web.Request) -> web.Response:
-    return json_answer(request.app[HEALTH].health())
+    return json_answer(request.app[PARTS].health.health())
 
 
 async def live(_: web.Request) -> web.Response:
@@ -15,13 +15,13 @@ async def live(_: web.Request) -> web.Response:
 
 
 async def ready(request: web.Request) -> web.Response:
-    is_ready, report = request.app[HEALTH].readiness()
+    is_ready, report = request.app[PARTS].health.readiness()
     return json_answer(report, status=200 if is_ready else 503)
 
 
 async def versions(request: web.Request) -> web.Response:
-    return json_answer(request.app[HEALTH].versions())
+    return json_answer(request.app[PARTS].health.versions())
 
 
 async def auth_status(request: web.Request) -> web.Response:
-    return json_answer(request.app[HEALTH].login())
+    return json_answer(request.app[PARTS].health.login())

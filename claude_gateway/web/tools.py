@@ -10,7 +10,7 @@ from claude_gateway.sessions.register import check_id
 from claude_gateway.stores.tool_choices import ALL
 from claude_gateway.web import body
 from claude_gateway.web.json_answer import json_answer
-from claude_gateway.web.keys import CALLER, TOOLBOX
+from claude_gateway.web.parts import CALLER, PARTS
 
 Names = Annotated[list[str], Field(max_length=100)]
 
@@ -24,7 +24,7 @@ class ToolConfigRequest(BaseModel):
 
 
 async def listed(request: web.Request) -> web.Response:
-    no_commands = request.app[TOOLBOX].no_commands
+    no_commands = request.app[PARTS].toolbox.no_commands
     tools = [_tool(tool, no_commands if tool.name == "Bash" else "") for tool in CATALOGUE]
     return json_answer({"tools": tools, "total": len(tools)})
 
@@ -43,13 +43,13 @@ async def configured(request: web.Request) -> web.Response:
         allowed=_names(asked.allowed_tools, "allowed_tools"),
         disallowed=_names(asked.disallowed_tools, "disallowed_tools"),
     )
-    await request.app[TOOLBOX].configure(request[CALLER].id, asked.session_id or ALL, choices)
+    await request.app[PARTS].toolbox.configure(request[CALLER].id, asked.session_id or ALL, choices)
     return await _shown(request, asked.session_id or ALL)
 
 
 async def stats(request: web.Request) -> web.Response:
     """Of the calling key, since the start of the gateway."""
-    counts = request.app[TOOLBOX].counts.of(request[CALLER].id)
+    counts = request.app[PARTS].toolbox.counts.of(request[CALLER].id)
     tools = {
         BY_NAME[name].name if name in BY_NAME else name: {
             "calls": count.calls,
@@ -69,7 +69,7 @@ async def stats(request: web.Request) -> web.Response:
 
 
 async def _shown(request: web.Request, session: str) -> web.Response:
-    toolbox, owner = request.app[TOOLBOX], request[CALLER].id
+    toolbox, owner = request.app[PARTS].toolbox, request[CALLER].id
     of_key = await toolbox.choices.read(owner, ALL)
     of_session = await toolbox.choices.read(owner, session) if session else ToolChoices()
     allowed = next((one.allowed for one in (of_session, of_key) if one.allowed is not None), USUAL)

@@ -9,11 +9,13 @@ from typing import Any
 
 from aiohttp import web
 
+from claude_gateway.access.keys import KeyRing
 from claude_gateway.app import build_app
 from claude_gateway.config import Settings
 from claude_gateway.models.catalogue import Catalogue
 from claude_gateway.own_tools.counts import ToolCounts
 from claude_gateway.own_tools.toolbox import Toolbox
+from claude_gateway.responses.background import Background
 from claude_gateway.responses.register import Responses
 from claude_gateway.service import ChatService
 from claude_gateway.sessions.files import SessionFiles
@@ -21,6 +23,7 @@ from claude_gateway.sessions.lines import Lines
 from claude_gateway.sessions.register import Sessions
 from claude_gateway.web.fetch import Fetcher
 from claude_gateway.web.health import Health
+from claude_gateway.web.parts import Parts
 from workers.events import BlockEnded, BlockStarted, Event, Finished, Started, TextDelta, Usage
 from workers.job import ChatJob, Text, Turn
 from workers.settings import AuthMethod
@@ -154,10 +157,21 @@ def scripted_app(
     health = Health(
         pool or ScriptedPool(), store or ScriptedStore(), chosen.auth_method, key_required=chosen.api_key is not None
     )
-    sessions = sessions or Sessions(None, chosen.sessions(), Lines(0, 0))
-    responses = responses or Responses(None, b"the key of the tests")
-    catalogue = Catalogue.of([], chosen.default_model, chosen.aliases)
     toolbox = toolbox or Toolbox(ScriptedEngine(), None, ToolCounts())
+    responses = responses or Responses(None, b"the key of the tests")
     service = ChatService(dispatcher, chosen.max_timeout / 1000, toolbox.counts)
-    files = SessionFiles(None, 0)
-    return build_app(chosen, service, catalogue, health, sessions, responses, fetcher or Fetcher(), toolbox, files)
+    return build_app(
+        Parts(
+            settings=chosen,
+            key_ring=KeyRing(chosen.api_key.get_secret_value() if chosen.api_key else None),
+            service=service,
+            catalogue=Catalogue.of([], chosen.default_model, chosen.aliases),
+            health=health,
+            sessions=sessions or Sessions(None, chosen.sessions(), Lines(0, 0)),
+            files=SessionFiles(None, 0),
+            responses=responses,
+            background=Background(responses, service, chosen.background_limit, chosen.max_timeout / 1000),
+            fetcher=fetcher or Fetcher(),
+            toolbox=toolbox,
+        )
+    )

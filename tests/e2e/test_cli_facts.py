@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from claude_gateway.app import bundled_cli
+from claude_gateway.bundled_cli import bundled_cli
 from claude_gateway.demo.upstream import STAND_IN_KEY, StandIn
 from workers.frames import Frame
 from workers.job import Text, ToolResult, ToolUse, Turn

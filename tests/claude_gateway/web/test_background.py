@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from claude_gateway.responses.register import Responses
 from claude_gateway.stores.db import Database, open_database
 from claude_gateway.stores.responses import ResponseStore, Room
-from claude_gateway.web import keys
+from claude_gateway.web.parts import PARTS
 from tests.claude_gateway.scripted import HELLO, MODEL, STARTED, ScriptedDispatcher
 from tests.claude_gateway.web.conftest import Client, Serve
 from tests.claude_gateway.web.test_responses import PATH, ask, events_of
@@ -167,7 +167,7 @@ async def test_who_leaves_while_he_cancels_it_has_cancelled_it(serve: Serve, res
     client = await serve(ScriptedDispatcher.always(*HELLO[:3], asyncio.Event()), responses=responses)
     id_ = await start(client)
     following = asyncio.create_task(follow(client, id_))
-    cancelling = asyncio.create_task(client.app[keys.BACKGROUND].cancel("local", id_))
+    cancelling = asyncio.create_task(client.app[PARTS].background.cancel("local", id_))
     await asyncio.sleep(0)
 
     cancelling.cancel()
@@ -283,7 +283,7 @@ async def test_a_gateway_that_stops_lets_it_finish(serve: Serve, responses: Resp
     more = asyncio.Event()
     client = await serve(ScriptedDispatcher.always(more, *HELLO), responses=responses)
     id_ = await start(client)
-    stopping = asyncio.create_task(client.app[keys.BACKGROUND].close(10))
+    stopping = asyncio.create_task(client.app[PARTS].background.close(10))
 
     more.set()
     await stopping
@@ -299,7 +299,7 @@ async def test_what_is_not_finished_when_the_gateway_stops_fails_and_its_followe
     id_ = await start(client)
     following = asyncio.create_task(follow(client, id_))
 
-    await client.app[keys.BACKGROUND].close(0)
+    await client.app[PARTS].background.close(0)
 
     assert (await following)[-1]["type"] == "response.failed"
     assert (await shown(client, id_))["error"]["message"].startswith("The gateway is stopping.")

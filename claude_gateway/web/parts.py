@@ -1,4 +1,6 @@
-"""Where the parts that handlers need stand on the aiohttp application and request, each under a typed key."""
+"""The parts that handlers need, and where they stand on the aiohttp application and request."""
+
+from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -14,17 +16,25 @@ from claude_gateway.sessions.register import Sessions
 from claude_gateway.web.fetch import Fetcher
 from claude_gateway.web.health import Health
 
-SETTINGS = web.AppKey("settings", Settings)
-KEY_RING = web.AppKey("key_ring", KeyRing)
-SERVICE = web.AppKey("service", ChatService)
-SESSIONS = web.AppKey("sessions", Sessions)
-SESSION_FILES = web.AppKey("session_files", SessionFiles)
-TOOLBOX = web.AppKey("toolbox", Toolbox)
-RESPONSES = web.AppKey("responses", Responses)
-BACKGROUND = web.AppKey("background", Background)
-CATALOGUE = web.AppKey("catalogue", Catalogue)
-FETCHER = web.AppKey("fetcher", Fetcher)
-HEALTH = web.AppKey("health", Health)
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything behind the web layer. Tests hand in scripted ones."""
+
+    settings: Settings
+    key_ring: KeyRing
+    service: ChatService
+    catalogue: Catalogue
+    health: Health
+    sessions: Sessions
+    files: SessionFiles
+    responses: Responses
+    background: Background
+    fetcher: Fetcher
+    toolbox: Toolbox
+
+
+PARTS = web.AppKey("parts", Parts)
 
 CALLER = web.RequestKey("caller", Key)
 REQUEST_ID = web.RequestKey("request_id", str)
