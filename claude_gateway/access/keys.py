@@ -4,8 +4,8 @@ import hashlib
 import hmac
 import ipaddress
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from multidict import MultiMapping
@@ -29,11 +29,32 @@ SCOPES = frozenset({"chat", "tools", "mcp", "admin"})
 
 
 @dataclass(frozen=True, slots=True)
+class Rates:
+    """A key's own limits; None leaves each to the settings. `per_minute` by group of routes, `concurrent` jobs at once."""
+
+    per_minute: Mapping[str, int] = field(default_factory=dict)
+    concurrent: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a key may spend on a day (UTC); None is no bound."""
+
+    tokens: int | None = None
+    usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Key:
-    """A caller. `id` names the key without being it; `scopes` are what it may do."""
+    """A caller. `id` names the key without being it; `scopes` are what it may do, `models` the only ones it may ask
+    for (names, or patterns with `*`), where there are any."""
 
     id: str
     scopes: frozenset[str] = SCOPES
+    name: str = ""
+    models: tuple[str, ...] = ()
+    rates: Rates = Rates()
+    budget: Budget = Budget()
 
     def require(self, scope: str) -> None:
         """Raises `ApiError` 403."""
