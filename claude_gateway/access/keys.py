@@ -30,7 +30,8 @@ SCOPES = frozenset({"chat", "tools", "mcp", "admin"})
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """A key's own limits; None leaves each to the settings. `per_minute` by group of routes, `concurrent` jobs at once."""
+    """A key's own limits; None leaves each to the settings. `per_minute` by group of routes, `concurrent` jobs at
+    once."""
 
     per_minute: Mapping[str, int] = field(default_factory=dict)
     concurrent: int | None = None
