@@ -72,7 +72,7 @@ class Catalogue:
         for alias in self.aliases:
             # A pattern for the names of others takes none of Claude's.
             takes_ours = alias.exact or alias.pattern.startswith("claude-")
-            if alias.matches(name) and (takes_ours or not (is_ours or is_claude)):
+            if (takes_ours or not (is_ours or is_claude)) and alias.matches(name):
                 return self.words.get(alias.target, alias.target)
         if is_ours:
             return self.words.get(name, name)
