@@ -99,6 +99,7 @@ PURE = (
     "claude_gateway.structured.json_output",
     "claude_gateway.structured.schema_check",
     "claude_gateway.structured.schemas",
+    "claude_gateway.web.page_text",
     "workers.affinity",
     "workers.answer",
     "workers.continuation",

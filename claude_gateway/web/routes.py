@@ -2,13 +2,15 @@
 
 from aiohttp import web
 
-from claude_gateway.web import chat, files, gemini, messages, models, responses, sessions, status, tools
+from claude_gateway.web import chat, files, gemini, messages, models, pages, responses, sessions, status, tools
 
 # People put the base URL one level off, so what stands under /v1 also stands without it.
 _PREFIXES = ("/v1", "")
 
 
 def add_routes(app: web.Application) -> None:
+    app.router.add_get("/", pages.home)
+    app.router.add_get("/static/{path:.+}", pages.file)
     app.router.add_get("/health", status.health)
     app.router.add_get("/health/live", status.live)
     app.router.add_get("/health/ready", status.ready)

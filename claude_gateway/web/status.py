@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from claude_gateway.web.json_answer import json_answer
-from claude_gateway.web.parts import PARTS
+from claude_gateway.web.parts import CALLER, PARTS
 
 
 async def health(request: web.Request) -> web.Response:
@@ -24,4 +24,7 @@ async def versions(request: web.Request) -> web.Response:
 
 
 async def auth_status(request: web.Request) -> web.Response:
-    return json_answer(request.app[PARTS].health.login())
+    """The login of Claude Code, and what the calling key may do."""
+    key = request[CALLER]
+    caller = {"key_id": key.id, "name": key.name, "scopes": sorted(key.scopes)}
+    return json_answer({**request.app[PARTS].health.login(), "caller": caller})

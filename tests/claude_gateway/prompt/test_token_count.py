@@ -18,7 +18,7 @@ PROSE = "It was the best of times, it was the worst of times, it was the age of 
 CODE = "def total(items: list[int]) -> int:\n    return sum(item for item in items if item > 0)\n\n"
 JSON = '{"name":"get_weather","arguments":{"city":"Oslo","days":[1,2,3],"units":"metric"}},'
 ARABIC = "يولد جميع الناس أحراراً متساوين في الكرامة والحقوق، وقد وهبوا عقلاً وضميراً. "
-CHINESE = "人人生而自由，在尊严和权利上一律平等。他们赋有理性和良心，并应以兄弟关系的精神相对待。"  # noqa: RUF001
+CHINESE = "人人生而自由，在尊严和权利上一律平等。他们赋有理性和良心，并应以兄弟关系的精神相对待。"
 PICTURE_HEADS = {
     "png": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", 900, 500),
     "gif": b"GIF89a" + struct.pack("<HH", 900, 500),

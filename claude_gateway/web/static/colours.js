@@ -1,0 +1,26 @@
+// Just enough of a look at a program to colour its strings, words and comments.
+import { make } from "./dom.js";
+
+const WORDS = {
+  bash: "curl",
+  python: "from|import|as|with|for|in|print|def|class|return|if|else|try|except|while|True|False|None",
+  javascript: "import|from|const|let|new|await|async|for|of|function|return|if|else|true|false|null",
+  json: "true|false|null",
+};
+
+export function coloured(text, language) {
+  const words = WORDS[language] ?? "";
+  const comment = language === "python" || language === "bash" ? "#.*" : language === "javascript" ? "\\/\\/.*" : "(?!)";
+  const token = new RegExp(
+    `(?<comment>${comment})|(?<string>"(?:[^"\\\\\\n]|\\\\.)*"|'(?:[^'\\\\\\n]|\\\\.)*')|(?<word>\\b(?:${words || "(?!)"})\\b)|(?<digits>\\b\\d[\\d.]*\\b)`,
+    "g",
+  );
+  const parts = [];
+  let end = 0;
+  for (const found of text.matchAll(token)) {
+    const [kind] = Object.entries(found.groups).find(([, value]) => value !== undefined);
+    parts.push(text.slice(end, found.index), make("span", { class: `t-${kind}` }, found[0]));
+    end = found.index + found[0].length;
+  }
+  return [...parts, text.slice(end)];
+}

@@ -1,0 +1,20 @@
+// Elements without markup in strings: whatever a model, a caller or a server says only ever becomes text.
+const SVG = "http://www.w3.org/2000/svg";
+
+export const byId = (id) => document.getElementById(id);
+
+// make("p", {class: "note", onclick: f}, "text", element, null): null and false are left out.
+export const make = (tag, properties = {}, ...children) => fill(document.createElement(tag), properties, children);
+
+export const draw = (tag, properties = {}, ...children) =>
+  fill(document.createElementNS(SVG, tag), properties, children);
+
+function fill(element, properties, children) {
+  for (const [name, value] of Object.entries(properties)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
