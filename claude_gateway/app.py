@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from aiohttp import web
 
@@ -12,7 +13,7 @@ from claude_gateway.access.keys import KeyRing
 from claude_gateway.bundled_cli import bundled_cli
 from claude_gateway.config import Settings
 from claude_gateway.engine_report import EngineReport
-from claude_gateway.listener import BACKLOG, bind
+from claude_gateway.listener import listen
 from claude_gateway.models.catalogue import Catalogue
 from claude_gateway.own_tools.built_in import USUAL
 from claude_gateway.own_tools.counts import ToolCounts
@@ -20,6 +21,7 @@ from claude_gateway.own_tools.toolbox import Toolbox
 from claude_gateway.responses.background import Background
 from claude_gateway.responses.register import Responses
 from claude_gateway.service import ChatService
+from claude_gateway.service_manager import ServiceManager
 from claude_gateway.sessions.files import SessionFiles
 from claude_gateway.sessions.lines import Lines
 from claude_gateway.sessions.register import Sessions
@@ -31,11 +33,11 @@ from claude_gateway.stores.seal_key import seal_key
 from claude_gateway.stores.sessions import SessionStore
 from claude_gateway.stores.tool_choices import ToolChoiceStore
 from claude_gateway.web import middlewares
-from claude_gateway.web.connection import factory
 from claude_gateway.web.fetch import Fetcher
 from claude_gateway.web.health import Health
 from claude_gateway.web.parts import PARTS, Parts
 from claude_gateway.web.routes import add_routes
+from claude_gateway.web.server import Ending, accepting
 from workers.engine import Engine, running_engine
 from workers.errors import WorkerError
 from workers.homes import Homes, StateDirectoryInUse, UnsafeDirectory
@@ -63,12 +65,14 @@ def build_app(parts: Parts) -> web.Application:
 
 
 @asynccontextmanager
-async def running_gateway(settings: Settings) -> AsyncIterator[str]:
+async def running_gateway(settings: Settings, hurry: asyncio.Event | None = None) -> AsyncIterator[str]:
     """A listening gateway for the length of a `with`; yields its address. Raises `StartFailed`.
 
-    Leaving it drains: nothing new is accepted, running answers have `DRAIN_SECONDS`, then every process ends.
+    Leaving it drains: nothing new is begun, running answers have `DRAIN_SECONDS`, or until `hurry` is set; then every
+    process ends.
     """
-    listener = bind(settings)
+    manager = ServiceManager(os.environ)
+    listener = listen(settings, os.environ)
     try:
         # The engine first: its lock keeps a second gateway away from the database too.
         async with (
@@ -79,23 +83,23 @@ async def running_gateway(settings: Settings) -> AsyncIterator[str]:
             responses = Responses(ResponseStore(database, settings.responses()), await seal_key(database))
             await responses.recover()
             parts = _compose(settings, engine, database, sessions, responses)
-            runner = web.AppRunner(build_app(parts), handler_cancellation=True, shutdown_timeout=settings.drain_seconds)
-            await runner.setup()
-            assert runner.server is not None
-            accepting = await asyncio.get_running_loop().create_server(
-                factory(runner.server, settings.max_connections), sock=listener, backlog=BACKLOG
-            )
-            try:
-                host, port = listener.getsockname()[:2]
-                yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
-            finally:
-                accepting.close()
-                clock = asyncio.get_running_loop().time
-                until = clock() + settings.drain_seconds
-                await runner.cleanup()
-                await parts.background.close(until - clock())
+            ending = Ending(engine.refuse_waiting, partial(_stop_work, parts.service, engine), hurry or asyncio.Event())
+            async with (
+                manager.watchdog(lambda: parts.drain.is_on or not parts.health.pool.failing),
+                accepting(build_app(parts), listener, ending),
+            ):
+                manager.ready(f"Serving on {listener.url}")
+                try:
+                    yield listener.url
+                finally:
+                    manager.stopping()
     finally:
-        listener.close()
+        listener.socket.close()
+
+
+async def _stop_work(service: ChatService, engine: Engine) -> None:
+    service.stop()
+    await engine.stop()
 
 
 def _compose(settings: Settings, engine: Engine, database: Database, sessions: Sessions, responses: Responses) -> Parts:

@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -79,15 +80,27 @@ async def _serve_until_stopped(settings: Settings) -> None:
     task = asyncio.current_task()
     assert task is not None
     loop = asyncio.get_running_loop()
+    hurry = asyncio.Event()
+    stop = _stopper(task, hurry)
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, task.cancel)
+        loop.add_signal_handler(number, stop)
     with contextlib.suppress(asyncio.CancelledError):
-        async with running_gateway(settings) as address:
+        async with running_gateway(settings, hurry) as address:
             # What the start left behind lives as long as the process: no collection need walk it again.
             gc.collect()
             gc.freeze()
             print(f"claude-gateway serves on {address}", file=sys.stderr, flush=True)
             await asyncio.Event().wait()
+
+
+def _stopper(task: asyncio.Task[None], hurry: asyncio.Event) -> Callable[[], None]:
+    def stop() -> None:
+        if task.cancelling():
+            hurry.set()
+        else:
+            task.cancel()
+
+    return stop
 
 
 def _login(_: argparse.Namespace) -> NoReturn:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from claude_gateway.own_tools.counts import ToolCounts
 from workers.answer import is_visible
-from workers.errors import WorkerError
+from workers.errors import ErrorKind, WorkerError
 from workers.events import Event, Restarted, Started, ToolBegan, ToolEnded, Working
 from workers.job import ChatJob
 
@@ -34,6 +34,11 @@ class ChatService:
         self._dispatcher = dispatcher
         self._tools = tools or ToolCounts()
         self._max_seconds = max_seconds
+        self._stopped = False
+
+    def stop(self) -> None:
+        """From now on what ends a job is the end of this gateway, and none is tried again."""
+        self._stopped = True
 
     def deadline(self) -> float:
         """When a job that arrives now must have ended, in the loop's clock."""
@@ -68,6 +73,8 @@ class ChatService:
                         visible = visible or is_visible(event)
                         yield event
             except WorkerError as error:
+                if self._stopped:
+                    raise WorkerError(ErrorKind.STOPPING, "The gateway is stopping.") from error
                 _log.warning("job failed: %s (%s) %s", error, error.kind.name, error.detail)
                 if last_try or worked or not error.another_attempt_could_help:
                     raise

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -67,6 +67,16 @@ class Engine:
     places: Places
     without_box: str
     may_run_commands: bool
+    _processes: AsyncExitStack
+
+    def refuse_waiting(self, retry_after: float) -> None:
+        """What waits for a worker will not be begun; what runs is not touched. Seconds until there is one again."""
+        self.scheduler.refuse_waiting(retry_after)
+        self.agent_scheduler.refuse_waiting(retry_after)
+
+    async def stop(self) -> None:
+        """End every process, whatever it does."""
+        await self._processes.aclose()
 
     def worker(self, job: ChatJob, deadline: float) -> AbstractAsyncContextManager[Worker | Agent]:
         """Somebody to run the job. Raises `WorkerError`."""
@@ -98,7 +108,9 @@ async def running_engine(
         bounds = agent_settings if lacking is None else replace(agent_settings, spares=0)
         agents = Agents(_new_agent(homes, launch, box if lacking is None else None), places, bounds)
         pool = Pool(lambda: Worker(_spawn(homes, launch), launch.default_model), pool_settings)
-        try:
+        async with AsyncExitStack() as processes:
+            processes.push_async_callback(pool.close)
+            processes.push_async_callback(agents.close)
             await pool.start()
             yield Engine(
                 pool,
@@ -108,10 +120,8 @@ async def running_engine(
                 places,
                 lacking or "",
                 lacking is None or agent_settings.unsandboxed,
+                processes,
             )
-        finally:
-            await agents.close()
-            await pool.close()
     finally:
         homes.close()
 

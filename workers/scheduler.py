@@ -41,11 +41,19 @@ class Scheduler(Generic[W]):
     def running(self) -> int:
         return self._slots - self._free
 
+    def refuse_waiting(self, retry_after: float) -> None:
+        """The gateway stops: what waits will not be begun. What runs is not touched."""
+        while self._queue:
+            turn = self._queue.pop()
+            if not turn.done():
+                turn.set_exception(WorkerError(ErrorKind.STOPPING, "The gateway is stopping.", retry_after=retry_after))
+
     @asynccontextmanager
     async def worker(self, job: ChatJob, deadline: float) -> AsyncIterator[W]:
         """A worker for the job, once it is its turn. `deadline` is in the loop's clock.
 
-        Raises `WorkerError`: QUEUE_FULL at once, QUEUE_TIMEOUT after the longest wait, and what the pool raises.
+        Raises `WorkerError`: QUEUE_FULL at once, QUEUE_TIMEOUT after the longest wait, STOPPING where waiting was of no
+        use any more, and what the pool raises.
         """
         await self._take_slot(job.owner, deadline)
         began = time.monotonic()
@@ -70,7 +78,7 @@ class Scheduler(Generic[W]):
             async with asyncio.timeout_at(min(deadline, loop.time() + self._settings.timeout)):
                 await turn
         except BaseException as error:
-            if not self._queue.remove(owner, turn) and turn.done() and not turn.cancelled():
+            if not self._queue.remove(owner, turn) and _is_granted(turn):
                 self._hand_on_slot()  # the slot came in the very moment that nobody wanted it any more
             if isinstance(error, TimeoutError) and loop.time() >= deadline:
                 raise WorkerError(ErrorKind.TIMEOUT, "The request took too long; it was still waiting.") from None
@@ -95,3 +103,7 @@ class Scheduler(Generic[W]):
         """Seconds until a request that comes now would get a worker, by the length of recent jobs."""
         ahead = len(self._queue) + 1
         return max(1.0, math.ceil(ahead * self._mean_job_seconds / self._slots))
+
+
+def _is_granted(turn: asyncio.Future[None]) -> bool:
+    return turn.done() and not turn.cancelled() and turn.exception() is None

@@ -105,10 +105,13 @@ class Background:
                 run.stopping = asyncio.create_task(self._stop(run, run.answer.cancel))
             await run.ended.wait()  # it ends, too, when nobody waits here any more
 
-    async def close(self, patience: float) -> None:
-        """What is not made after `patience` seconds fails."""
-        if tasks := [run.task for run in self._runs.values() if run.task is not None]:
-            await asyncio.wait(tasks, timeout=max(0, patience))
+    async def quiet(self) -> None:
+        """Wait until nothing is being made."""
+        for run in list(self._runs.values()):
+            await run.ended.wait()
+
+    async def close(self) -> None:
+        """What is not made by now fails."""
         error = errors.from_worker(WorkerError(ErrorKind.STOPPING, "The gateway is stopping."))
         for run in list(self._runs.values()):
             await self._stop(run, partial(run.answer.fail, error))

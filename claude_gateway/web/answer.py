@@ -78,7 +78,9 @@ async def gather(parsed: Parsed, events: AsyncGenerator[Fed, None], fold: Fold[F
 
 
 def events_of(request: web.Request, job: ChatJob, *, live: bool) -> AsyncGenerator[Event, None]:
-    """`live`: the caller sees each as it comes, and nothing can be taken back."""
+    """`live`: the caller sees each as it comes, and nothing can be taken back. Raises `WorkerError` for a job that
+    comes when the gateway stops."""
+    request.app[PARTS].drain.admit()
     return checked.events_of(request.app[PARTS].service, job, live=live)
 
 

@@ -39,7 +39,8 @@ async def identify_request(request: web.Request, handler: Handler) -> web.Stream
     began = time.monotonic()
     status = _CALLER_LEFT
     try:
-        response = await handler(request)
+        with request.app[PARTS].drain.request():
+            response = await handler(request)
         status = response.status
         return response
     finally:
@@ -49,6 +50,10 @@ async def identify_request(request: web.Request, handler: Handler) -> web.Stream
 
 async def add_request_id(request: web.Request, response: web.StreamResponse) -> None:
     """On every response, streams included, just before its head is sent."""
+    if request.app[PARTS].drain.is_on:
+        # What this connection brings next is for the next gateway. Its header was decided on before this hook.
+        response.force_close()
+        response.headers["Connection"] = "close"
     if REQUEST_ID in request:
         response.headers["x-request-id"] = request[REQUEST_ID]
         if spoken(request) is Dialect.ANTHROPIC:

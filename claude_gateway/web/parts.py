@@ -1,11 +1,12 @@
 """The parts that handlers need, and where they stand on the aiohttp application and request."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
 from claude_gateway.access.keys import Key, KeyRing
 from claude_gateway.config import Settings
+from claude_gateway.drain import Drain
 from claude_gateway.models.catalogue import Catalogue
 from claude_gateway.own_tools.toolbox import Toolbox
 from claude_gateway.responses.background import Background
@@ -32,6 +33,7 @@ class Parts:
     background: Background
     fetcher: Fetcher
     toolbox: Toolbox
+    drain: Drain = field(default_factory=Drain)
 
 
 PARTS = web.AppKey("parts", Parts)

@@ -126,6 +126,7 @@ def _begin(request: web.Request, asked: Asked, identity: Identity) -> Answer:
 
 
 async def _in_background(request: web.Request, asked: Asked, identity: Identity) -> web.StreamResponse:
+    request.app[PARTS].drain.admit()
     run = await request.app[PARTS].background.start(asked, _begin(request, asked, identity))
     headers = answer.headers(asked.parsed)
     if asked.parsed.stream:

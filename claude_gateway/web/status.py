@@ -16,6 +16,8 @@ async def live(_: web.Request) -> web.Response:
 
 async def ready(request: web.Request) -> web.Response:
     is_ready, report = request.app[PARTS].health.readiness()
+    if request.app[PARTS].drain.is_on:
+        is_ready, report = False, report | {"status": "stopping"}
     return json_answer(report, status=200 if is_ready else 503)
 
 

@@ -219,3 +219,21 @@ def test_whoever_leaves_and_whenever_every_slot_comes_back(callers: list[tuple[s
         assert pool.most_busy <= slots
 
     asyncio.run(scenario())
+
+
+async def test_a_gateway_that_stops_refuses_what_waits_and_leaves_what_runs() -> None:
+    scheduler, pool = a_scheduler()
+    done = asyncio.Event()
+    running = asyncio.create_task(serve(scheduler, "a", until_set=done))
+    await until(lambda: scheduler.running == 1)
+    waiting = await queued(scheduler, "a", "b")
+
+    scheduler.refuse_waiting(7)
+
+    for refused in await asyncio.gather(*waiting, return_exceptions=True):
+        assert isinstance(refused, WorkerError)
+        assert (refused.kind, refused.retry_after) == (ErrorKind.STOPPING, 7)
+    done.set()
+    await running
+    assert pool.served == ["a"]
+    assert (scheduler.running, scheduler.waiting) == (0, 0)

@@ -283,7 +283,7 @@ async def test_a_gateway_that_stops_lets_it_finish(serve: Serve, responses: Resp
     more = asyncio.Event()
     client = await serve(ScriptedDispatcher.always(more, *HELLO), responses=responses)
     id_ = await start(client)
-    stopping = asyncio.create_task(client.app[PARTS].background.close(10))
+    stopping = asyncio.create_task(client.app[PARTS].background.quiet())
 
     more.set()
     await stopping
@@ -299,7 +299,7 @@ async def test_what_is_not_finished_when_the_gateway_stops_fails_and_its_followe
     id_ = await start(client)
     following = asyncio.create_task(follow(client, id_))
 
-    await client.app[PARTS].background.close(0)
+    await client.app[PARTS].background.close()
 
     assert (await following)[-1]["type"] == "response.failed"
     assert (await shown(client, id_))["error"]["message"].startswith("The gateway is stopping.")
