@@ -43,7 +43,7 @@ class Drain:
     def retry_after(self) -> float:
         """Seconds until somebody answers again, as far as that can be known."""
         left = 0.0 if self._until is None or self._hands_over else self._until - _now()
-        return float(max(1, math.ceil(left) + 1))
+        return float(math.ceil(max(0.0, left)) + 1)
 
     @contextmanager
     def request(self) -> Iterator[None]:

@@ -65,9 +65,11 @@ def boxed(box: Box, cli: Path, arguments: Sequence[str], work: Path, login: Path
         return ("bwrap", *_NAMESPACES, *mounts, "--proc", "/proc", "--dev", "/dev", *own, *inside)
     # Root mounts what nobody else could reach, and then becomes somebody: the limits on processes do not bind root,
     # and a fault of the kernel would be root's. /proc is the host's here only because one must be there before a
-    # namespace's own can be mounted; the second step covers it.
+    # namespace's own can be mounted; the second step covers it. The namespace of processes is for a gateway that is
+    # killed: the program that waits in the first step has no capability left by which its end could end another user.
     places = (word for path in _PARENTS for word in ("--perms", "0755", "--dir", path))
-    first = ("bwrap", "--die-with-parent", *places, *mounts, "--bind", "/proc", "/proc", "--dev", "/dev")
+    own_first = ("--die-with-parent", "--unshare-pid")
+    first = ("bwrap", *own_first, *places, *mounts, "--bind", "/proc", "/proc", "--dev", "/dev")
     user = str(box.user)
     become = ("setpriv", "--reuid", user, "--regid", user, "--clear-groups", "--no-new-privs", "--pdeathsig", "KILL")
     second = ("bwrap", *_NAMESPACES, "--bind", "/", "/", "--proc", "/proc", "--dev", "/dev")
