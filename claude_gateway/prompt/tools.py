@@ -11,9 +11,10 @@ from workers.job import Tool, ToolChoice
 
 MOST_TOOLS = 512
 _MOST_DEPTH_PROBE = 40
+_NOT_STRICT = "tools: `strict` is left to the model, which is shown the schema; calls are not held against it"
 
 
-def read_tool(definition: Mapping[str, Any], where: str) -> Tool | None:
+def read_tool(definition: Mapping[str, Any], where: str, notes: list[str]) -> Tool | None:
     """A tool in OpenAI's shape (nested or flat) or Anthropic's, as editors mix them; None for one that the
     provider itself would have to run (a web search, a code interpreter)."""
     inner = definition.get("function")
@@ -25,6 +26,8 @@ def read_tool(definition: Mapping[str, Any], where: str) -> Tool | None:
     name = function.get("name")
     if not isinstance(name, str) or not name.strip():
         raise bad(f"{where}.name", "a tool must have a name")
+    if function.get("strict") is True and _NOT_STRICT not in notes:
+        notes.append(_NOT_STRICT)
     return Tool(name, str(function.get("description") or ""), _schema(schema, f"{where}.{name[:60]}"))
 
 
@@ -36,7 +39,7 @@ def read_tools(definitions: list[Any], notes: list[str], where: str = "tools") -
     for index, definition in enumerate(definitions):
         if not isinstance(definition, Mapping):
             raise bad(f"{where}.{index}", "a tool must be an object")
-        tool = read_tool(definition, f"{where}.{index}")
+        tool = read_tool(definition, f"{where}.{index}", notes)
         if tool is None:
             notes.append(f"{where}.{index}: a tool of type {str(definition.get('type'))[:40]!r} was left out")
         elif tool.name in tools:
@@ -46,7 +49,7 @@ def read_tools(definitions: list[Any], notes: list[str], where: str = "tools") -
     return tuple(tools.values())
 
 
-def read_choice(choice: Any, tools: tuple[Tool, ...], *, parallel: bool) -> ToolChoice | None:
+def read_choice(choice: Any, tools: tuple[Tool, ...], notes: list[str], *, parallel: bool) -> ToolChoice | None:
     """`auto`, `none`, `required`, or an object of either dialect; None where it asks for nothing."""
     mode: Literal["auto", "any", "tool", "none"]
     match choice:
@@ -64,6 +67,8 @@ def read_choice(choice: Any, tools: tuple[Tool, ...], *, parallel: bool) -> Tool
         parallel = False
     if mode == "tool" and name not in {tool.name for tool in tools}:
         raise bad("tool_choice", f"there is no tool {name[:60]!r}")
+    if not tools and mode == "any":
+        notes.append("tool_choice: there is no tool to call")
     if not tools or (mode == "auto" and parallel):
         return None
     return ToolChoice(mode, name, parallel)

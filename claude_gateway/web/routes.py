@@ -4,8 +4,8 @@ from aiohttp import web
 
 from claude_gateway.web import chat, files, gemini, messages, models, pages, responses, sessions, status, tools
 
-# People put the base URL one level off, so what stands under /v1 also stands without it.
-_PREFIXES = ("/v1", "")
+# People put the base URL one level off: without the /v1 that their program wants, or with one that it adds itself.
+_PREFIXES = ("/v1", "", "/v1/v1")
 
 
 def add_routes(app: web.Application) -> None:

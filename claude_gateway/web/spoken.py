@@ -5,9 +5,9 @@ from enum import Enum
 
 from aiohttp import web
 
-_MESSAGES = re.compile(r"(/v1)?/messages(/.*)?")
-_GEMINI = re.compile(r"/v1beta(/.*)?|(/v1)?/(models|tunedModels)/.*:[A-Za-z]+", re.DOTALL)
-_OF_SEVERAL = re.compile(r"(/v1)?/models(/.*)?", re.DOTALL)
+_MESSAGES = re.compile(r"(/v1){0,2}/messages(/.*)?")
+_GEMINI = re.compile(r"/v1beta(/.*)?|(/v1){0,2}/(models|tunedModels)/.*:[A-Za-z]+", re.DOTALL)
+_OF_SEVERAL = re.compile(r"(/v1){0,2}/models(/.*)?", re.DOTALL)
 # What Google's own programs send, whatever the path.
 _GOOGLE_HEADERS = ("x-goog-api-key", "x-goog-api-client")
 

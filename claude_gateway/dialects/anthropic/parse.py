@@ -38,7 +38,7 @@ def parse(request: MessagesRequest, owner: str, model: str, remembered: Remember
     system = system_text(request.system, notes)
     turns = conversation.turns()
     tools = read_tools(request.tools or [], notes)
-    choice = read_choice(request.tool_choice, tools, parallel=True)
+    choice = read_choice(request.tool_choice, tools, notes, parallel=True)
     wanted = replace(_tuning(request, notes), tool_choice=choice, output=_output(request, notes))
     tuning, given_way = fit(wanted, model, turns)
     return ParsedMessages(

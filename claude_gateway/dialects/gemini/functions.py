@@ -46,12 +46,12 @@ def read_calling(
         if name not in {function.name for function in functions}:
             raise bad(_ALLOWED, f"there is no function {name[:60]!r}")
     if mode == "any" and len(allowed) == 1:
-        return functions, read_choice({"type": "tool", "name": allowed[0]}, functions, parallel=True)
+        return functions, read_choice({"type": "tool", "name": allowed[0]}, functions, notes, parallel=True)
     if mode in ("any", "validated"):
         functions = tuple(function for function in functions if not allowed or function.name in allowed)
     elif allowed:
         notes.append(f"{_ALLOWED}: left out, read with the modes ANY and VALIDATED alone")
-    return functions, read_choice(mode if mode in ("any", "none") else "auto", functions, parallel=True)
+    return functions, read_choice(mode if mode in ("any", "none") else "auto", functions, notes, parallel=True)
 
 
 def _function(declaration: wire.FunctionDeclaration, where: str) -> Tool:
@@ -63,6 +63,8 @@ def _function(declaration: wire.FunctionDeclaration, where: str) -> Tool:
         schema = from_openapi({**declaration.parameters, "nullable": None}, where)
     else:
         schema = declaration.parameters
-    tool = read_tool({"name": declaration.name, "description": declaration.description, "parameters": schema}, where)
+    tool = read_tool(
+        {"name": declaration.name, "description": declaration.description, "parameters": schema}, where, []
+    )
     assert tool is not None  # only what is no function is left out
     return tool

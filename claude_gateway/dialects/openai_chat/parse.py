@@ -34,7 +34,7 @@ def parse(request: ChatRequest, owner: str, model: str, remembered: Remembered =
     legacy, request = is_legacy(request), modern(request)
     system, turns, notes = _conversation(request, remembered)
     tools = read_tools(request.tools or [], notes, "functions" if legacy else "tools")
-    choice = read_choice(request.tool_choice, tools, parallel=request.parallel_tool_calls is not False)
+    choice = read_choice(request.tool_choice, tools, notes, parallel=request.parallel_tool_calls is not False)
     tuning, given_way = fit(replace(_tuning(request, notes), tool_choice=choice), model, turns)
     options = request.stream_options
     return ParsedChat(

@@ -80,7 +80,7 @@ class Toolset:
                     f"tool_choice: a tool of type {kind[:40]!r} is not offered; Claude is left to choose"
                 )
                 choice = "auto"
-        return offered, read_choice(choice, offered, parallel=parallel)
+        return offered, read_choice(choice, offered, self._notes, parallel=parallel)
 
     def _named(self, chosen: Mapping[str, Any]) -> str:
         inner = chosen.get("function")
@@ -104,7 +104,7 @@ class Toolset:
         if not isinstance(definition, Mapping):
             raise bad(where, "a tool must be an object")
         kind, function = _as_function(definition, self._notes, where)
-        tool = read_tool(function, where)
+        tool = read_tool(function, where, self._notes)
         if tool is None:
             self._notes.append(f"{where}: a tool of type {str(definition.get('type'))[:40]!r} was left out")
             return

@@ -67,10 +67,11 @@ async def test_the_model_used_is_named_beside_the_answer(serve: Serve) -> None:
 
 
 @pytest.mark.promise("chat.bare-path")
-async def test_the_path_also_stands_without_v1(serve: Serve) -> None:
+@pytest.mark.parametrize("prefix", ["", "/v1/v1"])
+async def test_the_path_also_stands_without_v1_and_with_one_too_many(serve: Serve, prefix: str) -> None:
     client = await serve()
 
-    assert (await client.post("/chat/completions", json=CHAT)).status == 200
+    assert (await client.post(f"{prefix}/chat/completions", json=CHAT)).status == 200
 
 
 async def test_the_content_type_does_not_matter(serve: Serve) -> None:
