@@ -59,7 +59,11 @@ def read_choice(choice: Any, tools: tuple[Tool, ...], notes: list[str], *, paral
             mode, name = "none", ""
         case "required" | "any" | {"type": "any"}:
             mode, name = "any", ""
-        case {"type": "function", "function": {"name": str(named)}} | {"type": "function" | "tool", "name": str(named)}:
+        case (
+            {"type": "function", "function": {"name": str(named)}}
+            | {"type": "custom", "custom": {"name": str(named)}}
+            | {"type": "function" | "custom" | "tool", "name": str(named)}
+        ):
             mode, name = "tool", named
         case _:
             raise bad("tool_choice", "must be auto, none, required, or name a tool")

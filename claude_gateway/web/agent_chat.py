@@ -12,9 +12,9 @@ from aiohttp import web
 
 from claude_gateway.dialects.openai_chat import encode
 from claude_gateway.dialects.openai_responses.parse import ParsedResponse, parse
-from claude_gateway.dialects.openai_responses.raw_calls import RawCalls
 from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
 from claude_gateway.prompt.conversation import bad
+from claude_gateway.prompt.raw_calls import RawCalls
 from claude_gateway.web import answer, body
 from claude_gateway.web.bring_in import bring_in
 from claude_gateway.web.parts import CALLER, PARTS
@@ -49,7 +49,7 @@ def _read(request: web.Request, sent: dict[str, Any]) -> tuple[ParsedResponse, e
 
 
 async def _raw(request: web.Request, parsed: ParsedResponse) -> AsyncGenerator[Event, None]:
-    calls = RawCalls(parsed.origins)
+    calls = RawCalls({name for name, origin in parsed.origins.items() if origin.kind == "custom"})
     async with aclosing(answer.events_of(request, parsed.job, live=parsed.stream)) as events:
         async for event in events:
             for told in calls.feed(event):

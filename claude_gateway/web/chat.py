@@ -33,16 +33,24 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
         if count > 1:
             return await _several(request, chat, count, identity)
         if chat.stream:
-            encoder = encode.ChunkEncoder(identity, include_usage=chat.include_usage, legacy=chat.legacy)
+            encoder = encode.ChunkEncoder(
+                identity, include_usage=chat.include_usage, legacy=chat.legacy, custom=chat.custom
+            )
             return await answer.stream(request, chat, encoder, session)
-        return await answer.whole(request, chat, encode.BodyFold(identity, legacy=chat.legacy), session)
+        return await answer.whole(
+            request, chat, encode.BodyFold(identity, legacy=chat.legacy, custom=chat.custom), session
+        )
 
 
 async def _several(request: web.Request, chat: ParsedChat, count: int, identity: encode.Identity) -> web.StreamResponse:
     if chat.stream:
-        encoder = choices.ChoicesEncoder(identity, count, include_usage=chat.include_usage, legacy=chat.legacy)
+        encoder = choices.ChoicesEncoder(
+            identity, count, include_usage=chat.include_usage, legacy=chat.legacy, custom=chat.custom
+        )
         return await answer.stream_several(request, chat, count, encoder)
-    return await answer.whole_several(request, chat, count, choices.ChoicesFold(identity, count, legacy=chat.legacy))
+    return await answer.whole_several(
+        request, chat, count, choices.ChoicesFold(identity, count, legacy=chat.legacy, custom=chat.custom)
+    )
 
 
 def _check(count: int, most: int, session_id: str | None) -> None:

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from claude_gateway.dialects.openai_chat.encode import BodyFold, ChunkEncoder, Identity, Sent, completion
+from claude_gateway.dialects.openai_chat.custom import Custom
+from claude_gateway.dialects.openai_chat.encode import NONE, BodyFold, ChunkEncoder, Identity, Sent, completion
 from claude_gateway.errors import ApiError
 from workers.events import Event, Finished, Usage
 
@@ -13,9 +14,12 @@ Numbered = tuple[int, Event]
 class ChoicesEncoder:
     """As `ChunkEncoder`; the stream ends behind the last choice."""
 
-    def __init__(self, identity: Identity, count: int, *, include_usage: bool, legacy: bool = False) -> None:
+    def __init__(
+        self, identity: Identity, count: int, *, include_usage: bool, legacy: bool = False, custom: Custom = NONE
+    ) -> None:
         self._choices = [
-            ChunkEncoder(identity, include_usage=include_usage, legacy=legacy, index=index) for index in range(count)
+            ChunkEncoder(identity, include_usage=include_usage, legacy=legacy, custom=custom, index=index)
+            for index in range(count)
         ]
         self._used: list[Usage] = []
 
@@ -35,9 +39,9 @@ class ChoicesEncoder:
 class ChoicesFold:
     """As `BodyFold`."""
 
-    def __init__(self, identity: Identity, count: int, *, legacy: bool = False) -> None:
+    def __init__(self, identity: Identity, count: int, *, legacy: bool = False, custom: Custom = NONE) -> None:
         self._identity = identity
-        self._choices = [BodyFold(identity, legacy=legacy) for _ in range(count)]
+        self._choices = [BodyFold(identity, legacy=legacy, custom=custom) for _ in range(count)]
 
     def feed(self, numbered: Numbered) -> None:
         index, one = numbered

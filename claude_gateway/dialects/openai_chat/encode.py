@@ -1,11 +1,14 @@
 """Events to a chat completion: chunks of a stream, or their sum as one body. Pure."""
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import orjson
 
+from claude_gateway.dialects.openai_chat.custom import Custom, Form
 from claude_gateway.errors import ApiError, cut_short
+from claude_gateway.prompt.raw_calls import RawCalls
 from workers.events import (
     BlockEnded,
     BlockStarted,
@@ -20,6 +23,7 @@ from workers.events import (
 from workers.job import ToolUse
 
 DONE = "[DONE]"
+NONE: Custom = MappingProxyType({})
 # A chunk has no event name; its data is one line of JSON.
 Sent = tuple[None, str]
 _FINISH_REASONS = {
@@ -45,7 +49,15 @@ class Identity:
 class ChunkEncoder:
     """Feed it the events of a job; each gives the server-sent events to send, in order."""
 
-    def __init__(self, identity: Identity, *, include_usage: bool, legacy: bool = False, index: int = 0) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        *,
+        include_usage: bool,
+        legacy: bool = False,
+        custom: Custom = NONE,
+        index: int = 0,
+    ) -> None:
         self._base = {
             "id": identity.id,
             "object": "chat.completion.chunk",
@@ -54,6 +66,10 @@ class ChunkEncoder:
         }
         self._include_usage = include_usage
         self._legacy = legacy
+        self._custom = custom
+        self._raw = RawCalls(custom)
+        # In which form the call goes out that is open.
+        self._form: Form | None = None
         self._index = index
         self._begun = False
         self._calls = 0
@@ -66,6 +82,9 @@ class ChunkEncoder:
 
     def feed_choice(self, event: Event) -> list[Sent]:
         """The same for one choice of several: its end is not that of the stream."""
+        return [sent for one in self._raw.feed(event) for sent in self._chunks(one)]
+
+    def _chunks(self, event: Event) -> list[Sent]:
         match event:
             case TextDelta(text):
                 return self._delta({"content": text})
@@ -73,11 +92,17 @@ class ChunkEncoder:
                 return self._delta({"reasoning_content": text})
             case BlockStarted(ToolUse(id_, name)):
                 self._calls += 1
-                self._open_call = True
+                self._form = self._custom.get(name)
+                # What is called by raw text may be called by none.
+                self._open_call = self._form is None
+                if self._form == "own":
+                    return self._call({"id": id_, "type": "custom", "custom": {"name": name, "input": ""}})
                 function = {"name": name, "arguments": ""}
                 return self._call({"id": id_, "type": "function", "function": function})
             case InputDelta(text):
                 self._open_call = False
+                if self._form == "own":
+                    return self._call({"custom": {"input": text}})
                 return self._call({"function": {"arguments": text}})
             case BlockEnded() if self._open_call:
                 # A call without arguments streams none; an empty string is no JSON.
@@ -125,9 +150,10 @@ class ChunkEncoder:
 class BodyFold:
     """Feed it the same events; `body` is then the whole completion."""
 
-    def __init__(self, identity: Identity, *, legacy: bool = False) -> None:
+    def __init__(self, identity: Identity, *, legacy: bool = False, custom: Custom = NONE) -> None:
         self._identity = identity
         self._legacy = legacy
+        self._custom = custom
         self._forget()
 
     def _forget(self) -> None:
@@ -135,8 +161,13 @@ class BodyFold:
         self._thinking: list[str] = []
         self._calls: list[tuple[ToolUse, list[str]]] = []
         self._end: Finished | None = None
+        self._raw = RawCalls(self._custom)
 
     def feed(self, event: Event) -> None:
+        for one in self._raw.feed(event):
+            self._take(one)
+
+    def _take(self, event: Event) -> None:
         match event:
             case TextDelta(text):
                 self._text.append(text)
@@ -167,17 +198,17 @@ class BodyFold:
             message["reasoning_content"] = "".join(self._thinking)
         if self._calls:
             message["content"] = text or None
-            message["tool_calls"] = [
-                {
-                    "id": call.id,
-                    "type": "function",
-                    "function": {"name": call.name, "arguments": "".join(arguments) or "{}"},
-                }
-                for call, arguments in self._calls
-            ]
+            message["tool_calls"] = [self._called(call, "".join(arguments)) for call, arguments in self._calls]
             if self._legacy:
                 message["function_call"] = message.pop("tool_calls")[0]["function"]
         return {"index": index, "message": message, "logprobs": None, "finish_reason": finish_reason}
+
+    def _called(self, call: ToolUse, arguments: str) -> dict[str, Any]:
+        form = self._custom.get(call.name)
+        if form == "own":
+            return {"id": call.id, "type": "custom", "custom": {"name": call.name, "input": arguments}}
+        written = arguments or ("{}" if form is None else "")
+        return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": written}}
 
     def _whole(self) -> Finished:
         if self._end is None:

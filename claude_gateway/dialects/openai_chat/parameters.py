@@ -21,7 +21,10 @@ PARAMETERS: Table = {
     "stop": (Treatment.HONOURED, "blank sequences are left out"),
     "reasoning_effort": (Treatment.HONOURED, "where the model knows no effort it becomes a budget"),
     "anthropic_options": (Treatment.HONOURED, "`thinking`"),
-    "tools": (Treatment.HONOURED, "OpenAI's shape, flat or nested, and Anthropic's"),
+    "tools": (
+        Treatment.HONOURED,
+        "OpenAI's shape, flat or nested, and Anthropic's; custom tools, whose grammar is shown to Claude",
+    ),
     "tool_choice": (Treatment.HONOURED, "either dialect's words"),
     "parallel_tool_calls": (Treatment.HONOURED, ""),
     "functions": (Treatment.HONOURED, "the older name of `tools`"),

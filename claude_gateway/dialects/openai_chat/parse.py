@@ -1,19 +1,18 @@
 """A chat request to a job. Pure; raises `ApiError` 400 naming the message at fault."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
-import orjson
-
+from claude_gateway.dialects.openai_chat.calls import calls
+from claude_gateway.dialects.openai_chat.custom import Custom, as_functions
 from claude_gateway.dialects.openai_chat.functions import is_legacy, modern
 from claude_gateway.dialects.openai_chat.parameters import warnings
 from claude_gateway.dialects.openai_chat.parts import read_parts
 from claude_gateway.dialects.openai_chat.wire import ChatRequest, Message, ResponseFormat
 from claude_gateway.prompt.blocks import check_role, result_parts, system_text
 from claude_gateway.prompt.conversation import NOTHING, Conversation, Remembered, bad
-from claude_gateway.prompt.tools import is_writable, read_choice, read_tools
+from claude_gateway.prompt.tools import read_choice, read_tools
 from claude_gateway.structured.schemas import json_object, read_schema
-from workers.job import Block, ChatJob, Effort, OutputSchema, Role, Text, Thinking, ToolResult, ToolUse, Tuning, Turn
+from workers.job import Block, ChatJob, Effort, OutputSchema, Role, Text, Thinking, ToolResult, Tuning, Turn
 from workers.tuning import fit
 
 
@@ -25,6 +24,7 @@ class ParsedChat:
     stream: bool
     include_usage: bool
     legacy: bool
+    custom: Custom
     warnings: tuple[str, ...]
 
 
@@ -32,8 +32,10 @@ def parse(request: ChatRequest, owner: str, model: str, remembered: Remembered =
     """`owner` is the calling key, `model` what the catalogue made of the name asked for, `remembered` what the session
     it goes on from holds."""
     legacy, request = is_legacy(request), modern(request)
-    system, turns, notes = _conversation(request, remembered)
-    tools = read_tools(request.tools or [], notes, "functions" if legacy else "tools")
+    notes: list[str] = []
+    functions, custom = as_functions(request.tools or [], notes)
+    system, turns = _conversation(request, remembered, custom, notes)
+    tools = read_tools(functions, notes, "functions" if legacy else "tools")
     choice = read_choice(request.tool_choice, tools, notes, parallel=request.parallel_tool_calls is not False)
     tuning, given_way = fit(replace(_tuning(request, notes), tool_choice=choice), model, turns)
     options = request.stream_options
@@ -49,6 +51,7 @@ def parse(request: ChatRequest, owner: str, model: str, remembered: Remembered =
         stream=bool(request.stream),
         include_usage=bool(options and options.include_usage),
         legacy=legacy,
+        custom=custom,
         warnings=(*warnings(request.unknown), *notes, *given_way),
     )
 
@@ -109,8 +112,10 @@ def _thinking(request: ChatRequest) -> tuple[Thinking, Effort | None]:
             return "adaptive", effort
 
 
-def _conversation(request: ChatRequest, remembered: Remembered) -> tuple[str, tuple[Turn, ...], list[str]]:
-    """The system prompt, the alternating turns, and what had to give way."""
+def _conversation(
+    request: ChatRequest, remembered: Remembered, custom: Custom, notes: list[str]
+) -> tuple[str, tuple[Turn, ...]]:
+    """The system prompt and the alternating turns."""
     conversation = Conversation(remembered)
     system = [system_text(request.system, conversation.notes)]
     for number, message in enumerate(request.messages):
@@ -120,9 +125,13 @@ def _conversation(request: ChatRequest, remembered: Remembered) -> tuple[str, tu
             system += _system(parts, where, conversation)
         else:
             role: Role = "assistant" if message.role == "assistant" else "user"
-            blocks = [_result(message, parts, where)] if message.role == "tool" else [*parts, *_calls(message, where)]
+            blocks = (
+                [_result(message, parts, where)] if message.role == "tool" else [*parts, *calls(message, where, custom)]
+            )
             conversation.add(role, [check_role(role, block, where) for block in blocks])
-    return "\n\n".join(text for text in system if text.strip()), conversation.turns(), conversation.notes
+    turns = conversation.turns()
+    notes += conversation.notes
+    return "\n\n".join(text for text in system if text.strip()), turns
 
 
 def _system(parts: list[Block], where: str, conversation: Conversation) -> list[str]:
@@ -140,20 +149,3 @@ def _result(message: Message, parts: list[Block], where: str) -> ToolResult:
     if not message.tool_call_id:
         raise bad(f"{where}.tool_call_id", "a tool message must name the call that it answers")
     return ToolResult(message.tool_call_id, result_parts(parts, f"{where}.content"))
-
-
-def _calls(message: Message, where: str) -> list[ToolUse]:
-    return [
-        ToolUse(call.id, call.function.name, _arguments(call.function.arguments, f"{where}.tool_calls.{index}"))
-        for index, call in enumerate(message.tool_calls or ())
-    ]
-
-
-def _arguments(text: str, where: str) -> dict[str, Any]:
-    try:
-        value = orjson.loads(text or "{}")
-    except orjson.JSONDecodeError:
-        value = None
-    if not isinstance(value, dict) or not is_writable(value):
-        raise bad(f"{where}.function.arguments", "must be a JSON object in a string")
-    return value

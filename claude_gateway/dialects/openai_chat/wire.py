@@ -26,9 +26,23 @@ class FunctionCall(Wire):
     arguments: str = ""
 
 
+class CustomCall(Wire):
+    name: str
+    input: str = ""
+
+
 class ToolCall(Wire):
+    """Of a function, or of a custom tool."""
+
     id: str
-    function: FunctionCall
+    function: FunctionCall | None = None
+    custom: CustomCall | None = None
+
+    @model_validator(mode="after")
+    def _calls_something(self) -> "ToolCall":
+        if self.function is None and self.custom is None:
+            raise ValueError("a tool call must name its function")
+        return self
 
 
 class Message(Wire):

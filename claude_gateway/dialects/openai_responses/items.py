@@ -7,10 +7,11 @@ from typing import Any
 import orjson
 
 from claude_gateway.dialects.openai_responses.content import Part, read_content
-from claude_gateway.dialects.openai_responses.tools import CUSTOM_INPUT, SEARCH, Toolset, flat_names
+from claude_gateway.dialects.openai_responses.tools import SEARCH, Toolset, flat_names
 from claude_gateway.errors import ApiError
 from claude_gateway.prompt.blocks import result_parts
 from claude_gateway.prompt.conversation import bad, reminder
+from claude_gateway.prompt.custom_tools import CUSTOM_INPUT, raw_arguments
 from claude_gateway.prompt.thoughts import Sealer, unseal
 from claude_gateway.prompt.tools import is_writable
 from workers.job import Block, RedactedThought, Role, Text, Thought, ToolResult, ToolUse, Turn
@@ -198,8 +199,8 @@ def _arguments(item: Item, toolset: Toolset, where: str) -> Mapping[str, Any]:
         value = orjson.loads(written) if isinstance(written, str) else written
     except orjson.JSONDecodeError:
         value = None
-    if toolset.is_custom(str(item.get("name"))) and not (isinstance(value, dict) and value.keys() == {CUSTOM_INPUT}):
-        return {CUSTOM_INPUT: str(item.get("arguments") or "")}
+    if toolset.is_custom(str(item.get("name"))):
+        return raw_arguments(str(item.get("arguments") or ""), value)
     if not isinstance(value, dict) or not is_writable(value):
         raise bad(f"{where}.arguments", "must be a JSON object in a string")
     return value

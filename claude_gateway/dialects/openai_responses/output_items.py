@@ -5,8 +5,8 @@ from typing import Any, Literal, Protocol
 
 import orjson
 
-from claude_gateway.dialects.openai_responses.raw_input import RawInput
 from claude_gateway.dialects.openai_responses.tools import Origin
+from claude_gateway.prompt.raw_input import RawInput
 from claude_gateway.prompt.thoughts import Sealer, seal
 from workers.job import Block, RedactedThought, Text, Thought, ToolUse
 

@@ -10,19 +10,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from claude_gateway.prompt.conversation import bad
+from claude_gateway.prompt.custom_tools import custom_function, is_custom
 from claude_gateway.prompt.tools import MOST_TOOLS, read_choice, read_tool
 from workers.job import Tool, ToolChoice
 
 Kind = Literal["function", "custom", "search"]
 
-CUSTOM_INPUT = "input"
 SEARCH = "tool_search"
-_CUSTOM_SCHEMA = {
-    "type": "object",
-    "properties": {CUSTOM_INPUT: {"type": "string", "description": "The tool's whole input, as plain text."}},
-    "required": [CUSTOM_INPUT],
-    "additionalProperties": False,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,22 +137,6 @@ def _as_function(definition: Mapping[str, Any], notes: list[str], where: str) ->
         case {"type": "tool_search", "execution": "client", "parameters": Mapping() as parameters}:
             description = definition.get("description")
             return "search", {"name": SEARCH, "description": description, "parameters": parameters}
-        case {"type": "custom"} if not definition.get("input_schema"):
-            return "custom", _custom_function(definition, notes, where)
+    if is_custom(definition):
+        return "custom", custom_function(definition, notes, where)
     return "function", definition
-
-
-def _custom_function(definition: Mapping[str, Any], notes: list[str], where: str) -> dict[str, Any]:
-    """Chat's own shape of a custom tool has its fields one level deeper."""
-    inner = definition.get("custom")
-    custom = inner if isinstance(inner, Mapping) else definition
-    description = str(custom.get("description") or "")
-    match custom.get("format"):
-        case {"type": "grammar", "definition": str(grammar), **rest} | {
-            "type": "grammar",
-            "grammar": {"definition": str(grammar), **rest},
-        }:
-            syntax = str(rest.get("syntax", ""))[:20]
-            description += f"\n\nThe input must match this grammar ({syntax}):\n{grammar}"
-            notes.append(f"{where}: its grammar is shown to Claude, not enforced")
-    return {"name": custom.get("name"), "description": description.strip(), "parameters": _CUSTOM_SCHEMA}

@@ -1,6 +1,9 @@
 """What is said of callers' tools that is not done."""
 
+import pytest
+
 from claude_gateway.prompt.tools import read_choice, read_tools
+from workers.job import Tool, ToolChoice
 
 
 def test_who_asks_for_strict_tools_is_told_once_that_the_model_alone_keeps_to_the_schema() -> None:
@@ -26,3 +29,16 @@ def test_none_and_auto_without_tools_say_nothing() -> None:
 
     assert [read_choice(choice, (), notes, parallel=True) for choice in ("none", "auto", None)] == [None] * 3
     assert notes == []
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"type": "function", "function": {"name": "f"}},
+        {"type": "custom", "custom": {"name": "f"}},
+        *({"type": kind, "name": "f"} for kind in ("function", "custom", "tool")),
+    ],
+    ids=str,
+)
+def test_one_tool_is_demanded_in_any_dialects_words(choice: object) -> None:
+    assert read_choice(choice, (Tool("f", "", {}),), [], parallel=True) == ToolChoice("tool", "f", True)

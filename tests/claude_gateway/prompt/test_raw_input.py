@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_gateway.dialects.openai_responses.raw_input import RawInput
+from claude_gateway.prompt.raw_input import RawInput
 from tests.claude_gateway.dialects.anything import words
 
 texts = words | st.text(st.sampled_from('\\"/{}ud83😀\n\t\x00é'), max_size=30)

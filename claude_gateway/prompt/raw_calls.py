@@ -1,9 +1,8 @@
 """A job's events with its custom tools called by raw text, for a caller who is answered in another dialect. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Collection
 
-from claude_gateway.dialects.openai_responses.raw_input import RawInput
-from claude_gateway.dialects.openai_responses.tools import Origin
+from claude_gateway.prompt.raw_input import RawInput
 from workers.events import BlockEnded, BlockStarted, Event, InputDelta
 from workers.job import ToolUse
 
@@ -11,8 +10,8 @@ from workers.job import ToolUse
 class RawCalls:
     """An editor that sends custom tools to a chat takes their raw text where a function's arguments would stand."""
 
-    def __init__(self, origins: Mapping[str, Origin]) -> None:
-        self._custom = {name for name, origin in origins.items() if origin.kind == "custom"}
+    def __init__(self, custom: Collection[str]) -> None:
+        self._custom = custom
         self._raw: RawInput | None = None
 
     def feed(self, event: Event) -> list[Event]:

@@ -5,7 +5,7 @@ import re
 
 import orjson
 
-from claude_gateway.dialects.openai_responses.tools import CUSTOM_INPUT
+from claude_gateway.prompt.custom_tools import CUSTOM_INPUT
 
 _HEAD = re.compile(rf'\s*\{{\s*"{CUSTOM_INPUT}"\s*:\s*"')
 # Whole characters of a JSON string. A high surrogate waits for its low one; either alone never passes.
