@@ -121,6 +121,7 @@ PURE = (
     "workers.pieces",
     "workers.prepared",
     "workers.protocol",
+    "workers.roster",
     "workers.sandbox",
     "workers.settings",
     "workers.setup",

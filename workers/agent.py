@@ -32,10 +32,15 @@ class Agent:
         self._work: ToolWork | None = None
         self._denied: set[str] = set()
         self.last_used = time.monotonic()
+        self.jobs = 0
 
     @property
     def pid(self) -> int:
         return self._link.pid
+
+    @property
+    def model(self) -> str:
+        return self._setup.model
 
     @property
     def standing(self) -> str | None:
@@ -61,6 +66,7 @@ class Agent:
     async def run(self, job: ChatJob, deadline: float) -> AsyncGenerator[Event | Working, None]:
         """The events of one job, as they come. `deadline` is in the loop's clock. Raises `WorkerError`."""
         assert job.work is not None
+        self.jobs += 1
         before = beginnings(job)
         await self._prepare(job, job.work, before, deadline)
         answer = WorkAnswer(self._denied, last_only=job.work.last_only)

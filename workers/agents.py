@@ -14,6 +14,7 @@ from workers.errors import ErrorKind, WorkerError
 from workers.footprint import memory_mib
 from workers.job import ChatJob, ToolWork
 from workers.places import Places, weigh
+from workers.roster import Post
 from workers.settings import AgentSettings
 
 _log = logging.getLogger(__name__)
@@ -92,6 +93,15 @@ class Agents:
             if seat.watch:
                 seat.watch.cancel()
             await asyncio.shield(self._spawn(self._release(seat)))
+
+    def roster(self) -> list[Post]:
+        """Every process: those at work, those that keep a conversation, those that wait for their first."""
+        phases = (("busy", self._busy), ("kept", self._kept.values()), ("ready", self._spares))
+        return [
+            Post("agent", seat.agent.pid, phase, seat.key[0] if seat.key else None, seat.agent.model, seat.agent.jobs)
+            for phase, seats in phases
+            for seat in seats
+        ]
 
     async def drop(self, owner: str, name: str) -> None:
         """A session is no more: its agent ends, whatever it does, and its place goes."""

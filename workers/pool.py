@@ -14,6 +14,7 @@ from workers.affinity import Phase, Replace, Take, View, choose
 from workers.continuation import beginnings
 from workers.errors import ErrorKind, WorkerError
 from workers.job import ChatJob
+from workers.roster import Post
 from workers.settings import PoolSettings
 from workers.worker import Worker, end
 
@@ -104,6 +105,13 @@ class Pool:
     def phases(self) -> Counter[Phase]:
         """How many workers are in each phase."""
         return Counter(seat.phase for seat in self._seats.values())
+
+    def roster(self) -> list[Post]:
+        """Every process, the oldest first."""
+        return [
+            Post("chat", seat.worker.pid, seat.phase.name.lower(), seat.owner, seat.worker.model, seat.worker.jobs)
+            for seat in self._seats.values()
+        ]
 
     def ready_worker(self) -> Worker | None:
         """Any worker past its boot, to ask what the CLI said of itself then."""

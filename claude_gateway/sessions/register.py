@@ -12,13 +12,14 @@ from claude_gateway.errors import ApiError
 from claude_gateway.prompt.conversation import bad
 from claude_gateway.sessions.lines import Lines, LineTooLong
 from claude_gateway.sessions.session import NO_SESSION, OpenSession, Session, SessionLimits
-from claude_gateway.stores.sessions import Reading, SessionInfo, SessionStore, Totals
+from claude_gateway.stores.sessions import Keeper, Reading, SessionInfo, SessionStore, Totals
 
 _log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 300.0
 _LONGEST_ID = 256
 _MOST_LISTED = 1_000
+_MOST_KEEPERS = 100
 _BUSY_RETRY_SECONDS = 5
 
 
@@ -106,6 +107,10 @@ class Sessions:
 
     async def totals(self, owner: str) -> Totals:
         return await self._store.totals(owner, self._now())
+
+    async def keepers(self) -> list[Keeper]:
+        """The keys that have sessions, those with the most first."""
+        return await self._store.keepers(self._now(), _MOST_KEEPERS)
 
     async def info(self, owner: str, id_: str) -> SessionInfo:
         """Raises `ApiError` 404, for another key's session as for none."""

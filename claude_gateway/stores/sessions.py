@@ -62,6 +62,17 @@ class Totals:
     next_expiry: float
 
 
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """A key and what it has remembered. `used_at` in seconds of the epoch."""
+
+    owner: str
+    sessions: int
+    turns: int
+    bytes: int
+    used_at: float
+
+
 class SessionStore:
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -145,6 +156,15 @@ class SessionStore:
             (now, owner),
         )
         return Totals(active, expired, turns, size, next_expiry)
+
+    async def keepers(self, now: float, most: int) -> list[Keeper]:
+        """The keys that have sessions, those with the most first."""
+        rows = await self._database.run(
+            "SELECT owner, count(*), sum(turns), sum(bytes), max(used_at) FROM sessions WHERE expires_at > ? "
+            "GROUP BY owner ORDER BY count(*) DESC, owner LIMIT ?",
+            (now, most),
+        )
+        return [Keeper(*row) for row in rows]
 
     async def sweep(self, now: float, in_use: Collection[int]) -> int:
         """Take the expired ones off the disk, but for those that a request has at the moment. Returns how many."""

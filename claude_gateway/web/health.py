@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Protocol
 
+from workers.roster import Post
 from workers.settings import AuthMethod
 
 # Read once: each look at it reads files, which would stop every stream meanwhile.
@@ -30,6 +31,14 @@ class PoolReport(Protocol):
 
     def queue(self) -> dict[str, int]:
         """Jobs running and waiting."""
+        ...
+
+    def queues(self) -> dict[str, dict[str, int]]:
+        """The same for each kind of job."""
+        ...
+
+    async def roster(self) -> list[tuple[Post, int]]:
+        """Every process, and the memory that it holds in MiB."""
         ...
 
     @property

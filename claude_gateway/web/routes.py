@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from claude_gateway.web import chat, files, gemini, messages, models, pages, responses, sessions, status, tools
+from claude_gateway.web import chat, files, gemini, live, messages, models, pages, responses, sessions, status, tools
 
 # People put the base URL one level off: without the /v1 that their program wants, or with one that it adds itself.
 _PREFIXES = ("/v1", "", "/v1/v1")
@@ -16,6 +16,7 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get("/health/ready", status.ready)
     app.router.add_get("/version", status.versions)
     app.router.add_get("/v1/auth/status", status.auth_status)
+    app.router.add_get("/v1/admin/live", live.live)
     app.router.add_get("/v1/sessions", sessions.listed)
     app.router.add_get("/v1/sessions/stats", sessions.stats)
     app.router.add_get("/v1/sessions/{id:.+}/files", files.listed)

@@ -26,6 +26,7 @@ from claude_gateway.web.health import Health
 from claude_gateway.web.parts import Parts
 from workers.events import BlockEnded, BlockStarted, Event, Finished, Started, TextDelta, Usage
 from workers.job import ChatJob, Text, Turn
+from workers.roster import Post
 from workers.settings import AuthMethod
 
 # An exception is raised where it stands; at an `asyncio.Event` the answer waits until it is set.
@@ -106,6 +107,13 @@ class ScriptedPool:
 
     def counts(self) -> dict[str, int]:
         return self._counts
+
+    def queues(self) -> dict[str, dict[str, int]]:
+        return {"chat": self.queue(), "agent": {"running": 0, "waiting": 0}}
+
+    async def roster(self) -> list[tuple[Post, int]]:
+        phases = [phase for phase, count in self._counts.items() for _ in range(count)]
+        return [(Post("chat", 100 + n, phase, "environment", MODEL, n), 200) for n, phase in enumerate(phases)]
 
     def queue(self) -> dict[str, int]:
         return {"running": 0, "waiting": 0}
