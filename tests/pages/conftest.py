@@ -15,8 +15,13 @@ import pytest_asyncio
 from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, async_playwright
 
-from tests.claude_gateway.scripted import HELLO, ScriptedDispatcher, ScriptedPool, scripted_app
+from claude_gateway.sessions.lines import Lines
+from claude_gateway.sessions.register import Sessions
+from claude_gateway.stores.db import open_database
+from claude_gateway.stores.sessions import SessionStore
+from tests.claude_gateway.scripted import HELLO, ScriptedDispatcher, ScriptedPool, scripted_app, settings
 from tests.installed import need
+from tests.workers.helpers import PATIENCE
 
 # Kept for whoever wants to see them; git knows nothing of them.
 SCREENSHOTS = Path(__file__).parent / "screenshots"
@@ -87,7 +92,8 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def visits(browser: Browser) -> AsyncIterator[Visits]:
+async def visits(browser: Browser, site: Site) -> AsyncIterator[Visits]:
+    """Closed before the site is: no page sees it go."""
     async with AsyncExitStack() as contexts:
         opened = Visits(browser, contexts)
         yield opened
@@ -95,15 +101,17 @@ async def visits(browser: Browser) -> AsyncIterator[Visits]:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def site() -> AsyncIterator[Site]:
-    """`await site(dispatcher, **settings)` is the address of a listening gateway over it; without a dispatcher every
-    job is answered "Hello"."""
-    async with AsyncExitStack() as servers:
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    """`await site(dispatcher, **settings)` is the address of a listening gateway over it, with a database of its own;
+    without a dispatcher every job is answered "Hello"."""
+    async with open_database(tmp_path / "gateway.db") as database, AsyncExitStack() as servers:
+        sessions = Sessions(SessionStore(database), settings().sessions(), Lines(10, PATIENCE))
 
         async def start(
             dispatcher: ScriptedDispatcher | None = None, pool: ScriptedPool | None = None, **changes: Any
         ) -> str:
-            app = scripted_app(dispatcher or ScriptedDispatcher.always(*HELLO), pool, **changes)
+            job_by_job = dispatcher or ScriptedDispatcher.always(*HELLO)
+            app = scripted_app(job_by_job, pool, sessions=sessions, **changes)
             server = await servers.enter_async_context(TestServer(app))
             return str(server.make_url("")).rstrip("/")
 

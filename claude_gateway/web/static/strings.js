@@ -24,6 +24,13 @@ export function say(element, key, values = {}) {
   return element;
 }
 
+// The same for what stands in no text: how an element is called to who cannot see it.
+export function call(element, key) {
+  element.dataset.label = key;
+  element.setAttribute("aria-label", words(key));
+  return element;
+}
+
 // Numbers and times keep the digits that stand in the code beside them.
 const locale = () => (language() === "ar" ? "ar-u-nu-latn" : "en");
 export const number = (value, options = {}) => new Intl.NumberFormat(locale(), options).format(value);

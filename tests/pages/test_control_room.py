@@ -1,0 +1,49 @@
+"""The control room of the home page: what a key with the scope `admin` sees."""
+
+from itertools import product
+from typing import Any
+
+import pytest
+from playwright.async_api import expect
+
+from tests.claude_gateway.scripted import CHAT, ScriptedPool
+from tests.pages.conftest import SCREENSHOTS, Site, Visits
+from tests.pages.test_home import DIRECTIONS, KEY, SIZES, THEMES, serious, use_key
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+LOOKS = list(product(DIRECTIONS, THEMES, ("desktop", "phone")))
+
+
+@pytest.mark.promise("admin.live")
+async def test_it_follows_what_goes_on(visits: Visits, site: Site) -> None:
+    counts = {"ready": 2}
+    page = await visits.open(await site(None, ScriptedPool(counts=counts), api_key=KEY))
+    await expect(page.locator("#admin")).to_be_hidden()
+
+    await use_key(page)
+    await expect(page.locator("#live-note")).to_have_text("Live")
+    await expect(page.locator("#admin tr", has_text="ready")).to_have_count(2)
+    counts["busy"] = counts.pop("ready")
+    await expect(page.locator("#admin tr", has_text="answering")).to_have_count(2)
+    headers = {"Authorization": f"Bearer {KEY}"}
+    await page.request.post(f"{page.url}v1/chat/completions", data={**CHAT, "session_id": "mine"}, headers=headers)
+    await expect(page.locator("#admin tr", has_text="KiB")).to_contain_text("environment")
+
+    await page.click("#key-forget")
+    await expect(page.locator("#admin")).to_be_hidden()
+
+
+@pytest.mark.parametrize(("language", "theme", "size"), LOOKS)
+async def test_it_is_usable_in_every_language_theme_and_size(
+    visits: Visits, site: Site, language: str, theme: Any, size: str
+) -> None:
+    pool = ScriptedPool(counts={"busy": 1, "ready": 2, "booting": 1})
+    url = await site(None, pool, api_key=KEY)
+    page = await visits.open(url, viewport=SIZES[size], color_scheme=theme, locale=language, reduced_motion="reduce")
+    await use_key(page)
+    await expect(page.locator("#admin tbody tr")).to_have_count(4)
+
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert await serious(page) == []
+    await page.locator("#admin").screenshot(path=SCREENSHOTS / f"control-room-{language}-{theme}-{size}.png")
