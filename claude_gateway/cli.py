@@ -16,13 +16,16 @@ from typing import NoReturn
 import uvloop
 from pydantic import ValidationError
 
+from claude_gateway import console
 from claude_gateway.app import running_gateway
 from claude_gateway.bundled_cli import bundled_cli
+from claude_gateway.cli_facts.check_cli import check_cli
 from claude_gateway.config import Settings
 from claude_gateway.demo.show import run_demo
 from claude_gateway.documents.generated import Part
 from claude_gateway.documents.parameters_table import PARAMETERS
 from claude_gateway.documents.settings_table import SETTINGS
+from claude_gateway.findings import exit_status
 from claude_gateway.start_failed import StartFailed
 
 _FAILED = 1
@@ -56,6 +59,10 @@ def _parser() -> argparse.ArgumentParser:
     demo = verbs.add_parser("demo", help="one streamed chat on the real CLI and a stand-in upstream; no account needed")
     demo.add_argument("prompt", nargs="*", help="what to ask; the stand-in echoes it")
     demo.set_defaults(run=lambda arguments: uvloop.run(run_demo(" ".join(arguments.prompt))))
+    check = verbs.add_parser("check-cli", help="try on another claude binary what this gateway relies on")
+    check.add_argument("path", type=Path, metavar="PATH", help="the binary")
+    check.add_argument("--json", action="store_true", help="as JSON")
+    check.set_defaults(run=_check_cli)
     for part in (SETTINGS, PARAMETERS):
         verb = verbs.add_parser(part.name, help=f"print the {part.name} as a table")
         verb.add_argument("--write", type=Path, metavar="FILE", help="put the table between the marks in FILE")
@@ -107,6 +114,12 @@ def _login(_: argparse.Namespace) -> NoReturn:
     """Hand over to the bundled binary, which is on nobody's PATH."""
     path = str(Settings().claude_cli_path or bundled_cli())
     os.execv(path, [path, "auth", "login"])  # noqa: S606
+
+
+def _check_cli(arguments: argparse.Namespace) -> int:
+    findings = uvloop.run(check_cli(arguments.path.expanduser().resolve()))
+    console.show(findings, json_only=arguments.json)
+    return exit_status(findings)
 
 
 def _generated(arguments: argparse.Namespace) -> int:

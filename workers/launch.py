@@ -1,6 +1,6 @@
 """A worker's command line and environment: pure, and built from allow-lists alone.
 
-Flags and variables are those seen on CLI 2.1.330; `tests/e2e/test_cli_facts.py` asserts the ones we rely on.
+Flags and variables are those seen on CLI 2.1.330; `claude_gateway/cli_facts` asserts the ones we rely on.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
 """The conversation that stands in a process: gone on with, cut back, put right after an answer that was cut off.
 
 The CLI cuts a conversation in front of any message in a few milliseconds (`rewind_conversation`), and leaves nothing
-of its own behind, as `/clear` does. Seen on CLI 2.1.330 (tests/e2e/test_cli_facts.py).
+of its own behind, as `/clear` does. Seen on CLI 2.1.330 (claude_gateway/cli_facts/chat.py).
 """
 
 from collections.abc import Sequence

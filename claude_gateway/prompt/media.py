@@ -1,6 +1,6 @@
 """Images and documents that callers send, in any dialect: what they really are, and whether Claude takes them. Pure.
 
-The limits are those of the Messages API, and what CLI 2.1.330 does to images (tests/e2e/test_cli_facts_media.py).
+The limits are those of the Messages API, and what CLI 2.1.330 does to images (claude_gateway/cli_facts/media.py).
 """
 
 from base64 import b64decode

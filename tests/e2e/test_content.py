@@ -12,11 +12,11 @@ import orjson
 import pytest
 import pytest_asyncio
 
+from claude_gateway.cli_facts.pictures import base64, gif, pdf, png, webp
 from claude_gateway.demo.upstream import stand_in
 from tests.e2e.conftest import API_KEY, MODEL, Gateway, gateway_on
 from tests.e2e.test_messages import asked, text
 from tests.e2e.test_tools import nested
-from tests.pictures import base64, gif, pdf, png, webp
 from workers.prepared import WORTH_A_PROCESS
 
 pytestmark = [

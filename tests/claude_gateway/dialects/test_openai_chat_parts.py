@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from claude_gateway.cli_facts.pictures import base64, pdf, png
 from claude_gateway.dialects.openai_chat.parse import ParsedChat, parse
 from claude_gateway.dialects.openai_chat.wire import ChatRequest
 from claude_gateway.errors import ApiError
-from tests.pictures import base64, pdf, png
 from workers.job import Block, Document, Image, RedactedThought, Text, Thought, Tool, ToolResult, ToolUse, Turn
 
 MODEL = "claude-sonnet-4-5-20250929"

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from claude_gateway.cli_facts.pictures import base64, pdf, png
 from claude_gateway.errors import ApiError
 from claude_gateway.prompt.blocks import read_blocks, system_text
-from tests.pictures import base64, pdf, png
 from workers.job import Block, Document, Image, RedactedThought, Role, Text, Thought, ToolResult, ToolUse
 
 PICTURE = {"type": "base64", "media_type": "image/png", "data": base64(png())}

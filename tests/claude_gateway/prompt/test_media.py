@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from claude_gateway.cli_facts.pictures import base64, gif, jpeg, pdf, png, segment, webp
 from claude_gateway.errors import ApiError
 from claude_gateway.prompt import media
-from tests.pictures import base64, gif, jpeg, pdf, png, segment, webp
 from workers.job import Document, Image, Text, ToolResult, Turn
 
 WHERE = "messages.3.content.1"

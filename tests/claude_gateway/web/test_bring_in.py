@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from claude_gateway.cli_facts.pictures import base64, pdf, png
 from tests.claude_gateway.scripted import FINISHED, MODEL, STARTED, ScriptedDispatcher
 from tests.claude_gateway.web.conftest import Client, Serve
 from tests.claude_gateway.web.strangers import INSIDE, Stranger, fetcher_to, stranger
-from tests.pictures import base64, pdf, png
 from workers.job import Block, Document, Image, ToolResult
 
 PICTURE = png(colour=7)

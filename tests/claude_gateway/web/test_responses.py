@@ -11,13 +11,13 @@ from aiohttp import ClientResponse
 from openai.types.responses import Response, ResponseItemList, ResponseStreamEvent
 from pydantic import SecretStr, TypeAdapter
 
+from claude_gateway.cli_facts.pictures import png
 from claude_gateway.responses.register import Responses
 from claude_gateway.stores.db import Database, open_database
 from claude_gateway.stores.responses import ResponseStore, Room
 from tests.claude_gateway.scripted import HELLO, MODEL, STARTED, ScriptedDispatcher
 from tests.claude_gateway.web.conftest import Client, Serve
 from tests.claude_gateway.web.strangers import fetcher_to, stranger
-from tests.pictures import png
 from workers.errors import ErrorKind, WorkerError
 from workers.events import BlockEnded, BlockStarted, Finished, InputDelta, Signed, ThinkingDelta, Usage
 from workers.job import RedactedThought, Text, Thought, ToolResult, ToolUse, Turn

@@ -16,7 +16,7 @@ def png(width: int = 1, height: int = 1, *, colour: int = 255, size: int = 0) ->
     head = b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
     rest = _chunk(b"IDAT", zlib.compress(rows)) + _chunk(b"IEND", b"")
     missing = size - len(head) - len(rest) - 12
-    noise = _chunk(b"prVt", random.Random(1).randbytes(missing)) if missing > 0 else b""
+    noise = _chunk(b"prVt", random.Random(1).randbytes(missing)) if missing > 0 else b""  # noqa: S311 - noise
     return head + noise + rest
 
 

@@ -1,0 +1,46 @@
+"""What agents rely on: processes with tools of Claude's own."""
+
+from claude_gateway.cli_facts.bare_cli import OTHER_MODEL, REFUSED, Cli, last
+from claude_gateway.cli_facts.fact import Facts, holds, same
+from claude_gateway.demo.upstream import StandIn
+
+fact = Facts()
+
+_TOOLS = ("Agent", "Bash", "Edit", "Glob", "Grep", "NotebookEdit", "Read", "WebSearch", "Write")
+
+
+@fact("Spares are booted before their caller is known, and his prompt stays when the model changes.", tools=_TOOLS)
+async def an_agent_takes_another_prompt_behind_its_own_with_its_first_job(cli: Cli, upstream: StandIn) -> None:
+    await cli.process.write(cli.protocol.set_thinking_budget(0))  # answered before it was initialized
+    await cli.send(cli.protocol.initialize_with_own_prompt("the caller's"))
+    await cli.ask("hello")
+    prompt = last(upstream)["system"][-1]["text"]
+    holds("the caller's" in prompt and len(prompt) > 5_000, prompt)
+    await cli.send(cli.protocol.set_model(OTHER_MODEL, "", is_current=False))
+    await cli.ask("hello")
+    holds("the caller's" in last(upstream)["system"][-1]["text"], last(upstream)["system"][-1]["text"])
+
+
+@fact("No job gets a tool that it was not given, and none works on in the background.", tools=_TOOLS)
+async def an_agent_has_the_tools_that_it_was_started_with(cli: Cli, upstream: StandIn) -> None:
+    await cli.send(cli.protocol.initialize_with_own_prompt(""))
+    await cli.ask("hello")
+    same(tuple(sorted(tool["name"] for tool in last(upstream)["tools"])), _TOOLS)
+    (bash,) = (tool for tool in last(upstream)["tools"] if tool["name"] == "Bash")
+    holds("run_in_background" not in bash["input_schema"]["properties"], bash["input_schema"]["properties"])
+
+
+@fact("The gateway's rules decide on each call that writes or runs anything.", tools=_TOOLS)
+async def what_changes_anything_is_asked_for_and_a_refusal_reaches_the_model(cli: Cli, upstream: StandIn) -> None:
+    await cli.send(cli.protocol.set_thinking_budget(0), cli.protocol.initialize_with_own_prompt(""))
+    for call in ('Bash {"command": "touch x"}', 'Write {"file_path": "x", "content": "y"}'):
+        await cli.ask(f"{{{{tool {call}}}}}")
+        answer = str(last(upstream)["messages"][-1])
+        holds(REFUSED in answer, answer)
+
+
+@fact("Nobody, the caller's prompt included, can switch the gateway's rules off.", tools=_TOOLS)
+async def an_agent_cannot_be_set_to_ask_nobody(cli: Cli, _: StandIn) -> None:
+    await cli.send(cli.protocol.initialize_with_own_prompt(""))
+    said = await cli.refusal(cli.protocol.set_permission_mode("bypassPermissions"))
+    holds("restricted" in said, said)
