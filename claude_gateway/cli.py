@@ -22,10 +22,12 @@ from claude_gateway.bundled_cli import bundled_cli
 from claude_gateway.cli_facts.check_cli import check_cli
 from claude_gateway.config import Settings
 from claude_gateway.demo.show import run_demo
+from claude_gateway.documents import environment_file
 from claude_gateway.documents.generated import Part
 from claude_gateway.documents.parameters_table import PARAMETERS
 from claude_gateway.documents.settings_table import SETTINGS
 from claude_gateway.findings import exit_status
+from claude_gateway.journal import JournalFormatter, is_journal
 from claude_gateway.start_failed import StartFailed
 
 _FAILED = 1
@@ -63,6 +65,8 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("path", type=Path, metavar="PATH", help="the binary")
     check.add_argument("--json", action="store_true", help="as JSON")
     check.set_defaults(run=_check_cli)
+    environment = verbs.add_parser("environment", help="print every setting as a commented .env file")
+    environment.set_defaults(run=lambda _: environment_file.write())
     for part in (SETTINGS, PARAMETERS):
         verb = verbs.add_parser(part.name, help=f"print the {part.name} as a table")
         verb.add_argument("--write", type=Path, metavar="FILE", help="put the table between the marks in FILE")
@@ -75,6 +79,9 @@ def _serve(_: argparse.Namespace) -> int:
     settings = Settings()
     level = logging.DEBUG if settings.debug_mode else logging.INFO if settings.verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if is_journal(sys.stderr, os.environ):  # which has the time of its own
+        (handler,) = logging.getLogger().handlers
+        handler.setFormatter(JournalFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s")))
     # A connection and a worker's pipe each cost a descriptor; the usual soft limit of 1,024 is soon reached.
     _soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

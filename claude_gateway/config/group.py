@@ -1,9 +1,18 @@
 """What every group of settings has in common."""
 
+import os
 from typing import Annotated
 
 from pydantic import AfterValidator, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
+
+# Where systemd puts the files of LoadCredential.
+_CREDENTIALS = "CREDENTIALS_DIRECTORY"
 
 
 def _not_blank(value: SecretStr | None) -> SecretStr | None:
@@ -15,7 +24,8 @@ KeyOrNone = Annotated[SecretStr | None, AfterValidator(_not_blank)]
 
 
 class Group(BaseSettings):
-    """Settings that belong together: read from the environment and `.env`, never changed.
+    """Settings that belong together: read from the environment, `.env`, and files of their names among the credentials
+    that systemd hands over; never changed.
 
     Raises `pydantic.ValidationError` on a value that cannot be; a variable it does not know is ignored.
     """
@@ -23,3 +33,16 @@ class Group(BaseSettings):
     model_config = SettingsConfigDict(
         env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        given = os.environ.get(_CREDENTIALS)
+        credentials = SecretsSettingsSource(settings_cls, secrets_dir=given) if given else file_secret_settings
+        return init_settings, env_settings, dotenv_settings, credentials

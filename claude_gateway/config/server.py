@@ -15,6 +15,8 @@ def _default_state_dir() -> Path:
 
 
 class Server(Group):
+    """Where the gateway listens, who may call, what its models are called."""
+
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
     claude_wrapper_host: str = Field("0.0.0.0", description="Address to listen on.")  # noqa: S104
     api_key: KeyOrNone = Field(

@@ -10,12 +10,14 @@ def table() -> str:
     """One row a setting, in the order of the class."""
     rows = ["| setting | default | what it does |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        default = "" if field.default in (None, PydanticUndefined) else f"`{_text(field.default)}`"
+        default = "" if field.default in (None, PydanticUndefined) else f"`{default_text(field.default)}`"
         rows.append(f"| `{name.upper()}` | {default} | {field.description} |")
     return "\n".join(rows)
 
 
-def _text(value: object) -> str:
+def default_text(value: object) -> str:
+    if value in (None, PydanticUndefined):
+        return ""
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)

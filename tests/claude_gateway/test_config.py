@@ -42,6 +42,17 @@ def test_the_environment_goes_before_the_env_file_and_that_before_the_default(tm
     assert found == [2222, "from-file", True, "/home/of-a-test/.local/state/claude-gateway"]
 
 
+def test_a_credential_from_systemd_takes_the_place_of_what_is_set_nowhere_else(tmp_path: Path) -> None:
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    (credentials / "api_key").write_text("from-systemd\n")
+    (credentials / "port").write_text("3333")
+
+    found = read_by_a_process(tmp_path, "PORT=1111\n", CREDENTIALS_DIRECTORY=str(credentials))
+
+    assert found[:2] == [1111, "from-systemd"]
+
+
 def test_a_line_left_blank_means_the_default(tmp_path: Path) -> None:
     found = read_by_a_process(tmp_path, "PORT=\nAPI_KEY=\nVERBOSE=\n", STATE_DIR="", XDG_STATE_HOME="/xdg")
 
