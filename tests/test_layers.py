@@ -111,6 +111,7 @@ PURE = (
     "claude_gateway.web.page_text",
     "workers.affinity",
     "workers.answer",
+    "workers.bill",
     "workers.continuation",
     "workers.errors",
     "workers.events",

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from workers.bill import Bill, OnCost, not_wanted
 from workers.continuation import Beginnings, Reply, beginnings
 from workers.errors import ErrorKind, WorkerError
 from workers.events import Event, Finished, ToolBegan, ToolEnded, Working
@@ -31,6 +32,7 @@ class Agent:
         self._setup = Setup(model)
         self._work: ToolWork | None = None
         self._denied: set[str] = set()
+        self._bill = Bill()
         self.last_used = time.monotonic()
         self.jobs = 0
 
@@ -63,18 +65,24 @@ class Agent:
                 ErrorKind.START_FAILED, "Claude Code ended while it started.", detail=error.detail
             ) from error
 
-    async def run(self, job: ChatJob, deadline: float) -> AsyncGenerator[Event | Working, None]:
-        """The events of one job, as they come. `deadline` is in the loop's clock. Raises `WorkerError`."""
+    async def run(
+        self, job: ChatJob, deadline: float, on_cost: OnCost = not_wanted
+    ) -> AsyncGenerator[Event | Working, None]:
+        """The events of one job, as they come. `deadline` is in the loop's clock; `on_cost` is told what it cost.
+        Raises `WorkerError`."""
         assert job.work is not None
         self.jobs += 1
         before = beginnings(job)
         await self._prepare(job, job.work, before, deadline)
         answer = WorkAnswer(self._denied, last_only=job.work.last_only)
         reply = Reply()
+        self._bill = Bill(on_cost, self._link.protocol.cost)
         await self._resident.ask(before[-1], job.turns[-1], deadline)
         while not answer.finished:
             frame = await self._link.next(deadline)
             self._resident.note(frame)
+            if frame["type"] == "result":
+                self._bill.settle(self._link.protocol.cost)
             events = answer.feed(frame)
             if answer.calls_done and answer.turns == job.work.max_turns and not answer.finished:
                 events += answer.stop()
@@ -96,6 +104,7 @@ class Agent:
         deadline = asyncio.get_running_loop().time() + _STOP_SECONDS
         with suppress(WorkerError):
             await self._link.idle(deadline)
+            self._bill.settle(self._link.protocol.cost)
             await self._apply(replace(self._setup, guarded=False), deadline)
             await self._link.answered(deadline)
             return

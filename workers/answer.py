@@ -196,6 +196,7 @@ def _usage(raw: dict[str, Any], known: Usage) -> Usage:
         output=_count(raw.get("output_tokens")) or known.output,
         cache_read=_count(raw.get("cache_read_input_tokens")) or known.cache_read,
         cache_write=_count(raw.get("cache_creation_input_tokens")) or known.cache_write,
+        thinking=_count((raw.get("output_tokens_details") or {}).get("thinking_tokens")) or known.thinking,
     )
 
 

@@ -17,12 +17,23 @@ StopReason = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens, as the Messages API counts them: `input` excludes what the cache read or wrote."""
+    """Tokens, as the Messages API counts them: `input` excludes what the cache read or wrote, `output` includes
+    `thinking`."""
 
     input: int = 0
     output: int = 0
     cache_read: int = 0
     cache_write: int = 0
+    thinking: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.input + other.input,
+            self.output + other.output,
+            self.cache_read + other.cache_read,
+            self.cache_write + other.cache_write,
+            self.thinking + other.thinking,
+        )
 
 
 NOTHING_USED = Usage()

@@ -86,7 +86,8 @@ def _new_uuid() -> str:
 
 
 class Protocol:
-    """One process's side of the conversation. `account` and `models` are known once it is past BOOTING."""
+    """One process's side of the conversation. `account` and `models` are known once it is past BOOTING. `cost` is what
+    it has cost so far, in US dollars, as far as the CLI has told."""
 
     def __init__(self, new_id: Callable[[], str] = _new_uuid, refusal: Refusal | None = None) -> None:
         self.state = State.BOOTING
@@ -95,6 +96,7 @@ class Protocol:
         self.version = ""
         self.list_asked = False
         self.rewound = False
+        self.cost = 0.0
         self._tools: tuple[Tool, ...] = ()
         self._refusal = refusal
         self._new_id = new_id
@@ -205,6 +207,7 @@ class Protocol:
         match frame.get("type"):
             case "result":
                 self._move(Signal.RESULT)
+                self.cost = _cost(frame.get("total_cost_usd"), self.cost)
             case "control_response":
                 self._answered(frame["response"])
             case "control_request" if frame["request"].get("subtype") == "mcp_message":
@@ -318,3 +321,7 @@ def _permission(frame: Frame, refused: str | None) -> Frame:
         answer = {"behavior": "deny", "message": refused}
     response = {"subtype": "success", "request_id": frame["request_id"], "response": answer}
     return {"type": "control_response", "response": response}
+
+
+def _cost(told: object, known: float) -> float:
+    return float(told) if isinstance(told, int | float) and told > known else known

@@ -102,7 +102,7 @@ class WorkAnswer:
 
     def _message_ended(self, end: Finished) -> list[Event | Working]:
         self.turns += 1
-        self._usage = _sum(self._usage, end.usage)
+        self._usage = self._usage + end.usage
         if end.stop_reason not in _GOES_ON:
             return self._finish(Finished(end.stop_reason, self._usage, end.stop_sequence))
         self._reason = end.stop_reason
@@ -148,12 +148,3 @@ def _summary(arguments: str) -> str:
         return ""
     telling = next((values[name] for name in _TELLING if isinstance(values.get(name), str)), "")
     return " ".join(telling.split())[:_LONGEST_SUMMARY]
-
-
-def _sum(one: Usage, other: Usage) -> Usage:
-    return Usage(
-        one.input + other.input,
-        one.output + other.output,
-        one.cache_read + other.cache_read,
-        one.cache_write + other.cache_write,
-    )

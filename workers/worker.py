@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 
 from workers.answer import Answer
+from workers.bill import Bill, OnCost, not_wanted
 from workers.continuation import Beginnings, Reply, beginnings
 from workers.errors import ErrorKind, WorkerError
 from workers.events import Event, Finished
@@ -37,6 +38,7 @@ class Worker:
         self._setup = Setup(default_model)
         self._tools: tuple[Tool, ...] = ()
         self._tool_sets = 0
+        self._bill = Bill()
         self.had_system = False
         self.jobs = 0
         self.born = time.monotonic()
@@ -87,8 +89,9 @@ class Worker:
                 ErrorKind.START_FAILED, "Claude Code ended while it started.", detail=error.detail
             ) from error
 
-    async def run(self, job: ChatJob, deadline: float) -> AsyncGenerator[Event, None]:
-        """The events of one job, as they come. `deadline` is in the loop's clock.
+    async def run(self, job: ChatJob, deadline: float, on_cost: OnCost = not_wanted) -> AsyncGenerator[Event, None]:
+        """The events of one job, as they come. `deadline` is in the loop's clock; `on_cost` is told what it cost, at
+        its end or soon after it.
 
         Raises `WorkerError`, TIMEOUT past the deadline. Leaving early is allowed.
         """
@@ -99,10 +102,13 @@ class Worker:
         job = inward(job)
         before = beginnings(job)
         await self._prepare(job, before, deadline)
+        self._bill = Bill(on_cost, self.protocol.cost)
         await self._resident.ask(before[-1], job.turns[-1], deadline)
         while not answer.finished:
             frame = await self._link.next(deadline)
             self._resident.note(frame)
+            if frame["type"] == "result":
+                self._bill.settle(self.protocol.cost)
             for event in self._read(answer, frame):
                 reply.feed(event)
                 if isinstance(event, Finished):
@@ -120,6 +126,7 @@ class Worker:
         if self.protocol.state is State.ANSWERING and self._resident.is_to_be_stopped:
             await self._link.write(self.protocol.stop(), deadline=deadline)
         await self._link.idle(deadline)
+        self._bill.settle(self.protocol.cost)
         await self._link.answered(deadline)  # an answer to this job must not come into the next
         await self._resident.put_right(deadline)
         # Only now can no request follow; and the upstream check of a next job's model must be able to leave.

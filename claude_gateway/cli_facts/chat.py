@@ -265,3 +265,24 @@ async def initialize_tells_login_models_and_version(cli: Cli, _: StandIn) -> Non
     named = [model.get("resolvedModel", "") for model in cli.protocol.models]
     holds(any(name.startswith("claude-") for name in named), named)
     holds(cli.protocol.version[:1].isdigit(), cli.protocol.version)
+
+
+@fact("What a job cost is the difference, and the ledger and budgets count it.")
+async def the_cost_is_a_sum_over_the_process_that_counts_what_was_stopped_too(cli: Cli, _: StandIn) -> None:
+    first = result(await cli.ask("{{usage input=1000 output=100 cache_read=5000 cache_write=2000}} hello"))
+    again = result(await cli.ask("{{usage input=1000 output=100 cache_read=5000 cache_write=2000}} hello"))
+    holds(first["total_cost_usd"] > 0, first)
+    same(round(again["total_cost_usd"], 6), round(2 * first["total_cost_usd"], 6))
+    await cli.process.write(cli.protocol.ask(user("{{usage input=1000 output=50}}{{deltas 2}}{{pace 9}} hello")))
+    while not any(frame.get("event", {}).get("type") == "message_start" for frame in await cli.receive()):
+        pass
+    stopped = result(await cli.send(cli.protocol.stop()))
+    holds(stopped["total_cost_usd"] > again["total_cost_usd"], stopped)
+
+
+@fact("Callers are told how much of an answer was thought.")
+async def tokens_of_thoughts_are_told_with_those_of_the_answer(cli: Cli, _: StandIn) -> None:
+    frames = await cli.ask("{{usage output=50 thinking=20}} hello")
+    events = [frame["event"] for frame in frames if frame["type"] == "stream_event"]
+    (end,) = [event for event in events if event["type"] == "message_delta"]
+    same(end["usage"]["output_tokens_details"], {"thinking_tokens": 20})

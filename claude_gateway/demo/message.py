@@ -40,6 +40,7 @@ def whole_message(body: dict[str, Any], script: Script) -> Message:
             "output_tokens": script.usage.get("output", len(script.deltas)),
             "cache_read_input_tokens": script.usage.get("cache_read", 0),
             "cache_creation_input_tokens": script.usage.get("cache_write", 0),
+            "output_tokens_details": {"thinking_tokens": script.usage.get("thinking", 0)},
         },
     }
 
@@ -85,7 +86,7 @@ def text_delta(index: int, text: str) -> bytes:
 
 def end(message: Message) -> bytes:
     delta = {"stop_reason": message["stop_reason"], "stop_sequence": message["stop_sequence"]}
-    usage = {"output_tokens": message["usage"]["output_tokens"]}
+    usage = {name: message["usage"][name] for name in ("output_tokens", "output_tokens_details")}
     return _event("message_delta", delta=delta, usage=usage) + _event("message_stop")
 
 

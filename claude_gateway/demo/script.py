@@ -21,7 +21,7 @@ Without a directive it echoes. Directives stand anywhere in the text as ``{{name
 ``{{hang}}``          the head of the answer, then nothing for ever
 ``{{stop REASON}}``   end with this stop reason
 ``{{then}}``           what follows is the next answer, after the results of this one's calls; may be repeated
-``{{usage K=N ...}}``  numbers for the usage: input, output, cache_read, cache_write
+``{{usage K=N ...}}``  numbers for the usage: input, output, cache_read, cache_write, thinking
 ====================  =========================================================================
 """
 

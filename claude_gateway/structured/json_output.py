@@ -15,7 +15,6 @@ from workers.events import (
     Restarted,
     Started,
     TextDelta,
-    Usage,
 )
 from workers.job import ChatJob, OutputSchema, Text, Turn
 
@@ -93,7 +92,7 @@ class JsonAnswer:
                 return [event] if passes else []
             case Finished():
                 self._end = event
-                self._used = _sum(self._used, event.usage)
+                self._used = self._used + event.usage
                 return []
             case TextDelta(text):
                 self._text.append(text)
@@ -142,12 +141,3 @@ def _instruction(output: OutputSchema) -> str:
 def _unfenced(text: str) -> str:
     fenced = _FENCED.fullmatch(text.strip())
     return fenced[1] if fenced else text
-
-
-def _sum(one: Usage, other: Usage) -> Usage:
-    return Usage(
-        one.input + other.input,
-        one.output + other.output,
-        one.cache_read + other.cache_read,
-        one.cache_write + other.cache_write,
-    )

@@ -110,6 +110,12 @@ def test_the_blocks_of_a_stream_are_not_passed_on_again_as_messages() -> None:
     assert reads(events_of(*frames)) == ("one ", "")
 
 
+def test_the_tokens_of_thoughts_are_counted_where_the_upstream_tells_them() -> None:
+    told = {"output_tokens": 5, "output_tokens_details": {"thinking_tokens": 3}}
+    end = stream_event("message_delta", delta={"stop_reason": "end_turn"}, usage=told)
+    assert events_of(message_start(), end, result())[-1] == Finished("end_turn", Usage(input=1, output=5, thinking=3))
+
+
 def test_the_counts_of_the_stream_are_the_usage() -> None:
     start = message_start(input_tokens=4, cache_read_input_tokens=30, cache_creation_input_tokens=20)
     finished = events_of(start, block_start(), text_delta("a"), stops("end_turn"), result())[-1]

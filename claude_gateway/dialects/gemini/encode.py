@@ -109,15 +109,17 @@ def candidate(parts: list[Json], finish_reason: str | None = None) -> Json:
 
 
 def usage_object(usage: Usage) -> Json:
-    """Google counts cached tokens into the prompt; the Messages API counts them apart. Thoughts are among the
-    candidate's tokens: the upstream does not count them apart."""
+    """Google counts cached tokens into the prompt; the Messages API counts them apart; with thoughts
+    it is the other way round."""
     prompt = usage.input + usage.cache_read + usage.cache_write
     cached = {"cachedContentTokenCount": usage.cache_read} if usage.cache_read else {}
+    thoughts = {"thoughtsTokenCount": usage.thinking} if usage.thinking else {}
     return {
         "promptTokenCount": prompt,
-        "candidatesTokenCount": usage.output,
+        "candidatesTokenCount": usage.output - usage.thinking,
         "totalTokenCount": prompt + usage.output,
         **cached,
+        **thoughts,
     }
 
 

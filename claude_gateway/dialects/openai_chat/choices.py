@@ -57,4 +57,5 @@ def usage_of_all(used: Iterable[Usage]) -> Usage:
     the order in which they end does not matter."""
     each = list(used)
     prompt = max(each, key=lambda one: (one.input + one.cache_read + one.cache_write, one.cache_read))
-    return Usage(prompt.input, sum(one.output for one in each), prompt.cache_read, prompt.cache_write)
+    output, thinking = sum(one.output for one in each), sum(one.thinking for one in each)
+    return Usage(prompt.input, output, prompt.cache_read, prompt.cache_write, thinking)

@@ -236,11 +236,13 @@ def _finish_reason(event: Finished, *, legacy: bool) -> str:
 def usage_object(usage: Usage) -> dict[str, Any]:
     """OpenAI counts cached tokens into the prompt; the Messages API counts them apart."""
     prompt = usage.input + usage.cache_read + usage.cache_write
+    thoughts = {"completion_tokens_details": {"reasoning_tokens": usage.thinking}} if usage.thinking else {}
     return {
         "prompt_tokens": prompt,
         "completion_tokens": usage.output,
         "total_tokens": prompt + usage.output,
         "prompt_tokens_details": {"cached_tokens": usage.cache_read},
+        **thoughts,
     }
 
 

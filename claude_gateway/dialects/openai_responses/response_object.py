@@ -84,13 +84,13 @@ def response_object(identity: Identity, repeated: Mapping[str, Any], **state: An
 
 
 def usage_object(usage: Usage) -> dict[str, Any]:
-    """OpenAI counts cached tokens into the input; the Messages API counts them apart. It does not count thoughts."""
+    """OpenAI counts cached tokens into the input; the Messages API counts them apart."""
     input_tokens = usage.input + usage.cache_read + usage.cache_write
     return {
         "input_tokens": input_tokens,
         "input_tokens_details": {"cached_tokens": usage.cache_read, "cache_write_tokens": usage.cache_write},
         "output_tokens": usage.output,
-        "output_tokens_details": {"reasoning_tokens": 0},
+        "output_tokens_details": {"reasoning_tokens": usage.thinking},
         "total_tokens": input_tokens + usage.output,
     }
 
