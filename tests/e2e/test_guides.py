@@ -12,8 +12,8 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from claude_gateway.cli_facts.pictures import png
 from claude_gateway.demo.upstream import stand_in
-from tests import pictures
 from tests.documents.examples import GUIDES, Example, examples
 from tests.e2e.conftest import API_KEY, Gateway, gateway_on
 from tests.e2e.workshop import call
@@ -48,7 +48,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gat
 @pytest.fixture
 def desk(tmp_path: Path) -> Path:
     """Where a reader would be, with the files that the examples name."""
-    (tmp_path / "photo.png").write_bytes(pictures.png(8, 8))
+    (tmp_path / "photo.png").write_bytes(png(8, 8))
     (tmp_path / "data.csv").write_text("name,value\na,3\nb,5\n")
     return tmp_path
 

@@ -224,6 +224,17 @@ async def test_language_and_theme_are_switched_in_place_and_remembered(visits: V
     assert await page.evaluate("getComputedStyle(document.body).backgroundColor") == dark
 
 
+async def test_what_the_copy_button_copies_is_the_program_shown(visits: Visits, site: Site) -> None:
+    page = await visits.open(await site(api_key=KEY), permissions=["clipboard-read", "clipboard-write"])
+
+    await page.click("#samples button >> nth=3")
+    await page.click("[data-copy=sample]")
+    await expect(page.locator("[data-copy=sample]")).to_have_text("Copied")
+    copied = await page.evaluate("navigator.clipboard.readText()")
+    assert copied == await page.locator("#sample").text_content()
+    assert f'base_url="{page.url.rstrip("/")}"' in copied
+
+
 async def test_everything_is_reached_and_done_with_the_keyboard(visits: Visits, site: Site) -> None:
     page = await visits.open(await site(ScriptedDispatcher.always(*says("An answer.")), api_key=KEY))
     await page.wait_for_function("document.querySelectorAll('.operation').length")
