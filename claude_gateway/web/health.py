@@ -47,15 +47,6 @@ class PoolReport(Protocol):
         ...
 
 
-class KeyReport(Protocol):
-    """What health asks of the keys."""
-
-    @property
-    def kind(self) -> str:
-        """Where they come from: `environment`, `store`, `none`."""
-        ...
-
-
 class StoreReport(Protocol):
     """What health asks of the database."""
 
@@ -81,7 +72,7 @@ class Health:
     pool: PoolReport
     store: StoreReport
     method: AuthMethod
-    keys: KeyReport
+    key_required: bool
 
     def health(self) -> dict[str, Any]:
         return {"status": "healthy", "service": "claude-gateway", "version": _VERSION}
@@ -128,8 +119,8 @@ class Health:
         return {
             "claude_code_auth": {"method": name, "status": {"valid": valid, "details": details}},
             "server_info": {
-                "api_key_required": self.keys.kind != "none",
-                "api_key_source": self.keys.kind,
+                "api_key_required": self.key_required,
+                "api_key_source": "environment" if self.key_required else "none",
                 "version": _VERSION,
             },
         }

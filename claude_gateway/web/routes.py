@@ -3,7 +3,6 @@
 from aiohttp import web
 
 from claude_gateway.web import (
-    admin_keys,
     chat,
     files,
     gemini,
@@ -11,6 +10,7 @@ from claude_gateway.web import (
     messages,
     models,
     pages,
+    reference,
     responses,
     sessions,
     status,
@@ -24,6 +24,7 @@ _PREFIXES = ("/v1", "", "/v1/v1")
 def add_routes(app: web.Application) -> None:
     app.router.add_get("/", pages.home)
     app.router.add_get("/static/{path:.+}", pages.file)
+    app.router.add_get("/openapi.json", reference.openapi)
     app.router.add_get("/health", status.health)
     app.router.add_get("/health/live", status.live)
     app.router.add_get("/health/ready", status.ready)
@@ -43,10 +44,6 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get("/v1/tools/config", tools.configuration)
     app.router.add_post("/v1/tools/config", tools.configured)
     app.router.add_get("/v1/tools/stats", tools.stats)
-    app.router.add_get("/v1/admin/keys", admin_keys.listed)
-    app.router.add_post("/v1/admin/keys", admin_keys.created)
-    app.router.add_delete("/v1/admin/keys/{id}", admin_keys.revoked)
-    app.router.add_post("/v1/admin/keys/{id}/rotate", admin_keys.rotated)
     for prefix in _PREFIXES:
         app.router.add_post(f"{prefix}/chat/completions", chat.chat_completions)
         app.router.add_post(f"{prefix}/responses", responses.create)

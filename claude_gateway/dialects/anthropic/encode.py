@@ -139,16 +139,27 @@ def usage_object(usage: Usage) -> dict[str, Any]:
 
 
 def status(error: ApiError) -> int:
-    """The dialect has a status of its own for an overload, by which its clients know one."""
-    return _OVERLOADED if error.type == "overloaded_error" else error.status
+    """The dialect has a status of its own for an overload, by which its clients know one, none for a wrong shape."""
+    if error.type == "overloaded_error":
+        return _OVERLOADED
+    return 400 if error.status == 422 else error.status
 
 
 def error_object(error: ApiError, request_id: str | None = None) -> dict[str, Any]:
     """The body of an error answer, and the `data` of an error inside a stream."""
     type_ = "not_found_error" if error.status == 404 else _TYPES.get(error.type, error.type)
-    inner = {"type": type_, "message": error.message, **error.extra}
+    inner = {"type": type_, "message": _message_of(error), **error.extra}
     body: dict[str, Any] = {"type": "error", "error": inner}
     return body | ({"request_id": request_id} if request_id else {})
+
+
+def _message_of(error: ApiError) -> str:
+    """Of a wrong shape each field by its place, as the API itself says it."""
+    told = [
+        f"{one['field'].removeprefix('body -> ').replace(' -> ', '.')}: {one['message']}"
+        for one in error.extra.get("details", ())
+    ]
+    return "; ".join(told) or error.message
 
 
 def _message(id_: str, model: str, content: list[Any], usage: Usage) -> dict[str, Any]:

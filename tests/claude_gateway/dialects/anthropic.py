@@ -103,6 +103,9 @@ class Anthropic:
         assert (name, orjson.loads(data)) == ("error", encode.error_object(error))
         return encode.error_object(error)
 
+    def status(self, error: ApiError) -> int:
+        return encode.status(error)
+
     def is_error(self, value: Json) -> bool:
         """As the official client's types have it; they lack the documented type of a 413."""
         if value["error"]["type"] == "request_too_large":

@@ -8,7 +8,7 @@ from google.genai.types import GenerateContentResponse
 
 from claude_gateway.access.seal import Seal
 from claude_gateway.dialects.gemini import encode
-from claude_gateway.dialects.gemini.failure import error_object
+from claude_gateway.dialects.gemini.failure import error_object, status
 from claude_gateway.dialects.gemini.parameters import PARAMETERS
 from claude_gateway.dialects.gemini.parse import parse
 from claude_gateway.dialects.gemini.wire import GenerateContentRequest
@@ -145,6 +145,9 @@ class Gemini:
         assert orjson.loads(data) == error_object(error)
         assert data.startswith('{"error":')  # Google's Python client knows an error among chunks by no more
         return error_object(error)
+
+    def status(self, error: ApiError) -> int:
+        return status(error)
 
     def is_error(self, value: Json) -> bool:
         error = value["error"]

@@ -128,6 +128,9 @@ class OpenAIChat:
         assert orjson.loads(data) == encode.error_object(error)
         return encode.error_object(error)
 
+    def status(self, error: ApiError) -> int:
+        return error.status
+
     def is_error(self, value: Json) -> bool:
         error = value["error"]
         return value.keys() == {"error"} and all(isinstance(error[name], str) for name in ("message", "type", "code"))

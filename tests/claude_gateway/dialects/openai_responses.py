@@ -137,6 +137,9 @@ class OpenAIResponses:
         """Before the head, the general one; behind it `read_broken_stream` knows it."""
         return error_object(error)
 
+    def status(self, error: ApiError) -> int:
+        return error.status
+
     def is_error(self, value: Json) -> bool:
         error = value["error"]
         return value.keys() == {"error"} and all(isinstance(error[name], str) for name in ("message", "type", "code"))

@@ -66,7 +66,7 @@ def test_the_events_become_the_body(dialect: Dialect, case: Path) -> None:
 def test_the_request_is_refused_with_the_error(dialect: Dialect, case: Path) -> None:
     error = refusal(dialect, read(case / "request.json"))
 
-    assert_is({"status": error.status, **dialect.error(error)}, case / "error.json")
+    assert_is({"status": dialect.status(error), **dialect.error(error)}, case / "error.json")
 
 
 @every_dialect

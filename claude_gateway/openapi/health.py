@@ -1,0 +1,144 @@
+"""What `web/status.py` answers."""
+
+from typing import Literal
+
+from claude_gateway.openapi.operation import Answer, Answered, Group, Operation
+
+
+class HealthAnswer(Answered):
+    status: Literal["healthy"]
+    service: Literal["claude-gateway"]
+    version: str
+
+
+class LiveAnswer(Answered):
+    status: Literal["alive"]
+
+
+class PoolCheck(Answered):
+    serving: bool
+    workers: dict[str, int]
+    queue: dict[str, int]
+
+
+class Checks(Answered):
+    login: bool
+    pool: PoolCheck
+    store: bool
+
+
+class ReadyAnswer(Answered):
+    status: Literal["ready", "not_ready", "stopping"]
+    checks: Checks
+
+
+class VersionAnswer(Answered):
+    version: str
+    api_version: str
+    sdk_version: str
+    cli_version: str
+
+
+class LoginStatus(Answered):
+    valid: bool
+    details: str
+
+
+class ClaudeCodeAuth(Answered):
+    method: Literal["claude_cli", "anthropic_api_key", "aws_bedrock", "google_vertex"]
+    status: LoginStatus
+
+
+class ServerInfo(Answered):
+    api_key_required: bool
+    api_key_source: str
+    version: str
+
+
+class CallerInfo(Answered):
+    """The calling key."""
+
+    key_id: str
+    name: str
+    scopes: list[str]
+
+
+class AuthAnswer(Answered):
+    claude_code_auth: ClaudeCodeAuth
+    server_info: ServerInfo
+    caller: CallerInfo
+
+
+_READY = {"login": True, "pool": {"serving": True, "workers": {"ready": 2}, "queue": {"running": 0, "waiting": 0}}}
+
+OPERATIONS = (
+    Operation(
+        "get",
+        "/health",
+        Group.HEALTH,
+        "The gateway lives",
+        {200: Answer("It does.", HealthAnswer, {"status": "healthy", "service": "claude-gateway", "version": "0.1.0"})},
+        needs_key=False,
+    ),
+    Operation(
+        "get",
+        "/health/live",
+        Group.HEALTH,
+        "The gateway lives, for those who restart it",
+        {200: Answer("It does.", LiveAnswer, {"status": "alive"})},
+        needs_key=False,
+    ),
+    Operation(
+        "get",
+        "/health/ready",
+        Group.HEALTH,
+        "The gateway can answer",
+        {
+            200: Answer(
+                "Login, workers and database are there.",
+                ReadyAnswer,
+                {"status": "ready", "checks": {**_READY, "store": True}},
+            ),
+            503: Answer(
+                "Something is missing, and named.",
+                ReadyAnswer,
+                {"status": "not_ready", "checks": {**_READY, "store": False}},
+            ),
+        },
+        needs_key=False,
+    ),
+    Operation(
+        "get",
+        "/version",
+        Group.HEALTH,
+        "Versions of gateway, SDK, Claude Code and API",
+        {
+            200: Answer(
+                "They are these.",
+                VersionAnswer,
+                {"version": "0.1.0", "api_version": "v1", "sdk_version": "0.2.187", "cli_version": "2.1.330"},
+            )
+        },
+        needs_key=False,
+    ),
+    Operation(
+        "get",
+        "/v1/auth/status",
+        Group.HEALTH,
+        "Which login Claude Code uses, and what the calling key may do",
+        {
+            200: Answer(
+                "As Claude Code reports it.",
+                AuthAnswer,
+                {
+                    "claude_code_auth": {
+                        "method": "claude_cli",
+                        "status": {"valid": True, "details": "Claude Code reports a login by claude_cli"},
+                    },
+                    "server_info": {"api_key_required": True, "api_key_source": "environment", "version": "0.1.0"},
+                    "caller": {"key_id": "environment", "name": "", "scopes": ["admin", "chat", "mcp", "tools"]},
+                },
+            )
+        },
+    ),
+)
