@@ -18,6 +18,7 @@ from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, 
 from claude_gateway.sessions.lines import Lines
 from claude_gateway.sessions.register import Sessions
 from claude_gateway.stores.db import open_database
+from claude_gateway.stores.keys import open_keys
 from claude_gateway.stores.sessions import SessionStore
 from tests.claude_gateway.scripted import HELLO, ScriptedDispatcher, ScriptedPool, scripted_app, settings
 from tests.installed import need
@@ -104,14 +105,15 @@ async def visits(browser: Browser, site: Site) -> AsyncIterator[Visits]:
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
     """`await site(dispatcher, **settings)` is the address of a listening gateway over it, with a database of its own;
     without a dispatcher every job is answered "Hello"."""
-    async with open_database(tmp_path / "gateway.db") as database, AsyncExitStack() as servers:
+    path = tmp_path / "gateway.db"
+    async with open_database(path) as database, open_keys(database, path) as keys, AsyncExitStack() as servers:
         sessions = Sessions(SessionStore(database), settings().sessions(), Lines(10, PATIENCE))
 
         async def start(
             dispatcher: ScriptedDispatcher | None = None, pool: ScriptedPool | None = None, **changes: Any
         ) -> str:
             job_by_job = dispatcher or ScriptedDispatcher.always(*HELLO)
-            app = scripted_app(job_by_job, pool, sessions=sessions, **changes)
+            app = scripted_app(job_by_job, pool, sessions=sessions, keys=keys, **changes)
             server = await servers.enter_async_context(TestServer(app))
             return str(server.make_url("")).rstrip("/")
 

@@ -1,5 +1,6 @@
 """The control room of the home page: what a key with the scope `admin` sees."""
 
+import asyncio
 from itertools import product
 from typing import Any
 
@@ -8,7 +9,7 @@ from playwright.async_api import expect
 
 from tests.claude_gateway.scripted import CHAT, ScriptedPool
 from tests.pages.conftest import SCREENSHOTS, Site, Visits
-from tests.pages.test_home import DIRECTIONS, KEY, SIZES, THEMES, serious, use_key
+from tests.pages.test_home import DIRECTIONS, KEY, SIZES, THEMES, ask, serious, use_key
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -34,6 +35,36 @@ async def test_it_follows_what_goes_on(visits: Visits, site: Site) -> None:
     await expect(page.locator("#admin")).to_be_hidden()
 
 
+async def test_a_key_is_made_shown_once_used_and_revoked(visits: Visits, site: Site) -> None:
+    page = await visits.open(await site(api_key=KEY))
+    await use_key(page)
+
+    form = page.get_by_role("form", name="Make a key")
+    await form.get_by_label("Name").fill("<b>laptop</b>")
+    await form.get_by_label("Dollars a day").fill("2.5")
+    await form.get_by_role("button", name="Make a key").click()
+    made = await page.locator(".new-key code").inner_text()
+    row = page.locator("#admin tr", has_text="<b>laptop</b>")
+    await expect(row).to_contain_text("active")
+    await expect(row).to_contain_text("$2.5 a day")
+
+    visitor = await visits.open(page.url)
+    await use_key(visitor, made)
+    await ask(visitor, "Hello?")
+    await expect(visitor.locator(".words")).to_have_text("Hello")
+    await expect(visitor.locator("#admin")).to_be_hidden()  # it may chat, and no more
+
+    page.on("dialog", lambda dialog: asyncio.ensure_future(dialog.accept()))
+    await row.get_by_role("button", name="Revoke").click()
+    await expect(row).to_contain_text("revoked")
+    visits.expect("401")
+    await ask(visitor, "Hello?")
+    await expect(visitor.locator(".answer .note").last).to_contain_text("This key is not accepted")
+    await page.reload()
+    await expect(page.locator("#admin tr", has_text="laptop")).to_be_visible()
+    assert made not in await page.content()
+
+
 @pytest.mark.parametrize(("language", "theme", "size"), LOOKS)
 async def test_it_is_usable_in_every_language_theme_and_size(
     visits: Visits, site: Site, language: str, theme: Any, size: str
@@ -42,7 +73,8 @@ async def test_it_is_usable_in_every_language_theme_and_size(
     url = await site(None, pool, api_key=KEY)
     page = await visits.open(url, viewport=SIZES[size], color_scheme=theme, locale=language, reduced_motion="reduce")
     await use_key(page)
-    await expect(page.locator("#admin tbody tr")).to_have_count(4)
+    await expect(page.locator("#admin .panel").first.locator("tbody tr")).to_have_count(4)
+    await expect(page.locator("#admin form")).to_be_visible()
 
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert await serious(page) == []

@@ -3,6 +3,7 @@ import { problemOf, send } from "./api.js";
 import { byId } from "./dom.js";
 import { eventsOf } from "./events.js";
 import { keepersCard } from "./keepers.js";
+import { keysCard } from "./keys.js";
 import { queueCard } from "./queue.js";
 import { say } from "./strings.js";
 import { workersCard } from "./workers.js";
@@ -24,12 +25,15 @@ export function startAdmin() {
   document.addEventListener("visibilitychange", () => {
     if (cards.length) document.hidden ? leave() : watch();
   });
-  document.addEventListener("languagechange", () => last && show(last));
+  document.addEventListener("languagechange", () => {
+    for (const { translate } of cards) translate?.();
+    if (last) show(last);
+  });
 }
 
 function open() {
   close();
-  cards = [workersCard(), queueCard(), keepersCard()];
+  cards = [workersCard(), queueCard(), keysCard(), keepersCard()];
   byId("admin-cards").replaceChildren(...cards.map(({ element }) => element));
   watch();
 }

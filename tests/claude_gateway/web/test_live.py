@@ -13,6 +13,7 @@ from claude_gateway.sessions.lines import Lines
 from claude_gateway.sessions.register import Sessions
 from claude_gateway.sessions.session import SessionLimits
 from claude_gateway.stores.db import open_database
+from claude_gateway.stores.keys import KeyStore
 from claude_gateway.stores.sessions import SessionStore
 from claude_gateway.web.parts import PARTS
 from tests.claude_gateway.scripted import CHAT, ScriptedPool
@@ -76,3 +77,11 @@ async def test_without_the_key_nothing_is_shown(serve: Serve) -> None:
     client = await serve(api_key="k")
 
     assert (await client.get("/v1/admin/live")).status == 401
+
+
+async def test_a_key_without_the_scope_is_refused(serve: Serve, keys: KeyStore) -> None:
+    client = await serve(api_key="k", keys=keys)
+    made = await client.post("/v1/admin/keys", json={"name": "chats"}, headers={"x-api-key": "k"})
+
+    response = await client.get("/v1/admin/live", headers={"x-api-key": (await made.json())["key"]})
+    assert (response.status, (await response.json())["error"]["code"]) == (403, "missing_scope")
