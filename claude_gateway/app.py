@@ -9,7 +9,8 @@ from functools import partial
 
 from aiohttp import web
 
-from claude_gateway.access.keys import KeyRing
+from claude_gateway.access.key_ring import KeyRing
+from claude_gateway.access.register import Keys
 from claude_gateway.bundled_cli import bundled_cli
 from claude_gateway.config import Settings
 from claude_gateway.engine_report import EngineReport
@@ -27,7 +28,8 @@ from claude_gateway.sessions.lines import Lines
 from claude_gateway.sessions.register import Sessions
 from claude_gateway.sessions.work import SessionWork
 from claude_gateway.start_failed import StartFailed
-from claude_gateway.stores.db import Database, StoreUnusable, open_database
+from claude_gateway.stores.db import DATABASE, Database, StoreUnusable, open_database
+from claude_gateway.stores.keys import KeyStore, open_keys
 from claude_gateway.stores.responses import ResponseStore
 from claude_gateway.stores.seal_key import seal_key
 from claude_gateway.stores.sessions import SessionStore
@@ -44,7 +46,6 @@ from workers.homes import Homes, StateDirectoryInUse, UnsafeDirectory
 
 _log = logging.getLogger(__name__)
 
-_DATABASE = "gateway.db"
 _HOW_TO_LOG_IN = (
     "Claude Code has no login. Either run `claude-gateway login` as this user, "
     "or set CLAUDE_AUTH_METHOD=api_key and ANTHROPIC_API_KEY."
@@ -78,11 +79,13 @@ async def running_gateway(settings: Settings, hurry: asyncio.Event | None = None
         async with (
             _engine(settings) as engine,
             _database(settings) as database,
+            open_keys(database, settings.state_dir / DATABASE) as keys,
             _sessions(settings, database, engine) as sessions,
         ):
             responses = Responses(ResponseStore(database, settings.responses()), await seal_key(database))
             await responses.recover()
-            parts = _compose(settings, engine, database, sessions, responses)
+            parts = _compose(settings, engine, database, keys, sessions, responses)
+            await parts.key_ring.follow()
             ending = Ending(engine.refuse_waiting, partial(_stop_work, parts.service, engine), hurry or asyncio.Event())
             async with (
                 manager.watchdog(lambda: parts.drain.is_on or not parts.health.pool.failing),
@@ -102,9 +105,17 @@ async def _stop_work(service: ChatService, engine: Engine) -> None:
     await engine.stop()
 
 
-def _compose(settings: Settings, engine: Engine, database: Database, sessions: Sessions, responses: Responses) -> Parts:
+def _compose(
+    settings: Settings,
+    engine: Engine,
+    database: Database,
+    keys: KeyStore,
+    sessions: Sessions,
+    responses: Responses,
+) -> Parts:
     report = EngineReport(engine)
-    health = Health(report, database, settings.auth_method, key_required=settings.api_key is not None)
+    key_ring = KeyRing(settings.api_key.get_secret_value() if settings.api_key else None, keys)
+    health = Health(report, database, settings.auth_method, key_ring)
     if not health.has_login():
         raise StartFailed(_HOW_TO_LOG_IN)
     try:
@@ -119,7 +130,8 @@ def _compose(settings: Settings, engine: Engine, database: Database, sessions: S
     background = Background(responses, service, settings.background_limit, settings.max_timeout / 1000)
     return Parts(
         settings=settings,
-        key_ring=KeyRing(settings.api_key.get_secret_value() if settings.api_key else None),
+        key_ring=key_ring,
+        keys=Keys(keys),
         service=service,
         catalogue=catalogue,
         health=health,
@@ -159,7 +171,7 @@ async def _engine(settings: Settings) -> AsyncIterator[Engine]:
 @asynccontextmanager
 async def _database(settings: Settings) -> AsyncIterator[Database]:
     try:
-        async with open_database(settings.state_dir / _DATABASE) as database:
+        async with open_database(settings.state_dir / DATABASE) as database:
             yield database
     except StoreUnusable as error:
         raise StartFailed(str(error)) from None

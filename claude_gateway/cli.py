@@ -16,7 +16,7 @@ from typing import NoReturn
 import uvloop
 from pydantic import ValidationError
 
-from claude_gateway import console
+from claude_gateway import console, keys_command
 from claude_gateway.app import running_gateway
 from claude_gateway.bundled_cli import bundled_cli
 from claude_gateway.cli_facts.check_cli import check_cli
@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.set_defaults(run=_serve)
     login = verbs.add_parser("login", help="log Claude Code in as this user: runs its own `claude auth login`")
     login.set_defaults(run=_login)
+    keys_command.add_verbs(verbs.add_parser("keys", help="create, list, revoke and rotate the keys of callers"))
     demo = verbs.add_parser("demo", help="one streamed chat on the real CLI and a stand-in upstream; no account needed")
     demo.add_argument("prompt", nargs="*", help="what to ask; the stand-in echoes it")
     demo.set_defaults(run=lambda arguments: uvloop.run(run_demo(" ".join(arguments.prompt))))

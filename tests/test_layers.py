@@ -23,6 +23,7 @@ HOMES = {
     "orjson": (
         "claude_gateway.demo",
         "claude_gateway.dialects",
+        "claude_gateway.keys_command",
         "claude_gateway.prompt.raw_input",
         "claude_gateway.prompt.thoughts",
         "claude_gateway.prompt.token_count",
@@ -41,10 +42,12 @@ HOMES = {
         "workers.work_answer",
     ),
     "pydantic": (
+        "claude_gateway.access.wanted_key",
         "claude_gateway.cli",
         "claude_gateway.config",
         "claude_gateway.demo.show",
         "claude_gateway.dialects",
+        "claude_gateway.keys_command",
         "claude_gateway.openapi",
         "claude_gateway.web.body",
         "claude_gateway.web.tools",
@@ -118,6 +121,7 @@ PURE = (
     "claude_gateway.structured.schema_check",
     "claude_gateway.structured.schemas",
     "claude_gateway.web.page_text",
+    "claude_gateway.web.rules",
     "workers.affinity",
     "workers.answer",
     "workers.bill",

@@ -81,7 +81,7 @@ _MEANINGS: Mapping[int, str] = {
     504: "It took longer than `MAX_TIMEOUT`.",
     529: "The upstream is overloaded.",
 }
-_OF_A_KEY = (401, 429, 500)
+_OF_A_KEY = (401, 403, 429, 500)
 _OF_A_BODY = (400, 413, 415, 422)
 # What only a job can come to.
 OF_A_JOB = (400, 403, 404, 409, 413, 429, 502, 503, 504)

@@ -20,6 +20,7 @@ from claude_gateway.stores.schema import SCRIPTS
 Row = tuple[Any, ...]
 Run = Callable[..., Awaitable[list[Row]]]
 
+DATABASE = "gateway.db"
 # For another process at the same file: a backup, a look into it by hand.
 _BUSY_SECONDS = 5.0
 _SETTINGS = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA foreign_keys = ON")

@@ -69,5 +69,19 @@ CREATE TABLE tool_choices (
 );
 """
 
+_KEYS = """
+-- Callers' keys. `digest` is SHA-256 of the secret; `allowed` is JSON: scopes, models, rates, budget. A revoked one
+-- stays, so that what it did has a name. Times are in seconds of the epoch.
+CREATE TABLE keys (
+    id TEXT PRIMARY KEY,
+    digest BLOB NOT NULL,
+    name TEXT NOT NULL,
+    allowed BLOB NOT NULL,
+    created_at REAL NOT NULL,
+    expires_at REAL,
+    revoked_at REAL
+);
+"""
+
 # A script that was released never changes: databases exist that went through it. What is to change, a new one changes.
-SCRIPTS: tuple[str, ...] = (_SESSIONS, _RESPONSES, _TOOL_CHOICES)
+SCRIPTS: tuple[str, ...] = (_SESSIONS, _RESPONSES, _TOOL_CHOICES, _KEYS)

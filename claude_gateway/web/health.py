@@ -47,6 +47,15 @@ class PoolReport(Protocol):
         ...
 
 
+class KeyReport(Protocol):
+    """What health asks of the keys."""
+
+    @property
+    def kind(self) -> str:
+        """Where they come from: `environment`, `store`, `none`."""
+        ...
+
+
 class StoreReport(Protocol):
     """What health asks of the database."""
 
@@ -72,7 +81,7 @@ class Health:
     pool: PoolReport
     store: StoreReport
     method: AuthMethod
-    key_required: bool
+    keys: KeyReport
 
     def health(self) -> dict[str, Any]:
         return {"status": "healthy", "service": "claude-gateway", "version": _VERSION}
@@ -119,8 +128,8 @@ class Health:
         return {
             "claude_code_auth": {"method": name, "status": {"valid": valid, "details": details}},
             "server_info": {
-                "api_key_required": self.key_required,
-                "api_key_source": "environment" if self.key_required else "none",
+                "api_key_required": self.keys.kind != "none",
+                "api_key_source": self.keys.kind,
                 "version": _VERSION,
             },
         }

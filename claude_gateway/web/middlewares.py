@@ -18,6 +18,7 @@ from claude_gateway.dialects.openai_chat import encode as openai_chat
 from claude_gateway.errors import ApiError
 from claude_gateway.web import pages
 from claude_gateway.web.parts import CALLER, PARTS, REQUEST_ID
+from claude_gateway.web.rules import NO_SUCH_PATH, Rule, rule_for
 from claude_gateway.web.spoken import Dialect, spoken
 from workers.errors import WorkerError
 
@@ -82,14 +83,23 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
 
 @web.middleware
 async def require_key(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Everything needs a key, but for the few open paths."""
+    """Everything needs a key with the scope of its path, but for the few open paths."""
     if request.path not in OPEN_PATHS:
+        await request.app[PARTS].key_ring.follow()
         # Google's programs of old have their key in the query, and no others do.
         in_query = request.query.getall("key", []) if spoken(request) is Dialect.GEMINI else []
         request[CALLER] = request.app[PARTS].key_ring.identify(
             request.headers, request.remote, http_1_0=request.version < HttpVersion11, in_query=in_query
         )
+        scope = rule_of(request).scope
+        if scope is not None:
+            request[CALLER].require(scope)
     return await handler(request)
+
+
+def rule_of(request: web.Request) -> Rule:
+    resource = request.match_info.route.resource
+    return rule_for(request.method, resource.canonical, request.path) if resource else NO_SUCH_PATH
 
 
 def _in_dialect(error: ApiError, request: web.Request) -> web.Response:

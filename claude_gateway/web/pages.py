@@ -49,7 +49,7 @@ async def home(request: web.Request) -> web.Response:
     theme = request.cookies.get("theme", "")
     facts = {
         "theme": theme if theme in page_text.THEMES else "",
-        "key": "needed" if _needs_key(request) else "none",
+        "key": "needed" if await _needs_key(request) else "none",
         "model": request.app[PARTS].settings.default_model,
     }
     text = page_text.with_root(_PAGES[language], language, facts)
@@ -66,8 +66,9 @@ async def file(request: web.Request) -> web.Response:
     return web.Response(body=content, content_type=_TYPES[suffix], charset="utf-8", headers=headers)
 
 
-def _needs_key(request: web.Request) -> bool:
+async def _needs_key(request: web.Request) -> bool:
     """Whether this very reader has to send one."""
+    await request.app[PARTS].key_ring.follow()
     try:
         request.app[PARTS].key_ring.identify(
             request.headers, request.remote, http_1_0=request.version < HttpVersion11, in_query=[]

@@ -4,7 +4,9 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from claude_gateway.access.keys import Key, KeyRing
+from claude_gateway.access.key_ring import KeyRing
+from claude_gateway.access.keys import Key
+from claude_gateway.access.register import Keys
 from claude_gateway.config import Settings
 from claude_gateway.drain import Drain
 from claude_gateway.models.catalogue import Catalogue
@@ -24,6 +26,7 @@ class Parts:
 
     settings: Settings
     key_ring: KeyRing
+    keys: Keys
     service: ChatService
     catalogue: Catalogue
     health: Health

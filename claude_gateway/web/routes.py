@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from claude_gateway.web import (
+    admin_keys,
     chat,
     files,
     gemini,
@@ -44,6 +45,10 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get("/v1/tools/config", tools.configuration)
     app.router.add_post("/v1/tools/config", tools.configured)
     app.router.add_get("/v1/tools/stats", tools.stats)
+    app.router.add_get("/v1/admin/keys", admin_keys.listed)
+    app.router.add_post("/v1/admin/keys", admin_keys.created)
+    app.router.add_delete("/v1/admin/keys/{id}", admin_keys.revoked)
+    app.router.add_post("/v1/admin/keys/{id}/rotate", admin_keys.rotated)
     for prefix in _PREFIXES:
         app.router.add_post(f"{prefix}/chat/completions", chat.chat_completions)
         app.router.add_post(f"{prefix}/responses", responses.create)

@@ -9,7 +9,8 @@ from typing import Any
 
 from aiohttp import web
 
-from claude_gateway.access.keys import KeyRing
+from claude_gateway.access.key_ring import KeyRing
+from claude_gateway.access.register import Keys
 from claude_gateway.app import build_app
 from claude_gateway.config import Settings
 from claude_gateway.models.catalogue import Catalogue
@@ -21,6 +22,7 @@ from claude_gateway.service import ChatService
 from claude_gateway.sessions.files import SessionFiles
 from claude_gateway.sessions.lines import Lines
 from claude_gateway.sessions.register import Sessions
+from claude_gateway.stores.keys import KeyStore
 from claude_gateway.web.fetch import Fetcher
 from claude_gateway.web.health import Health
 from claude_gateway.web.parts import Parts
@@ -158,20 +160,22 @@ def scripted_app(
     responses: Responses | None = None,
     fetcher: Fetcher | None = None,
     toolbox: Toolbox | None = None,
+    keys: KeyStore | None = None,
     **changes: Any,
 ) -> web.Application:
-    """Without `sessions` a request that names one fails, without `responses` one that stores any."""
+    """Without `sessions` a request that names one fails, without `responses` one that stores any, without `keys` one
+    that makes a key."""
     chosen = settings(**changes)
-    health = Health(
-        pool or ScriptedPool(), store or ScriptedStore(), chosen.auth_method, key_required=chosen.api_key is not None
-    )
+    key_ring = KeyRing(chosen.api_key.get_secret_value() if chosen.api_key else None, keys)
+    health = Health(pool or ScriptedPool(), store or ScriptedStore(), chosen.auth_method, key_ring)
     toolbox = toolbox or Toolbox(ScriptedEngine(), None, ToolCounts())
     responses = responses or Responses(None, b"the key of the tests")
     service = ChatService(dispatcher, chosen.max_timeout / 1000, toolbox.counts)
     return build_app(
         Parts(
             settings=chosen,
-            key_ring=KeyRing(chosen.api_key.get_secret_value() if chosen.api_key else None),
+            key_ring=key_ring,
+            keys=Keys(keys),
             service=service,
             catalogue=Catalogue.of([], chosen.default_model, chosen.aliases),
             health=health,

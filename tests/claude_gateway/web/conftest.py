@@ -1,6 +1,7 @@
 """A client of a gateway over a scripted dispatcher."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 from pytest_aiohttp.plugin import AiohttpClient
 
+from claude_gateway.stores.db import DATABASE, open_database
+from claude_gateway.stores.keys import KeyStore, open_keys
 from tests.claude_gateway.scripted import HELLO, ScriptedDispatcher, ScriptedPool, scripted_app
 
 Client = TestClient[web.Request, web.Application]
@@ -26,3 +29,16 @@ def serve(aiohttp_client: AiohttpClient) -> Serve:
         return await aiohttp_client(app)
 
     return start
+
+
+@pytest.fixture
+def state_dir(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+@pytest.fixture
+async def keys(state_dir: Path) -> AsyncIterator[KeyStore]:
+    """The keys of a gateway, in a database in `state_dir`."""
+    path = state_dir / DATABASE
+    async with open_database(path) as database, open_keys(database, path) as store:
+        yield store

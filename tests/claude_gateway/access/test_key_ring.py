@@ -6,7 +6,8 @@ from collections.abc import Mapping
 import pytest
 from multidict import CIMultiDict
 
-from claude_gateway.access.keys import LOCAL, Key, KeyRing
+from claude_gateway.access.key_ring import KeyRing
+from claude_gateway.access.keys import LOCAL, Key
 from claude_gateway.errors import ApiError
 
 SECRET = "s3cr3t-key"

@@ -1,0 +1,118 @@
+"""The keys, in the database: what each may do, and the digest of its secret. Written by the gateway and by the command
+`claude-gateway keys`, at the same time too."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from claude_gateway.access.keys import Budget, Key, Rates, StoredKey
+from claude_gateway.stores.change_count import ChangeCount
+from claude_gateway.stores.db import Database, Row, StoreUnusable
+
+# So many are read whenever one changed.
+MOST_KEYS = 1_000
+_COLUMNS = "id, digest, name, allowed, created_at, expires_at, revoked_at"
+
+
+class TooManyKeys(Exception):
+    """There are `MOST_KEYS` that were not revoked."""
+
+
+class KeyStore:
+    def __init__(self, database: Database, changes: ChangeCount) -> None:
+        self._database = database
+        self._changes = changes
+
+    @property
+    def changes(self) -> int:
+        return self._changes.value
+
+    async def held(self) -> tuple[bool, Sequence[StoredKey]]:
+        """Whether there ever was a key, and those that were not revoked."""
+        # A transaction: it waits for another process that is just writing, see `ChangeCount`.
+        async with self._database.transaction() as run:
+            ((there_was_one,),) = await run("SELECT EXISTS (SELECT 1 FROM keys)")
+            rows = await run(f"SELECT {_COLUMNS} FROM keys WHERE revoked_at IS NULL")  # noqa: S608
+        return bool(there_was_one), [_key(row) for row in rows]
+
+    async def listed(self) -> list[StoredKey]:
+        """The latest first, the revoked ones behind the others."""
+        rows = await self._database.run(
+            f"SELECT {_COLUMNS} FROM keys ORDER BY revoked_at IS NOT NULL, created_at DESC, id LIMIT ?",  # noqa: S608
+            (2 * MOST_KEYS,),
+        )
+        return [_key(row) for row in rows]
+
+    async def add(self, stored: StoredKey) -> None:
+        """Raises `TooManyKeys`."""
+        key = stored.key
+        async with self._database.transaction() as run:
+            ((count,),) = await run("SELECT count(*) FROM keys WHERE revoked_at IS NULL")
+            if count >= MOST_KEYS:
+                raise TooManyKeys
+            self._changes.add_one()
+            await run(
+                "INSERT INTO keys (id, digest, name, allowed, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)",
+                (key.id, stored.digest, key.name, _allowed(key), stored.created_at, stored.expires_at),
+            )
+
+    async def revoke(self, id_: str, now: float) -> bool:
+        """False where there is none, or none any more."""
+        return bool(await self._change(id_, "revoked_at = ?", now))
+
+    async def renew(self, id_: str, digest: bytes) -> StoredKey | None:
+        """Another secret for the same key; None where there is none, or none any more."""
+        rows = await self._change(id_, "digest = ?", digest)
+        return _key(rows[0]) if rows else None
+
+    async def _change(self, id_: str, change: str, value: float | bytes) -> list[Row]:
+        async with self._database.transaction() as run:
+            self._changes.add_one()
+            return await run(
+                f"UPDATE keys SET {change} WHERE id = ? AND revoked_at IS NULL RETURNING {_COLUMNS}",  # noqa: S608
+                (value, id_),
+            )
+
+
+@asynccontextmanager
+async def open_keys(database: Database, path: Path) -> AsyncIterator[KeyStore]:
+    """The keys in the database, which lies at `path`. Raises `StoreUnusable`."""
+    try:
+        changes = await asyncio.to_thread(ChangeCount, path)
+    except OSError as error:
+        raise StoreUnusable(f"Cannot use {path.parent}: {error.strerror}. Set STATE_DIR.") from None
+    try:
+        yield KeyStore(database, changes)
+    finally:
+        changes.close()
+
+
+def _allowed(key: Key) -> bytes:
+    return orjson.dumps(
+        {
+            "scopes": sorted(key.scopes),
+            "models": key.models,
+            "per_minute": dict(key.rates.per_minute),
+            "concurrent": key.rates.concurrent,
+            "tokens_per_day": key.budget.tokens,
+            "usd_per_day": key.budget.usd,
+        }
+    )
+
+
+def _key(row: Row) -> StoredKey:
+    id_, digest, name, allowed, created_at, expires_at, revoked_at = row
+    may: dict[str, Any] = orjson.loads(allowed)
+    key = Key(
+        id_,
+        frozenset(may["scopes"]),
+        name,
+        tuple(may["models"]),
+        Rates(may["per_minute"], may["concurrent"]),
+        Budget(may["tokens_per_day"], may["usd_per_day"]),
+    )
+    return StoredKey(key, digest, created_at, expires_at, revoked_at)
