@@ -11,6 +11,9 @@ from claude_gateway.demo.tokens import count
 Message = dict[str, Any]
 
 _SIGNATURE = "c2lnbmVk"
+_SEARCH = "web_search_"
+# What is found, whatever is looked for.
+FOUND = {"type": "web_search_result", "url": "https://example.com/found", "title": "The one page that is found"}
 
 
 def whole_message(body: dict[str, Any], script: Script) -> Message:
@@ -22,6 +25,8 @@ def whole_message(body: dict[str, Any], script: Script) -> Message:
         content.append({"type": "thinking", "thinking": script.thinking, "signature": _SIGNATURE})
     if script.redacted:
         content.append({"type": "redacted_thinking", "data": script.redacted})
+    if any(str(tool.get("type")).startswith(_SEARCH) for tool in body.get("tools", ())):
+        content += _search(f"srvtoolu_{number}")
     content.append({"type": "text", "text": script.text})
     content += [
         {"type": "tool_use", "id": f"toolu_{number}_{n}", "name": call.name, "input": dict(call.arguments)}
@@ -45,6 +50,15 @@ def whole_message(body: dict[str, Any], script: Script) -> Message:
     }
 
 
+def _search(id_: str) -> list[dict[str, Any]]:
+    """The blocks of a search that the API itself carries out, which the CLI asks for in a request of its own."""
+    found = {**FOUND, "encrypted_content": "c2VhbGVk", "page_age": None}
+    return [
+        {"type": "server_tool_use", "id": id_, "name": "web_search", "input": {"query": "it"}},
+        {"type": "web_search_tool_result", "tool_use_id": id_, "content": [found]},
+    ]
+
+
 def head(message: Message) -> bytes:
     usage = {**message["usage"], "output_tokens": 1}
     return _event("message_start", message={**message, "content": [], "stop_reason": None, "usage": usage})
@@ -64,7 +78,10 @@ def blocks(message: Message) -> tuple[bytes, int, bytes]:
                     + _delta(index, {"type": "signature_delta", "signature": block["signature"]})
                     + _closed(index)
                 )
-            case "redacted_thinking":
+            case "server_tool_use":
+                query = _delta(index, {"type": "input_json_delta", "partial_json": orjson.dumps(block["input"]).decode()})
+                before += _opened(index, {**block, "input": {}}) + query + _closed(index)
+            case "redacted_thinking" | "web_search_tool_result":
                 before += _opened(index, block) + _closed(index)
             case "text":
                 text_index = index

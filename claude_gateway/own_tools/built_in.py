@@ -197,13 +197,22 @@ def read_headers(headers: Mapping[str, str]) -> ToolChoices:
     )
 
 
+def allowed_by(choices: Sequence[ToolChoices]) -> tuple[str, ...] | None:
+    """None where none of them says anything."""
+    return next((one.allowed for one in choices if one.allowed is not None), None)
+
+
+def barred_by(choices: Sequence[ToolChoices]) -> tuple[str, ...]:
+    return next((one.disallowed for one in choices if one.disallowed is not None), ())
+
+
 def choose(choices: Sequence[ToolChoices], *, commands: str = "") -> tuple[ToolWork, int | None, list[str]]:
     """The work with the tools that remain, its thinking budget, and what was left out; the first of the `choices` that
     says something decides, each thing by itself. `commands` is why none can be run, "" where they can."""
-    allowed = next((one.allowed for one in choices if one.allowed is not None), USUAL)
-    barred = next((one.disallowed for one in choices if one.disallowed is not None), ())
+    allowed = allowed_by(choices)
+    barred = barred_by(choices)
     notes, names = [], []
-    for name in allowed:
+    for name in USUAL if allowed is None else allowed:
         tool = BY_NAME[name]
         missing = tool.missing or (commands if name == "Bash" else "")
         if name in barred:

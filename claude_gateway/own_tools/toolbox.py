@@ -7,8 +7,10 @@ from typing import Protocol
 
 from claude_gateway.access.keys import Key
 from claude_gateway.errors import ApiError
-from claude_gateway.own_tools.built_in import ToolChoices, choose
+from claude_gateway.own_tools.built_in import USUAL, ToolChoices, allowed_by, choose
 from claude_gateway.own_tools.counts import ToolCounts
+from claude_gateway.own_tools.stand_ins import stand_ins
+from claude_gateway.prompt.hosted_tools import Hosted, left_out
 from claude_gateway.stores.tool_choices import ALL, ToolChoiceStore
 from workers.job import ChatJob
 from workers.tuning import fit
@@ -23,6 +25,17 @@ class Commands(Protocol):
     def without_box(self) -> str: ...
     @property
     def may_run_commands(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Asks:
+    """Whether the body asks for tools, wants to read of their use, names a session, and asks for tools that another
+    provider would run."""
+
+    tools: bool
+    progress: bool
+    session: str | None
+    hosted: tuple[Hosted, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +56,27 @@ class Toolbox:
             f"there is no sandbox for commands here: {self.engine.without_box}; ALLOW_UNSANDBOXED_TOOLS=1 does without"
         )
 
-    async def equip(
-        self, job: ChatJob, key: Key, asked: ToolChoices, session: str | None, *, progress: bool
-    ) -> tuple[ChatJob, list[str]]:
-        """The job with tools of Claude's own, and what was left out. Raises `ApiError` 403 for a key without the
-        scope."""
-        key.require("tools")
-        of_session = [await self.choices.read(key.id, session)] if session else []
-        choices = [asked, *of_session, await self.choices.read(key.id, ALL)]
+    async def equip(self, job: ChatJob, key: Key, headers: ToolChoices, asks: Asks) -> tuple[ChatJob, list[str]]:
+        """The job with tools of Claude's own, and what was left out. Raises `ApiError` 403 for a key without the scope
+        that asks for tools; the tools of another provider it is only told of: many programs ask for them always."""
+        if asks.tools:
+            key.require("tools")
+        elif "tools" not in key.scopes:
+            return job, [f"{left_out(one.place, one.name)}, this key lacks the scope 'tools'" for one in asks.hosted]
+        of_session = [await self.choices.read(key.id, asks.session)] if asks.session else []
+        choices = [headers, *of_session, await self.choices.read(key.id, ALL)]
+        names, told = stand_ins(asks.hosted, choices, commands=self.no_commands)
+        if not asks.tools:
+            choices.insert(0, ToolChoices(allowed=names))
+        elif names:
+            allowed = allowed_by(choices)
+            choices.insert(0, ToolChoices(allowed=tuple({*(USUAL if allowed is None else allowed), *names})))
         work, _, notes = choose(choices, commands=self.no_commands)
+        notes = [*told, *notes]
         if not work.tools:
-            return job, [*notes, "enable_tools: no tool is left"]
+            return job, [*notes, *(["enable_tools: no tool is left"] if asks.tools else [])]
         last_only = job.tuning.output is not None
-        work = replace(work, place=session or None, progress=progress, last_only=last_only)
+        work = replace(work, place=asks.session or None, progress=asks.progress, last_only=last_only)
         return replace(job, work=work), notes
 
     async def configure(self, owner: str, session: str, choices: ToolChoices) -> None:

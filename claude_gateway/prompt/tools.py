@@ -1,12 +1,13 @@
 """What callers of any dialect say of their own tools. Pure; raises `ApiError` 400 naming the tool at fault."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 import orjson
 
 from claude_gateway.prompt import schema_shape
 from claude_gateway.prompt.conversation import bad
+from claude_gateway.prompt.hosted_tools import Hosted, left_out, read_hosted
 from workers.job import Tool, ToolChoice
 
 MOST_TOOLS = 512
@@ -31,8 +32,11 @@ def read_tool(definition: Mapping[str, Any], where: str, notes: list[str]) -> To
     return Tool(name, str(function.get("description") or ""), _schema(schema, f"{where}.{name[:60]}"))
 
 
-def read_tools(definitions: list[Any], notes: list[str], where: str = "tools") -> tuple[Tool, ...]:
-    """All of them; what is left out is noted. `where` is how the dialect calls them."""
+def read_tools(
+    definitions: list[Any], notes: list[str], hosted: list[Hosted], where: str = "tools"
+) -> tuple[Tool, ...]:
+    """All of them; those of the provider go to `hosted`, what is left out is noted. `where` is how the dialect calls
+    them."""
     if len(definitions) > MOST_TOOLS:
         raise bad(where, f"there are {len(definitions)}, and at most {MOST_TOOLS} are taken")
     tools: dict[str, Tool] = {}
@@ -41,7 +45,7 @@ def read_tools(definitions: list[Any], notes: list[str], where: str = "tools") -
             raise bad(f"{where}.{index}", "a tool must be an object")
         tool = read_tool(definition, f"{where}.{index}", notes)
         if tool is None:
-            notes.append(f"{where}.{index}: a tool of type {str(definition.get('type'))[:40]!r} was left out")
+            set_aside(definition, f"{where}.{index}", notes, hosted)
         elif tool.name in tools:
             raise bad(f"{where}.{index}", f"the name {tool.name[:60]!r} is used twice")
         else:
@@ -49,8 +53,19 @@ def read_tools(definitions: list[Any], notes: list[str], where: str = "tools") -
     return tuple(tools.values())
 
 
-def read_choice(choice: Any, tools: tuple[Tool, ...], notes: list[str], *, parallel: bool) -> ToolChoice | None:
-    """`auto`, `none`, `required`, or an object of either dialect; None where it asks for nothing."""
+def set_aside(definition: Mapping[str, Any], where: str, notes: list[str], hosted: list[Hosted]) -> None:
+    """What is no function: a tool of the provider that Claude may have something for, or one that is left out."""
+    if (one := read_hosted(definition, where)) is not None:
+        hosted.append(one)
+    else:
+        notes.append(left_out(where, definition.get("type")))
+
+
+def read_choice(
+    choice: Any, tools: tuple[Tool, ...], notes: list[str], *, parallel: bool, hosted: Collection[str] = ()
+) -> ToolChoice | None:
+    """`auto`, `none`, `required`, or an object of either dialect; None where it asks for nothing. `hosted` are names of
+    tools that are no functions, which Claude cannot be held to."""
     mode: Literal["auto", "any", "tool", "none"]
     match choice:
         case None | "auto" | {"type": "auto"}:
@@ -69,6 +84,9 @@ def read_choice(choice: Any, tools: tuple[Tool, ...], notes: list[str], *, paral
             raise bad("tool_choice", "must be auto, none, required, or name a tool")
     if isinstance(choice, Mapping) and choice.get("disable_parallel_tool_use"):
         parallel = False
+    if mode == "tool" and name in hosted:
+        notes.append(f"tool_choice: Claude cannot be held to {name[:40]!r}, and is left to choose")
+        mode, name = "auto", ""
     if mode == "tool" and name not in {tool.name for tool in tools}:
         raise bad("tool_choice", f"there is no tool {name[:60]!r}")
     if not tools and mode == "any":

@@ -13,10 +13,12 @@ from aiohttp import web
 from claude_gateway.dialects.openai_chat import encode
 from claude_gateway.dialects.openai_responses.parse import ParsedResponse, parse
 from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
+from claude_gateway.own_tools.toolbox import Asks
 from claude_gateway.prompt.conversation import bad
 from claude_gateway.prompt.raw_calls import RawCalls
 from claude_gateway.web import answer, body
 from claude_gateway.web.bring_in import bring_in
+from claude_gateway.web.equipment import equipped
 from claude_gateway.web.parts import CALLER, PARTS
 from workers.events import Event
 
@@ -27,9 +29,13 @@ def is_agents(sent: Mapping[str, Any]) -> bool:
 
 
 async def answer_chat(request: web.Request, sent: dict[str, Any]) -> web.StreamResponse:
-    parsed, identity = _read(request, sent)
+    asked = body.validated(ResponsesRequest, sent)
+    parsed, identity = _read(request, asked)
     ready = await bring_in(request, parsed)
-    parsed = replace(parsed, job=ready.job, warnings=ready.warnings)
+    asks = Asks(bool(asked.enable_tools), bool(asked.stream_tool_progress), None, parsed.hosted)
+    job, left_out = await equipped(request, ready.job, asks)
+    parsed = replace(parsed, job=job, warnings=(*ready.warnings, *left_out))
+    del sent, asked  # not held in memory while its job waits and runs
     events = _raw(request, parsed)
     if parsed.stream:
         encoder = encode.ChunkEncoder(identity, include_usage=parsed.include_usage)
@@ -37,8 +43,7 @@ async def answer_chat(request: web.Request, sent: dict[str, Any]) -> web.StreamR
     return await answer.gather(parsed, events, encode.BodyFold(identity))
 
 
-def _read(request: web.Request, sent: dict[str, Any]) -> tuple[ParsedResponse, encode.Identity]:
-    asked = body.validated(ResponsesRequest, sent)
+def _read(request: web.Request, asked: ResponsesRequest) -> tuple[ParsedResponse, encode.Identity]:
     for name in ("previous_response_id", "background"):
         if getattr(asked, name):
             raise bad(name, "a chat is not stored; send this to /v1/responses")

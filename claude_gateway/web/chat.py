@@ -9,9 +9,10 @@ from aiohttp import web
 from claude_gateway.dialects.openai_chat import choices, encode
 from claude_gateway.dialects.openai_chat.parse import ParsedChat, parse
 from claude_gateway.dialects.openai_chat.wire import ChatRequest
+from claude_gateway.own_tools.toolbox import Asks
 from claude_gateway.prompt.conversation import bad
 from claude_gateway.web import agent_chat, answer, body
-from claude_gateway.web.equipment import Asks, equipped
+from claude_gateway.web.equipment import equipped
 from claude_gateway.web.parts import CALLER, PARTS
 
 
@@ -26,7 +27,7 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
     _check(count, request.app[PARTS].settings.max_choices, asked.session_id)
     async with request.app[PARTS].sessions.open(request[CALLER].id, asked.session_id) as session:
         chat = parse(asked, request[CALLER].id, model, session.remembered)
-        asks = Asks(bool(asked.enable_tools), bool(asked.stream_tool_progress), asked.session_id)
+        asks = Asks(bool(asked.enable_tools), bool(asked.stream_tool_progress), asked.session_id, chat.hosted)
         job, left_out = await equipped(request, chat.job, asks)
         chat = replace(chat, job=job, warnings=(*chat.warnings, *left_out))
         del sent, asked  # not held in memory while its job waits and runs

@@ -1,24 +1,13 @@
 """Claude's own tools for a request that asks for them, in its body or its headers; the same way for every dialect."""
 
-from dataclasses import dataclass
-
 from aiohttp import web
 
 from claude_gateway.own_tools.built_in import read_headers
-from claude_gateway.own_tools.toolbox import with_thinking
+from claude_gateway.own_tools.toolbox import Asks, with_thinking
 from claude_gateway.web.parts import CALLER, PARTS
 from workers.job import ChatJob
 
 _OF_TOOLS = ("X-Claude-Allowed-Tools", "X-Claude-Disallowed-Tools", "X-Claude-Permission-Mode", "X-Claude-Max-Turns")
-
-
-@dataclass(frozen=True, slots=True)
-class Asks:
-    """Whether the body asks for tools, wants to read of their use, and names a session."""
-
-    tools: bool
-    progress: bool
-    session: str | None
 
 
 async def equipped(request: web.Request, job: ChatJob, asks: Asks) -> tuple[ChatJob, tuple[str, ...]]:
@@ -31,10 +20,9 @@ async def equipped(request: web.Request, job: ChatJob, asks: Asks) -> tuple[Chat
         notes += given_way
     if asks.tools and job.tools:
         notes.append("enable_tools: left out, the request brings tools of its own")
-    elif asks.tools:
-        toolbox = request.app[PARTS].toolbox
-        job, left_out = await toolbox.equip(job, request[CALLER], headers, asks.session, progress=asks.progress)
-        notes += left_out
-    else:
+    elif asks.tools or asks.hosted:
+        job, told = await request.app[PARTS].toolbox.equip(job, request[CALLER], headers, asks)
+        notes += told
+    if job.work is None and not asks.tools:
         notes += [f"{name}: without enable_tools there are no tools" for name in _OF_TOOLS if name in request.headers]
     return job, tuple(notes)

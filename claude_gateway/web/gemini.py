@@ -9,10 +9,11 @@ from claude_gateway.dialects.gemini import encode
 from claude_gateway.dialects.gemini.parse import parse
 from claude_gateway.dialects.gemini.wire import CountTokensRequest, GenerateContentRequest
 from claude_gateway.errors import ApiError
+from claude_gateway.own_tools.toolbox import Asks
 from claude_gateway.prompt.conversation import bad
 from claude_gateway.prompt.token_count import estimate
 from claude_gateway.web import answer, body
-from claude_gateway.web.equipment import Asks, equipped
+from claude_gateway.web.equipment import equipped
 from claude_gateway.web.framing import JsonArray, ServerSentEvents
 from claude_gateway.web.json_answer import json_answer
 from claude_gateway.web.parts import CALLER, PARTS
@@ -44,7 +45,7 @@ async def _generate(request: web.Request, name: str, *, stream: bool) -> web.Str
     sealer = request.app[PARTS].responses.sealer(owner)
     async with request.app[PARTS].sessions.open(owner, asked.session_id) as session:
         parsed = parse(asked, owner, model, sealer, session.remembered)
-        asks = Asks(bool(asked.enable_tools), bool(asked.stream_tool_progress), asked.session_id)
+        asks = Asks(bool(asked.enable_tools), bool(asked.stream_tool_progress), asked.session_id, parsed.hosted)
         job, left_out = await equipped(request, parsed.job, asks)
         parsed = replace(parsed, job=job, warnings=(*parsed.warnings, *left_out))
         del asked  # not held in memory while its job waits and runs

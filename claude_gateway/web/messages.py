@@ -8,9 +8,10 @@ from aiohttp import web
 from claude_gateway.dialects.anthropic import encode
 from claude_gateway.dialects.anthropic.parse import parse
 from claude_gateway.dialects.anthropic.wire import MessagesRequest
+from claude_gateway.own_tools.toolbox import Asks
 from claude_gateway.prompt.token_count import estimate
 from claude_gateway.web import answer, body
-from claude_gateway.web.equipment import Asks, equipped
+from claude_gateway.web.equipment import equipped
 from claude_gateway.web.json_answer import json_answer
 from claude_gateway.web.parts import CALLER, PARTS
 
@@ -25,7 +26,7 @@ async def messages(request: web.Request) -> web.StreamResponse:
         wanted = asked.enable_tools
         if wanted is None:
             wanted = request.app[PARTS].settings.messages_tools == "on" and asked.tools is None
-        asks = Asks(wanted, bool(asked.stream_tool_progress), asked.session_id)
+        asks = Asks(wanted, bool(asked.stream_tool_progress), asked.session_id, parsed.hosted)
         job, left_out = await equipped(request, parsed.job, asks)
         parsed = replace(parsed, job=job, warnings=(*parsed.warnings, *left_out))
         del asked  # not held in memory while its job waits and runs

@@ -14,12 +14,13 @@ from claude_gateway.dialects.openai_responses.parse import parse, references
 from claude_gateway.dialects.openai_responses.response_object import Identity
 from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
 from claude_gateway.errors import ApiError
+from claude_gateway.own_tools.toolbox import Asks
 from claude_gateway.prompt.conversation import bad
 from claude_gateway.prompt.remote_media import with_fetched
 from claude_gateway.responses.register import Asked
 from claude_gateway.web import answer, body
 from claude_gateway.web.bring_in import bring_in
-from claude_gateway.web.equipment import Asks, equipped
+from claude_gateway.web.equipment import equipped
 from claude_gateway.web.framing import SERVER_SENT_EVENTS
 from claude_gateway.web.json_answer import json_answer
 from claude_gateway.web.middlewares import error_response
@@ -114,7 +115,7 @@ async def _read(request: web.Request) -> tuple[Asked, Identity]:
     ready = await bring_in(request, parsed)
     # What is stored is what the model saw: it is not fetched again when a later response goes on from here.
     said = replace(parsed.said, messages=with_fetched(parsed.said.messages, ready.fetched))
-    asks = Asks(bool(sent.enable_tools), bool(sent.stream_tool_progress), None)
+    asks = Asks(bool(sent.enable_tools), bool(sent.stream_tool_progress), None, parsed.hosted)
     job, left_out = await equipped(request, ready.job, asks)
     parsed = replace(parsed, job=job, said=said, warnings=(*ready.warnings, *left_out))
     return Asked(owner, parsed, memory), Identity(f"resp_{uuid.uuid4().hex}", int(time.time()), sent.model)

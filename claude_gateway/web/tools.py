@@ -5,7 +5,16 @@ from typing import Annotated, Any
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from claude_gateway.own_tools.built_in import BY_NAME, CATALOGUE, USUAL, BuiltIn, ToolChoices, read_names
+from claude_gateway.own_tools.built_in import (
+    BY_NAME,
+    CATALOGUE,
+    USUAL,
+    BuiltIn,
+    ToolChoices,
+    allowed_by,
+    barred_by,
+    read_names,
+)
 from claude_gateway.sessions.register import check_id
 from claude_gateway.stores.tool_choices import ALL
 from claude_gateway.web import body
@@ -72,8 +81,9 @@ async def _shown(request: web.Request, session: str) -> web.Response:
     toolbox, owner = request.app[PARTS].toolbox, request[CALLER].id
     of_key = await toolbox.choices.read(owner, ALL)
     of_session = await toolbox.choices.read(owner, session) if session else ToolChoices()
-    allowed = next((one.allowed for one in (of_session, of_key) if one.allowed is not None), USUAL)
-    barred = next((one.disallowed for one in (of_session, of_key) if one.disallowed is not None), ())
+    explicit = allowed_by((of_session, of_key))
+    allowed = USUAL if explicit is None else explicit
+    barred = barred_by((of_session, of_key))
     return json_answer(
         {
             "session_id": session or None,

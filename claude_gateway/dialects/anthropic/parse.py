@@ -8,6 +8,7 @@ from claude_gateway.dialects.anthropic.parameters import warnings
 from claude_gateway.dialects.anthropic.wire import MessagesRequest
 from claude_gateway.prompt.blocks import only_texts, read_blocks, system_text
 from claude_gateway.prompt.conversation import NOTHING, Conversation, Remembered, reminder
+from claude_gateway.prompt.hosted_tools import Hosted, alone
 from claude_gateway.prompt.tools import read_choice, read_tools
 from claude_gateway.structured.schemas import read_schema
 from workers.job import ChatJob, Display, OutputSchema, Thinking, Tuning
@@ -20,6 +21,7 @@ class ParsedMessages:
 
     job: ChatJob
     stream: bool
+    hosted: tuple[Hosted, ...]
     warnings: tuple[str, ...]
 
 
@@ -37,8 +39,11 @@ def parse(request: MessagesRequest, owner: str, model: str, remembered: Remember
             conversation.add(message.role, read_blocks(message.role, message.content, where, notes))
     system = system_text(request.system, notes)
     turns = conversation.turns()
-    tools = read_tools(request.tools or [], notes)
-    choice = read_choice(request.tool_choice, tools, notes, parallel=True)
+    hosted: list[Hosted] = []
+    tools = read_tools(request.tools or [], notes, hosted)
+    # Their names are the provider's too: `web_search` of the type `web_search_20250305`.
+    named = {str(tool.get("name")) for tool in request.tools or [] if tool.get("type") in {one.name for one in hosted}}
+    choice = read_choice(request.tool_choice, tools, notes, parallel=True, hosted=named)
     wanted = replace(_tuning(request, notes), tool_choice=choice, output=_output(request, notes))
     tuning, given_way = fit(wanted, model, turns)
     return ParsedMessages(
@@ -51,6 +56,7 @@ def parse(request: MessagesRequest, owner: str, model: str, remembered: Remember
             tools=tools,
         ),
         stream=bool(request.stream),
+        hosted=alone(hosted, tools, notes),
         warnings=(*warnings(request.unknown), *notes, *given_way),
     )
 

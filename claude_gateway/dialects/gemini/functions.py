@@ -3,9 +3,12 @@ naming the function at fault."""
 
 from collections.abc import Mapping, Sequence
 
+from pydantic.alias_generators import to_camel
+
 from claude_gateway.dialects.gemini import wire
 from claude_gateway.dialects.gemini.schema import from_json_schema, from_openapi
 from claude_gateway.prompt.conversation import bad
+from claude_gateway.prompt.hosted_tools import Deed, Hosted, settings_of
 from claude_gateway.prompt.tools import read_choice, read_tool
 from workers.job import Tool, ToolChoice
 
@@ -13,8 +16,26 @@ _MOST_FUNCTIONS = 512
 _ALLOWED = "toolConfig.functionCallingConfig.allowedFunctionNames"
 
 
+_OF_GOOGLE: Mapping[str, Deed] = {
+    "google_search": "search",
+    "google_search_retrieval": "search",
+    "url_context": "fetch",
+    "code_execution": "code",
+}
+
+
+def read_hosted(tools: Sequence[wire.Tool]) -> list[Hosted]:
+    """The tools that Google itself would run, as far as Claude may have something for them."""
+    return [
+        Hosted(f"tools.{number}.{to_camel(name)}", to_camel(name), deed, settings_of(getattr(tool, name)))
+        for number, tool in enumerate(tools)
+        for name, deed in _OF_GOOGLE.items()
+        if getattr(tool, name) is not None
+    ]
+
+
 def read_functions(tools: Sequence[wire.Tool], notes: list[str]) -> tuple[Tool, ...]:
-    """The functions of all tools; a tool that Google itself would run is noted."""
+    """The functions of all tools; a tool that nobody knows is noted."""
     found: dict[str, Tool] = {}
     unread: dict[str, None] = {}
     for number, tool in enumerate(tools):

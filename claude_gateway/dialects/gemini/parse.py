@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from claude_gateway.dialects.gemini import parameters
-from claude_gateway.dialects.gemini.functions import read_calling, read_functions
+from claude_gateway.dialects.gemini.functions import read_calling, read_functions, read_hosted
 from claude_gateway.dialects.gemini.history import History, texts
 from claude_gateway.dialects.gemini.schema import from_json_schema, from_openapi
 from claude_gateway.dialects.gemini.wire import GenerateContentRequest, GenerationConfig, ThinkingConfig
 from claude_gateway.prompt.conversation import NOTHING, Conversation, Remembered, bad
+from claude_gateway.prompt.hosted_tools import Hosted, alone
 from claude_gateway.prompt.thoughts import Sealer
 from claude_gateway.structured.schemas import read_schema
 from workers.job import ChatJob, Effort, OutputSchema, Thinking, Tuning
@@ -21,6 +22,7 @@ class ParsedGemini:
 
     job: ChatJob
     include_thoughts: bool
+    hosted: tuple[Hosted, ...]
     warnings: tuple[str, ...]
 
 
@@ -52,6 +54,7 @@ def parse(
             tools=tools,
         ),
         include_thoughts=bool(thinking and thinking.include_thoughts),
+        hosted=alone(read_hosted(request.tools or ()), tools, notes),
         warnings=(*notes, *given_way),
     )
 

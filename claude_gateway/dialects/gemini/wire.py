@@ -137,6 +137,10 @@ class FunctionDeclaration(Wire):
 
 class Tool(Wire):
     function_declarations: Several[FunctionDeclaration] | None = None
+    google_search: Any = None
+    google_search_retrieval: Any = None
+    url_context: Any = None
+    code_execution: Any = None
 
 
 class FunctionCallingConfig(Wire):

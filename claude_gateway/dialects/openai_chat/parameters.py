@@ -27,6 +27,7 @@ PARAMETERS: Table = {
     ),
     "tool_choice": (Treatment.HONOURED, "either dialect's words"),
     "parallel_tool_calls": (Treatment.HONOURED, ""),
+    "web_search_options": (Treatment.EMULATED, "by Claude's own WebSearch, for keys with the scope `tools`"),
     "functions": (Treatment.HONOURED, "the older name of `tools`"),
     "function_call": (Treatment.HONOURED, "the older name of `tool_choice`"),
     "response_format": (

@@ -1,6 +1,7 @@
 """A chat request to a job. Pure; raises `ApiError` 400 naming the message at fault."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from claude_gateway.dialects.openai_chat.calls import calls
 from claude_gateway.dialects.openai_chat.custom import Custom, as_functions
@@ -10,6 +11,7 @@ from claude_gateway.dialects.openai_chat.parts import read_parts
 from claude_gateway.dialects.openai_chat.wire import ChatRequest, Message, ResponseFormat
 from claude_gateway.prompt.blocks import check_role, result_parts, system_text
 from claude_gateway.prompt.conversation import NOTHING, Conversation, Remembered, bad
+from claude_gateway.prompt.hosted_tools import Hosted, alone, settings_of
 from claude_gateway.prompt.tools import read_choice, read_tools
 from claude_gateway.structured.schemas import json_object, read_schema
 from workers.job import Block, ChatJob, Effort, OutputSchema, Role, Text, Thinking, ToolResult, Tuning, Turn
@@ -25,6 +27,7 @@ class ParsedChat:
     include_usage: bool
     legacy: bool
     custom: Custom
+    hosted: tuple[Hosted, ...]
     warnings: tuple[str, ...]
 
 
@@ -35,7 +38,8 @@ def parse(request: ChatRequest, owner: str, model: str, remembered: Remembered =
     notes: list[str] = []
     functions, custom = as_functions(request.tools or [], notes)
     system, turns = _conversation(request, remembered, custom, notes)
-    tools = read_tools(functions, notes, "functions" if legacy else "tools")
+    hosted = _search(request.web_search_options)
+    tools = read_tools(functions, notes, hosted, "functions" if legacy else "tools")
     choice = read_choice(request.tool_choice, tools, notes, parallel=request.parallel_tool_calls is not False)
     tuning, given_way = fit(replace(_tuning(request, notes), tool_choice=choice), model, turns)
     options = request.stream_options
@@ -52,8 +56,15 @@ def parse(request: ChatRequest, owner: str, model: str, remembered: Remembered =
         include_usage=bool(options and options.include_usage),
         legacy=legacy,
         custom=custom,
+        hosted=alone(hosted, tools, notes),
         warnings=(*warnings(request.unknown), *notes, *given_way),
     )
+
+
+def _search(options: dict[str, Any] | None) -> list[Hosted]:
+    """Here it is no tool among the others."""
+    place = "web_search_options"
+    return [] if options is None else [Hosted(place, place, "search", settings_of(options))]
 
 
 def _tuning(request: ChatRequest, notes: list[str]) -> Tuning:

@@ -93,6 +93,7 @@ class ChatRequest(Wire):
     anthropic_options: AnthropicOptions | None = None
     tools: list[Any] | None = None
     tool_choice: str | dict[str, Any] | None = None
+    web_search_options: dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
     functions: list[Any] | None = None
     function_call: str | dict[str, Any] | None = None

@@ -18,6 +18,7 @@ from claude_gateway.dialects.openai_responses.response_object import echo
 from claude_gateway.dialects.openai_responses.tools import Origin, Toolset
 from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
 from claude_gateway.prompt.conversation import Conversation, bad
+from claude_gateway.prompt.hosted_tools import Hosted, alone
 from claude_gateway.prompt.thoughts import Sealer
 from claude_gateway.structured.schemas import json_object, read_schema
 from workers.job import ChatJob, Effort, OutputSchema, Thinking, Tuning
@@ -43,6 +44,7 @@ class ParsedResponse:
     echo: Mapping[str, Any]
     said: Said
     items: tuple[Mapping[str, Any], ...]
+    hosted: tuple[Hosted, ...]
     warnings: tuple[str, ...]
 
 
@@ -73,6 +75,7 @@ def parse(request: ResponsesRequest, owner: str, model: str, sealer: Sealer, pas
         echo=echo(request),
         said=said,
         items=tuple(items),
+        hosted=alone(toolset.hosted, tools, notes),
         warnings=(*warnings(request.unknown), *notes, *given_way),
     )
 

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from claude_gateway.prompt.conversation import bad
 from claude_gateway.prompt.custom_tools import custom_function, is_custom
-from claude_gateway.prompt.tools import MOST_TOOLS, read_choice, read_tool
+from claude_gateway.prompt.hosted_tools import Hosted
+from claude_gateway.prompt.tools import MOST_TOOLS, read_choice, read_tool, set_aside
 from workers.job import Tool, ToolChoice
 
 Kind = Literal["function", "custom", "search"]
@@ -29,7 +30,7 @@ class Origin:
 
 
 class Toolset:
-    """Add the definitions, then take `tools` and `origins`. `notes` says what was left out."""
+    """Add the definitions, then take `tools`, `hosted` and `origins`. `notes` says what was left out."""
 
     def __init__(self, notes: list[str]) -> None:
         self._tools: dict[str, Tool] = {}
@@ -37,6 +38,7 @@ class Toolset:
         # The bare names of namespaced tools, and the functions that stand for them.
         self._bare: dict[str, set[str]] = {}
         self.origins: dict[str, Origin] = {}
+        self.hosted: list[Hosted] = []
 
     @property
     def tools(self) -> tuple[Tool, ...]:
@@ -71,7 +73,7 @@ class Toolset:
                 pass
             case {"type": str(kind)}:
                 self._notes.append(
-                    f"tool_choice: a tool of type {kind[:40]!r} is not offered; Claude is left to choose"
+                    f"tool_choice: Claude cannot be held to a tool of type {kind[:40]!r}, and is left to choose"
                 )
                 choice = "auto"
         return offered, read_choice(choice, offered, self._notes, parallel=parallel)
@@ -100,7 +102,7 @@ class Toolset:
         kind, function = _as_function(definition, self._notes, where)
         tool = read_tool(function, where, self._notes)
         if tool is None:
-            self._notes.append(f"{where}: a tool of type {str(definition.get('type'))[:40]!r} was left out")
+            set_aside(definition, where, self._notes, self.hosted)
             return
         name, description = tool.name, tool.description
         if namespace is not None:

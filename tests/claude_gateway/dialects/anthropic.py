@@ -36,7 +36,7 @@ class Anthropic:
     def parse(self, request: Json) -> Parsed:
         asked = MessagesRequest.model_validate(request)
         parsed = parse(asked, OWNER, asked.model if asked.model.startswith("claude-") else MODEL)
-        return Parsed(parsed.job, parsed.stream, include_usage=True, warnings=parsed.warnings)
+        return Parsed(parsed.job, parsed.stream, include_usage=True, warnings=parsed.warnings, hosted=parsed.hosted)
 
     def render(self, job: ChatJob) -> Json:
         tools = [

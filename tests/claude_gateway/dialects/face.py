@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from claude_gateway.errors import ApiError
+from claude_gateway.prompt.hosted_tools import Hosted
 from workers.events import Event
 from workers.job import ChatJob
 
@@ -23,6 +24,7 @@ class Parsed:
     stream: bool
     include_usage: bool
     warnings: tuple[str, ...]
+    hosted: tuple[Hosted, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ class Gemini:
             case _:
                 model, asked = MODEL, GenerateContentRequest.model_validate(request)
         parsed = parse(asked, OWNER, model, SEAL)
-        return Parsed(parsed.job, stream=True, include_usage=True, warnings=parsed.warnings)
+        return Parsed(parsed.job, stream=True, include_usage=True, warnings=parsed.warnings, hosted=parsed.hosted)
 
     def render(self, job: ChatJob) -> Json:
         request = {

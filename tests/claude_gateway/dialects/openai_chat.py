@@ -45,7 +45,7 @@ class OpenAIChat:
     def parse(self, request: Json) -> Parsed:
         asked = ChatRequest.model_validate(request)
         parsed = parse(asked, OWNER, asked.model if asked.model.startswith("claude-") else MODEL)
-        return Parsed(parsed.job, parsed.stream, parsed.include_usage, parsed.warnings)
+        return Parsed(parsed.job, parsed.stream, parsed.include_usage, parsed.warnings, parsed.hosted)
 
     def render(self, job: ChatJob) -> Json:
         system = [{"role": "system", "content": job.system}] if job.system else []

@@ -64,7 +64,7 @@ class OpenAIResponses:
     def parse(self, request: Json) -> Parsed:
         asked = ResponsesRequest.model_validate(request)
         parsed = parse(asked, OWNER, asked.model if asked.model.startswith("claude-") else MODEL, SEAL)
-        return Parsed(parsed.job, parsed.stream, include_usage=True, warnings=parsed.warnings)
+        return Parsed(parsed.job, parsed.stream, include_usage=True, warnings=parsed.warnings, hosted=parsed.hosted)
 
     def render(self, job: ChatJob) -> Json:
         request = {

@@ -10,7 +10,7 @@ def test_who_asks_for_strict_tools_is_told_once_that_the_model_alone_keeps_to_th
     notes: list[str] = []
     strict = [{"type": "function", "function": {"name": name, "strict": True}} for name in ("one", "two")]
 
-    tools = read_tools([*strict, {"type": "function", "function": {"name": "three", "strict": False}}], notes)
+    tools = read_tools([*strict, {"type": "function", "function": {"name": "three", "strict": False}}], notes, [])
 
     assert [tool.name for tool in tools] == ["one", "two", "three"]
     assert [note.partition(":")[0] for note in notes] == ["tools"]
