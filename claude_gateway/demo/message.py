@@ -79,8 +79,7 @@ def blocks(message: Message) -> tuple[bytes, int, bytes]:
                     + _closed(index)
                 )
             case "server_tool_use":
-                query = _delta(index, {"type": "input_json_delta", "partial_json": orjson.dumps(block["input"]).decode()})
-                before += _opened(index, {**block, "input": {}}) + query + _closed(index)
+                before += _opened(index, {**block, "input": {}}) + _arguments(index, block) + _closed(index)
             case "redacted_thinking" | "web_search_tool_result":
                 before += _opened(index, block) + _closed(index)
             case "text":
@@ -88,12 +87,7 @@ def blocks(message: Message) -> tuple[bytes, int, bytes]:
                 before += _opened(index, {"type": "text", "text": ""})
                 after += _closed(index)
             case "tool_use":
-                arguments = orjson.dumps(block["input"]).decode()
-                after += (
-                    _opened(index, {**block, "input": {}})
-                    + _delta(index, {"type": "input_json_delta", "partial_json": arguments})
-                    + _closed(index)
-                )
+                after += _opened(index, {**block, "input": {}}) + _arguments(index, block) + _closed(index)
     return before, text_index, after
 
 
@@ -117,6 +111,10 @@ def _opened(index: int, block: dict[str, Any]) -> bytes:
 
 def _delta(index: int, delta: dict[str, Any]) -> bytes:
     return _event("content_block_delta", index=index, delta=delta)
+
+
+def _arguments(index: int, call: dict[str, Any]) -> bytes:
+    return _delta(index, {"type": "input_json_delta", "partial_json": orjson.dumps(call["input"]).decode()})
 
 
 def _closed(index: int) -> bytes:
