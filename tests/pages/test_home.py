@@ -1,6 +1,7 @@
 """The home page, used as a person uses it."""
 
 import asyncio
+import re
 from collections.abc import Sequence
 from itertools import product
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 
+from claude_gateway.openapi.operations import OPERATIONS
 from tests.claude_gateway.scripted import FINISHED, STARTED, ScriptedDispatcher, Step
 from tests.pages.conftest import Site, Visits
 from workers.errors import ErrorKind, WorkerError
@@ -204,6 +206,35 @@ async def test_an_answer_that_breaks_off_says_so_and_keeps_what_came(visits: Vis
     await ask(page, "Hello?")
     await expect(page.locator(".answer .note")).to_have_text("The answer broke off in the middle.")
     await expect(page.locator(".words")).to_have_text("half")
+
+
+async def test_every_endpoint_is_there_and_can_be_tried(visits: Visits, site: Site) -> None:
+    page = await visits.open(await site(api_key=KEY))
+    await use_key(page)
+    await expect(page.locator(".operation")).to_have_count(len(OPERATIONS))
+
+    chat = page.locator(".operation", has=page.locator("summary", has_text="/v1/chat/completions"))
+    await chat.locator("summary").click()
+    await chat.locator("select").select_option("stream")
+    await chat.get_by_role("button", name="Send").click()
+    await expect(chat.locator(".code")).to_have_text("200 OK")
+    await expect(chat.locator(".live pre")).to_contain_text("data: [DONE]")
+    await chat.locator("textarea").fill("{")
+    await chat.get_by_role("button", name="Send").click()
+    await expect(chat.locator(".trial .note")).to_have_text("The request body is not valid JSON.")
+
+
+async def test_names_in_a_path_may_hold_slashes(visits: Visits, site: Site) -> None:
+    visits.expect("404")
+    page = await visits.open(await site(api_key=KEY))
+    await use_key(page)
+
+    one = page.locator(".operation", has=page.locator("summary", has_text=re.compile(r"}One session$")))
+    await one.locator("summary").click()
+    await one.get_by_label("id").fill("a name/with both")
+    async with page.expect_request("**/v1/sessions/a%20name/with%20both"):
+        await one.get_by_role("button", name="Send").click()
+    await expect(one.locator(".code")).to_have_text("404 Not Found")
 
 
 async def test_language_and_theme_are_switched_in_place_and_remembered(visits: Visits, site: Site) -> None:

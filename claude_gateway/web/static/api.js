@@ -19,10 +19,10 @@ export class Problem extends Error {
 }
 
 // A request as fetch makes it, with the key. Throws a Problem where nobody answers.
-export async function send(path, { method = "GET", body, signal } = {}) {
+export async function send(path, { method = "GET", body, type, signal } = {}) {
   const headers = {};
   if (key()) headers.Authorization = `Bearer ${key()}`;
-  if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (body !== undefined) headers["Content-Type"] = type ?? "application/json";
   try {
     return await fetch(path, { method, headers, body, signal, cache: "no-store" });
   } catch (error) {

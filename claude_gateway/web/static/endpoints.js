@@ -1,5 +1,5 @@
 // Every endpoint, to be opened and tried where it stands.
-import { mayCall, sayProblem, send } from "./api.js";
+import { mayCall, Problem, sayProblem, send } from "./api.js";
 import { coloured } from "./colours.js";
 import { byId, make } from "./dom.js";
 import { operations } from "./operations.js";
@@ -8,10 +8,14 @@ import { has, number, say } from "./strings.js";
 const MOST_SHOWN = 200000;
 
 export async function startEndpoints() {
+  const list = byId("endpoint-list");
+  list.replaceChildren(say(make("p", { class: "note" }), "endpoints.loading"));
+  const found = await operations(document.documentElement.dataset.model).catch(() => null);
+  if (!found) return list.replaceChildren(sayProblem(make("p", { class: "note" }), new Problem("error.network")));
   const groups = new Map();
-  for (const operation of await operations(document.documentElement.dataset.model))
+  for (const operation of found)
     groups.set(operation.group, [...(groups.get(operation.group) ?? []), operation]);
-  byId("endpoint-list").replaceChildren(...[...groups].map(([name, members]) => group(name, members)));
+  return list.replaceChildren(...[...groups].map(([name, members]) => group(name, members)));
 }
 
 function group(name, members) {
@@ -23,9 +27,7 @@ function group(name, members) {
 function row(operation) {
   const { method, path, summary } = operation;
   const key = `op.${method} ${path}`;
-  const about = make("span", { class: "about" });
-  if (has(key)) say(about, key);
-  else about.textContent = summary ?? "";
+  const about = has(key) ? say(make("span", { class: "about" }), key) : make("span", { class: "about", lang: "en", dir: "auto" }, summary);
   const line = make("summary", {}, make("span", { class: "method", "data-method": method }, method), make("code", { dir: "ltr" }, breakable(path)), about);
   const details = make("details", { class: "operation" }, line);
   // What is inside is made when it is first wanted.
@@ -36,13 +38,10 @@ function row(operation) {
 // A narrow screen breaks a path at its slashes.
 const breakable = (path) => path.split(/(?=[/:])/).flatMap((part) => [part, make("wbr")]);
 
-function trial({ method, path, body, open }) {
-  const inputs = [...path.matchAll(/\{(\w+)\}/g)].map(([place, name]) => {
-    const value = name === "model" ? document.documentElement.dataset.model : "";
-    const input = make("input", { dir: "ltr", required: true, spellcheck: "false", value });
-    return { place, input, label: make("label", {}, make("code", { dir: "ltr" }, name), input) };
-  });
-  const text = body === null ? null : make("textarea", { dir: "ltr", spellcheck: "false", rows: Math.min(14, body.split("\n").length) }, body);
+function trial({ method, path, inPath, inQuery, type, bodies, open }) {
+  const fields = inPath.map(({ name, example }) => field(name, { required: true, value: example ?? "" }));
+  const queries = inQuery.map((name) => field(name, {}));
+  const body = bodies.length ? sent(bodies) : null;
   const button = say(make("button", { class: "strong", type: "submit" }), "endpoints.send");
   const stop = say(make("button", { class: "quiet", type: "button", hidden: true }), "endpoints.stop");
   const note = make("p", { class: "note", role: "status" });
@@ -51,8 +50,8 @@ function trial({ method, path, body, open }) {
   const form = make(
     "form",
     { class: "trial" },
-    inputs.map(({ label }) => label),
-    text && make("label", {}, say(make("span"), "endpoints.body"), text),
+    make("div", { class: "places" }, [...fields, ...queries].map(({ label }) => label)),
+    body?.element,
     make("div", { class: "trial-row" }, button, stop, note),
     answer,
   );
@@ -61,13 +60,13 @@ function trial({ method, path, body, open }) {
     note.className = "note";
     note.replaceChildren();
     if (!open && !mayCall()) return say(note, "key.needed");
-    if (text && !isJson(text.value)) return say(note, "endpoints.not_json");
-    const address = inputs.reduce((whole, { place, input }) => whole.replace(place, encodeURIComponent(input.value)), path);
+    if (type === "application/json" && !isJson(body.text())) return say(note, "endpoints.not_json");
     const controller = new AbortController();
     stop.onclick = () => controller.abort();
     button.hidden = !(stop.hidden = false);
     try {
-      await show(answer, await timed(() => send(address, { method, body: text?.value, signal: controller.signal })));
+      const request = { method, body: body?.text(), type, signal: controller.signal };
+      await show(answer, await timed(() => send(address(path, fields, queries), request)));
     } catch (error) {
       if (error.name !== "AbortError") sayProblem(note, error);
     } finally {
@@ -76,6 +75,32 @@ function trial({ method, path, body, open }) {
     return undefined;
   });
   return form;
+}
+
+function field(name, properties) {
+  const input = make("input", { dir: "ltr", spellcheck: "false", ...properties });
+  return { name, input, label: make("label", {}, make("code", { dir: "ltr" }, name), input) };
+}
+
+// What is sent, to begin with one of the examples.
+function sent(bodies) {
+  const text = make("textarea", { dir: "ltr", spellcheck: "false" });
+  const choose = (index) => {
+    text.value = bodies[index][1];
+    text.rows = Math.min(16, Math.max(3, text.value.split("\n").length));
+  };
+  choose(0);
+  const select = make("select", { dir: "ltr", onchange: () => choose(select.selectedIndex) }, bodies.map(([name]) => make("option", {}, name)));
+  const examples = bodies.length > 1 && make("label", { class: "example" }, say(make("span"), "endpoints.example"), select);
+  return { text: () => text.value, element: make("div", { class: "sent" }, examples, make("label", {}, say(make("span"), "endpoints.body"), text)) };
+}
+
+// A name may hold slashes, which part it as they part the path.
+function address(path, fields, queries) {
+  const encoded = (value) => value.split("/").map(encodeURIComponent).join("/");
+  const filled = fields.reduce((whole, { name, input }) => whole.replace(`{${name}}`, encoded(input.value)), path);
+  const query = new URLSearchParams(queries.filter(({ input }) => input.value).map(({ name, input }) => [name, input.value]));
+  return query.size ? `${filled}?${query}` : filled;
 }
 
 async function timed(request) {
