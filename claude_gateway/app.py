@@ -15,6 +15,8 @@ from claude_gateway.bundled_cli import bundled_cli
 from claude_gateway.config import Settings
 from claude_gateway.engine_report import EngineReport
 from claude_gateway.listener import listen
+from claude_gateway.mcp_servers.housing import Housing
+from claude_gateway.mcp_servers.servers import McpServers, opener
 from claude_gateway.models.catalogue import Catalogue
 from claude_gateway.own_tools.built_in import USUAL
 from claude_gateway.own_tools.counts import ToolCounts
@@ -30,6 +32,7 @@ from claude_gateway.sessions.work import SessionWork
 from claude_gateway.start_failed import StartFailed
 from claude_gateway.stores.db import DATABASE, Database, StoreUnusable, open_database
 from claude_gateway.stores.keys import KeyStore, open_keys
+from claude_gateway.stores.mcp_servers import McpServerStore
 from claude_gateway.stores.responses import ResponseStore
 from claude_gateway.stores.seal_key import seal_key
 from claude_gateway.stores.sessions import SessionStore
@@ -81,10 +84,11 @@ async def running_gateway(settings: Settings, hurry: asyncio.Event | None = None
             _database(settings) as database,
             open_keys(database, settings.state_dir / DATABASE) as keys,
             _sessions(settings, database, engine) as sessions,
+            _mcp_servers(settings, database) as mcp_servers,
         ):
             responses = Responses(ResponseStore(database, settings.responses()), await seal_key(database))
             await responses.recover()
-            parts = _compose(settings, engine, database, keys, sessions, responses)
+            parts = _compose(settings, engine, database, keys, sessions, responses, mcp_servers)
             await parts.key_ring.follow()
             ending = Ending(engine.refuse_waiting, partial(_stop_work, parts.service, engine), hurry or asyncio.Event())
             async with (
@@ -112,6 +116,7 @@ def _compose(
     keys: KeyStore,
     sessions: Sessions,
     responses: Responses,
+    mcp_servers: McpServers,
 ) -> Parts:
     report = EngineReport(engine)
     key_ring = KeyRing(settings.api_key.get_secret_value() if settings.api_key else None, keys)
@@ -141,6 +146,7 @@ def _compose(
         background=background,
         fetcher=Fetcher(),
         toolbox=toolbox,
+        mcp_servers=mcp_servers,
     )
 
 
@@ -185,3 +191,20 @@ async def _sessions(settings: Settings, database: Database, engine: Engine) -> A
     sessions = Sessions(SessionStore(database), settings.sessions(), lines, work=work)
     async with sessions.swept():
         yield sessions
+
+
+@asynccontextmanager
+async def _mcp_servers(settings: Settings, database: Database) -> AsyncIterator[McpServers]:
+    bounds, rules = settings.mcp_bounds(), settings.mcp_rules()
+    housing = Housing(settings.state_dir / "mcp-servers")
+    opened = opener(bounds, housing, private=rules.private_addresses)
+    servers = McpServers(McpServerStore(database), rules, bounds, housing, opened)
+    try:
+        await housing.open()
+    except (StateDirectoryInUse, UnsafeDirectory, OSError) as error:
+        raise StartFailed(f"Cannot use STATE_DIR for MCP servers: {error}") from None
+    try:
+        async with servers.running():
+            yield servers
+    finally:
+        housing.close()

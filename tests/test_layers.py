@@ -15,9 +15,13 @@ Imports = Mapping[str, frozenset[str]]
 # Third-party library: the modules that may import it. A name stands for the module and all below it.
 HOMES = {
     "aiohttp": ("claude_gateway.app", "claude_gateway.web", "claude_gateway.demo.upstream"),
+    "anyio": ("claude_gateway.mcp_servers.pipes",),
     "aiohttp_sse": ("claude_gateway.web.sse",),
     "aiosqlite": ("claude_gateway.stores.db",),
+    "httpx2": ("claude_gateway.mcp_servers.network",),
     "jsonschema": ("claude_gateway.demo.refusals", "claude_gateway.structured.schema_check"),
+    "mcp": ("claude_gateway.mcp_servers.pipes", "claude_gateway.mcp_servers.session"),
+    "mcp_types": ("claude_gateway.mcp_servers.pipes", "claude_gateway.mcp_servers.session"),
     "multidict": ("claude_gateway.access",),
     "openai": ("claude_gateway.demo.show",),
     "orjson": (
@@ -25,6 +29,7 @@ HOMES = {
         "claude_gateway.dialects",
         "claude_gateway.keys_command",
         "claude_gateway.prompt.raw_input",
+        "claude_gateway.mcp_servers.offered",
         "claude_gateway.prompt.thoughts",
         "claude_gateway.prompt.token_count",
         "claude_gateway.prompt.tools",
@@ -49,7 +54,9 @@ HOMES = {
         "claude_gateway.dialects",
         "claude_gateway.keys_command",
         "claude_gateway.openapi",
+        "claude_gateway.mcp_servers.pipes",
         "claude_gateway.web.body",
+        "claude_gateway.web.mcp",
         "claude_gateway.web.tools",
     ),
     "pydantic_core": (
@@ -95,6 +102,10 @@ PURE = (
     "claude_gateway.demo.tokens",
     "claude_gateway.errors",
     "claude_gateway.findings",
+    "claude_gateway.mcp_servers.bounds",
+    "claude_gateway.mcp_servers.offered",
+    "claude_gateway.mcp_servers.rules",
+    "claude_gateway.mcp_servers.server",
     "claude_gateway.models.aliases",
     "claude_gateway.models.catalogue",
     "claude_gateway.openapi.document",

@@ -16,10 +16,12 @@ class FrameError(Exception):
 
 
 class FrameDecoder:
-    """Cuts a byte stream into frames, however the bytes were cut on the way."""
+    """Cuts a byte stream into frames, however the bytes were cut on the way. So many as `strays` lines may be none, and
+    are passed over."""
 
-    def __init__(self, longest_line: int = LONGEST_LINE) -> None:
+    def __init__(self, longest_line: int = LONGEST_LINE, strays: int = 0) -> None:
         self._longest_line = longest_line
+        self._strays = strays
         # A list, joined once: appending to one bytes object makes a 20 MB line cost quadratic time.
         self._partial: list[bytes] = []
         self._partial_size = 0
@@ -36,7 +38,16 @@ class FrameDecoder:
         *whole, last = rest.split(b"\n")
         self._keep(last)
         lines += whole
-        return [_parse(line) for line in lines if line.strip()]
+        return [frame for line in lines if line.strip() and (frame := self._read(line)) is not None]
+
+    def _read(self, line: bytes) -> Frame | None:
+        try:
+            return _parse(line)
+        except FrameError:
+            self._strays -= 1
+            if self._strays < 0:
+                raise
+            return None
 
     def _keep(self, piece: bytes) -> None:
         if not piece:

@@ -86,6 +86,14 @@ class Tool:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoteResult:
+    """What a tool that is carried out elsewhere answered; at least one block, none of them blank."""
+
+    content: tuple[Text | Image, ...]
+    is_error: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ToolChoice:
     """Whether the model must call: as it likes, any, the one named `name`, or none; `parallel`: several at once."""
 
@@ -142,7 +150,8 @@ class ToolWork:
 
     `place` names the directory, among those of the owner, that outlives the job; without one it goes with the job.
     With `plan` nothing is carried out. `progress`: the caller wants to read of each call. `last_only`: what Claude says
-    before its last call is no part of the answer, which must be of a shape that this has not.
+    before its last call is no part of the answer, which must be of a shape that this has not. `remote` are tools beside
+    Claude's own, under names that no other tool has; the engine has them carried out elsewhere.
     """
 
     tools: tuple[str, ...]
@@ -151,6 +160,7 @@ class ToolWork:
     plan: bool = False
     progress: bool = False
     last_only: bool = False
+    remote: tuple[Tool, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

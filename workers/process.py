@@ -46,17 +46,20 @@ class Pipe(Protocol):
 class Process:
     """A child in a process group of its own, that dies with this program however this program dies."""
 
-    def __init__(self, child: asyncio.subprocess.Process) -> None:
+    def __init__(self, child: asyncio.subprocess.Process, decoder: FrameDecoder | None = None) -> None:
         self.pid = child.pid
         self._child = child
-        self._decoder = FrameDecoder()
+        self._decoder = decoder or FrameDecoder()
         self._stderr: deque[bytes] = deque()
         self._stderr_size = 0
         self._stderr_task = asyncio.create_task(self._keep_stderr(), name=f"stderr of {self.pid}")
 
     @classmethod
-    async def spawn(cls, argv: tuple[str, ...], env: Mapping[str, str], directory: Path) -> Self:
-        """Start `argv` in `directory` with exactly `env`. Raises `OSError` when it cannot be started."""
+    async def spawn(
+        cls, argv: tuple[str, ...], env: Mapping[str, str], directory: Path, decoder: FrameDecoder | None = None
+    ) -> Self:
+        """Start `argv` in `directory` with exactly `env`; `decoder` reads what it says. Raises `OSError` when it cannot
+        be started."""
         parent = os.getpid()
 
         def die_with_parent() -> None:
@@ -75,7 +78,7 @@ class Process:
             preexec_fn=die_with_parent,
             limit=_READ_SIZE,
         )
-        return cls(child)
+        return cls(child, decoder)
 
     async def read(self) -> list[Frame]:
         assert self._child.stdout is not None
@@ -99,6 +102,12 @@ class Process:
     async def _hear_last_words(self) -> None:
         """stderr ends with the process, but on a pipe of its own: the last words may be a moment behind."""
         await asyncio.wait({self._stderr_task}, timeout=_LAST_WORDS_WAIT)
+
+    async def forget_output(self) -> None:
+        """Read what it still writes, and drop it: the end of a process is only seen behind the last of its output."""
+        assert self._child.stdout is not None
+        while await self._child.stdout.read(_READ_SIZE):
+            pass
 
     async def started(self) -> None:
         """Nothing to do for a process that was started from nothing."""

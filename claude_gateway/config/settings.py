@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from claude_gateway.config.kept import Kept
 from claude_gateway.config.log import Log
 from claude_gateway.config.login import Login
+from claude_gateway.config.mcp import McpServers
 from claude_gateway.config.own_tools import OwnTools
 from claude_gateway.config.requests import Requests
 from claude_gateway.config.server import Server
@@ -18,7 +19,7 @@ from workers.settings import LaunchSettings
 
 
 # pydantic lists the fields of the last base first, and the README's table has that order.
-class Settings(Log, Requests, Kept, OwnTools, Work, Login, Server):
+class Settings(Log, Requests, Kept, McpServers, OwnTools, Work, Login, Server):
     """The groups as one."""
 
     def launch(self, cli_path: Path) -> LaunchSettings:

@@ -6,6 +6,7 @@ price is one flush an answer, outside the event loop. WAL: another process may r
 """
 
 import asyncio
+import logging
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -16,6 +17,9 @@ from typing import Any
 import aiosqlite
 
 from claude_gateway.stores.schema import SCRIPTS
+
+# It logs every statement with what is written: what people said, and their secrets.
+logging.getLogger("aiosqlite").setLevel(logging.WARNING)
 
 Row = tuple[Any, ...]
 Run = Callable[..., Awaitable[list[Row]]]

@@ -83,5 +83,18 @@ CREATE TABLE keys (
 );
 """
 
+_MCP_SERVERS = """
+-- The MCP servers of a key. The definition is JSON and holds secrets. Those that are wanted are connected, and again
+-- after a restart.
+CREATE TABLE mcp_servers (
+    owner TEXT NOT NULL,
+    name TEXT NOT NULL,
+    definition BLOB NOT NULL,
+    wanted INTEGER NOT NULL,
+    changed_at REAL NOT NULL,
+    PRIMARY KEY (owner, name)
+);
+"""
+
 # A script that was released never changes: databases exist that went through it. What is to change, a new one changes.
-SCRIPTS: tuple[str, ...] = (_SESSIONS, _RESPONSES, _TOOL_CHOICES, _KEYS)
+SCRIPTS: tuple[str, ...] = (_SESSIONS, _RESPONSES, _TOOL_CHOICES, _KEYS, _MCP_SERVERS)

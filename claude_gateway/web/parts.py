@@ -9,6 +9,7 @@ from claude_gateway.access.keys import Key
 from claude_gateway.access.register import Keys
 from claude_gateway.config import Settings
 from claude_gateway.drain import Drain
+from claude_gateway.mcp_servers.servers import McpServers
 from claude_gateway.models.catalogue import Catalogue
 from claude_gateway.own_tools.toolbox import Toolbox
 from claude_gateway.responses.background import Background
@@ -36,6 +37,7 @@ class Parts:
     background: Background
     fetcher: Fetcher
     toolbox: Toolbox
+    mcp_servers: McpServers
     drain: Drain = field(default_factory=Drain)
 
 

@@ -8,6 +8,7 @@ from claude_gateway.web import (
     files,
     gemini,
     live,
+    mcp,
     messages,
     models,
     pages,
@@ -49,6 +50,12 @@ def add_routes(app: web.Application) -> None:
     app.router.add_post("/v1/admin/keys", admin_keys.created)
     app.router.add_delete("/v1/admin/keys/{id}", admin_keys.revoked)
     app.router.add_post("/v1/admin/keys/{id}/rotate", admin_keys.rotated)
+    app.router.add_get("/v1/mcp/servers", mcp.listed)
+    app.router.add_post("/v1/mcp/servers", mcp.registered)
+    app.router.add_delete("/v1/mcp/servers/{name}", mcp.deleted)
+    app.router.add_post("/v1/mcp/connect", mcp.connected)
+    app.router.add_post("/v1/mcp/disconnect", mcp.disconnected)
+    app.router.add_get("/v1/mcp/stats", mcp.stats)
     for prefix in _PREFIXES:
         app.router.add_post(f"{prefix}/chat/completions", chat.chat_completions)
         app.router.add_post(f"{prefix}/responses", responses.create)

@@ -13,6 +13,9 @@ from claude_gateway.access.key_ring import KeyRing
 from claude_gateway.access.register import Keys
 from claude_gateway.app import build_app
 from claude_gateway.config import Settings
+from claude_gateway.mcp_servers.bounds import Bounds
+from claude_gateway.mcp_servers.rules import Rules
+from claude_gateway.mcp_servers.servers import McpServers
 from claude_gateway.models.catalogue import Catalogue
 from claude_gateway.own_tools.counts import ToolCounts
 from claude_gateway.own_tools.toolbox import Toolbox
@@ -161,6 +164,7 @@ def scripted_app(
     fetcher: Fetcher | None = None,
     toolbox: Toolbox | None = None,
     keys: KeyStore | None = None,
+    mcp_servers: McpServers | None = None,
     **changes: Any,
 ) -> web.Application:
     """Without `sessions` a request that names one fails, without `responses` one that stores any, without `keys` one
@@ -185,5 +189,6 @@ def scripted_app(
             background=Background(responses, service, chosen.background_limit, chosen.max_timeout / 1000),
             fetcher=fetcher or Fetcher(),
             toolbox=toolbox,
+            mcp_servers=mcp_servers or McpServers(None, Rules(), Bounds(), None, None),
         )
     )

@@ -1,0 +1,63 @@
+"""MCP servers: what keys may register, and how much of it."""
+
+from pydantic import Field, field_validator
+
+from claude_gateway.config.group import Group
+from claude_gateway.mcp_servers.bounds import Bounds
+from claude_gateway.mcp_servers.rules import Rules, read_commands
+
+
+class McpServers(Group):
+    """Deny by default: no program is run and no private address is reached."""
+
+    mcp_allowed_commands: str = Field(
+        "",
+        description="Command lines that keys with the scope `mcp` may register as MCP servers, one a line or with `;` "
+        "between: each whole, to the letter, or ending in ` *` for any further arguments. They run as this user.",
+    )
+    mcp_allowed_env: str = Field(
+        "",
+        description="Variables that such programs may be given beside `…_KEY`, `…_TOKEN`, `…_SECRET`, `…_PASSWORD`, "
+        "`…_ID`, `…_USER`: names with commas between, `*` for anything. What decides which code is loaded "
+        "(`LD_…`, `PYTHON…`, `NODE_…`, `PATH`, …) never.",
+    )
+    mcp_allow_private_addresses: bool = Field(
+        False,
+        description="Let MCP servers be at `http:` URLs, other ports, and addresses that are not public, this machine "
+        "and its network included.",
+    )
+    mcp_servers_per_key: int = Field(16, ge=0, le=1_000, description="The most MCP servers of one key.")
+    mcp_tools_per_server: int = Field(
+        128, ge=1, le=1_000, description="The most tools taken from one MCP server; further ones are left out."
+    )
+    mcp_connect_seconds: float = Field(
+        30.0, gt=0, description="How long an MCP server may take to start, shake hands and list what it has."
+    )
+    mcp_call_seconds: float = Field(
+        60.0, gt=0, description="How long a call to an MCP server may take; then the model is told that it failed."
+    )
+    mcp_message_mib: int = Field(
+        8, ge=1, le=64, description="The largest message of an MCP server; a larger one ends the connection."
+    )
+
+    @field_validator("mcp_allowed_commands", mode="after")
+    @classmethod
+    def _lines(cls, value: str) -> str:
+        read_commands(value)
+        return value
+
+    def mcp_rules(self) -> Rules:
+        return Rules(
+            commands=read_commands(self.mcp_allowed_commands),
+            variables=tuple(name.strip() for name in self.mcp_allowed_env.split(",") if name.strip()),
+            private_addresses=self.mcp_allow_private_addresses,
+        )
+
+    def mcp_bounds(self) -> Bounds:
+        return Bounds(
+            servers=self.mcp_servers_per_key,
+            tools=self.mcp_tools_per_server,
+            connect_seconds=self.mcp_connect_seconds,
+            call_seconds=self.mcp_call_seconds,
+            message_bytes=self.mcp_message_mib * 2**20,
+        )

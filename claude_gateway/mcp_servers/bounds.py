@@ -1,0 +1,24 @@
+"""How much an MCP server may be, say and take. Pure."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """`result_bytes` is what one call may tell the model, `listing_bytes` what all tools of a server may say of
+    themselves. A silent server is asked every `ping_seconds` whether it is there; one that is not is tried again after
+    a second, two, four, up to `longest_pause`; one that says that its tools have changed is not asked again sooner than
+    after `relist_seconds`."""
+
+    servers: int = 16
+    tools: int = 128
+    connect_seconds: float = 30.0
+    call_seconds: float = 60.0
+    message_bytes: int = 8 * 2**20
+    result_bytes: int = 2 * 2**20
+    listing_bytes: int = 512 * 2**10
+    pages: int = 20
+    ping_seconds: float = 30.0
+    first_pause: float = 1.0
+    longest_pause: float = 60.0
+    relist_seconds: float = 5.0

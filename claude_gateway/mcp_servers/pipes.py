@@ -1,0 +1,96 @@
+"""Servers that are programs, spoken to over their pipes.
+
+They know nothing of this gateway: their environment says where programs are, gives them a home of their own, and holds
+what their registration gives them. What they write to stderr is dropped: those secrets may be in it.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import anyio
+import mcp_types
+from mcp.shared.message import SessionMessage
+from pydantic import ValidationError
+
+from claude_gateway.mcp_servers.housing import Housing
+from claude_gateway.mcp_servers.network import NotReached
+from claude_gateway.mcp_servers.server import Program
+from workers.frames import FrameDecoder, FrameError
+from workers.process import Process
+
+_MOST_STRAYS = 1_000
+_USUAL_PATH = "/usr/local/bin:/usr/bin:/bin"
+
+
+def environment(program: Program, home: Path) -> dict[str, str]:
+    """The whole of it."""
+    own = {"PATH": os.environ.get("PATH", _USUAL_PATH), "HOME": str(home), "LANG": "C.UTF-8"}
+    return {**program.env, **own}
+
+
+@asynccontextmanager
+async def piped(
+    program: Program, housing: Housing, home: Path, longest: int, ended: Callable[[str], None]
+) -> AsyncIterator[tuple[Any, Any]]:
+    """A program's two streams for the length of a `with`, as the `mcp` package wants them. `ended` is told when nothing
+    more comes from the program, and why, where that is not its own doing. Raises `NotReached`."""
+    process = await _started(program, home, longest)
+    record = await housing.records.make()
+    heard, hearing = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+    saying, said = anyio.create_memory_object_stream[SessionMessage](0)
+    tasks: list[asyncio.Task[None]] = []
+    try:
+        await housing.records.record(record, process.pid)
+        tasks = [asyncio.create_task(_hear(process, heard, ended)), asyncio.create_task(_say(process, said))]
+        yield hearing, saying
+    finally:
+        for stream in (heard, hearing, saying, said):
+            stream.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        process.kill()
+        await process.forget_output()
+        await process.ended()
+        await housing.records.remove(record)
+
+
+async def _started(program: Program, home: Path, longest: int) -> Process:
+    try:
+        return await Process.spawn(
+            program.line, environment(program, home), home, FrameDecoder(longest, strays=_MOST_STRAYS)
+        )
+    except (OSError, ValueError):
+        raise NotReached("the program could not be started") from None
+
+
+async def _hear(process: Process, heard: Any, ended: Callable[[str], None]) -> None:
+    why = ""
+    try:
+        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+            while frames := await process.read():
+                for frame in frames:
+                    await heard.send(_message(frame))
+    except FrameError:
+        why = "it wrote what is no message, or one larger than MCP_MESSAGE_MIB"
+    finally:
+        ended(why)
+        heard.close()
+
+
+def _message(frame: dict[str, Any]) -> SessionMessage | Exception:
+    try:
+        return SessionMessage(mcp_types.jsonrpc_message_adapter.validate_python(frame, by_name=False))
+    except ValidationError as error:
+        return error
+
+
+async def _say(process: Process, said: Any) -> None:
+    with suppress(ConnectionError, anyio.ClosedResourceError):
+        async for message in said:
+            await process.write(message.message.model_dump(by_alias=True, mode="json", exclude_unset=True))
+    said.close()

@@ -1,0 +1,84 @@
+"""Where a connection to a server may go: judged by the address, where it is made."""
+
+import asyncio
+
+import httpx2
+import pytest
+
+from claude_gateway.mcp_servers.bounds import Bounds
+from claude_gateway.mcp_servers.network import NotReached, http_client, may_be_reached
+
+
+@pytest.mark.parametrize(
+    ("address", "public", "private"),
+    [
+        ("1.1.1.1", True, True),
+        ("127.0.0.1", False, True),
+        ("10.0.0.5", False, True),
+        ("::1", False, True),
+        ("169.254.169.254", False, False),
+        ("fe80::1%eth0", False, False),
+    ],
+)
+def test_only_public_addresses_are_reached_and_never_those_of_a_clouds_secrets(
+    address: str, public: bool, private: bool
+) -> None:
+    assert may_be_reached(address, 443, private=False) is public
+    assert may_be_reached(address, 443, private=True) is private
+
+
+@pytest.mark.promise("mcp.addresses")
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "0.0.0.0", "2130706433"])
+async def test_a_name_of_this_machine_is_not_reached_whoever_looks_it_up(host: str) -> None:
+    connections = 0
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        writer.close()
+
+    async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with (await http_client(Bounds(), private=False))() as client:
+            with pytest.raises(NotReached, match="could not be reached"):
+                await client.post(f"https://{host}:{port}/")
+
+    assert connections == 0
+
+
+async def answered(head: bytes, body: bytes, bounds: Bounds) -> tuple[httpx2.Response, bytes]:
+    asked = b""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked = await reader.readuntil(b"\r\n\r\n")
+        writer.write(head + b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with (await http_client(bounds, private=True))({"X-Secret": "s"}) as client:
+            return await client.get(f"http://localhost:{port}/a"), asked
+
+
+async def test_a_server_is_asked_under_its_name_for_what_is_not_packed() -> None:
+    response, asked = await answered(b"HTTP/1.1 200 OK\r\n", b"hello", Bounds())
+
+    assert response.text == "hello"
+    assert b"host: localhost:" in asked.lower()
+    assert b"x-secret: s" in asked.lower()
+    assert b"accept-encoding: identity" in asked.lower()
+
+
+@pytest.mark.parametrize(
+    ("head", "why"),
+    [
+        (b"HTTP/1.1 200 OK\r\n", "MCP_MESSAGE_MIB"),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n", "packs"),
+        (b"HTTP/1.1 401 No\r\n", "401"),
+    ],
+)
+async def test_what_is_too_large_packed_or_a_refusal_is_no_answer(head: bytes, why: str) -> None:
+    with pytest.raises(NotReached, match=why):
+        await answered(head, b"x" * 2_000, Bounds(message_bytes=1_000))
