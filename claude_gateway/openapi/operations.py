@@ -8,7 +8,19 @@ from claude_gateway.dialects.openai_chat import parameters as openai_chat
 from claude_gateway.dialects.openai_chat.wire import ChatRequest
 from claude_gateway.dialects.openai_responses import parameters as openai_responses
 from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
-from claude_gateway.openapi import admin, admin_keys, chat, gemini, health, messages, models, responses, sessions, tools
+from claude_gateway.openapi import (
+    admin,
+    admin_keys,
+    chat,
+    gemini,
+    health,
+    mcp,
+    messages,
+    models,
+    responses,
+    sessions,
+    tools,
+)
 from claude_gateway.openapi.operation import Operation
 from claude_gateway.prompt.parameters import Table
 
@@ -20,6 +32,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *models.OPERATIONS,
     *sessions.OPERATIONS,
     *tools.OPERATIONS,
+    *mcp.OPERATIONS,
     *admin.OPERATIONS,
     *admin_keys.OPERATIONS,
     *health.OPERATIONS,

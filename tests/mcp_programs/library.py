@@ -9,7 +9,7 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver import Context, Image
 from mcp_types import ToolListChangedNotification
 
-from tests.pictures import png
+from claude_gateway.cli_facts.pictures import png
 
 BOOKS = {"whale": "Moby-Dick, 1851: a captain hunts a whale.", "moors": "Wuthering Heights, 1847: wild moors."}
 

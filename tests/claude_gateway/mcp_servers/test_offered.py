@@ -7,10 +7,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from claude_gateway.cli_facts.pictures import base64, png
 from claude_gateway.mcp_servers.bounds import Bounds
 from claude_gateway.mcp_servers.offered import chosen, model_name, read_result, read_tools
 from tests.mcp_programs.stranger import ABSURD, TOOL
-from tests.pictures import base64, png
 from workers.job import Image, Text, Tool
 
 API_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")

@@ -216,7 +216,7 @@ async def test_one_server_too_many_is_a_429(client: Client) -> None:
 
 
 async def test_every_path_needs_the_scope(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("claude_gateway.access.keys.LOCAL", Key("local", frozenset({"chat", "tools"})))
+    monkeypatch.setattr("claude_gateway.access.key_ring.LOCAL", Key("local", frozenset({"chat", "tools"})))
     for method, path in (
         ("GET", "servers"),
         ("POST", "servers"),
