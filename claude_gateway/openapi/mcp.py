@@ -137,7 +137,7 @@ OPERATIONS = (
                 {"message": "Connected to MCP server 'library'", "tools": 5, "resources": 3, "prompts": 2},
             )
         },
-        description="From then on, and after a restart, jobs of the key with Claude's own tools have those of the server too.",
+        description="From then on, after a restart too, jobs with Claude's own tools have those of the server.",
         body=_NAMED,
         errors=(404, 409, 503),
     ),
