@@ -24,7 +24,7 @@ def paths(path: Path) -> set[str]:
 def test_the_commands_and_programs_are_those_of_the_english_one_in_their_order() -> None:
     english = iter(blocks(ENGLISH))
 
-    assert len(blocks(BRIEF)) >= 5
+    assert blocks(BRIEF)
     assert all(block in english for block in blocks(BRIEF))
 
 
