@@ -16,7 +16,7 @@ from claude_gateway.dialects.anthropic import encode as anthropic
 from claude_gateway.dialects.gemini import failure as gemini
 from claude_gateway.dialects.openai_chat import encode as openai_chat
 from claude_gateway.errors import ApiError
-from claude_gateway.web import pages
+from claude_gateway.web import pages, reference
 from claude_gateway.web.parts import CALLER, PARTS, REQUEST_ID
 from claude_gateway.web.rules import NO_SUCH_PATH, Rule, rule_for
 from claude_gateway.web.spoken import Dialect, spoken
@@ -26,7 +26,9 @@ _log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-OPEN_PATHS = frozenset({"/", "/health", "/health/live", "/health/ready", "/version", "/openapi.json", *pages.FILES})
+OPEN_PATHS = frozenset(
+    {"/", "/health", "/health/live", "/health/ready", "/version", *reference.OPEN_PATHS, *pages.FILES}
+)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _CALLER_LEFT = 499
 

@@ -12,7 +12,15 @@ from claude_gateway.web import pages, reference, responses
 from tests.claude_gateway.scripted import HELLO, ScriptedDispatcher, scripted_app
 
 # For people in a browser, or no more than a refusal.
-_NO_OPERATIONS = {pages.home, pages.file, reference.openapi, responses.refuse_upgrade}
+_NO_OPERATIONS = {
+    pages.home,
+    pages.file,
+    reference.openapi,
+    reference.docs,
+    reference.redoc,
+    reference.asset,
+    responses.refuse_upgrade,
+}
 
 
 @pytest.fixture

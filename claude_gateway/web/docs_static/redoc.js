@@ -1,0 +1,3 @@
+"use strict";
+
+Redoc.init("/openapi.json", { hideDownloadButtons: false, requiredPropsFirst: true }, document.getElementById("redoc"));
