@@ -14,6 +14,7 @@ from claude_gateway.access.register import Keys
 from claude_gateway.bundled_cli import bundled_cli
 from claude_gateway.config import Settings
 from claude_gateway.engine_report import EngineReport
+from claude_gateway.ledger.ledger import Ledger
 from claude_gateway.listener import listen
 from claude_gateway.mcp_servers.housing import Housing
 from claude_gateway.mcp_servers.servers import McpServers, opener
@@ -32,6 +33,7 @@ from claude_gateway.sessions.work import SessionWork
 from claude_gateway.start_failed import StartFailed
 from claude_gateway.stores.db import DATABASE, Database, StoreUnusable, open_database
 from claude_gateway.stores.keys import KeyStore, open_keys
+from claude_gateway.stores.ledger import LedgerStore
 from claude_gateway.stores.mcp_servers import McpServerStore
 from claude_gateway.stores.responses import ResponseStore
 from claude_gateway.stores.seal_key import seal_key
@@ -83,12 +85,13 @@ async def running_gateway(settings: Settings, hurry: asyncio.Event | None = None
             _engine(settings) as engine,
             _database(settings) as database,
             open_keys(database, settings.state_dir / DATABASE) as keys,
+            _ledger(settings, database) as ledger,
             _sessions(settings, database, engine) as sessions,
             _mcp_servers(settings, database) as mcp_servers,
         ):
             responses = Responses(ResponseStore(database, settings.responses()), await seal_key(database))
             await responses.recover()
-            parts = _compose(settings, engine, database, keys, sessions, responses, mcp_servers)
+            parts = _compose(settings, engine, database, keys, ledger, sessions, responses, mcp_servers)
             await parts.key_ring.follow()
             ending = Ending(engine.refuse_waiting, partial(_stop_work, parts.service, engine), hurry or asyncio.Event())
             async with (
@@ -114,6 +117,7 @@ def _compose(
     engine: Engine,
     database: Database,
     keys: KeyStore,
+    ledger: Ledger,
     sessions: Sessions,
     responses: Responses,
     mcp_servers: McpServers,
@@ -128,7 +132,7 @@ def _compose(
     except ValueError as error:
         raise StartFailed(f"MODEL_ALIASES: {error}") from None
     counts = ToolCounts()
-    service = ChatService(engine, settings.max_timeout / 1000, counts)
+    service = ChatService(engine, settings.max_timeout / 1000, counts, ledger)
     toolbox = Toolbox(engine, ToolChoiceStore(database), counts)
     if toolbox.no_commands:
         _log.warning("Claude's own tools: Bash is off, %s", toolbox.no_commands)
@@ -147,6 +151,7 @@ def _compose(
         fetcher=Fetcher(),
         toolbox=toolbox,
         mcp_servers=mcp_servers,
+        ledger=ledger,
     )
 
 
@@ -181,6 +186,13 @@ async def _database(settings: Settings) -> AsyncIterator[Database]:
             yield database
     except StoreUnusable as error:
         raise StartFailed(str(error)) from None
+
+
+@asynccontextmanager
+async def _ledger(settings: Settings, database: Database) -> AsyncIterator[Ledger]:
+    ledger = Ledger(LedgerStore(database))
+    async with ledger.kept(settings.usage_retention_days):
+        yield ledger
 
 
 @asynccontextmanager

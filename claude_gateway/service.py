@@ -4,12 +4,16 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, aclosing
+from functools import partial
 from typing import Protocol
 
+from claude_gateway.ledger.entry import INTERNAL, Entry
+from claude_gateway.ledger.ledger import Ledger
 from claude_gateway.own_tools.counts import ToolCounts
 from workers.answer import is_visible
+from workers.bill import OnCost
 from workers.errors import ErrorKind, WorkerError
-from workers.events import Event, Restarted, Started, ToolBegan, ToolEnded, Working
+from workers.events import Event, Finished, Restarted, Started, ToolBegan, ToolEnded, Working
 from workers.job import ChatJob
 
 _log = logging.getLogger(__name__)
@@ -18,7 +22,7 @@ _log = logging.getLogger(__name__)
 class Runner(Protocol):
     """A worker, as far as this module needs one."""
 
-    def run(self, job: ChatJob, deadline: float) -> AsyncGenerator[Event | Working, None]: ...
+    def run(self, job: ChatJob, deadline: float, on_cost: OnCost) -> AsyncGenerator[Event | Working, None]: ...
 
 
 class Dispatcher(Protocol):
@@ -28,11 +32,19 @@ class Dispatcher(Protocol):
 
 
 class ChatService:
-    """Runs jobs. `max_seconds` bounds each from its arrival to its last event; `tools` keeps count of Claude's own."""
+    """Runs jobs. `max_seconds` bounds each from its arrival to its last event; `tools` keeps count of Claude's own,
+    `ledger` of every job."""
 
-    def __init__(self, dispatcher: Dispatcher, max_seconds: float, tools: ToolCounts | None = None) -> None:
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        max_seconds: float,
+        tools: ToolCounts | None = None,
+        ledger: Ledger | None = None,
+    ) -> None:
         self._dispatcher = dispatcher
         self._tools = tools or ToolCounts()
+        self._ledger = ledger or Ledger()
         self._max_seconds = max_seconds
         self._stopped = False
 
@@ -53,25 +65,48 @@ class ChatService:
         asked of the upstream a second time. A job whose tools have done something is not run once more.
         """
         deadline = self.deadline() if deadline is None else deadline
+        entry = self._ledger.open(job)
+        try:
+            async with aclosing(self._attempts(job, deadline, entry)) as events:
+                async for event in events:
+                    yield event
+        except WorkerError as error:
+            await self._ledger.end(entry, error.kind.name.lower())
+            raise
+        except (asyncio.CancelledError, GeneratorExit):
+            self._ledger.leave(entry)
+            raise
+        except Exception:
+            await self._ledger.end(entry, INTERNAL)
+            raise
+        # Events without an end: so their reader takes it, too.
+        await self._ledger.end(entry, ErrorKind.CUT.name.lower())
+
+    async def _attempts(self, job: ChatJob, deadline: float, entry: Entry) -> AsyncGenerator[Event, None]:
         started = visible = worked = False
         calls = self._tools.of_job(job)
         for last_try in (False, True):
             try:
-                async with (
-                    self._dispatcher.worker(job, deadline) as worker,
-                    aclosing(worker.run(job, deadline)) as events,
-                ):
-                    async for event in events:
-                        if isinstance(event, ToolBegan | ToolEnded):
-                            worked = True
-                            for told in calls.feed(event):
-                                yield told
-                            continue
-                        if isinstance(event, Started) and started:
-                            continue
-                        started = True
-                        visible = visible or is_visible(event)
-                        yield event
+                async with self._dispatcher.worker(job, deadline) as worker:
+                    await self._ledger.begin(entry)
+                    async with aclosing(worker.run(job, deadline, partial(self._ledger.cost, entry))) as events:
+                        async for event in events:
+                            if isinstance(event, ToolBegan | ToolEnded):
+                                worked = True
+                                for told in calls.feed(event):
+                                    yield told
+                                continue
+                            if isinstance(event, Started):
+                                self._ledger.accepted(entry, event)
+                                if started:
+                                    continue
+                            started = True
+                            if not visible and is_visible(event):
+                                visible = True
+                                self._ledger.shown(entry)
+                            if isinstance(event, Finished):
+                                await self._ledger.finish(entry, event.usage)
+                            yield event
             except WorkerError as error:
                 if self._stopped:
                     raise WorkerError(ErrorKind.STOPPING, "The gateway is stopping.") from error

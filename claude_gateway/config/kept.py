@@ -8,7 +8,7 @@ from claude_gateway.stores.responses import Room
 
 
 class Kept(Group):
-    """Sessions and stored responses."""
+    """Sessions, stored responses, and the ledger of what was used."""
 
     session_ttl_seconds: float = Field(
         3600,
@@ -35,6 +35,13 @@ class Kept(Group):
     )
     background_limit: int = Field(
         10, ge=0, description="Responses that one key may have in the background at once; one more gets 429."
+    )
+
+    usage_retention_days: int = Field(
+        400,
+        ge=1,
+        le=36_500,
+        description="How long each job stays in the ledger that `/v1/usage` is read from, in days.",
     )
 
     def sessions(self) -> SessionLimits:

@@ -20,6 +20,7 @@ from claude_gateway.openapi import (
     responses,
     sessions,
     tools,
+    usage,
 )
 from claude_gateway.openapi.operation import Operation
 from claude_gateway.prompt.parameters import Table
@@ -33,6 +34,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *sessions.OPERATIONS,
     *tools.OPERATIONS,
     *mcp.OPERATIONS,
+    *usage.OPERATIONS,
     *admin.OPERATIONS,
     *admin_keys.OPERATIONS,
     *health.OPERATIONS,

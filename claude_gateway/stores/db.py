@@ -27,6 +27,7 @@ Run = Callable[..., Awaitable[list[Row]]]
 DATABASE = "gateway.db"
 # For another process at the same file: a backup, a look into it by hand.
 _BUSY_SECONDS = 5.0
+_LIGHT = ("PRAGMA synchronous = NORMAL", "PRAGMA cache_size = -256")
 _SETTINGS = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA foreign_keys = ON")
 
 
@@ -35,10 +36,14 @@ class StoreUnusable(Exception):
 
 
 class Database:
-    """Runs statements, one after another. `failing` while the last attempt found the file or its disk unusable."""
+    """Runs statements, one after another. `failing` while the last attempt found the file or its disk unusable.
 
-    def __init__(self, connection: aiosqlite.Connection) -> None:
+    `light` is a second connection, for what need not survive a machine that loses its power: it waits for no disk.
+    """
+
+    def __init__(self, connection: aiosqlite.Connection, light: aiosqlite.Connection) -> None:
         self._connection = connection
+        self._light = light
         self._turn = asyncio.Lock()
         self.failing = False
 
@@ -47,6 +52,13 @@ class Database:
         async with self._turn:
             with self._watched():
                 return await self._execute(sql, parameters)
+
+    async def run_lightly(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        """One statement that survives a killed process, though not a machine that loses its power."""
+        # In the same turn: who writes at the same time as another is refused by SQLite, or made to wait in its thread.
+        async with self._turn:
+            with self._watched():
+                await self._light.execute_fetchall(sql, parameters)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Run]:
@@ -87,20 +99,24 @@ async def open_database(path: Path, scripts: Sequence[str] = SCRIPTS) -> AsyncIt
     try:
         await asyncio.to_thread(_make, path)
         connection = await aiosqlite.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+        light = await aiosqlite.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
     except (OSError, sqlite3.Error) as error:
         raise StoreUnusable(f"Cannot use the database {path}: {_reason(error)}. Set STATE_DIR.") from None
     try:
-        database = Database(connection)
+        database = Database(connection, light)
         try:
             for setting in _SETTINGS:
                 await database.run(setting)
             await _migrate(database, path, scripts)
+            for setting in _LIGHT:
+                await database.run_lightly(setting)
         except sqlite3.Error as error:
             raise StoreUnusable(
                 f"Cannot use the database {path}: {error}. Where it is damaged, move it away or set another STATE_DIR."
             ) from None
         yield database
     finally:
+        await light.close()
         await connection.close()
 
 

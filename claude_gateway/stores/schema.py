@@ -96,5 +96,38 @@ CREATE TABLE mcp_servers (
 );
 """
 
+_LEDGER = """
+-- Every job of every key: one line each. `number` counts the jobs of a request, `model` is the one that answered, or
+-- was to. Times are in seconds of the epoch or in milliseconds since the job came, NULL for what never was, also for a
+-- cost that is not known. `result`: begun, ok, left, lost, or the kind of its failure.
+CREATE TABLE ledger (
+    id INTEGER PRIMARY KEY,
+    owner TEXT NOT NULL,
+    request_id TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    dialect TEXT NOT NULL,
+    route TEXT NOT NULL,
+    model_asked TEXT NOT NULL,
+    model TEXT NOT NULL,
+    session INTEGER NOT NULL,
+    tools INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    begun_at REAL NOT NULL,
+    queue_ms REAL,
+    first_token_ms REAL,
+    total_ms REAL,
+    input INTEGER NOT NULL,
+    output INTEGER NOT NULL,
+    cache_read INTEGER NOT NULL,
+    cache_write INTEGER NOT NULL,
+    thinking INTEGER NOT NULL,
+    cost_usd REAL,
+    result TEXT NOT NULL
+);
+CREATE INDEX ledger_by_time ON ledger (begun_at);
+CREATE INDEX ledger_by_owner ON ledger (owner, begun_at);
+CREATE INDEX ledger_begun ON ledger (id) WHERE result = 'begun';
+"""
+
 # A script that was released never changes: databases exist that went through it. What is to change, a new one changes.
-SCRIPTS: tuple[str, ...] = (_SESSIONS, _RESPONSES, _TOOL_CHOICES, _KEYS, _MCP_SERVERS)
+SCRIPTS: tuple[str, ...] = (_SESSIONS, _RESPONSES, _TOOL_CHOICES, _KEYS, _MCP_SERVERS, _LEDGER)

@@ -4,7 +4,7 @@ from aiohttp import web
 
 from claude_gateway.own_tools.built_in import read_headers
 from claude_gateway.own_tools.toolbox import Asks, with_thinking
-from claude_gateway.web.parts import CALLER, PARTS
+from claude_gateway.web.parts import CALLER, PARTS, VISITED
 from workers.job import ChatJob
 
 _OF_TOOLS = ("X-Claude-Allowed-Tools", "X-Claude-Disallowed-Tools", "X-Claude-Permission-Mode", "X-Claude-Max-Turns")
@@ -13,6 +13,7 @@ _OF_TOOLS = ("X-Claude-Allowed-Tools", "X-Claude-Disallowed-Tools", "X-Claude-Pe
 async def equipped(request: web.Request, job: ChatJob, asks: Asks) -> tuple[ChatJob, tuple[str, ...]]:
     """The job with the tools that the request, its session and its key want, and what was left out. Raises `ApiError`:
     400 for a header that cannot be, 403 for a key that may use none."""
+    request[VISITED].session = bool(asks.session)
     headers = read_headers(request.headers)
     notes: list[str] = []
     if headers.max_thinking is not None:

@@ -13,6 +13,7 @@ from claude_gateway.own_tools.toolbox import Asks
 from claude_gateway.prompt.conversation import bad
 from claude_gateway.prompt.token_count import estimate
 from claude_gateway.web import answer, body
+from claude_gateway.web.chosen_model import chosen_model
 from claude_gateway.web.equipment import equipped
 from claude_gateway.web.framing import JsonArray, ServerSentEvents
 from claude_gateway.web.json_answer import json_answer
@@ -39,7 +40,7 @@ async def call(request: web.Request) -> web.StreamResponse:
 
 
 async def _generate(request: web.Request, name: str, *, stream: bool) -> web.StreamResponse:
-    model = request.app[PARTS].catalogue.resolve(name)
+    model = chosen_model(request, name)
     asked = await body.read(request, GenerateContentRequest)
     owner = request[CALLER].id
     sealer = request.app[PARTS].responses.sealer(owner)
@@ -60,7 +61,7 @@ async def _generate(request: web.Request, name: str, *, stream: bool) -> web.Str
 
 async def _count_tokens(request: web.Request, name: str) -> web.Response:
     """An estimate by length, as the other dialects have it."""
-    model = request.app[PARTS].catalogue.resolve(name)
+    model = chosen_model(request, name, spends=False)
     counted = (await body.read(request, CountTokensRequest)).counted
     if counted is None:
         raise bad("contents", "there is nothing to count; send contents or a generateContentRequest")

@@ -11,6 +11,7 @@ from claude_gateway.dialects.anthropic.wire import MessagesRequest
 from claude_gateway.own_tools.toolbox import Asks
 from claude_gateway.prompt.token_count import estimate
 from claude_gateway.web import answer, body
+from claude_gateway.web.chosen_model import chosen_model
 from claude_gateway.web.equipment import equipped
 from claude_gateway.web.json_answer import json_answer
 from claude_gateway.web.parts import CALLER, PARTS
@@ -18,7 +19,7 @@ from claude_gateway.web.parts import CALLER, PARTS
 
 async def messages(request: web.Request) -> web.StreamResponse:
     asked = await body.read(request, MessagesRequest)
-    model = request.app[PARTS].catalogue.resolve(asked.model)
+    model = chosen_model(request, asked.model)
     identity = (f"msg_{uuid.uuid4().hex}", asked.model)
     async with request.app[PARTS].sessions.open(request[CALLER].id, asked.session_id) as session:
         parsed = parse(asked, request[CALLER].id, model, session.remembered)
@@ -38,5 +39,5 @@ async def messages(request: web.Request) -> web.StreamResponse:
 async def count_tokens(request: web.Request) -> web.Response:
     """An estimate by length, so that an editor that asks forty times a second costs nobody anything."""
     asked = await body.read(request, MessagesRequest)
-    model = request.app[PARTS].catalogue.resolve(asked.model)
+    model = chosen_model(request, asked.model, spends=False)
     return json_answer({"input_tokens": estimate(parse(asked, request[CALLER].id, model).job)})

@@ -16,10 +16,11 @@ from claude_gateway.dialects.anthropic import encode as anthropic
 from claude_gateway.dialects.gemini import failure as gemini
 from claude_gateway.dialects.openai_chat import encode as openai_chat
 from claude_gateway.errors import ApiError
+from claude_gateway.ledger.entry import VISIT, Visit
 from claude_gateway.web import pages, reference
-from claude_gateway.web.parts import CALLER, PARTS, REQUEST_ID
+from claude_gateway.web.parts import CALLER, PARTS, REQUEST_ID, VISITED
 from claude_gateway.web.rules import NO_SUCH_PATH, Rule, rule_for
-from claude_gateway.web.spoken import Dialect, spoken
+from claude_gateway.web.spoken import Dialect, dialect_name, spoken
 from workers.errors import WorkerError
 
 _log = logging.getLogger(__name__)
@@ -39,6 +40,9 @@ async def identify_request(request: web.Request, handler: Handler) -> web.Stream
     sent = request.headers.get("x-request-id", "")
     request_id = sent if _REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
     request[REQUEST_ID] = request_id
+    request[VISITED] = Visit(request_id, dialect_name(request), _route(request))
+    # The next request of this connection runs in the same task.
+    before = VISIT.set(request[VISITED])
     began = time.monotonic()
     status = _CALLER_LEFT
     try:
@@ -47,6 +51,7 @@ async def identify_request(request: web.Request, handler: Handler) -> web.Stream
         status = response.status
         return response
     finally:
+        VISIT.reset(before)
         # Without its query, which may carry a key; as it was sent, so that no caller writes lines of this log.
         _log.info("%s %s %d %.0f ms %s", request.method, request.rel_url.raw_path, status, _ms_since(began), request_id)
 
@@ -93,6 +98,7 @@ async def require_key(request: web.Request, handler: Handler) -> web.StreamRespo
         request[CALLER] = request.app[PARTS].key_ring.identify(
             request.headers, request.remote, http_1_0=request.version < HttpVersion11, in_query=in_query
         )
+        request[VISITED].key = request[CALLER].id
         scope = rule_of(request).scope
         if scope is not None:
             request[CALLER].require(scope)
@@ -138,6 +144,12 @@ def _http_error(error: web.HTTPException, request: web.Request) -> web.Response:
     if "Allow" in error.headers:
         response.headers["Allow"] = error.headers["Allow"]
     return response
+
+
+def _route(request: web.Request) -> str:
+    """The path as it stands in the routes: there are only so many."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource else ""
 
 
 def _code(reason: str) -> str:

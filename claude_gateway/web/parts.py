@@ -9,6 +9,8 @@ from claude_gateway.access.keys import Key
 from claude_gateway.access.register import Keys
 from claude_gateway.config import Settings
 from claude_gateway.drain import Drain
+from claude_gateway.ledger.entry import Visit
+from claude_gateway.ledger.ledger import Ledger
 from claude_gateway.mcp_servers.servers import McpServers
 from claude_gateway.models.catalogue import Catalogue
 from claude_gateway.own_tools.toolbox import Toolbox
@@ -38,6 +40,7 @@ class Parts:
     fetcher: Fetcher
     toolbox: Toolbox
     mcp_servers: McpServers
+    ledger: Ledger
     drain: Drain = field(default_factory=Drain)
 
 
@@ -45,3 +48,4 @@ PARTS = web.AppKey("parts", Parts)
 
 CALLER = web.RequestKey("caller", Key)
 REQUEST_ID = web.RequestKey("request_id", str)
+VISITED = web.RequestKey("visit", Visit)

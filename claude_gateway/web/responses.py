@@ -20,6 +20,7 @@ from claude_gateway.prompt.remote_media import with_fetched
 from claude_gateway.responses.register import Asked
 from claude_gateway.web import answer, body
 from claude_gateway.web.bring_in import bring_in
+from claude_gateway.web.chosen_model import chosen_model
 from claude_gateway.web.equipment import equipped
 from claude_gateway.web.framing import SERVER_SENT_EVENTS
 from claude_gateway.web.json_answer import json_answer
@@ -108,7 +109,7 @@ async def _read(request: web.Request) -> tuple[Asked, Identity]:
     """Apart, so that the request as it was sent is not held in memory while its job waits and runs."""
     sent = await body.read(request, ResponsesRequest)
     owner = request[CALLER].id
-    model = request.app[PARTS].catalogue.resolve(sent.model)
+    model = chosen_model(request, sent.model)
     responses = request.app[PARTS].responses
     memory = await responses.recall(owner, sent.previous_response_id, references(sent))
     parsed = parse(sent, owner, model, responses.sealer(owner), memory.past)

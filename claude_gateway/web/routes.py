@@ -17,6 +17,7 @@ from claude_gateway.web import (
     sessions,
     status,
     tools,
+    usage,
 )
 
 # People put the base URL one level off: without the /v1 that their program wants, or with one that it adds itself.
@@ -36,6 +37,7 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get("/version", status.versions)
     app.router.add_get("/v1/auth/status", status.auth_status)
     app.router.add_get("/v1/admin/live", live.live)
+    app.router.add_get("/v1/usage", usage.usage)
     app.router.add_get("/v1/sessions", sessions.listed)
     app.router.add_get("/v1/sessions/stats", sessions.stats)
     app.router.add_get("/v1/sessions/{id:.+}/files", files.listed)

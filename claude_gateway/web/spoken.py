@@ -8,6 +8,8 @@ from aiohttp import web
 _MESSAGES = re.compile(r"(/v1){0,2}/messages(/.*)?")
 _GEMINI = re.compile(r"/v1beta(/.*)?|(/v1){0,2}/(models|tunedModels)/.*:[A-Za-z]+", re.DOTALL)
 _OF_SEVERAL = re.compile(r"(/v1){0,2}/models(/.*)?", re.DOTALL)
+_RESPONSES = re.compile(r"(/v1)*/responses(/.*)?", re.DOTALL)
+_CHAT = re.compile(r"(/v1)*/chat/completions")
 # What Google's own programs send, whatever the path.
 _GOOGLE_HEADERS = ("x-goog-api-key", "x-goog-api-client")
 
@@ -32,3 +34,13 @@ def spoken(request: web.Request) -> Dialect:
         if "anthropic-version" in headers:
             return Dialect.ANTHROPIC
     return Dialect.OPENAI
+
+
+def dialect_name(request: web.Request) -> str:
+    """For ledger and metrics, which tell OpenAI's two apart; "" for what is of no dialect."""
+    if _CHAT.fullmatch(request.path):
+        return "openai_chat"
+    if _RESPONSES.fullmatch(request.path):
+        return "openai_responses"
+    dialect = spoken(request)
+    return "" if dialect is Dialect.OPENAI else dialect.value

@@ -13,6 +13,7 @@ from claude_gateway.access.key_ring import KeyRing
 from claude_gateway.access.register import Keys
 from claude_gateway.app import build_app
 from claude_gateway.config import Settings
+from claude_gateway.ledger.ledger import Ledger
 from claude_gateway.mcp_servers.bounds import Bounds
 from claude_gateway.mcp_servers.rules import Rules
 from claude_gateway.mcp_servers.servers import McpServers
@@ -29,6 +30,7 @@ from claude_gateway.stores.keys import KeyStore
 from claude_gateway.web.fetch import Fetcher
 from claude_gateway.web.health import Health
 from claude_gateway.web.parts import Parts
+from workers.bill import OnCost, not_wanted
 from workers.events import BlockEnded, BlockStarted, Event, Finished, Started, TextDelta, Usage
 from workers.job import ChatJob, Text, Turn
 from workers.roster import Post
@@ -38,6 +40,7 @@ from workers.settings import AuthMethod
 Step = Event | Exception | asyncio.Event
 
 MODEL = "claude-sonnet-4-5-20250929"
+COST = 0.25
 STARTED = Started("claude-test")
 FINISHED = Finished("end_turn", Usage(input=3, output=2))
 HELLO: tuple[Event, ...] = (
@@ -86,7 +89,8 @@ class ScriptedDispatcher:
             if not self.held:
                 self.released.set()
 
-    async def run(self, job: ChatJob, deadline: float) -> AsyncGenerator[Event, None]:
+    async def run(self, job: ChatJob, deadline: float, on_cost: OnCost = not_wanted) -> AsyncGenerator[Event, None]:
+        """Each answer costs `COST`, which is told at its end."""
         try:
             for step in next(self._attempts):
                 if isinstance(step, Exception):
@@ -94,6 +98,8 @@ class ScriptedDispatcher:
                 if isinstance(step, asyncio.Event):
                     await step.wait()
                 else:
+                    if isinstance(step, Finished):
+                        on_cost(COST)
                     yield step
         finally:
             self.closed.set()
@@ -165,6 +171,7 @@ def scripted_app(
     toolbox: Toolbox | None = None,
     keys: KeyStore | None = None,
     mcp_servers: McpServers | None = None,
+    ledger: Ledger | None = None,
     **changes: Any,
 ) -> web.Application:
     """Without `sessions` a request that names one fails, without `responses` one that stores any, without `keys` one
@@ -174,7 +181,8 @@ def scripted_app(
     health = Health(pool or ScriptedPool(), store or ScriptedStore(), chosen.auth_method, key_ring)
     toolbox = toolbox or Toolbox(ScriptedEngine(), None, ToolCounts())
     responses = responses or Responses(None, b"the key of the tests")
-    service = ChatService(dispatcher, chosen.max_timeout / 1000, toolbox.counts)
+    ledger = ledger or Ledger()
+    service = ChatService(dispatcher, chosen.max_timeout / 1000, toolbox.counts, ledger)
     return build_app(
         Parts(
             settings=chosen,
@@ -190,5 +198,6 @@ def scripted_app(
             fetcher=fetcher or Fetcher(),
             toolbox=toolbox,
             mcp_servers=mcp_servers or McpServers(None, Rules(), Bounds(), None, None),
+            ledger=ledger,
         )
     )

@@ -1,0 +1,217 @@
+"""Every job of every key, once: begun before a worker has it, ended before its caller has the last byte.
+
+What is to be written gathers while the statement before it runs, so that many jobs at a time cost few statements.
+"""
+
+import asyncio
+import logging
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Protocol
+
+from claude_gateway.access.keys import Key
+from claude_gateway.ledger.budget import Spending, Spent, require
+from claude_gateway.ledger.days import DAY, day_of, midnight
+from claude_gateway.ledger.entry import BEGUN, LEFT, OK, VISIT, Entry, Visit
+from claude_gateway.ledger.usage import Question, UsageRow
+from workers.errors import ErrorKind
+from workers.events import Started, Usage
+from workers.job import ChatJob
+
+_log = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 3_600.0
+# Held while the disk cannot be written; more are forgotten, the oldest first.
+_MOST_HELD = 10_000
+_MOST_GROUPS = 10_000
+# These jobs were turned away as they came: nothing of them ran, nor waited.
+_NEVER_BEGUN = ErrorKind.QUEUE_FULL.name.lower()
+
+
+class Store(Protocol):
+    async def write(self, entries: Sequence[Entry]) -> None: ...
+    async def close_lost(self) -> int: ...
+    async def last_id(self) -> int: ...
+    async def spent_since(self, moment: float) -> list[tuple[str, int, float]]: ...
+    async def usage(self, asked: Question, most: int) -> list[UsageRow]: ...
+    async def sweep(self, before: float) -> int: ...
+
+
+class Nowhere:
+    """A store that keeps nothing."""
+
+    async def write(self, entries: Sequence[Entry]) -> None:
+        pass
+
+    async def close_lost(self) -> int:
+        return 0
+
+    async def last_id(self) -> int:
+        return 0
+
+    async def spent_since(self, moment: float) -> list[tuple[str, int, float]]:  # noqa: ARG002 - as others take it
+        return []
+
+    async def usage(self, asked: Question, most: int) -> list[UsageRow]:  # noqa: ARG002
+        return []
+
+    async def sweep(self, before: float) -> int:  # noqa: ARG002
+        return 0
+
+
+class Ledger:
+    """`now` is in seconds of the epoch, `clock` only goes forward. `watchers` are told of each job that has ended."""
+
+    def __init__(
+        self,
+        store: Store | None = None,
+        now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+        watchers: Sequence[Callable[[Entry], None]] = (),
+    ) -> None:
+        self._store = store or Nowhere()
+        self._now = now
+        self._clock = clock
+        self._watchers = watchers
+        self._last_id = 0
+        self._is_open = True
+        self._spending = Spending()
+        self._pending: dict[int, Entry] = {}
+        self._next: asyncio.Task[None] | None = None
+        self._running: asyncio.Task[None] | None = None
+
+    @asynccontextmanager
+    async def kept(self, days: float) -> AsyncIterator[None]:
+        """Taken up where it was left, swept of what is older than `days`, and whole on the disk at the end."""
+        self._last_id = await self._store.last_id()
+        if lost := await self._store.close_lost():
+            _log.warning("%d jobs were lost with the gateway that ran them", lost)
+        today = midnight(day_of(self._now()))
+        for owner, tokens, usd in await self._store.spent_since(today):
+            self._spending.add(owner, today, tokens, usd)
+        sweeping = asyncio.create_task(self._sweep_for_ever(days))
+        try:
+            yield
+        finally:
+            sweeping.cancel()
+            with suppress(asyncio.CancelledError):
+                await sweeping
+            await self.flushed()
+            self._is_open = False
+
+    def open(self, job: ChatJob) -> Entry:
+        """A job comes; nothing is written before it is begun."""
+        self._last_id += 1
+        visit = VISIT.get() or Visit()
+        entry = Entry(
+            id=self._last_id,
+            owner=job.owner,
+            visit=visit,
+            number=len(visit.entries) + 1,
+            tools=job.work is not None,
+            model=job.model,
+            begun_at=self._now(),
+            came=self._clock(),
+        )
+        visit.entries.append(entry)
+        return entry
+
+    async def begin(self, entry: Entry) -> None:
+        """A worker is about to have it. Written when this returns."""
+        entry.attempts += 1
+        if entry.attempts == 1:
+            entry.taken = self._clock()
+            await self._written(entry)
+
+    def accepted(self, entry: Entry, event: Started) -> None:
+        """The upstream has taken it, maybe not for the first time."""
+        entry.used_before, entry.used = entry.usage, event.usage
+        entry.model = event.model
+
+    def shown(self, entry: Entry) -> None:
+        """Something of the answer is there."""
+        if entry.shown is None:
+            entry.shown = self._clock()
+
+    async def finish(self, entry: Entry, used: Usage) -> None:
+        """Answered. Written when this returns: whoever has his answer is in the ledger."""
+        entry.used = used
+        await self.end(entry, OK)
+
+    async def end(self, entry: Entry, result: str) -> None:
+        """Written when this returns. Only the first end counts."""
+        if self._ended(entry, result):
+            await self._written(entry)
+
+    def leave(self, entry: Entry) -> None:
+        """Its caller left, or another choice of the same request failed. Written soon: nobody waits for it."""
+        if self._ended(entry, LEFT):
+            self._write_soon(entry)
+
+    def cost(self, entry: Entry, usd: float) -> None:
+        """Told before the end, or soon after it; of each attempt."""
+        entry.cost = (entry.cost or 0.0) + usd
+        self._spending.add(entry.owner, entry.begun_at, 0, usd)
+        if entry.result != BEGUN and self._is_open:
+            self._write_soon(entry)
+
+    def spent(self, owner: str) -> Spent:
+        """Today. Jobs that still run are not in it."""
+        return self._spending.of(owner, self._now())
+
+    def require_budget(self, key: Key) -> None:
+        """Raises `ApiError` 429 where the key has spent what it may today."""
+        require(key.budget, self.spent(key.id), self._now())
+
+    async def usage(self, asked: Question) -> list[UsageRow]:
+        await self.flushed()
+        return await self._store.usage(asked, _MOST_GROUPS)
+
+    async def flushed(self) -> None:
+        """Whatever happened so far is written."""
+        for task in (self._running, self._next):
+            if task is not None:
+                await asyncio.wait([task])
+
+    def _ended(self, entry: Entry, result: str) -> bool:
+        """Whether it is this that ends it, and there is something to write."""
+        if entry.result != BEGUN:
+            return False
+        entry.result = result
+        entry.ended = self._clock()
+        self._spending.add(entry.owner, entry.begun_at, entry.tokens, 0.0)
+        for watcher in self._watchers:
+            watcher(entry)
+        return result != _NEVER_BEGUN
+
+    async def _written(self, entry: Entry) -> None:
+        await asyncio.shield(self._write_soon(entry))
+
+    def _write_soon(self, entry: Entry) -> asyncio.Task[None]:
+        self._pending[entry.id] = entry
+        if self._next is None:
+            self._next = asyncio.create_task(self._write(self._running))
+        return self._next
+
+    async def _write(self, before: asyncio.Task[None] | None) -> None:
+        if before is not None and not before.done():
+            await asyncio.wait([before])
+        self._running, self._next = self._next, None
+        batch, self._pending = self._pending, {}
+        try:
+            await self._store.write(list(batch.values()))
+        except sqlite3.Error:
+            # The answers go on: a gateway that cannot count is of more use than one that cannot speak.
+            _log.exception("%d lines of the ledger could not be written", len(batch))
+            held = [*batch.items(), *((id_, entry) for id_, entry in self._pending.items() if id_ not in batch)]
+            self._pending = dict(held[-_MOST_HELD:])
+
+    async def _sweep_for_ever(self, days: float) -> None:
+        while True:
+            try:
+                await self._store.sweep(midnight(day_of(self._now() - days * DAY)))
+            except Exception:
+                _log.exception("the ledger could not be swept")
+            await asyncio.sleep(SWEEP_SECONDS)

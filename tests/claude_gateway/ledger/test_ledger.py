@@ -1,0 +1,279 @@
+"""Every job in the ledger, once, whatever becomes of it; and the budgets that are counted with it."""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from claude_gateway.access.keys import Budget, Key
+from claude_gateway.errors import ApiError
+from claude_gateway.ledger.days import DAY, midnight, named
+from claude_gateway.ledger.entry import VISIT, Entry, Visit
+from claude_gateway.ledger.ledger import Ledger, Nowhere
+from claude_gateway.ledger.usage import read_question
+from claude_gateway.service import ChatService
+from claude_gateway.stores.db import Database, open_database
+from claude_gateway.stores.ledger import LedgerStore
+from tests.claude_gateway.scripted import COST, HELLO, JOB, MODEL, STARTED, ScriptedDispatcher, Step
+from workers.errors import ErrorKind, WorkerError
+from workers.events import Finished, Started, Usage
+
+NOW = midnight(named("2026-03-15")) + 3_600
+DEAD = WorkerError(ErrorKind.WORKER_DIED, "it ended")
+BUSY = WorkerError(ErrorKind.QUEUE_FULL, "too many", retry_after=1)
+
+
+class Clock:
+    def __init__(self, now: float) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        self.now += 0.001
+        return self.now
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    async with open_database(tmp_path / "gateway.db") as opened:
+        yield opened
+
+
+def a_ledger(database: Database, now: float = NOW) -> Ledger:
+    return Ledger(LedgerStore(database), now=lambda: now, clock=Clock(0.0))
+
+
+async def lines(database: Database, *columns: str) -> list[tuple[Any, ...]]:
+    return await database.run(f"SELECT {', '.join(columns)} FROM ledger ORDER BY id")
+
+
+async def ask(ledger: Ledger, *attempts: Sequence[Step]) -> ScriptedDispatcher:
+    """One job through the service to its end, whatever that is."""
+    dispatcher = ScriptedDispatcher(attempts or [HELLO])
+    try:
+        async for _ in ChatService(dispatcher, 60, ledger=ledger).run(JOB):
+            pass
+    except WorkerError:
+        pass
+    await ledger.flushed()
+    return dispatcher
+
+
+async def test_a_job_is_one_line_with_all_that_is_known_of_it(database: Database) -> None:
+    ledger = a_ledger(database)
+    used = Usage(input=1, output=2, cache_read=3, cache_write=4, thinking=1)
+    before = VISIT.set(Visit("req-1", "openai_chat", "/v1/chat/completions", "owner", "asked-for", session=True))
+    try:
+        await ask(ledger, [*HELLO[:-1], Finished("end_turn", used)])
+    finally:
+        VISIT.reset(before)
+
+    assert await lines(database, "owner", "request_id", "number", "dialect", "route", "model_asked", "model") == [
+        ("owner", "req-1", 1, "openai_chat", "/v1/chat/completions", "asked-for", "claude-test")
+    ]
+    counted = ("session", "tools", "attempts", "input", "output", "cache_read", "cache_write", "thinking", "cost_usd")
+    assert await lines(database, *counted) == [(1, 0, 1, 1, 2, 3, 4, 1, COST)]
+    ((begun_at, queue, first, total, result),) = await lines(
+        database, "begun_at", "queue_ms", "first_token_ms", "total_ms", "result"
+    )
+    assert (begun_at, result) == (NOW, "ok")
+    assert 0 < queue < first < total
+
+
+@pytest.mark.promise("ledger.durable")
+async def test_a_line_is_there_before_a_worker_is_asked_and_ended_before_the_answer_is(database: Database) -> None:
+    ledger, go_on = a_ledger(database), asyncio.Event()
+    dispatcher = ScriptedDispatcher([[STARTED, go_on, *HELLO[1:]]])
+
+    async with aclosing(ChatService(dispatcher, 60, ledger=ledger).run(JOB)) as events:
+        await anext(events)
+        assert await lines(database, "result") == [("begun",)]
+        go_on.set()
+        async for event in events:
+            if isinstance(event, Finished):
+                assert await lines(database, "result", "output") == [("ok", 2)]
+
+
+@pytest.mark.parametrize(
+    ("attempts", "expected"),
+    [
+        ([[DEAD], HELLO], ("ok", 2, 3)),
+        ([[STARTED, DEAD], HELLO], ("ok", 2, 3)),
+        ([[Started("claude-test", Usage(input=7, output=1)), DEAD], HELLO], ("ok", 2, 10)),
+        ([[DEAD], [DEAD]], ("worker_died", 2, 0)),
+        ([[WorkerError(ErrorKind.UPSTREAM, "broke")]], ("upstream", 1, 0)),
+        ([[STARTED]], ("cut", 1, 0)),
+    ],
+)
+async def test_a_job_is_one_line_however_it_ends(
+    database: Database, attempts: list[Sequence[Step]], expected: tuple[str, int, int]
+) -> None:
+    await ask(a_ledger(database), *attempts)
+
+    assert await lines(database, "result", "attempts", "input") == [expected]
+
+
+async def test_a_caller_who_leaves_is_told_apart_and_pays_what_was_read(database: Database) -> None:
+    ledger = a_ledger(database)
+    dispatcher = ScriptedDispatcher([[Started("claude-test", Usage(input=9, output=1)), *HELLO[1:]]])
+
+    async with aclosing(ChatService(dispatcher, 60, ledger=ledger).run(JOB)) as events:
+        await anext(events)
+        await anext(events)
+    await ledger.flushed()
+
+    assert await lines(database, "result", "input", "output", "cost_usd") == [("left", 9, 1, None)]
+    assert ledger.spent("owner").tokens == 10
+
+
+async def test_what_a_full_queue_turns_away_is_no_job(database: Database) -> None:
+    class Full(ScriptedDispatcher):
+        def worker(self, *_: Any) -> Any:
+            raise BUSY
+
+    ledger = a_ledger(database)
+    with pytest.raises(WorkerError):
+        await anext(ChatService(Full([]), 60, ledger=ledger).run(JOB))
+    await ledger.flushed()
+
+    assert await lines(database, "id") == []
+
+
+async def test_a_cost_that_is_told_after_the_end_is_added_to_its_line(database: Database) -> None:
+    ledger = a_ledger(database)
+    entry = ledger.open(JOB)
+    await ledger.begin(entry)
+    await ledger.finish(entry, Usage(input=1, output=1))
+    assert await lines(database, "cost_usd") == [(None,)]
+
+    ledger.cost(entry, 0.125)
+    await ledger.flushed()
+
+    assert await lines(database, "cost_usd", "result") == [(0.125, "ok")]
+    assert ledger.spent("owner").usd == 0.125
+
+
+async def test_many_jobs_at_once_are_a_line_each_in_few_statements(database: Database) -> None:
+    class Counting(LedgerStore):
+        writes = 0
+
+        async def write(self, entries: Sequence[Entry]) -> None:
+            self.writes += 1
+            await super().write(entries)
+
+    store = Counting(database)
+    ledger = Ledger(store)
+    service = ChatService(ScriptedDispatcher.always(*HELLO), 60, ledger=ledger)
+
+    async def one() -> None:
+        async for _ in service.run(JOB):
+            pass
+
+    await asyncio.gather(*(one() for _ in range(200)))
+    await ledger.flushed()
+
+    assert await lines(database, "count(*)", "count(DISTINCT id)", "sum(result = 'ok')") == [(200, 200, 200)]
+    assert store.writes < 40
+    assert ledger.spent("owner").tokens == 200 * 5
+
+
+@pytest.mark.promise("ledger.lost")
+async def test_what_a_killed_gateway_had_begun_is_lost_and_the_day_goes_on_counting(database: Database) -> None:
+    killed = a_ledger(database)
+    await ask(killed, HELLO)
+    await killed.begin(killed.open(JOB))
+
+    ledger = a_ledger(database, NOW + 60)
+    async with ledger.kept(400):
+        assert ledger.spent("owner").tokens == 5
+        assert ledger.spent("owner").usd == COST
+        await ask(ledger, HELLO)
+
+    assert await lines(database, "id", "result") == [(1, "ok"), (2, "lost"), (3, "ok")]
+    assert ledger.spent("owner").tokens == 10
+
+
+async def test_what_is_too_old_is_swept(database: Database) -> None:
+    for age in (41, 40, 1):
+        ledger = a_ledger(database, NOW - age * DAY)
+        async with ledger.kept(400):
+            await ask(ledger, HELLO)
+
+    async with a_ledger(database).kept(40):
+        pass
+    await LedgerStore(database).sweep(midnight(named("2026-03-15")) - 40 * DAY)
+
+    assert await lines(database, "id") == [(2,), (3,)]
+
+
+async def test_a_disk_that_fails_stops_no_answer_and_what_it_missed_is_written_later(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Failing(LedgerStore):
+        fails = True
+
+        async def write(self, entries: Sequence[Entry]) -> None:
+            if self.fails:
+                raise sqlite3.OperationalError("disk full")
+            await super().write(entries)
+
+    store = Failing(database)
+    ledger = Ledger(store)
+    with caplog.at_level(logging.ERROR):
+        await ask(ledger, HELLO)
+    assert await lines(database, "id") == []
+    assert "could not be written" in caplog.text
+
+    store.fails = False
+    await ask(ledger, HELLO)
+
+    assert await lines(database, "id", "result") == [(1, "ok"), (2, "ok")]
+
+
+async def test_the_budget_of_a_key_counts_what_it_used_itself() -> None:
+    ledger = Ledger(Nowhere(), now=lambda: NOW)
+    key = Key("owner", budget=Budget(tokens=10))
+    for _ in range(2):
+        ledger.require_budget(key)
+        await ask(ledger, HELLO)
+
+    with pytest.raises(ApiError) as caught:
+        ledger.require_budget(key)
+
+    assert caught.value.retry_after == DAY - 3_600
+    ledger.require_budget(Key("other", budget=Budget(tokens=10)))
+
+
+@pytest.mark.parametrize(
+    ("group_by", "expected"),
+    [
+        ("day", [("2026-03-15",)]),
+        ("key", [("owner",)]),
+        ("model,dialect", [("claude-test", "")]),
+        ("result", [("upstream",), ("ok",)]),
+        ("", [()]),
+    ],
+)
+async def test_it_is_summed_up_by_what_is_asked(
+    database: Database, group_by: str, expected: list[tuple[str, ...]]
+) -> None:
+    ledger = a_ledger(database)
+    await ask(ledger, HELLO)
+    await ask(ledger, [STARTED, WorkerError(ErrorKind.UPSTREAM, "broke")])
+
+    rows = await ledger.usage(read_question({"group_by": group_by}, None, NOW))
+
+    assert [row.group for row in rows] == expected
+    assert (sum(row.jobs for row in rows), sum(row.ok for row in rows)) == (2, 1)
+    assert sum(row.cost_usd for row in rows) == COST
+    assert await ledger.usage(read_question({}, "another", NOW)) == []
+
+
+async def test_the_model_asked_for_stands_beside_the_one_that_answered(database: Database) -> None:
+    await ask(a_ledger(database), [WorkerError(ErrorKind.UPSTREAM, "broke")])
+
+    assert await lines(database, "model") == [(MODEL,)]
