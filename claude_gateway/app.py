@@ -39,7 +39,7 @@ from claude_gateway.stores.responses import ResponseStore
 from claude_gateway.stores.seal_key import seal_key
 from claude_gateway.stores.sessions import SessionStore
 from claude_gateway.stores.tool_choices import ToolChoiceStore
-from claude_gateway.web import middlewares
+from claude_gateway.web import cors, middlewares
 from claude_gateway.web.fetch import Fetcher
 from claude_gateway.web.health import Health
 from claude_gateway.web.parts import PARTS, Parts
@@ -60,10 +60,16 @@ _HOW_TO_LOG_IN = (
 def build_app(parts: Parts) -> web.Application:
     """The web application over whatever answers jobs; tests hand in scripted parts."""
     app = web.Application(
-        middlewares=[middlewares.identify_request, middlewares.answer_errors, middlewares.require_key],
+        middlewares=[
+            middlewares.identify_request,
+            cors.answer_preflights,
+            middlewares.answer_errors,
+            middlewares.require_key,
+        ],
         client_max_size=parts.settings.max_request_size,
     )
     app.on_response_prepare.append(middlewares.add_request_id)
+    app.on_response_prepare.append(cors.add_origin)
     app[PARTS] = parts
     app.on_cleanup.append(lambda _: parts.fetcher.close())
     add_routes(app)

@@ -95,6 +95,7 @@ DIALECT_MAY_IMPORT = (
 PURE = (
     "claude_gateway.access.keys",
     "claude_gateway.access.seal",
+    "claude_gateway.config.origins",
     "claude_gateway.demo.message",
     "claude_gateway.demo.refusals",
     "claude_gateway.demo.schema_refusals",

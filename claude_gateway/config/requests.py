@@ -1,8 +1,9 @@
 """What one request may be, and how its answer is sent."""
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from claude_gateway.config.group import Group
+from claude_gateway.config.origins import read_origins
 
 
 class Requests(Group):
@@ -28,5 +29,20 @@ class Requests(Group):
     heartbeat_seconds: float = Field(
         10.0, gt=0, description="How often a stream is kept alive, by a comment or what its dialect takes."
     )
+    cors_origins: str = Field(
+        '["*"]',
+        description="Web pages that may read answers, by their origins: a JSON list, or with commas between; `*` is "
+        "any. Each must send a key all the same; without any key of the gateway, none may.",
+    )
     max_connections: int = Field(2_000, ge=1, description="Open connections; one more is closed at once.")
     drain_seconds: float = Field(30.0, ge=0, description="How long running answers may go on after SIGTERM.")
+
+    @field_validator("cors_origins", mode="after")
+    @classmethod
+    def _origins(cls, value: str) -> str:
+        read_origins(value)
+        return value
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        return read_origins(self.cors_origins)
