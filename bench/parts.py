@@ -79,6 +79,7 @@ async def gateway_process(upstream: str, **settings: str) -> AsyncIterator[Gatew
             "CLAUDE_AUTH_METHOD": "api_key",
             "ANTHROPIC_API_KEY": STAND_IN_KEY,
             "ANTHROPIC_BASE_URL": upstream,
+            "RATE_LIMIT_ENABLED": "false",
             **settings,
         }
         began = time.perf_counter()

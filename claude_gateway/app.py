@@ -9,7 +9,9 @@ from functools import partial
 
 from aiohttp import web
 
+from claude_gateway.access.at_once import JobsAtOnce
 from claude_gateway.access.key_ring import KeyRing
+from claude_gateway.access.limits import Limits
 from claude_gateway.access.register import Keys
 from claude_gateway.bundled_cli import bundled_cli
 from claude_gateway.config import Settings
@@ -39,7 +41,7 @@ from claude_gateway.stores.responses import ResponseStore
 from claude_gateway.stores.seal_key import seal_key
 from claude_gateway.stores.sessions import SessionStore
 from claude_gateway.stores.tool_choices import ToolChoiceStore
-from claude_gateway.web import cors, middlewares
+from claude_gateway.web import admission, cors, middlewares
 from claude_gateway.web.fetch import Fetcher
 from claude_gateway.web.health import Health
 from claude_gateway.web.parts import PARTS, Parts
@@ -64,12 +66,13 @@ def build_app(parts: Parts) -> web.Application:
             middlewares.identify_request,
             cors.answer_preflights,
             middlewares.answer_errors,
-            middlewares.require_key,
+            admission.admit,
         ],
         client_max_size=parts.settings.max_request_size,
     )
     app.on_response_prepare.append(middlewares.add_request_id)
     app.on_response_prepare.append(cors.add_origin)
+    app.on_response_prepare.append(admission.add_standing)
     app[PARTS] = parts
     app.on_cleanup.append(lambda _: parts.fetcher.close())
     add_routes(app)
@@ -138,7 +141,8 @@ def _compose(
     except ValueError as error:
         raise StartFailed(f"MODEL_ALIASES: {error}") from None
     counts = ToolCounts()
-    service = ChatService(engine, settings.max_timeout / 1000, counts, ledger)
+    at_once = JobsAtOnce(lambda owner: key_ring.concurrent(owner) or settings.jobs_at_once)
+    service = ChatService(engine, settings.max_timeout / 1000, counts, ledger, at_once)
     toolbox = Toolbox(engine, ToolChoiceStore(database), counts)
     if toolbox.no_commands:
         _log.warning("Claude's own tools: Bash is off, %s", toolbox.no_commands)
@@ -147,6 +151,7 @@ def _compose(
         settings=settings,
         key_ring=key_ring,
         keys=Keys(keys),
+        limits=Limits(settings.per_minute()),
         service=service,
         catalogue=catalogue,
         health=health,

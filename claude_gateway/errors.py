@@ -53,6 +53,7 @@ _KINDS: Mapping[ErrorKind, tuple[int, str, str]] = {
     ErrorKind.START_FAILED: (503, "api_error", "no_worker"),
     ErrorKind.QUEUE_FULL: (429, "rate_limit_exceeded", "queue_full"),
     ErrorKind.QUEUE_TIMEOUT: (429, "rate_limit_exceeded", "queue_timeout"),
+    ErrorKind.TOO_MANY_AT_ONCE: (429, "rate_limit_exceeded", "too_many_jobs"),
     ErrorKind.STOPPING: (503, "api_error", "stopping"),
     ErrorKind.NO_TOOLS: (503, "api_error", "tools_unavailable"),
     ErrorKind.DISK_FULL: (413, "request_too_large", "session_disk_full"),

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, aclosing
 from functools import partial
 from typing import Protocol
 
+from claude_gateway.access.at_once import JobsAtOnce
 from claude_gateway.ledger.entry import INTERNAL, Entry
 from claude_gateway.ledger.ledger import Ledger
 from claude_gateway.own_tools.counts import ToolCounts
@@ -33,7 +34,7 @@ class Dispatcher(Protocol):
 
 class ChatService:
     """Runs jobs. `max_seconds` bounds each from its arrival to its last event; `tools` keeps count of Claude's own,
-    `ledger` of every job."""
+    `ledger` of every job; `at_once` bounds how many an owner has."""
 
     def __init__(
         self,
@@ -41,11 +42,13 @@ class ChatService:
         max_seconds: float,
         tools: ToolCounts | None = None,
         ledger: Ledger | None = None,
+        at_once: JobsAtOnce | None = None,
     ) -> None:
         self._dispatcher = dispatcher
         self._tools = tools or ToolCounts()
         self._ledger = ledger or Ledger()
         self._max_seconds = max_seconds
+        self._at_once = at_once or JobsAtOnce(lambda _: None)
         self._stopped = False
 
     def stop(self) -> None:
@@ -67,9 +70,10 @@ class ChatService:
         deadline = self.deadline() if deadline is None else deadline
         entry = self._ledger.open(job)
         try:
-            async with aclosing(self._attempts(job, deadline, entry)) as events:
-                async for event in events:
-                    yield event
+            with self._at_once.job(job.owner):
+                async with aclosing(self._attempts(job, deadline, entry)) as events:
+                    async for event in events:
+                        yield event
         except WorkerError as error:
             await self._ledger.end(entry, error.kind.name.lower())
             raise

@@ -17,6 +17,7 @@ HOMES = {
     "aiohttp": ("claude_gateway.app", "claude_gateway.web", "claude_gateway.demo.upstream"),
     "anyio": ("claude_gateway.mcp_servers.pipes",),
     "aiohttp_sse": ("claude_gateway.web.sse",),
+    "aiolimiter": ("claude_gateway.access.limits",),
     "aiosqlite": ("claude_gateway.stores.db",),
     "httpx2": ("claude_gateway.mcp_servers.network",),
     "jsonschema": ("claude_gateway.demo.refusals", "claude_gateway.structured.schema_check"),
@@ -93,6 +94,7 @@ DIALECT_MAY_IMPORT = (
     ),
 )
 PURE = (
+    "claude_gateway.access.address",
     "claude_gateway.access.keys",
     "claude_gateway.access.seal",
     "claude_gateway.config.origins",

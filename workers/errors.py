@@ -21,6 +21,7 @@ class ErrorKind(Enum):
     START_FAILED = "no claude process could be started"
     QUEUE_FULL = "too many jobs are waiting"
     QUEUE_TIMEOUT = "the job waited too long for a worker"
+    TOO_MANY_AT_ONCE = "this owner has as many jobs as he may have at once"
     STOPPING = "the gateway is stopping"
     NO_TOOLS = "Claude's own tools cannot be used here"
     DISK_FULL = "the directory of the work is full"

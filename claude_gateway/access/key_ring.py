@@ -73,10 +73,10 @@ class KeyRing:
             return "environment"
         return "store" if self._any_stored else "none"
 
-    def key(self, id_: str) -> Key | None:
-        """A stored key that was not revoked."""
+    def concurrent(self, id_: str) -> int | None:
+        """How many jobs at once a key may have, where it says so itself."""
         stored = self._stored.get(id_)
-        return stored.key if stored else None
+        return stored.key.rates.concurrent if stored else None
 
     def identify(
         self, headers: MultiMapping[str], peer: str | None, *, http_1_0: bool = False, in_query: Sequence[str] = ()

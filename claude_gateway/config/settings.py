@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from claude_gateway.config.kept import Kept
+from claude_gateway.config.limits import RateLimits
 from claude_gateway.config.log import Log
 from claude_gateway.config.login import Login
 from claude_gateway.config.mcp import McpServers
@@ -19,7 +20,7 @@ from workers.settings import LaunchSettings
 
 
 # pydantic lists the fields of the last base first, and the README's table has that order.
-class Settings(Log, Requests, Kept, McpServers, OwnTools, Work, Login, Server):
+class Settings(Log, Requests, RateLimits, Kept, McpServers, OwnTools, Work, Login, Server):
     """The groups as one."""
 
     def launch(self, cli_path: Path) -> LaunchSettings:

@@ -39,6 +39,7 @@ def demo_settings(upstream: str, state_dir: Path) -> Settings:
         anthropic_base_url=upstream,
         chat_workers=_WORKERS,
         chat_spare_workers=0,
+        rate_limit_enabled=False,
     )
 
 

@@ -1,7 +1,7 @@
 """The models: which exist, which a name means, whether a name is ours to pass on. Pure."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,6 +90,19 @@ class Catalogue:
             raise unknown_model(name)
         self.resolve(name)
         return name
+
+    def allows(self, only: Sequence[str], model: str) -> bool:
+        """Whether who may ask for these alone may have the model, to which a name was resolved. A pattern is held
+        against that: what a caller calls it says nothing."""
+        return not only or any(self._means(entry, model) for entry in only)
+
+    def _means(self, entry: str, model: str) -> bool:
+        if not (alias := Alias(entry, "")).exact:
+            return alias.matches(model)
+        try:
+            return self.resolve(entry) == model
+        except ApiError:
+            return False
 
     def _of_an_editor(self, name: str) -> str:
         """Claude's own name where an editor's spelling is sure to mean it; any other name as it is."""

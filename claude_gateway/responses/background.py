@@ -20,7 +20,7 @@ from workers.errors import ErrorKind, WorkerError
 
 _log = logging.getLogger(__name__)
 
-_BUSY = (ErrorKind.QUEUE_FULL, ErrorKind.QUEUE_TIMEOUT)
+_BUSY = (ErrorKind.QUEUE_FULL, ErrorKind.QUEUE_TIMEOUT, ErrorKind.TOO_MANY_AT_ONCE)
 _BUSY_SECONDS = 1.0
 _RETRY_SECONDS = 5
 

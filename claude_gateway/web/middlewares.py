@@ -1,4 +1,4 @@
-"""Around every request: its id, its key, its log line, and an error's way into a body."""
+"""Around every request: its id, its log line, and an error's way into a body."""
 
 import asyncio
 import logging
@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
-from aiohttp import HttpVersion11, web
+from aiohttp import web
 
 from claude_gateway import errors
 from claude_gateway.dialects.anthropic import encode as anthropic
@@ -17,9 +17,7 @@ from claude_gateway.dialects.gemini import failure as gemini
 from claude_gateway.dialects.openai_chat import encode as openai_chat
 from claude_gateway.errors import ApiError
 from claude_gateway.ledger.entry import VISIT, Visit
-from claude_gateway.web import pages, reference
-from claude_gateway.web.parts import CALLER, PARTS, REQUEST_ID, VISITED
-from claude_gateway.web.rules import NO_SUCH_PATH, Rule, rule_for
+from claude_gateway.web.parts import PARTS, REQUEST_ID, VISITED
 from claude_gateway.web.spoken import Dialect, dialect_name, spoken
 from workers.errors import WorkerError
 
@@ -27,9 +25,6 @@ _log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-OPEN_PATHS = frozenset(
-    {"/", "/health", "/health/live", "/health/ready", "/version", *reference.OPEN_PATHS, *pages.FILES}
-)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _CALLER_LEFT = 499
 
@@ -86,28 +81,6 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except Exception:
         _log.exception("request %s failed", request[REQUEST_ID])
         return _in_dialect(errors.internal(), request)
-
-
-@web.middleware
-async def require_key(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Everything needs a key with the scope of its path, but for the few open paths."""
-    if request.path not in OPEN_PATHS:
-        await request.app[PARTS].key_ring.follow()
-        # Google's programs of old have their key in the query, and no others do.
-        in_query = request.query.getall("key", []) if spoken(request) is Dialect.GEMINI else []
-        request[CALLER] = request.app[PARTS].key_ring.identify(
-            request.headers, request.remote, http_1_0=request.version < HttpVersion11, in_query=in_query
-        )
-        request[VISITED].key = request[CALLER].id
-        scope = rule_of(request).scope
-        if scope is not None:
-            request[CALLER].require(scope)
-    return await handler(request)
-
-
-def rule_of(request: web.Request) -> Rule:
-    resource = request.match_info.route.resource
-    return rule_for(request.method, resource.canonical, request.path) if resource else NO_SUCH_PATH
 
 
 def _in_dialect(error: ApiError, request: web.Request) -> web.Response:

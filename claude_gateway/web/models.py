@@ -6,8 +6,9 @@ from aiohttp import web
 
 from claude_gateway.dialects.anthropic import models as anthropic
 from claude_gateway.dialects.gemini import models as gemini
+from claude_gateway.models.catalogue import unknown_model
 from claude_gateway.web.json_answer import json_answer
-from claude_gateway.web.parts import PARTS
+from claude_gateway.web.parts import CALLER, PARTS
 from claude_gateway.web.spoken import Dialect, spoken
 
 # The models' release dates are not known to the CLI; clients need an integer, none reads it.
@@ -15,7 +16,8 @@ _CREATED = 1_735_689_600
 
 
 async def models(request: web.Request) -> web.Response:
-    names = request.app[PARTS].catalogue.names
+    catalogue, only = request.app[PARTS].catalogue, request[CALLER].models
+    names = [name for name in catalogue.names if catalogue.allows(only, catalogue.resolve(name))]
     match spoken(request):
         case Dialect.GEMINI:
             return json_answer(gemini.page(names))
@@ -29,7 +31,10 @@ async def model(request: web.Request) -> web.Response:
     dialect, name = spoken(request), request.match_info["id"]
     if dialect is Dialect.GEMINI:
         name = name.removeprefix("models/")
-    found = request.app[PARTS].catalogue.get(name)
+    catalogue = request.app[PARTS].catalogue
+    found = catalogue.get(name)
+    if not catalogue.allows(request[CALLER].models, catalogue.resolve(found)):
+        raise unknown_model(name)
     match dialect:
         case Dialect.GEMINI:
             return json_answer(gemini.model(found))

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from claude_gateway.access.key_ring import KeyRing
 from claude_gateway.access.keys import Key
+from claude_gateway.access.limits import Limits, Standing
 from claude_gateway.access.register import Keys
 from claude_gateway.config import Settings
 from claude_gateway.drain import Drain
@@ -30,6 +31,7 @@ class Parts:
     settings: Settings
     key_ring: KeyRing
     keys: Keys
+    limits: Limits
     service: ChatService
     catalogue: Catalogue
     health: Health
@@ -47,5 +49,6 @@ class Parts:
 PARTS = web.AppKey("parts", Parts)
 
 CALLER = web.RequestKey("caller", Key)
+STANDING = web.RequestKey("standing", Standing)
 REQUEST_ID = web.RequestKey("request_id", str)
 VISITED = web.RequestKey("visit", Visit)

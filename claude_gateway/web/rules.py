@@ -1,7 +1,7 @@
 """What each path demands of a key, and with which others its requests are counted: one table.
 
 A path that is not in it is for the scope `admin` alone, so that none is open because somebody forgot it. Open paths
-(`middlewares.OPEN_PATHS`) need no key; theirs says only how they are counted.
+(`admission.OPEN_PATHS`) need no key; theirs says only how they are counted.
 """
 
 from dataclasses import dataclass

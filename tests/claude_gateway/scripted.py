@@ -9,7 +9,9 @@ from typing import Any
 
 from aiohttp import web
 
+from claude_gateway.access.at_once import JobsAtOnce
 from claude_gateway.access.key_ring import KeyRing
+from claude_gateway.access.limits import Limits
 from claude_gateway.access.register import Keys
 from claude_gateway.app import build_app
 from claude_gateway.config import Settings
@@ -141,6 +143,7 @@ def settings(**changes: Any) -> Settings:
         "max_request_size": 100_000,
         "stream_head_seconds": 30,
         "heartbeat_seconds": 30,
+        "rate_limit_enabled": False,
     }
     return Settings(_env_file=None, **values | changes)
 
@@ -182,12 +185,14 @@ def scripted_app(
     toolbox = toolbox or Toolbox(ScriptedEngine(), None, ToolCounts())
     responses = responses or Responses(None, b"the key of the tests")
     ledger = ledger or Ledger()
-    service = ChatService(dispatcher, chosen.max_timeout / 1000, toolbox.counts, ledger)
+    at_once = JobsAtOnce(lambda owner: key_ring.concurrent(owner) or chosen.jobs_at_once)
+    service = ChatService(dispatcher, chosen.max_timeout / 1000, toolbox.counts, ledger, at_once)
     return build_app(
         Parts(
             settings=chosen,
             key_ring=key_ring,
             keys=Keys(keys),
+            limits=Limits(chosen.per_minute()),
             service=service,
             catalogue=Catalogue.of([], chosen.default_model, chosen.aliases),
             health=health,

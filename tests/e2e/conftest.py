@@ -52,6 +52,7 @@ def settings(upstream: StandIn, state_dir: Path, **changes: Any) -> Settings:
         "anthropic_base_url": upstream.url,
         "chat_workers": 2,
         "chat_spare_workers": 0,
+        "rate_limit_enabled": False,
     }
     return FixedSettings(**values | changes)
 

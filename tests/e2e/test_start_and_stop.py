@@ -34,6 +34,7 @@ def for_stand_in(upstream: StandIn) -> dict[str, str]:
         "ANTHROPIC_API_KEY": STAND_IN_KEY,
         "ANTHROPIC_BASE_URL": upstream.url,
         "CHAT_WORKERS": "1",
+        "RATE_LIMIT_ENABLED": "false",
     }
 
 

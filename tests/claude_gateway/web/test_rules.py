@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from claude_gateway.stores.keys import KeyStore
-from claude_gateway.web.middlewares import OPEN_PATHS
+from claude_gateway.web.admission import OPEN_PATHS
 from claude_gateway.web.rules import UNLISTED, Rule, rule_for
 from tests.claude_gateway.scripted import HELLO, ScriptedDispatcher, scripted_app
 from tests.claude_gateway.web.conftest import Serve

@@ -1,0 +1,77 @@
+"""Who is let in: a known key, within its rate, with the scope of the path. Before anything of a body is read."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+from aiohttp import HttpVersion11, web
+
+from claude_gateway.access.address import counted_address
+from claude_gateway.access.keys import Key
+from claude_gateway.access.limits import Standing
+from claude_gateway.errors import ApiError
+from claude_gateway.web import pages, reference
+from claude_gateway.web.parts import CALLER, PARTS, STANDING, VISITED
+from claude_gateway.web.rate_headers import rate_headers
+from claude_gateway.web.rules import NO_SUCH_PATH, Rule, rule_for
+from claude_gateway.web.spoken import Dialect, spoken
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+OPEN_PATHS = frozenset(
+    {"/", "/health", "/health/live", "/health/ready", "/version", *reference.OPEN_PATHS, *pages.FILES}
+)
+# A wrong key counts wherever it is tried, so that nobody may guess more often on a path that is not counted.
+_GUESSES = "general"
+
+
+@web.middleware
+async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Everything needs a key, but for the few open paths."""
+    rule = _rule(request)
+    if request.path in OPEN_PATHS:
+        if rule.group is not None:
+            await _count_address(request, rule.group)
+        return await handler(request)
+    await request.app[PARTS].key_ring.follow()
+    try:
+        key = request[CALLER] = _caller(request)
+    except ApiError:
+        await _count_address(request, rule.group or _GUESSES)
+        raise
+    request[VISITED].key = key.id
+    if rule.group is not None:
+        _check(request, await request.app[PARTS].limits.count_key(key, rule.group))
+    if rule.scope is not None:
+        key.require(rule.scope)
+    return await handler(request)
+
+
+async def add_standing(request: web.Request, response: web.StreamResponse) -> None:
+    """On every response to a request that was counted, refused or not."""
+    if (standing := request.get(STANDING)) is not None:
+        response.headers.update(rate_headers(spoken(request), standing, datetime.now(UTC)))
+
+
+def _caller(request: web.Request) -> Key:
+    # Google's programs of old have their key in the query, and no others do.
+    in_query = request.query.getall("key", []) if spoken(request) is Dialect.GEMINI else []
+    return request.app[PARTS].key_ring.identify(
+        request.headers, request.remote, http_1_0=request.version < HttpVersion11, in_query=in_query
+    )
+
+
+async def _count_address(request: web.Request, group: str) -> None:
+    parts = request.app[PARTS]
+    address = counted_address(request.remote, request.headers, parts.settings.proxies)
+    _check(request, await parts.limits.count_address(address, group))
+
+
+def _check(request: web.Request, standing: Standing | None) -> None:
+    if standing is not None:
+        request[STANDING] = standing
+        standing.check()
+
+
+def _rule(request: web.Request) -> Rule:
+    resource = request.match_info.route.resource
+    return rule_for(request.method, resource.canonical, request.path) if resource else NO_SUCH_PATH

@@ -1,0 +1,45 @@
+"""So many jobs of a key at once, and when to come back."""
+
+import pytest
+
+from claude_gateway.access.at_once import JobsAtOnce
+from workers.errors import ErrorKind, WorkerError
+
+
+def refused(jobs: JobsAtOnce, owner: str = "one") -> float:
+    with pytest.raises(WorkerError) as raised, jobs.job(owner):
+        pass
+    assert raised.value.kind is ErrorKind.TOO_MANY_AT_ONCE
+    assert raised.value.retry_after is not None
+    return raised.value.retry_after
+
+
+def test_one_more_is_refused_until_one_has_ended_however_it_ends() -> None:
+    jobs = JobsAtOnce(lambda _: 2)
+
+    with jobs.job("one"):
+        with pytest.raises(ZeroDivisionError), jobs.job("one"), jobs.job("another"):
+            1 / (refused(jobs) - refused(jobs))
+        with jobs.job("one"):
+            refused(jobs)
+
+
+def test_who_has_no_limit_is_never_refused() -> None:
+    jobs = JobsAtOnce(lambda owner: None if owner == "free" else 1)
+
+    with jobs.job("free"), jobs.job("free"), jobs.job("one"):
+        refused(jobs)
+
+
+def test_the_wait_is_what_is_left_of_the_oldest_by_the_length_of_recent_jobs() -> None:
+    now = 0.0
+    jobs = JobsAtOnce(lambda _: 1, lambda: now)
+    for _ in range(100):  # each of twenty seconds
+        with jobs.job("one"):
+            now += 20
+
+    with jobs.job("one"):
+        now += 5
+        assert refused(jobs) == 15
+        now += 100
+        assert refused(jobs) == 1
