@@ -23,8 +23,9 @@ _STOP_SECONDS = 2.0
 
 
 class Agent:
-    """`boot`, then `run` for each job of the one conversation, until `kill`. `standing` is the name of the
-    conversation that stands in it, None for one that cannot be gone on with."""
+    """`boot`, then `run` for each job of the one conversation, until `kill`. `asked` is set once the upstream has begun
+    to answer. `standing` is the name of the conversation that stands in it, None for one that cannot be gone on with.
+    """
 
     def __init__(self, spawn: Spawn, model: str) -> None:
         self._link = Link(spawn, lambda: Protocol(refusal=self._refusal), lambda: None)
@@ -32,6 +33,7 @@ class Agent:
         self._setup = Setup(model)
         self._work: ToolWork | None = None
         self._denied: set[str] = set()
+        self.asked = asyncio.Event()
         self._bill = Bill()
         self.last_used = time.monotonic()
         self.jobs = 0
@@ -81,6 +83,8 @@ class Agent:
         while not answer.finished:
             frame = await self._link.next(deadline)
             self._resident.note(frame)
+            if frame["type"] == "stream_event":
+                self.asked.set()
             if frame["type"] == "result":
                 self._bill.settle(self._link.protocol.cost)
             events = answer.feed(frame)

@@ -51,6 +51,7 @@ class Agents:
         self._kept: dict[Key, _Seat] = {}
         self._busy: set[_Seat] = set()
         self._spares: list[_Seat] = []
+        self._ending: set[_Seat] = set()
         self._starting: set[Key] = set()
         self._leases = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -82,7 +83,7 @@ class Agents:
 
     @asynccontextmanager
     async def _working(self, seat: _Seat) -> AsyncIterator[Agent]:
-        self._refill()
+        behind = self._spawn(self._refill_behind(seat.agent))
         try:
             await self._check_disk(seat)
             seat.watch = asyncio.create_task(self._watch(seat))
@@ -92,11 +93,15 @@ class Agents:
         finally:
             if seat.watch:
                 seat.watch.cancel()
+            behind.cancel()
+            self._refill()
             await asyncio.shield(self._spawn(self._release(seat)))
 
     def roster(self) -> list[Post]:
         """Every process: those at work, those that keep a conversation, those that wait for their first."""
-        phases = (("busy", self._busy), ("kept", self._kept.values()), ("ready", self._spares))
+        booting = [seat for seat in self._spares if not seat.booted.done()]
+        ready = [seat for seat in self._spares if seat.booted.done()]
+        phases = (("busy", self._busy), ("kept", self._kept.values()), ("ready", ready), ("booting", booting))
         return [
             Post("agent", seat.agent.pid, phase, seat.key[0] if seat.key else None, seat.agent.model, seat.agent.jobs)
             for phase, seats in phases
@@ -129,7 +134,7 @@ class Agents:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        seats = [*self._kept.values(), *self._busy, *self._spares]
+        seats = [*self._kept.values(), *self._busy, *self._spares, *self._ending]
         await asyncio.gather(*(self._end(seat) for seat in seats))
         await asyncio.gather(*(self._places.remove(seat.place) for seat in seats if seat.key is None))
 
@@ -139,9 +144,11 @@ class Agents:
                 return here
             await self._end(here)
         while len(self._kept) + self._leases > self._settings.workers and self._kept:
-            # The conversation left alone longest is given up; its place stays.
+            # The conversation left alone longest is given up; its place stays. It is killed, and not waited for.
             oldest = min(self._kept, key=lambda each: self._kept[each].agent.last_used)
-            await self._end(self._kept.pop(oldest))
+            given_up = self._kept.pop(oldest)
+            self._ending.add(given_up)
+            self._spawn(self._end(given_up))
         return await self._fresh(work, key, deadline)
 
     async def _fresh(self, work: ToolWork, key: Key | None, deadline: float) -> _Seat:
@@ -188,6 +195,12 @@ class Agents:
         seat.agent.kill()
         with suppress(ProcessLookupError):
             await seat.agent.ended()
+        self._ending.discard(seat)
+
+    async def _refill_behind(self, agent: Agent) -> None:
+        """Once the job's first request has left: a boot takes a processor to itself, which the job should have."""
+        await agent.asked.wait()
+        self._refill()
 
     def _refill(self) -> None:
         missing = self._settings.spares - len(self._spares)
