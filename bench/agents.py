@@ -47,7 +47,7 @@ async def agents(sessions: int) -> Figures:
 
 async def _until_no_more(found: Callable[[], Sized]) -> None:
     end = time.monotonic() + _PATIENCE_SECONDS
-    while found() and time.monotonic() < end:
+    while found() and time.monotonic() < end:  # noqa: ASYNC110 - of a process
         await asyncio.sleep(0.05)
 
 
