@@ -30,6 +30,7 @@ ANSWERS = {
     "Draw the values of data.csv as chart.svg.": call("Write", file_path="/desk/chart.svg", content="<svg/>"),
     "ارسم قيم data.csv في chart.svg.": call("Write", file_path="/desk/chart.svg", content="<svg/>"),
 }
+ROOT = Path(__file__).parent.parent.parent
 # For the programs that ask their reader.
 TYPED = "Hello!\nHow are you?\nexit\n" * 2
 SECONDS = 60
@@ -38,10 +39,23 @@ PYTHON = (sys.executable, "-W", "error", "-W", "ignore:The model")
 CURL = 'set -e; curl() { command curl -sS --fail-with-body "$@"; local status=$?; echo; return $status; }\n'
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The MCP server that the guide registers: a real one, which minds no arguments."""
+    program = tmp_path_factory.mktemp("mcp") / "mcp-server"
+    program.write_text(f"#!/bin/sh\ncd {ROOT} && exec {sys.executable} -m tests.mcp_programs.library\n")
+    program.chmod(0o755)
+    return program
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+async def running(tmp_path_factory: pytest.TempPathFactory, server: Path) -> AsyncIterator[Gateway]:
     need({**SANDBOX, "curl": "curl", "node": "nodejs"})
-    async with stand_in(remember=False) as upstream, gateway_on(upstream, tmp_path_factory.mktemp("state")) as gateway:
+    state = tmp_path_factory.mktemp("state")
+    async with (
+        stand_in(remember=False) as upstream,
+        gateway_on(upstream, state, mcp_allowed_commands=f"{server} --port 3001") as gateway,
+    ):
         yield gateway
 
 
@@ -56,7 +70,7 @@ def desk(tmp_path: Path) -> Path:
 @pytest.mark.promise("guide.examples-run")
 @pytest.mark.parametrize("language", GUIDES)
 async def test_python_and_requests_of_the_guide_run_and_are_answered_as_it_says(
-    running: Gateway, desk: Path, language: str
+    running: Gateway, server: Path, desk: Path, language: str
 ) -> None:
     """The requests ask for what the Python programs left behind."""
     await run_python(running, desk, [example for example in of(language, "python") if not example.use])
@@ -64,7 +78,8 @@ async def test_python_and_requests_of_the_guide_run_and_are_answered_as_it_says(
     for example in of(language, "bash", "json", "text"):
         match example.language, example.use.split():
             case "bash", expected:
-                output = await run(desk, "bash", "-c", CURL + here(running, example), fails=expected == ["error"])
+                commands = CURL + here(running, example).replace("/path/to/mcp-server", str(server))
+                output = await run(desk, "bash", "-c", commands, fails=expected == ["error"])
             case "json", ["POST", path]:
                 output = await post(running, path, json.loads(here(running, example)))
             case "json", ["answer"]:

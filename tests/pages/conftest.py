@@ -15,11 +15,17 @@ import pytest_asyncio
 from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, async_playwright
 
+from claude_gateway.mcp_servers.bounds import Bounds
+from claude_gateway.mcp_servers.housing import Housing
+from claude_gateway.mcp_servers.rules import Rules
+from claude_gateway.mcp_servers.servers import McpServers
 from claude_gateway.sessions.lines import Lines
 from claude_gateway.sessions.register import Sessions
 from claude_gateway.stores.db import open_database
 from claude_gateway.stores.keys import open_keys
+from claude_gateway.stores.mcp_servers import McpServerStore
 from claude_gateway.stores.sessions import SessionStore
+from tests.claude_gateway.mcp_servers.scripted import ScriptedServer
 from tests.claude_gateway.scripted import HELLO, ScriptedDispatcher, ScriptedPool, scripted_app, settings
 from tests.installed import need
 from tests.workers.helpers import PATIENCE
@@ -29,6 +35,8 @@ SCREENSHOTS = Path(__file__).parent / "screenshots"
 _OF_THE_MACHINE = ("127.0.0.1", "localhost")
 # Whatever else a page asks for is not even looked up.
 _NOWHERE_ELSE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
+
+RULES = Rules(commands=(("/opt/library",),))
 
 Site = Callable[..., Awaitable[str]]
 
@@ -107,13 +115,16 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
     without a dispatcher every job is answered "Hello"."""
     path = tmp_path / "gateway.db"
     async with open_database(path) as database, open_keys(database, path) as keys, AsyncExitStack() as servers:
+        mcp_servers = McpServers(McpServerStore(database), RULES, Bounds(), Housing(tmp_path), ScriptedServer().opened)
+        await servers.enter_async_context(mcp_servers.running())
         sessions = Sessions(SessionStore(database), settings().sessions(), Lines(10, PATIENCE))
 
         async def start(
             dispatcher: ScriptedDispatcher | None = None, pool: ScriptedPool | None = None, **changes: Any
         ) -> str:
             job_by_job = dispatcher or ScriptedDispatcher.always(*HELLO)
-            app = scripted_app(job_by_job, pool, sessions=sessions, keys=keys, **changes)
+            parts = {"sessions": sessions, "keys": keys, "mcp_servers": mcp_servers}
+            app = scripted_app(job_by_job, pool, **parts, **changes)
             server = await servers.enter_async_context(TestServer(app))
             return str(server.make_url("")).rstrip("/")
 

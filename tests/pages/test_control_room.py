@@ -65,6 +65,21 @@ async def test_a_key_is_made_shown_once_used_and_revoked(visits: Visits, site: S
     assert made not in await page.content()
 
 
+async def test_an_mcp_server_is_connected_and_let_go(visits: Visits, site: Site) -> None:
+    page = await visits.open(await site(api_key=KEY))
+    headers = {"Authorization": f"Bearer {KEY}"}
+    server = {"name": "library", "command": "/opt/library"}
+    await page.request.post(f"{page.url}v1/mcp/servers", data=server, headers=headers)
+    await use_key(page)
+
+    row = page.locator("#admin tr", has_text="library")
+    await expect(row).to_contain_text("not connected")
+    await row.get_by_role("button", name="Connect").click()
+    await expect(row.locator("td").nth(2)).to_have_text("connected")
+    await row.get_by_role("button", name="Disconnect").click()
+    await expect(row).to_contain_text("not connected")
+
+
 @pytest.mark.parametrize(("language", "theme", "size"), LOOKS)
 async def test_it_is_usable_in_every_language_theme_and_size(
     visits: Visits, site: Site, language: str, theme: Any, size: str

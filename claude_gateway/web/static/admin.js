@@ -5,6 +5,7 @@ import { eventsOf } from "./events.js";
 import { keepersCard } from "./keepers.js";
 import { keysCard } from "./keys.js";
 import { queueCard } from "./queue.js";
+import { serversCard } from "./servers.js";
 import { say } from "./strings.js";
 import { workersCard } from "./workers.js";
 
@@ -16,9 +17,10 @@ let last = null;
 
 export function startAdmin() {
   document.addEventListener("account", ({ detail }) => {
-    const isAdmin = detail?.caller.scopes.includes("admin") ?? false;
+    const scopes = detail?.caller.scopes ?? [];
+    const isAdmin = scopes.includes("admin");
     for (const element of document.querySelectorAll("[data-admin]")) element.hidden = !isAdmin;
-    if (isAdmin) open();
+    if (isAdmin) open(scopes);
     else close();
   });
   // Nobody looks: nothing is asked.
@@ -31,9 +33,9 @@ export function startAdmin() {
   });
 }
 
-function open() {
+function open(scopes) {
   close();
-  cards = [workersCard(), queueCard(), keysCard(), keepersCard()];
+  cards = [workersCard(), queueCard(), keysCard(), ...(scopes.includes("mcp") ? [serversCard()] : []), keepersCard()];
   byId("admin-cards").replaceChildren(...cards.map(({ element }) => element));
   watch();
 }
