@@ -15,6 +15,7 @@ import pytest_asyncio
 from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, async_playwright
 
+from claude_gateway.ledger.ledger import Ledger
 from claude_gateway.mcp_servers.bounds import Bounds
 from claude_gateway.mcp_servers.housing import Housing
 from claude_gateway.mcp_servers.rules import Rules
@@ -23,6 +24,7 @@ from claude_gateway.sessions.lines import Lines
 from claude_gateway.sessions.register import Sessions
 from claude_gateway.stores.db import open_database
 from claude_gateway.stores.keys import open_keys
+from claude_gateway.stores.ledger import LedgerStore
 from claude_gateway.stores.mcp_servers import McpServerStore
 from claude_gateway.stores.sessions import SessionStore
 from tests.claude_gateway.mcp_servers.scripted import ScriptedServer
@@ -117,13 +119,14 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
     async with open_database(path) as database, open_keys(database, path) as keys, AsyncExitStack() as servers:
         mcp_servers = McpServers(McpServerStore(database), RULES, Bounds(), Housing(tmp_path), ScriptedServer().opened)
         await servers.enter_async_context(mcp_servers.running())
+        ledger = Ledger(LedgerStore(database))
         sessions = Sessions(SessionStore(database), settings().sessions(), Lines(10, PATIENCE))
 
         async def start(
             dispatcher: ScriptedDispatcher | None = None, pool: ScriptedPool | None = None, **changes: Any
         ) -> str:
             job_by_job = dispatcher or ScriptedDispatcher.always(*HELLO)
-            parts = {"sessions": sessions, "keys": keys, "mcp_servers": mcp_servers}
+            parts = {"sessions": sessions, "keys": keys, "mcp_servers": mcp_servers, "ledger": ledger}
             app = scripted_app(job_by_job, pool, **parts, **changes)
             server = await servers.enter_async_context(TestServer(app))
             return str(server.make_url("")).rstrip("/")

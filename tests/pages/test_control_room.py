@@ -65,6 +65,19 @@ async def test_a_key_is_made_shown_once_used_and_revoked(visits: Visits, site: S
     assert made not in await page.content()
 
 
+async def test_what_was_used_is_shown_by_day_and_by_key(visits: Visits, site: Site) -> None:
+    page = await visits.open(await site(api_key=KEY))
+    headers = {"Authorization": f"Bearer {KEY}"}
+    for _ in range(2):
+        await page.request.post(f"{page.url}v1/chat/completions", data=dict(CHAT), headers=headers)
+    await use_key(page)
+
+    usage = page.locator("#admin .usage")
+    await expect(usage.locator("td")).to_have_text(["environment", "claude-test", "2", "6", "4", "$0.50"])
+    await expect(usage.locator("rect")).to_have_count(3)  # of today alone
+    await expect(usage.get_by_role("img", name=": 10")).to_have_count(1)
+
+
 async def test_an_mcp_server_is_connected_and_let_go(visits: Visits, site: Site) -> None:
     page = await visits.open(await site(api_key=KEY))
     headers = {"Authorization": f"Bearer {KEY}"}

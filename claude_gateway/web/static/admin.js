@@ -7,6 +7,7 @@ import { keysCard } from "./keys.js";
 import { queueCard } from "./queue.js";
 import { serversCard } from "./servers.js";
 import { say } from "./strings.js";
+import { usageCard } from "./usage.js";
 import { workersCard } from "./workers.js";
 
 const AGAIN_MS = 3000;
@@ -35,7 +36,7 @@ export function startAdmin() {
 
 function open(scopes) {
   close();
-  cards = [workersCard(), queueCard(), keysCard(), ...(scopes.includes("mcp") ? [serversCard()] : []), keepersCard()];
+  cards = [workersCard(), queueCard(), usageCard(), keysCard(), ...(scopes.includes("mcp") ? [serversCard()] : []), keepersCard()];
   byId("admin-cards").replaceChildren(...cards.map(({ element }) => element));
   watch();
 }

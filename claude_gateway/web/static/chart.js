@@ -1,5 +1,5 @@
-// Small charts drawn by hand. The same numbers stand beside them in words.
-import { draw } from "./dom.js";
+// Small charts drawn by hand: a line of the last minutes, and bars of days.
+import { draw, make } from "./dom.js";
 
 const WIDTH = 240;
 const HEIGHT = 44;
@@ -20,4 +20,21 @@ export function sparkline(points, span) {
     draw("path", { class: "spark-area", d: area }),
     draw("path", { class: "spark-line", d: line, "vector-effect": "non-scaling-stroke" }),
   );
+}
+
+// One bar a day, each of parts that stand on one another: [{label, title, parts: [[name, value], …]}].
+export function bars(days, label) {
+  const most = Math.max(1, ...days.map(({ parts }) => parts.reduce((sum, [, value]) => sum + value, 0)));
+  return make("div", { class: "bars", role: "group", "aria-label": label }, days.map((day) => bar(day, most)));
+}
+
+function bar({ label, title, parts }, most) {
+  let top = 100;
+  const rectangles = parts.map(([name, value]) => {
+    const height = (value / most) * 100;
+    top -= height;
+    return draw("rect", { class: `bar-${name}`, x: 0, y: top.toFixed(2), width: 10, height: height.toFixed(2) });
+  });
+  const column = draw("svg", { viewBox: "0 0 10 100", preserveAspectRatio: "none" }, draw("title", {}, title), rectangles);
+  return make("div", { class: "bar" }, column, make("span", {}, label));
 }
