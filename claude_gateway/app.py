@@ -193,7 +193,7 @@ async def _engine(settings: Settings) -> AsyncIterator[Engine]:
 @asynccontextmanager
 async def _database(settings: Settings) -> AsyncIterator[Database]:
     try:
-        async with open_database(settings.state_dir / DATABASE) as database:
+        async with open_database(settings.state_dir / DATABASE) as database, database.tried_again():
             yield database
     except StoreUnusable as error:
         raise StartFailed(str(error)) from None

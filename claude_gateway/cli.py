@@ -16,7 +16,7 @@ from typing import NoReturn
 import uvloop
 from pydantic import ValidationError
 
-from claude_gateway import console, keys_command
+from claude_gateway import backup_command, console, keys_command
 from claude_gateway.app import running_gateway
 from claude_gateway.bundled_cli import bundled_cli
 from claude_gateway.cli_facts.check_cli import check_cli
@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     demo = verbs.add_parser("demo", help="one streamed chat on the real CLI and a stand-in upstream; no account needed")
     demo.add_argument("prompt", nargs="*", help="what to ask; the stand-in echoes it")
     demo.set_defaults(run=lambda arguments: uvloop.run(run_demo(" ".join(arguments.prompt))))
+    backup_command.add_verbs(verbs)
     check = verbs.add_parser("check-cli", help="try on another claude binary what this gateway relies on")
     check.add_argument("path", type=Path, metavar="PATH", help="the binary")
     check.add_argument("--json", action="store_true", help="as JSON")

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import os
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from claude_gateway.access.wanted_key import WantedBudget, WantedKey, described
 from claude_gateway.config import Settings
 from claude_gateway.errors import ApiError
 from claude_gateway.start_failed import StartFailed
+from claude_gateway.state_directory import check_user
 from claude_gateway.stores.db import DATABASE, StoreUnusable, open_database
 from claude_gateway.stores.keys import open_keys
 
@@ -57,7 +57,7 @@ def _command(does: Callable[[Keys, argparse.Namespace], Awaitable[None]]) -> Run
 
 
 async def _on_the_keys(state_dir: Path, does: Callable[[Keys], Awaitable[None]]) -> None:
-    await asyncio.to_thread(_check_user, state_dir)
+    await asyncio.to_thread(check_user, state_dir)
     path = state_dir / DATABASE
     try:
         async with open_database(path) as database, open_keys(database, path) as store:
@@ -66,12 +66,6 @@ async def _on_the_keys(state_dir: Path, does: Callable[[Keys], Awaitable[None]])
         raise StartFailed(str(error)) from None
     except ApiError as error:
         raise StartFailed(error.message) from None
-
-
-def _check_user(state_dir: Path) -> None:
-    """What another user makes there, the gateway could not use: root above all."""
-    if state_dir.exists() and (owner := state_dir.stat().st_uid) != os.geteuid():
-        raise StartFailed(f"{state_dir} is the user's with the id {owner}: run this as that user, as the gateway is.")
 
 
 async def _create(keys: Keys, arguments: argparse.Namespace) -> None:

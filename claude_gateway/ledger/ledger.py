@@ -5,7 +5,6 @@ What is to be written gathers while the statement before it runs, so that many j
 
 import asyncio
 import logging
-import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -16,6 +15,7 @@ from claude_gateway.ledger.budget import Spending, Spent, require
 from claude_gateway.ledger.days import DAY, day_of, midnight
 from claude_gateway.ledger.entry import BEGUN, LEFT, OK, VISIT, Entry, Visit
 from claude_gateway.ledger.usage import Question, UsageRow
+from claude_gateway.stores.db import StoreFailing
 from workers.errors import ErrorKind
 from workers.events import Started, Usage
 from workers.job import ChatJob
@@ -202,7 +202,7 @@ class Ledger:
         batch, self._pending = self._pending, {}
         try:
             await self._store.write(list(batch.values()))
-        except sqlite3.Error:
+        except StoreFailing:
             # The answers go on: a gateway that cannot count is of more use than one that cannot speak.
             _log.exception("%d lines of the ledger could not be written", len(batch))
             held = [*batch.items(), *((id_, entry) for id_, entry in self._pending.items() if id_ not in batch)]

@@ -10,16 +10,18 @@ import logging
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import aiosqlite
 
+from claude_gateway.errors import ApiError
 from claude_gateway.stores.schema import SCRIPTS
 
 # It logs every statement with what is written: what people said, and their secrets.
 logging.getLogger("aiosqlite").setLevel(logging.WARNING)
+_log = logging.getLogger(__name__)
 
 Row = tuple[Any, ...]
 Run = Callable[..., Awaitable[list[Row]]]
@@ -27,6 +29,9 @@ Run = Callable[..., Awaitable[list[Row]]]
 DATABASE = "gateway.db"
 # For another process at the same file: a backup, a look into it by hand.
 _BUSY_SECONDS = 5.0
+_FAILING_RETRY_SECONDS = 30
+_TRIED_AGAIN_SECONDS = 5.0
+_TRIAL_BYTES = 2**20
 _LIGHT = ("PRAGMA synchronous = NORMAL", "PRAGMA cache_size = -256")
 _SETTINGS = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA foreign_keys = ON")
 
@@ -35,17 +40,39 @@ class StoreUnusable(Exception):
     """The database cannot be used; the text is one line that says why and what to do."""
 
 
+class StoreFailing(ApiError):
+    """The file or its disk failed in the middle of the work; nothing of what was to be written stands there.
+
+    What SQLite says of it names neither a path nor a value.
+    """
+
+    def __init__(self, error: sqlite3.Error) -> None:
+        super().__init__(
+            503,
+            "api_error",
+            f"The gateway's database cannot be used: {error}.",
+            code="store_failing",
+            retry_after=_FAILING_RETRY_SECONDS,
+        )
+
+
 class Database:
-    """Runs statements, one after another. `failing` while the last attempt found the file or its disk unusable.
+    """Runs statements, one after another. Raises `StoreFailing` where the file or its disk is at fault; `fault` is what
+    was found then, until a trial finds nothing any more.
 
     `light` is a second connection, for what need not survive a machine that loses its power: it waits for no disk.
     """
 
-    def __init__(self, connection: aiosqlite.Connection, light: aiosqlite.Connection) -> None:
+    def __init__(self, connection: aiosqlite.Connection, light: aiosqlite.Connection, path: Path) -> None:
         self._connection = connection
         self._light = light
+        self._path = path
         self._turn = asyncio.Lock()
-        self.failing = False
+        self.fault = ""
+
+    @property
+    def failing(self) -> bool:
+        return bool(self.fault)
 
     async def run(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """The rows of one statement, which is a transaction of its own."""
@@ -86,11 +113,39 @@ class Database:
             yield
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
             raise  # the statement's fault, not the file's
-        except sqlite3.Error:
-            self.failing = True
-            raise
-        else:
-            self.failing = False
+        except sqlite3.Error as error:
+            if str(error) != self.fault:
+                _log.error("the database %s cannot be used: %s", self._path, error)
+            self.fault = str(error)
+            raise StoreFailing(error) from error
+
+    async def try_again(self) -> None:
+        """Find out whether it still fails: only what writes can tell, for a full disk can be read."""
+        with suppress(OSError, StoreFailing):
+            await asyncio.to_thread(_try_disk, self._path)
+            async with self.transaction() as run:
+                ((version,),) = await run("PRAGMA user_version")
+                await run(f"PRAGMA user_version = {version}")
+            _log.warning("the database %s can be used again", self._path)
+            self.fault = ""
+
+    @asynccontextmanager
+    async def tried_again(self, interval: float = _TRIED_AGAIN_SECONDS) -> AsyncIterator[None]:
+        """For the length of a `with`: while it fails, it is tried by itself. Who sees that it fails sends no requests,
+        by which it would be found to work again."""
+        task = asyncio.create_task(self._try_again(interval))
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _try_again(self, interval: float) -> None:
+        while True:
+            await asyncio.sleep(interval)
+            if self.failing:
+                await self.try_again()
 
 
 @asynccontextmanager
@@ -103,16 +158,17 @@ async def open_database(path: Path, scripts: Sequence[str] = SCRIPTS) -> AsyncIt
     except (OSError, sqlite3.Error) as error:
         raise StoreUnusable(f"Cannot use the database {path}: {_reason(error)}. Set STATE_DIR.") from None
     try:
-        database = Database(connection, light)
+        database = Database(connection, light, path)
         try:
             for setting in _SETTINGS:
                 await database.run(setting)
             await _migrate(database, path, scripts)
             for setting in _LIGHT:
                 await database.run_lightly(setting)
-        except sqlite3.Error as error:
+        except StoreFailing:
             raise StoreUnusable(
-                f"Cannot use the database {path}: {error}. Where it is damaged, move it away or set another STATE_DIR."
+                f"Cannot use the database {path}: {database.fault}. Where it is damaged, restore a backup, move it "
+                "away or set another STATE_DIR."
             ) from None
         yield database
     finally:
@@ -128,6 +184,15 @@ def _make(path: Path) -> None:
         os.fchmod(made, 0o600)
     finally:
         os.close(made)
+
+
+def _try_disk(path: Path) -> None:
+    """Whether there is room: SQLite may find some within its files, and none for the next megabyte."""
+    trial = path.with_suffix(".trial")
+    try:
+        trial.write_bytes(bytes(_TRIAL_BYTES))
+    finally:
+        trial.unlink(missing_ok=True)
 
 
 async def _migrate(database: Database, path: Path, scripts: Sequence[str]) -> None:

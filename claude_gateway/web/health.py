@@ -64,6 +64,11 @@ class StoreReport(Protocol):
         """True while it or its disk cannot be used."""
         ...
 
+    @property
+    def fault(self) -> str:
+        """What is wrong with it then."""
+        ...
+
 
 _METHOD_NAMES = {
     AuthMethod.CLI: "claude_cli",
@@ -101,6 +106,8 @@ class Health:
                 "store": store,
             },
         }
+        if self.store.failing:
+            report["reason"] = f"The database cannot be used: {self.store.fault}"
         return ready, report
 
     def versions(self) -> dict[str, Any]:

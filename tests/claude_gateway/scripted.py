@@ -161,6 +161,7 @@ class ScriptedStore:
     """What health sees of the database."""
 
     failing: bool = False
+    fault: str = "database or disk is full"
 
 
 def scripted_app(

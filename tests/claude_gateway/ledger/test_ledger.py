@@ -17,7 +17,7 @@ from claude_gateway.ledger.entry import VISIT, Entry, Visit
 from claude_gateway.ledger.ledger import Ledger, Nowhere
 from claude_gateway.ledger.usage import read_question
 from claude_gateway.service import ChatService
-from claude_gateway.stores.db import Database, open_database
+from claude_gateway.stores.db import Database, StoreFailing, open_database
 from claude_gateway.stores.ledger import LedgerStore
 from tests.claude_gateway.scripted import COST, HELLO, JOB, MODEL, STARTED, ScriptedDispatcher, Step
 from workers.errors import ErrorKind, WorkerError
@@ -218,7 +218,7 @@ async def test_a_disk_that_fails_stops_no_answer_and_what_it_missed_is_written_l
 
         async def write(self, entries: Sequence[Entry]) -> None:
             if self.fails:
-                raise sqlite3.OperationalError("disk full")
+                raise StoreFailing(sqlite3.OperationalError("disk full"))
             await super().write(entries)
 
     store = Failing(database)

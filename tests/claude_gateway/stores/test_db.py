@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from claude_gateway.stores.db import Database, StoreUnusable, open_database
+from claude_gateway.stores.db import Database, StoreFailing, StoreUnusable, open_database
 
 TABLE = "CREATE TABLE words (\n  word TEXT PRIMARY KEY\n);\n"
 SECOND = "ALTER TABLE words ADD COLUMN count INTEGER NOT NULL DEFAULT 1;"
@@ -169,12 +169,17 @@ async def test_it_says_when_its_disk_fails_and_when_that_is_over(path: Path) -> 
     async with open_database(path, [TABLE]) as database:
         assert not database.failing
         await database.run("PRAGMA max_page_count = 1")  # as a full disk would
-        with pytest.raises(sqlite3.OperationalError):
+        with pytest.raises(StoreFailing, match="database or disk is full") as failed:
             await add(database, "x" * 100_000)
         assert database.failing
+        assert (failed.value.status, failed.value.code) == (503, "store_failing")
+        assert (failed.value.retry_after or 0) > 0
+        assert await words(database) == []
+        assert database.failing  # to read is no proof
         await database.run("PRAGMA max_page_count = 1000")
-        await add(database, "kept")
+        await database.try_again()
         assert not database.failing
+        await add(database, "kept")
 
 
 async def test_a_statement_that_is_wrong_is_no_fault_of_the_disk(path: Path) -> None:
@@ -183,3 +188,34 @@ async def test_a_statement_that_is_wrong_is_no_fault_of_the_disk(path: Path) -> 
         with pytest.raises(sqlite3.IntegrityError):
             await add(database, "twice")
         assert not database.failing
+
+
+async def test_a_file_that_is_damaged_while_it_is_used_is_said_and_not_read_as_something_else(path: Path) -> None:
+    async with open_database(path, [TABLE]) as database:
+        async with database.transaction() as run:
+            for number in range(2_000):
+                await run("INSERT INTO words (word) VALUES (?)", (f"{number:05} {'x' * 100}",))
+        await database.run("PRAGMA wal_checkpoint(TRUNCATE)")
+        await database.run("PRAGMA cache_size = 1")
+        size = path.stat().st_size
+        with path.open("r+b") as file:
+            file.seek(8192)
+            file.write(b"\xff" * (size - 8192))
+        with pytest.raises(StoreFailing, match="malformed"):
+            await words(database)
+        assert "malformed" in database.fault
+
+
+async def test_a_disk_that_has_room_again_is_found_out_without_a_request(path: Path) -> None:
+    async with open_database(path, [TABLE]) as database:
+        await database.run("PRAGMA query_only = ON")  # as a disk that can only be read
+        with pytest.raises(StoreFailing, match="readonly"):
+            await add(database, "lost")
+        async with database.tried_again(0.001):
+            await database._connection.execute("PRAGMA query_only = OFF")
+            async with asyncio.timeout(20):
+                while database.failing:  # noqa: ASYNC110 - nobody is told but who asks
+                    await asyncio.sleep(0.001)
+        await add(database, "kept")
+        assert await words(database) == ["kept"]
+        assert not path.with_suffix(".trial").exists()

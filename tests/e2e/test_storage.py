@@ -1,0 +1,120 @@
+"""What a person does with the database, and what a disk does to it: with the console command, on the real CLI."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from claude_gateway.demo.upstream import StandIn
+from tests.e2e.test_start_and_stop import address, environment, for_stand_in, serving
+from tests.installed import say_and_skip
+
+pytestmark = pytest.mark.e2e
+
+MODEL = "claude-sonnet-4-5-20250929"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A directory on a disk of its own, of 64 MiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ("mount", "-t", "tmpfs", "-o", "size=64m,mode=700", "tmpfs", str(place))
+    if os.geteuid() or subprocess.run(mount, check=False, capture_output=True).returncode:
+        say_and_skip("no disk can be mounted here")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Take all the room there is, to the last byte."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file:
+        size = 2**20
+        while size:
+            try:
+                file.write(bytes(size))
+            except OSError:
+                size //= 2
+    return filler
+
+
+async def ask(session: aiohttp.ClientSession, words: str, **more: Any) -> tuple[int, Any]:
+    body = {"model": MODEL, "messages": [{"role": "user", "content": words}], **more}
+    async with session.post("/v1/chat/completions", json=body) as answer:
+        return answer.status, await answer.json()
+
+
+@pytest.mark.promise("store.failing")
+async def test_a_full_disk_is_said_costs_only_who_needs_it_and_loses_nothing(
+    tmp_path: Path, small_disk: Path, upstream: StandIn
+) -> None:
+    env = {**for_stand_in(upstream), "STATE_DIR": str(small_disk / "state"), "CHAT_WORKERS": "2"}
+    async with serving(tmp_path, env) as process:
+        url = await address(process)
+        async with aiohttp.ClientSession(url) as session:
+            assert (await ask(session, "{{say one}} first", session_id="kept"))[0] == 200
+            filler = await asyncio.to_thread(fill, small_disk)
+
+            status, body = await ask(session, "{{say two}} lost", session_id="kept")
+            assert (status, body["error"]["code"]) == (503, "store_failing"), body
+            async with session.get("/health/ready") as ready:
+                assert ready.status == 503
+                assert "full" in (await ready.json())["reason"]
+            assert (await ask(session, "{{say anyway}}"))[0] == 200
+
+            filler.unlink()
+            async with asyncio.timeout(30):
+                while True:  # it finds out by itself
+                    async with session.get("/health/ready") as ready:
+                        if ready.status == 200:
+                            break
+                    await asyncio.sleep(0.2)
+            assert (await ask(session, "{{say three}} third", session_id="kept"))[0] == 200
+    said = [message["content"] for message in upstream.chats[-1].body["messages"]]
+    assert len(said) == 3
+    assert "lost" not in str(said)
+    assert "first" in str(said[0])
+
+
+def command(tmp_path: Path, *argv: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "claude_gateway.cli", *argv],
+        env=environment(tmp_path),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+async def test_a_backup_of_a_running_gateway_brings_a_session_back(tmp_path: Path, upstream: StandIn) -> None:
+    state = tmp_path / ".local/state/claude-gateway"
+    async with serving(tmp_path, for_stand_in(upstream)) as process:
+        async with aiohttp.ClientSession(await address(process)) as session:
+            assert (await ask(session, "{{say noted}} remember me", session_id="kept"))[0] == 200
+        status, said = await asyncio.to_thread(command, tmp_path, "backup", "copy.db")
+        assert status == 0, said
+        status, said = await asyncio.to_thread(command, tmp_path, "restore", "copy.db")
+        assert (status, said.count("\n")) == (1, 1)
+        assert "stop it first" in said
+        process.terminate()
+        assert await asyncio.wait_for(process.wait(), 30) == 0
+    shutil.rmtree(state)
+
+    status, said = await asyncio.to_thread(command, tmp_path, "restore", "copy.db")
+    assert (status, said) == (0, "restored; what was there before is nothing\n")
+    async with (
+        serving(tmp_path, for_stand_in(upstream)) as process,
+        aiohttp.ClientSession(await address(process)) as session,
+    ):
+        assert (await ask(session, "{{say again}}", session_id="kept"))[0] == 200
+    assert "remember me" in str(upstream.chats[-1].body["messages"])
