@@ -85,7 +85,7 @@ class KeyRing:
         `in_query` are keys of the query, where the path's dialect has them there."""
         if self._digest is None and not self._any_stored:
             return _local_caller(headers, peer, http_1_0)
-        for sent in [*_sent_keys(headers), *in_query]:
+        for sent in [*sent_keys(headers), *in_query]:
             if (key := self._known(sent)) is not None:
                 return key
         raise ApiError(401, "authentication_error", "Missing or invalid API key.", code="invalid_api_key")
@@ -103,7 +103,7 @@ class KeyRing:
         return stored.key
 
 
-def _sent_keys(headers: MultiMapping[str]) -> list[str]:
+def sent_keys(headers: MultiMapping[str]) -> list[str]:
     scheme, _, bearer = headers.get("authorization", "").partition(" ")
     found = [bearer.strip()] if scheme.lower() == "bearer" else []
     return found + [headers[name] for name in _KEY_HEADERS if name in headers]

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from aiohttp import web
 
+from claude_gateway.config import Settings
 from claude_gateway.dialects.anthropic import encode
 from claude_gateway.dialects.anthropic.parse import parse
 from claude_gateway.dialects.anthropic.wire import MessagesRequest
@@ -23,11 +24,12 @@ async def messages(request: web.Request) -> web.StreamResponse:
     identity = (f"msg_{uuid.uuid4().hex}", asked.model)
     async with request.app[PARTS].sessions.open(request[CALLER].id, asked.session_id) as session:
         parsed = parse(asked, request[CALLER].id, model, session.remembered)
-        # Only what names no tools at all: an empty list says that none are wanted.
-        wanted = asked.enable_tools
-        if wanted is None:
-            wanted = request.app[PARTS].settings.messages_tools == "on" and asked.tools is None
-        asks = Asks(wanted, bool(asked.stream_tool_progress), asked.session_id, parsed.hosted)
+        asks = Asks(
+            wants_tools(asked, request.app[PARTS].settings),
+            bool(asked.stream_tool_progress),
+            asked.session_id,
+            parsed.hosted,
+        )
         job, left_out = await equipped(request, parsed.job, asks)
         parsed = replace(parsed, job=job, warnings=(*parsed.warnings, *left_out))
         del asked  # not held in memory while its job waits and runs
@@ -41,3 +43,11 @@ async def count_tokens(request: web.Request) -> web.Response:
     asked = await body.read(request, MessagesRequest)
     model = chosen_model(request, asked.model, spends=False)
     return json_answer({"input_tokens": estimate(parse(asked, request[CALLER].id, model).job)})
+
+
+def wants_tools(asked: MessagesRequest, settings: Settings) -> bool:
+    """Whether Claude is to use its own tools. Without a word of it only where no tools are named at all: an empty list
+    says that none are wanted."""
+    if asked.enable_tools is not None:
+        return asked.enable_tools
+    return settings.messages_tools == "on" and asked.tools is None

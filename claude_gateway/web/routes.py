@@ -7,6 +7,7 @@ from claude_gateway.web import (
     chat,
     files,
     gemini,
+    inspection,
     live,
     mcp,
     messages,
@@ -38,6 +39,8 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get("/v1/auth/status", status.auth_status)
     app.router.add_get("/v1/admin/live", live.live)
     app.router.add_get("/v1/usage", usage.usage)
+    app.router.add_post("/v1/compatibility", inspection.compatibility)
+    app.router.add_post("/v1/debug/request", inspection.debug)
     app.router.add_get("/v1/sessions", sessions.listed)
     app.router.add_get("/v1/sessions/stats", sessions.stats)
     app.router.add_get("/v1/sessions/{id:.+}/files", files.listed)

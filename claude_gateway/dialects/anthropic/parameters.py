@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from claude_gateway.prompt import parameters
-from claude_gateway.prompt.parameters import LATER, Neutral, Table, Treatment
+from claude_gateway.prompt.parameters import LATER, Neutral, Table, Treated, Treatment
 
 PARAMETERS: Table = {
     "model": (Treatment.HONOURED, "any `claude-*`"),
@@ -55,3 +55,8 @@ _NEUTRAL: Neutral = {
 def warnings(sent: Mapping[str, Any]) -> list[str]:
     """A line for each parameter that was sent, asks for something and is not honoured."""
     return parameters.warnings(sent, PARAMETERS, _NEUTRAL)
+
+
+def treated(sent: Mapping[str, Any]) -> list[Treated]:
+    """What becomes of each parameter of a whole request."""
+    return list(parameters.treated(sent, PARAMETERS, _NEUTRAL))

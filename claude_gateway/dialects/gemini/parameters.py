@@ -1,12 +1,13 @@
 """What becomes of each parameter of a Gemini request. One table, from which warnings and documentation come."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic.alias_generators import to_camel
 
 from claude_gateway.prompt import parameters
-from claude_gateway.prompt.parameters import LATER, Neutral, Table, Treatment
+from claude_gateway.prompt.parameters import LATER, Neutral, Table, Treated, Treatment
 
 PARAMETERS: Table = {
     "contents": (Treatment.HONOURED, ""),
@@ -65,6 +66,12 @@ THINKING_CONFIG: Table = {
     "thinkingBudget": (Treatment.HONOURED, ""),
     "thinkingLevel": (Treatment.HONOURED, ""),
 }
+_INSIDE: Mapping[str, Table] = {
+    "generationConfig": GENERATION_CONFIG,
+    "generationConfig.thinkingConfig": THINKING_CONFIG,
+    "toolConfig": TOOL_CONFIG,
+    "toolConfig.functionCallingConfig": FUNCTION_CALLING_CONFIG,
+}
 _NEUTRAL: Neutral = {
     "candidateCount": (1,),
     "frequencyPenalty": (0,),
@@ -86,6 +93,30 @@ def below(prefix: str, table: Table, sent: Mapping[str, Any]) -> list[str]:
     """The same for an object inside it, whose place `prefix` names."""
     lines = parameters.warnings({_known(name, table): value for name, value in sent.items()}, table, _NEUTRAL)
     return [f"{prefix}{line}" for line in lines]
+
+
+def treated(sent: Mapping[str, Any]) -> list[Treated]:
+    """What becomes of each parameter of a whole request, those of the objects inside it named by their places."""
+    found = _treated("", PARAMETERS, {k: None if _blocks_nothing(k, value) else value for k, value in sent.items()})
+    for place, table in _INSIDE.items():
+        found += _treated(f"{place}.", table, _at(sent, place.split(".")))
+    return found
+
+
+def _treated(prefix: str, table: Table, sent: Mapping[str, Any]) -> list[Treated]:
+    known = {_known(name, table): value for name, value in sent.items()}
+    return [replace(one, name=f"{prefix}{one.name}") for one in parameters.treated(known, table, _NEUTRAL)]
+
+
+def _at(sent: Mapping[str, Any], place: Sequence[str]) -> Mapping[str, Any]:
+    """The object at a place, whichever case its keys are in; an empty one for none."""
+    found: Any = sent
+    for name in place:
+        names = {to_camel(key) if "_" in key else key: key for key in found}
+        found = found.get(names.get(name, name))
+        if not isinstance(found, Mapping):
+            return {}
+    return dict(found)
 
 
 def _known(name: str, table: Table) -> str:

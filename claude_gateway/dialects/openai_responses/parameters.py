@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from claude_gateway.prompt import parameters
-from claude_gateway.prompt.parameters import Table, Treatment
+from claude_gateway.prompt.parameters import Table, Treated, Treatment
 
 _NO_SUCH = "Claude has no such parameter"
 _ONE_LOGIN = "the upstream sees the login of this gateway alone"
@@ -67,3 +67,8 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
 def warnings(sent: Mapping[str, Any]) -> list[str]:
     """A line for each parameter that was sent, asks for something and is ignored."""
     return parameters.warnings(sent, PARAMETERS, _NEUTRAL)
+
+
+def treated(sent: Mapping[str, Any]) -> list[Treated]:
+    """What becomes of each parameter of a whole request."""
+    return list(parameters.treated(sent, PARAMETERS, _NEUTRAL))
