@@ -87,7 +87,7 @@ class Ledger:
         """Taken up where it was left, swept of what is older than `days`, and whole on the disk at the end."""
         self._last_id = await self._store.last_id()
         if lost := await self._store.close_lost():
-            _log.warning("%d jobs were lost with the gateway that ran them", lost)
+            _log.info("%d jobs were lost with the gateway that ran them", lost)
         today = midnight(day_of(self._now()))
         for owner, tokens, usd in await self._store.spent_since(today):
             self._spending.add(owner, today, tokens, usd)
