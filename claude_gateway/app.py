@@ -20,6 +20,7 @@ from claude_gateway.ledger.ledger import Ledger
 from claude_gateway.listener import listen
 from claude_gateway.mcp_servers.housing import Housing
 from claude_gateway.mcp_servers.servers import McpServers, opener
+from claude_gateway.metrics import Metrics
 from claude_gateway.models.catalogue import Catalogue
 from claude_gateway.own_tools.built_in import USUAL
 from claude_gateway.own_tools.counts import ToolCounts
@@ -88,19 +89,20 @@ async def running_gateway(settings: Settings, hurry: asyncio.Event | None = None
     """
     manager = ServiceManager(os.environ)
     listener = listen(settings, os.environ)
+    metrics = Metrics()
     try:
         # The engine first: its lock keeps a second gateway away from the database too.
         async with (
-            _engine(settings) as engine,
+            _engine(settings, metrics) as engine,
             _database(settings) as database,
             open_keys(database, settings.state_dir / DATABASE) as keys,
-            _ledger(settings, database) as ledger,
+            _ledger(settings, database, metrics) as ledger,
             _sessions(settings, database, engine) as sessions,
             _mcp_servers(settings, database) as mcp_servers,
         ):
             responses = Responses(ResponseStore(database, settings.responses()), await seal_key(database))
             await responses.recover()
-            parts = _compose(settings, engine, database, keys, ledger, sessions, responses, mcp_servers)
+            parts = _compose(settings, engine, database, keys, ledger, sessions, responses, mcp_servers, metrics)
             await parts.key_ring.follow()
             ending = Ending(engine.refuse_waiting, partial(_stop_work, parts.service, engine), hurry or asyncio.Event())
             async with (
@@ -130,6 +132,7 @@ def _compose(
     sessions: Sessions,
     responses: Responses,
     mcp_servers: McpServers,
+    metrics: Metrics,
 ) -> Parts:
     report = EngineReport(engine)
     key_ring = KeyRing(settings.api_key.get_secret_value() if settings.api_key else None, keys)
@@ -163,11 +166,12 @@ def _compose(
         toolbox=toolbox,
         mcp_servers=mcp_servers,
         ledger=ledger,
+        metrics=metrics,
     )
 
 
 @asynccontextmanager
-async def _engine(settings: Settings) -> AsyncIterator[Engine]:
+async def _engine(settings: Settings, metrics: Metrics) -> AsyncIterator[Engine]:
     # Resolved here: a worker is started in a directory of its own.
     cli_path = await asyncio.to_thread((settings.claude_cli_path or bundled_cli()).expanduser().resolve)
     if not await asyncio.to_thread(os.access, cli_path, os.X_OK):
@@ -175,7 +179,7 @@ async def _engine(settings: Settings) -> AsyncIterator[Engine]:
     homes = Homes(settings.claude_cwd or settings.state_dir)
     try:
         async with running_engine(
-            homes, settings.launch(cli_path), settings.pool(), settings.queue(), settings.agents(USUAL)
+            homes, settings.launch(cli_path), settings.pool(), settings.queue(), settings.agents(USUAL), metrics
         ) as engine:
             yield engine
     except StateDirectoryInUse as error:
@@ -200,8 +204,8 @@ async def _database(settings: Settings) -> AsyncIterator[Database]:
 
 
 @asynccontextmanager
-async def _ledger(settings: Settings, database: Database) -> AsyncIterator[Ledger]:
-    ledger = Ledger(LedgerStore(database))
+async def _ledger(settings: Settings, database: Database, metrics: Metrics) -> AsyncIterator[Ledger]:
+    ledger = Ledger(LedgerStore(database), watchers=[metrics])
     async with ledger.kept(settings.usage_retention_days):
         yield ledger
 

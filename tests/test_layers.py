@@ -47,6 +47,7 @@ HOMES = {
         "workers.tuning",
         "workers.work_answer",
     ),
+    "prometheus_client": ("claude_gateway.metrics",),
     "pydantic": (
         "claude_gateway.access.wanted_key",
         "claude_gateway.cli",
@@ -156,6 +157,7 @@ PURE = (
     "workers.frames",
     "workers.job",
     "workers.launch",
+    "workers.observer",
     "workers.output_schema",
     "workers.permission",
     "workers.pieces",

@@ -13,6 +13,7 @@ from workers.continuation import beginnings
 from workers.errors import ErrorKind, WorkerError
 from workers.footprint import memory_mib
 from workers.job import ChatJob, ToolWork
+from workers.observer import UNOBSERVED, Observer
 from workers.places import Places, weigh
 from workers.roster import Post
 from workers.settings import AgentSettings
@@ -43,8 +44,13 @@ class Agents:
     """
 
     def __init__(
-        self, new_agent: Callable[[Path, tuple[str, ...]], Agent], places: Places, settings: AgentSettings
+        self,
+        new_agent: Callable[[Path, tuple[str, ...]], Agent],
+        places: Places,
+        settings: AgentSettings,
+        observer: Observer = UNOBSERVED,
     ) -> None:
+        self._observer = observer
         self._new_agent = new_agent
         self._places = places
         self._settings = settings
@@ -141,14 +147,18 @@ class Agents:
     async def _seat(self, job: ChatJob, work: ToolWork, key: Key | None, deadline: float) -> _Seat:
         if key and (here := self._kept.pop(key, None)):
             if here.tools == work.tools and here.agent.standing == beginnings(job)[-1] and len(job.turns) > 1:
+                self._observer.prepared("agent", "resident")
                 return here
+            self._observer.ended("agent", "unfit")
             await self._end(here)
+        self._observer.prepared("agent", "rebuilt" if len(job.turns) > 1 else "none")
         while len(self._kept) + self._leases > self._settings.workers and self._kept:
             # The conversation left alone longest is given up; its place stays. It is killed, and not waited for.
             oldest = min(self._kept, key=lambda each: self._kept[each].agent.last_used)
             given_up = self._kept.pop(oldest)
             self._ending.add(given_up)
             self._spawn(self._end(given_up))
+            self._observer.ended("agent", "needed")
         return await self._fresh(work, key, deadline)
 
     async def _fresh(self, work: ToolWork, key: Key | None, deadline: float) -> _Seat:
@@ -171,7 +181,7 @@ class Agents:
         place = await (self._places.make_kept(*key) if key else self._places.fresh())
         seat = _Seat(self._new_agent(place, work.tools), place, work.tools, key)
         try:
-            await seat.agent.boot(min(deadline, asyncio.get_running_loop().time() + self._settings.boot_timeout))
+            await self._boot(seat, min(deadline, self._boot_deadline()))
         except BaseException:
             await self._discard(seat)
             raise
@@ -212,7 +222,7 @@ class Agents:
         seat = _Seat(self._new_agent(place, self._settings.usual_tools), place, self._settings.usual_tools)
         self._spares.append(seat)
         try:
-            await seat.agent.boot(asyncio.get_running_loop().time() + self._settings.boot_timeout)
+            await self._boot(seat, self._boot_deadline())
         except WorkerError as error:
             _log.warning("a spare agent did not start: %s %s", error, error.detail)
             if seat in self._spares:
@@ -222,6 +232,14 @@ class Agents:
                 seat.booted.set_exception(error)
         else:
             seat.booted.set_result(None)
+
+    async def _boot(self, seat: _Seat, deadline: float) -> None:
+        began = asyncio.get_running_loop().time()
+        await seat.agent.boot(deadline)
+        self._observer.booted("agent", asyncio.get_running_loop().time() - began)
+
+    def _boot_deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._settings.boot_timeout
 
     async def _check_disk(self, seat: _Seat) -> None:
         weight = await weigh(seat.place)

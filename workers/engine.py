@@ -23,6 +23,7 @@ from workers.launch import (
     login_directory,
 )
 from workers.link import Spawn
+from workers.observer import UNOBSERVED, Observer
 from workers.places import Places
 from workers.pool import Pool
 from workers.prepared import Prepared
@@ -94,6 +95,7 @@ async def running_engine(
     pool_settings: PoolSettings,
     queue: QueueSettings,
     agent_settings: AgentSettings,
+    observer: Observer = UNOBSERVED,
 ) -> AsyncIterator[Engine]:
     """The engine for the length of a `with`: no process of it is left afterwards.
 
@@ -106,8 +108,10 @@ async def running_engine(
         await places.open()
         # Outside of a box a process knows its directory by a name, which a spare's would have to change.
         bounds = agent_settings if lacking is None else replace(agent_settings, spares=0)
-        agents = Agents(_new_agent(homes, launch, box if lacking is None else None), places, bounds)
-        pool = Pool(lambda: Worker(_spawn(homes, launch), launch.default_model), pool_settings)
+        agents = Agents(_new_agent(homes, launch, box if lacking is None else None), places, bounds, observer)
+        pool = Pool(
+            lambda: Worker(_spawn(homes, launch), launch.default_model, observer=observer), pool_settings, observer
+        )
         async with AsyncExitStack() as processes:
             processes.push_async_callback(pool.close)
             processes.push_async_callback(agents.close)

@@ -14,6 +14,7 @@ from workers.affinity import Phase, Replace, Take, View, choose
 from workers.continuation import beginnings
 from workers.errors import ErrorKind, WorkerError
 from workers.job import ChatJob
+from workers.observer import UNOBSERVED, End, Observer
 from workers.roster import Post
 from workers.settings import PoolSettings
 from workers.worker import Worker, end
@@ -51,8 +52,11 @@ class _Seat:
 class Pool:
     """`start`, then `lease` for each job, then `close`. Holds no lock while a process boots or streams."""
 
-    def __init__(self, new_worker: Callable[[], Worker], settings: PoolSettings) -> None:
+    def __init__(
+        self, new_worker: Callable[[], Worker], settings: PoolSettings, observer: Observer = UNOBSERVED
+    ) -> None:
         self._new_worker = new_worker
+        self._observer = observer
         self._settings = settings
         self._seats: dict[int, _Seat] = {}
         self._ids = itertools.count(1)
@@ -130,7 +134,7 @@ class Pool:
                         case Take(seat_id):
                             return self._seats[seat_id]
                         case Replace(seat_id):
-                            self._retire(self._seats[seat_id], "its place is needed by another key or job")
+                            self._retire(self._seats[seat_id], "needed", "its place is needed by another key or job")
                         case _:
                             self._fail_fast()
                             await self._change()
@@ -187,8 +191,10 @@ class Pool:
 
     async def _booted(self, worker: Worker) -> None:
         """Boot; whatever goes wrong is a `WorkerError`, so that nobody waits for a worker that never comes."""
+        began = time.monotonic()
         try:
             await worker.boot(self._settings.boot_timeout)
+            self._observer.booted("chat", time.monotonic() - began)
         except WorkerError:
             raise
         except Exception as error:
@@ -200,6 +206,7 @@ class Pool:
         status = await seat.worker.ended()
         if seat.id in self._seats:
             self._end(seat)  # whatever it left behind in its group goes too
+            self._observer.ended("chat", "died")
             _log.warning("worker %d ended with status %d", seat.worker.pid, status)
             self._notify()
             self._refill()
@@ -209,14 +216,14 @@ class Pool:
         try:
             await seat.worker.recover(self._settings.recover_timeout)
         except WorkerError as error:
-            self._retire(seat, f"it did not recover: {error} {error.detail}")
+            self._retire(seat, "unfit", f"it did not recover: {error} {error.detail}")
             return
         except Exception:
             _log.exception("recovering a worker failed in an unforeseen way")
-            self._retire(seat, "it did not recover")
+            self._retire(seat, "unfit", "it did not recover")
             return
         if worn := await self._worn(seat.worker):
-            self._retire(seat, worn)
+            self._retire(seat, "worn", worn)
         elif seat.id in self._seats:
             seat.phase = Phase.READY
             self._notify()
@@ -232,10 +239,11 @@ class Pool:
         used = await rss.mebibytes(worker.pid)
         return f"it holds {used} MiB" if used >= limits.max_rss_mib else None
 
-    def _retire(self, seat: _Seat, reason: str) -> None:
+    def _retire(self, seat: _Seat, why: End, reason: str) -> None:
         if seat.id not in self._seats:
             return
         _log.info("ending worker %d: %s", seat.worker.pid, reason)
+        self._observer.ended("chat", why)
         self._end(seat)
         self._notify()
         self._refill()

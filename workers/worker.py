@@ -14,6 +14,7 @@ from workers.events import Event, Finished
 from workers.frames import Frame
 from workers.job import ChatJob, Tool
 from workers.link import Link, Spawn
+from workers.observer import UNOBSERVED, Observer
 from workers.prepared import WORTH_A_PROCESS, Prepared, prepare
 from workers.protocol import Protocol, State
 from workers.resident import Resident
@@ -32,7 +33,14 @@ _UNKNOWN_MODEL = ""
 class Worker:
     """Runs one job at a time: `boot`, then `run` and `recover` in turns, until `kill`."""
 
-    def __init__(self, spawn: Spawn, default_model: str, new_protocol: Callable[[], Protocol] = Protocol) -> None:
+    def __init__(
+        self,
+        spawn: Spawn,
+        default_model: str,
+        new_protocol: Callable[[], Protocol] = Protocol,
+        observer: Observer = UNOBSERVED,
+    ) -> None:
+        self._observer = observer
         self._link = Link(spawn, new_protocol, self._forget_model)
         self._resident = Resident(self._link)
         self._setup = Setup(default_model)
@@ -147,7 +155,15 @@ class Worker:
 
     async def _prepare(self, job: ChatJob, before: Beginnings, deadline: float) -> None:
         """Set everything to what the job wants, and the conversation to what came before its question."""
-        if len(before) - 1 - self.standing.way_back(before)[0] > WORTH_A_PROCESS:
+        history = len(before) - 1
+        missing = history - self.standing.way_back(before)[0]
+        if not history:
+            self._observer.prepared("chat", "none")
+        elif not missing:
+            self._observer.prepared("chat", "resident")
+        else:
+            self._observer.prepared("chat", "taken_up" if missing > WORTH_A_PROCESS else "rebuilt")
+        if missing > WORTH_A_PROCESS:
             await self._take_up(job, before, deadline)
         stay = await self._resident.go_back(before, deadline)
         await self._set_model(job, deadline)

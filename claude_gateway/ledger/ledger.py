@@ -27,7 +27,14 @@ SWEEP_SECONDS = 3_600.0
 _MOST_HELD = 10_000
 _MOST_GROUPS = 10_000
 # These jobs were turned away as they came: nothing of them ran, nor waited.
-_NEVER_BEGUN = ErrorKind.QUEUE_FULL.name.lower()
+_NEVER_BEGUN = [kind.name.lower() for kind in (ErrorKind.QUEUE_FULL, ErrorKind.TOO_MANY_AT_ONCE)]
+
+
+class Watcher(Protocol):
+    """Told of each job that has ended, and of each cost."""
+
+    def job_ended(self, entry: Entry) -> None: ...
+    def cost_told(self, entry: Entry, usd: float) -> None: ...
 
 
 class Store(Protocol):
@@ -62,14 +69,14 @@ class Nowhere:
 
 
 class Ledger:
-    """`now` is in seconds of the epoch, `clock` only goes forward. `watchers` are told of each job that has ended."""
+    """`now` is in seconds of the epoch, `clock` only goes forward. `watchers` are told on the event loop."""
 
     def __init__(
         self,
         store: Store | None = None,
         now: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
-        watchers: Sequence[Callable[[Entry], None]] = (),
+        watchers: Sequence[Watcher] = (),
     ) -> None:
         self._store = store or Nowhere()
         self._now = now
@@ -154,6 +161,8 @@ class Ledger:
         """Told before the end, or soon after it; of each attempt."""
         entry.cost = (entry.cost or 0.0) + usd
         self._spending.add(entry.owner, entry.begun_at, 0, usd)
+        for watcher in self._watchers:
+            watcher.cost_told(entry, usd)
         if entry.result != BEGUN and self._is_open:
             self._write_soon(entry)
 
@@ -183,8 +192,8 @@ class Ledger:
         entry.ended = self._clock()
         self._spending.add(entry.owner, entry.begun_at, entry.tokens, 0.0)
         for watcher in self._watchers:
-            watcher(entry)
-        return result != _NEVER_BEGUN
+            watcher.job_ended(entry)
+        return result not in _NEVER_BEGUN
 
     async def _written(self, entry: Entry) -> None:
         await asyncio.shield(self._write_soon(entry))

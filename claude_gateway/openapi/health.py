@@ -141,4 +141,12 @@ OPERATIONS = (
             )
         },
     ),
+    Operation(
+        "get",
+        "/metrics",
+        Group.HEALTH,
+        "What Prometheus reads",
+        {200: Answer("Counters, histograms and gauges, in the text format.", content_type="text/plain")},
+        errors=(403,),
+    ),
 )

@@ -47,6 +47,7 @@ async def identify_request(request: web.Request, handler: Handler) -> web.Stream
         return response
     finally:
         VISIT.reset(before)
+        request.app[PARTS].metrics.answered(request[VISITED], request.method, status, time.monotonic() - began)
         # Without its query, which may carry a key; as it was sent, so that no caller writes lines of this log.
         _log.info("%s %s %d %.0f ms %s", request.method, request.rel_url.raw_path, status, _ms_since(began), request_id)
 

@@ -13,6 +13,7 @@ from claude_gateway.drain import Drain
 from claude_gateway.ledger.entry import Visit
 from claude_gateway.ledger.ledger import Ledger
 from claude_gateway.mcp_servers.servers import McpServers
+from claude_gateway.metrics import Metrics
 from claude_gateway.models.catalogue import Catalogue
 from claude_gateway.own_tools.toolbox import Toolbox
 from claude_gateway.responses.background import Background
@@ -44,6 +45,7 @@ class Parts:
     mcp_servers: McpServers
     ledger: Ledger
     drain: Drain = field(default_factory=Drain)
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 PARTS = web.AppKey("parts", Parts)

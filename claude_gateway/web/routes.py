@@ -11,6 +11,7 @@ from claude_gateway.web import (
     live,
     mcp,
     messages,
+    metrics,
     models,
     pages,
     reference,
@@ -35,6 +36,7 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get("/health", status.health)
     app.router.add_get("/health/live", status.live)
     app.router.add_get("/health/ready", status.ready)
+    app.router.add_get("/metrics", metrics.metrics)
     app.router.add_get("/version", status.versions)
     app.router.add_get("/v1/auth/status", status.auth_status)
     app.router.add_get("/v1/admin/live", live.live)

@@ -19,6 +19,7 @@ from claude_gateway.ledger.ledger import Ledger
 from claude_gateway.mcp_servers.bounds import Bounds
 from claude_gateway.mcp_servers.rules import Rules
 from claude_gateway.mcp_servers.servers import McpServers
+from claude_gateway.metrics import Metrics
 from claude_gateway.models.catalogue import Catalogue
 from claude_gateway.own_tools.counts import ToolCounts
 from claude_gateway.own_tools.toolbox import Toolbox
@@ -185,7 +186,8 @@ def scripted_app(
     health = Health(pool or ScriptedPool(), store or ScriptedStore(), chosen.auth_method, key_ring)
     toolbox = toolbox or Toolbox(ScriptedEngine(), None, ToolCounts())
     responses = responses or Responses(None, b"the key of the tests")
-    ledger = ledger or Ledger()
+    metrics = Metrics()
+    ledger = ledger or Ledger(watchers=[metrics])
     at_once = JobsAtOnce(lambda owner: key_ring.concurrent(owner) or chosen.jobs_at_once)
     service = ChatService(dispatcher, chosen.max_timeout / 1000, toolbox.counts, ledger, at_once)
     return build_app(
@@ -205,5 +207,6 @@ def scripted_app(
             toolbox=toolbox,
             mcp_servers=mcp_servers or McpServers(None, Rules(), Bounds(), None, None),
             ledger=ledger,
+            metrics=metrics,
         )
     )

@@ -44,12 +44,12 @@ class Factory:
         self._make = make
 
     def worker(self) -> Worker:
-        return Worker(self._start, MODEL)
+        return Worker(self.start, MODEL)
 
     def alive(self) -> int:
         return sum(not process.killed for process in self.processes)
 
-    async def _start(self, _: object) -> ScriptedProcess:
+    async def start(self, _: object) -> ScriptedProcess:
         self.starts += 1
         if self.starts <= self.failing:
             raise OSError("no more processes")
@@ -358,3 +358,33 @@ async def test_after_closing_and_while_waiting_a_job_is_told_that_the_gateway_st
         late = asyncio.create_task(serve(pool, "eve"))
         outcomes = await soon(asyncio.gather(waiting, late, return_exceptions=True))
     assert [getattr(error, "kind", error) for error in outcomes] == [ErrorKind.STOPPING] * 2
+
+
+async def test_whoever_counts_is_told_of_boots_ends_and_conversations_gone_on_with() -> None:
+    class Counting:
+        def __init__(self) -> None:
+            self.told: list[tuple[str, str]] = []
+
+        def booted(self, kind: str, seconds: float) -> None:
+            assert seconds >= 0
+            self.told.append(("booted", kind))
+
+        def ended(self, kind: str, why: str) -> None:
+            self.told.append((why, kind))
+
+        def prepared(self, kind: str, history: str) -> None:
+            self.told.append((history, kind))
+
+    counting, factory = Counting(), Factory()
+    pool = Pool(lambda: Worker(factory.start, MODEL, observer=counting), PoolSettings(1, 0, 1000, 1e9, 10**6), counting)
+    await soon(pool.start())
+    await all_ready(pool)
+    first = a_job(owner="ann")
+    for job in (first, a_job(user("hi"), assistant("one"), user("more"), owner="ann"), a_job(owner="bob")):
+        async with pool.lease(job, later()) as worker:
+            await answer_of(worker, job)
+        await all_ready(pool)
+    await soon(pool.close())
+
+    kinds = [what for what, kind in counting.told if kind == "chat"]
+    assert kinds == ["booted", "none", "resident", "needed", "booted", "none"]

@@ -1,0 +1,16 @@
+"""`GET /metrics`, for Prometheus. It needs a key with the scope `admin`, as the table of `rules` says."""
+
+import os
+
+from aiohttp import web
+
+from claude_gateway.metrics import CONTENT_TYPE
+from claude_gateway.web.parts import PARTS
+from workers.rss import mebibytes
+
+
+async def metrics(request: web.Request) -> web.Response:
+    parts = request.app[PARTS]
+    report = parts.health.pool
+    body = parts.metrics.exposed(await mebibytes(os.getpid()), await report.roster(), report.queues())
+    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
