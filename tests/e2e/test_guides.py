@@ -31,6 +31,10 @@ ANSWERS = {
     "ارسم قيم data.csv في chart.svg.": call("Write", file_path="/desk/chart.svg", content="<svg/>"),
 }
 ROOT = Path(__file__).parent.parent.parent
+# Those of the guide where it runs into one, and elsewhere none that its tests reach.
+LIMITS = {"rate_limit_enabled": True, "rate_limit_auth_per_minute": 10} | dict.fromkeys(
+    (f"rate_limit_{group}per_minute" for group in ("", "chat_", "session_", "health_", "debug_")), 1_000
+)
 # For the programs that ask their reader.
 TYPED = "Hello!\nHow are you?\nexit\n" * 2
 SECONDS = 60
@@ -54,7 +58,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory, server: Path) -> Asy
     state = tmp_path_factory.mktemp("state")
     async with (
         stand_in(remember=False) as upstream,
-        gateway_on(upstream, state, mcp_allowed_commands=f"{server} --port 3001") as gateway,
+        gateway_on(upstream, state, mcp_allowed_commands=f"{server} --port 3001", **LIMITS) as gateway,
     ):
         yield gateway
 
@@ -73,15 +77,16 @@ async def test_python_and_requests_of_the_guide_run_and_are_answered_as_it_says(
     running: Gateway, server: Path, desk: Path, language: str
 ) -> None:
     """The requests ask for what the Python programs left behind."""
-    await run_python(running, desk, [example for example in of(language, "python") if not example.use])
+    key = await a_key(running)
+    await run_python(running, key, desk, [example for example in of(language, "python") if not example.use])
     output = ""
     for example in of(language, "bash", "json", "text"):
         match example.language, example.use.split():
             case "bash", expected:
-                commands = CURL + here(running, example).replace("/path/to/mcp-server", str(server))
+                commands = CURL + here(running, example, key).replace("/path/to/mcp-server", str(server))
                 output = await run(desk, "bash", "-c", commands, fails=expected == ["error"])
             case "json", ["POST", path]:
-                output = await post(running, path, json.loads(here(running, example)))
+                output = await post(running, key, path, json.loads(here(running, example)))
             case "json", ["answer"]:
                 # Of several commands the last one's answer is the one shown.
                 assert missing(json.loads(example.text), json.loads(output.strip().splitlines()[-1])) == [], example
@@ -126,9 +131,15 @@ console.log((await (await POST(request)).json()).reply);
             assert "Hello!" in await run(desk, "node", "service.mjs")
 
 
-async def run_python(gateway: Gateway, desk: Path, blocks: list[Example]) -> None:
+async def a_key(gateway: Gateway) -> str:
+    """A reader's own: what one language used up is not missing in the other."""
+    wanted = {"name": "reader", "scopes": ["chat", "tools", "mcp", "admin"]}
+    return str(json.loads(await post(gateway, API_KEY, "/v1/admin/keys", wanted, 201))["key"])
+
+
+async def run_python(gateway: Gateway, key: str, desk: Path, blocks: list[Example]) -> None:
     """One after the other in one process, for later ones go on with the client of the first."""
-    program = "".join(f"\nprint('--', {str(one)!r})\n{here(gateway, one)}" for one in blocks)
+    program = "".join(f"\nprint('--', {str(one)!r})\n{here(gateway, one, key)}" for one in blocks)
     (desk / "guide.py").write_text(program)
     output = await run(desk, *PYTHON, "guide.py", typed=TYPED)
     parts = output.split("-- line ")[1:]
@@ -141,9 +152,9 @@ def of(language: str, *languages: str) -> Iterator[Example]:
     return (one for one in examples(GUIDES[language].read_text()) if one.language in languages)
 
 
-def here(gateway: Gateway, example: Example) -> str:
+def here(gateway: Gateway, example: Example, key: str = API_KEY) -> str:
     """The example with this gateway's address and key in their places, and what moves the stand-in."""
-    text = example.text.replace("http://localhost:8000", gateway.url).replace("your-api-key", API_KEY)
+    text = example.text.replace("http://localhost:8000", gateway.url).replace("your-api-key", key)
     for question, directive in ANSWERS.items():
         text = text.replace(json.dumps(question, ensure_ascii=False), json.dumps(directive, ensure_ascii=False))
     return text
@@ -162,10 +173,10 @@ async def run(desk: Path, *command: str, typed: str = "", fails: bool = False) -
     return said
 
 
-async def post(gateway: Gateway, path: str, body: Any) -> str:
-    headers = {"Authorization": f"Bearer {API_KEY}"}
+async def post(gateway: Gateway, key: str, path: str, body: Any, expected: int = 200) -> str:
+    headers = {"Authorization": f"Bearer {key}"}
     async with aiohttp.ClientSession() as session, session.post(gateway.url + path, json=body, headers=headers) as one:
-        assert one.status == 200, await one.text()
+        assert one.status == expected, await one.text()
         return await one.text()
 
 
