@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo serve test check clients format readme bench lock clean
+.PHONY: help setup demo serve test check clients format readme bench soak lock clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ readme: setup ## write the tables of settings and of parameters into README and 
 bench: setup ## measure against the bare CLI; prints a table, writes bench/results/latest.json
 	$(BIN)/python -m bench
 
+soak: setup ## a gateway at full load with random faults for SOAK_MINUTES (20); a table, and JSON beside it
+	@$(BIN)/python -m tests.e2e.faults.soak
+
 RESOLVE = $(VENV)-lock/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links --no-annotate --quiet --upgrade
 
@@ -67,4 +70,4 @@ lock: setup ## resolve requirements.lock and the locks of the clients anew
 include deploy/install.mk
 
 clean: ## remove what the verbs above made
-	rm -rf $(VENV) $(VENV)-lock .clients .coverage .hypothesis build bench/results *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(VENV)-lock .clients .coverage .hypothesis build bench/results tests/e2e/faults/results *.egg-info .mypy_cache .ruff_cache .pytest_cache

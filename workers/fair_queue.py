@@ -31,6 +31,15 @@ class FairQueue(Generic[T]):
             self._lanes[key] = lane
         return item
 
+    def crowd_out(self, key: str) -> T | None:
+        """The newest item of the key that has most, where that is more than `key` would have with one more."""
+        most = max(self._lanes, key=lambda each: len(self._lanes[each]), default=key)
+        lane = self._lanes.get(most, deque())
+        if len(lane) <= len(self._lanes.get(key, ())) + 1:
+            return None
+        self._length -= 1
+        return lane.pop()
+
     def remove(self, key: str, item: T) -> bool:
         """Take an item out of the middle; False when it is no longer there."""
         lane = self._lanes.get(key)

@@ -68,6 +68,21 @@ class Link:
 
     async def next(self, deadline: float | None = None) -> Frame:
         """The next frame, already taken by the protocol and answered where it wants an answer."""
+        await self.heard(deadline)
+        frame = self._inbox.popleft()
+        try:
+            if reply := self.protocol.receive(frame):
+                await self.write(reply, deadline=deadline)
+        except ControlRefused as error:
+            self._on_refusal()
+            self.confused = error.subtype != "set_model"
+            raise _refused(error) from error
+        except RemoteError as error:
+            raise self.distrust(str(error)) from error
+        return frame
+
+    async def heard(self, deadline: float | None) -> None:
+        """Wait until there is a next frame, whatever it says."""
         assert self._pipe is not None
         try:
             while not self._inbox:
@@ -78,18 +93,10 @@ class Link:
                     self.protocol.end()
                     raise self._died()
                 self._inbox.extend(frames)
-            frame = self._inbox.popleft()
-            if reply := self.protocol.receive(frame):
-                await self.write(reply, deadline=deadline)
         except TimeoutError:
             raise WorkerError(ErrorKind.TIMEOUT, "The answer took too long.") from None
-        except ControlRefused as error:
-            self._on_refusal()
-            self.confused = error.subtype != "set_model"
-            raise _refused(error) from error
-        except (FrameError, RemoteError) as error:
+        except FrameError as error:
             raise self.distrust(str(error)) from error
-        return frame
 
     async def idle(self, deadline: float | None) -> None:
         """Read until the process waits for a prompt."""

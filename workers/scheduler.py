@@ -70,7 +70,7 @@ class Scheduler(Generic[W]):
             self._free -= 1
             return
         if len(self._queue) >= self._settings.limit:
-            raise WorkerError(ErrorKind.QUEUE_FULL, "Too many requests are waiting.", retry_after=self._expected_wait())
+            self._make_room(owner)
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[None] = loop.create_future()
         self._queue.push(owner, turn)
@@ -89,6 +89,15 @@ class Scheduler(Generic[W]):
                     retry_after=self._expected_wait(),
                 ) from None
             raise
+
+    def _make_room(self, owner: str) -> None:
+        """A queue full of one key's jobs is not full for another: the newest of the many gives way. Raises."""
+        full = WorkerError(ErrorKind.QUEUE_FULL, "Too many requests are waiting.", retry_after=self._expected_wait())
+        crowded_out = self._queue.crowd_out(owner)
+        if crowded_out is None:
+            raise full
+        if not crowded_out.done():
+            crowded_out.set_exception(full)
 
     def _hand_on_slot(self) -> None:
         """To whoever is next; a slot is never free while somebody waits, so nobody can overtake."""

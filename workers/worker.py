@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from workers.answer import Answer
@@ -26,6 +27,9 @@ from workers.transcript import Transcript
 _USUAL_OUTPUT_LIMIT = 32_000
 # The most that a character costs; a guard that is armed early harms nobody.
 _TOKENS_A_CHARACTER = 4
+# How long the process may be silent where the next word is its own, not the upstream's. One that is well says it in
+# milliseconds; the rest is for a machine that is not.
+_PATIENCE_SECONDS = 30.0
 # After a refused switch: no job wants it, so the next one sets its own.
 _UNKNOWN_MODEL = ""
 
@@ -39,11 +43,14 @@ class Worker:
         default_model: str,
         new_protocol: Callable[[], Protocol] = Protocol,
         observer: Observer = UNOBSERVED,
+        *,
+        patience: float = _PATIENCE_SECONDS,
     ) -> None:
         self._observer = observer
         self._link = Link(spawn, new_protocol, self._forget_model)
         self._resident = Resident(self._link)
         self._setup = Setup(default_model)
+        self._patience = patience
         self._tools: tuple[Tool, ...] = ()
         self._tool_sets = 0
         self._bill = Bill()
@@ -109,9 +116,11 @@ class Worker:
         names = Names(job)
         job = inward(job)
         before = beginnings(job)
-        await self._prepare(job, before, deadline)
-        self._bill = Bill(on_cost, self.protocol.cost)
-        await self._resident.ask(before[-1], job.turns[-1], deadline)
+        async with self._attentive(deadline):
+            await self._prepare(job, before, deadline)
+            self._bill = Bill(on_cost, self.protocol.cost)
+            await self._resident.ask(before[-1], job.turns[-1], self._soon(deadline))
+            await self._link.heard(self._soon(deadline))
         while not answer.finished:
             frame = await self._link.next(deadline)
             self._resident.note(frame)
@@ -150,8 +159,28 @@ class Worker:
     def _read(self, answer: Answer, frame: Frame) -> list[Event]:
         try:
             return answer.feed(frame)
+        except WorkerError as error:
+            if error.kind is ErrorKind.WORKER_CONFUSED:
+                self._link.confused = True  # whose end that was, nobody can say
+            raise
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise self._link.distrust(repr(error)) from error
+
+    @asynccontextmanager
+    async def _attentive(self, deadline: float) -> AsyncIterator[None]:
+        """A process that is stopped or stuck is given up when it has been silent too long where the word was its own,
+        or it would cost its caller all his time."""
+        try:
+            yield
+        except WorkerError as error:
+            if error.kind is ErrorKind.TIMEOUT and asyncio.get_running_loop().time() < deadline:
+                raise self._link.distrust("it does not react") from error
+            raise
+
+    def _soon(self, deadline: float) -> float:
+        """So that there is time for another try in another process."""
+        now = asyncio.get_running_loop().time()
+        return now + min(self._patience, (deadline - now) / 3)
 
     async def _prepare(self, job: ChatJob, before: Beginnings, deadline: float) -> None:
         """Set everything to what the job wants, and the conversation to what came before its question."""
@@ -165,11 +194,11 @@ class Worker:
             self._observer.prepared("chat", "taken_up" if missing > WORTH_A_PROCESS else "rebuilt")
         if missing > WORTH_A_PROCESS:
             await self._take_up(job, before, deadline)
-        stay = await self._resident.go_back(before, deadline)
-        await self._set_model(job, deadline)
-        await self._apply(replace(self._setup, tuning=job.tuning, guarded=False), deadline)
-        await self._offer(job.tools, deadline)
-        await self._resident.put_back(job, before, stay, deadline)
+        stay = await self._resident.go_back(before, self._soon(deadline))
+        await self._set_model(job, deadline)  # of which the upstream is asked
+        await self._apply(replace(self._setup, tuning=job.tuning, guarded=False), self._soon(deadline))
+        await self._offer(job.tools, self._soon(deadline))
+        await self._resident.put_back(job, before, stay, self._soon(deadline))
 
     async def _take_up(self, job: ChatJob, before: Beginnings, deadline: float) -> None:
         """Go on in a fresh process that begins with the job's long history. Raises `WorkerError`."""

@@ -259,6 +259,14 @@ async def an_interrupt_ends_the_turn_and_lets_the_upstream_go(cli: Cli, upstream
     same(result(await cli.ask("next"))["is_error"], False)
 
 
+@fact("A process that is stuck is found out by its silence, a slow model is waited for.")
+async def it_says_something_at_once_when_it_is_asked_however_long_the_model_takes(cli: Cli, upstream: StandIn) -> None:
+    await cli.process.write(cli.protocol.ask(user("{{delay 60}}")))
+    while not any(frame.get("subtype") == "init" for frame in await cli.receive()):
+        pass
+    holds(not any(request.ended.is_set() for request in upstream.chats), "the model had answered")
+
+
 @fact("Login, models and version are asked of the CLI, never guessed.")
 async def initialize_tells_login_models_and_version(cli: Cli, _: StandIn) -> None:
     same(cli.protocol.account.get("apiKeySource"), "ANTHROPIC_API_KEY")

@@ -15,9 +15,10 @@ Without a directive it echoes. Directives stand anywhere in the text as ``{{name
 ``{{silence S}}``     wait S seconds between the head of the answer and its first delta
 ``{{pace S}}``        wait S seconds before each delta
 ``{{status N}}``      fail with status N; ``{{status 429 retry-after=7}}`` sends the header too
-``{{times N}}``       only the first N requests with this text fail or drop
+``{{times N}}``       only the first N requests with this text fail, drop or lie
 ``{{drop N}}``        cut the connection after N deltas (of a streamed answer)
 ``{{break N}}``       an `error` event (overloaded) after N deltas
+``{{lie KIND}}``      status 200 with something else than an answer: one of `claude_gateway.demo.lies`
 ``{{hang}}``          the head of the answer, then nothing for ever
 ``{{stop REASON}}``   end with this stop reason
 ``{{then}}``           what follows is the next answer, after the results of this one's calls; may be repeated
@@ -64,6 +65,7 @@ class Script:
     drop: int | None = None
     broken: int | None = None
     hang: bool = False
+    lie: str = ""
     stop_reason: str = ""
     usage: Mapping[str, int] = field(default_factory=dict)
     stamped: bool = False
@@ -173,6 +175,8 @@ def _apply(chosen: dict[str, Any], name: str, argument: str) -> None:
             chosen["broken"] = int(argument)
         case "hang":
             chosen["hang"] = True
+        case "lie":
+            chosen["lie"] = argument
         case "stop":
             chosen["stop_reason"] = argument
         case "usage":

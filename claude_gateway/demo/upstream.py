@@ -17,6 +17,7 @@ import orjson
 from aiohttp import web
 
 from claude_gateway.demo import tokens
+from claude_gateway.demo.lies import lie
 from claude_gateway.demo.message import blocks, end, error_event, head, text_delta, whole_message
 from claude_gateway.demo.refusals import refusal
 from claude_gateway.demo.script import Script, last_user_text, plan
@@ -146,6 +147,9 @@ class StandIn:
             await asyncio.sleep(script.delay)
         if script.status != 200 and faulty and not received.is_probe:
             return _failure(script.status, f"scripted {script.status}", script.retry_after)
+        if script.lie and faulty and not received.is_probe:
+            content_type, said = lie(script.lie, whole_message(received.body, script))
+            return web.Response(body=said, headers={"content-type": content_type})
         if not received.body.get("stream"):
             return web.json_response(whole_message(received.body, script))
         return await _stream(request, received, script, faulty)

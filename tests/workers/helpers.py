@@ -134,13 +134,13 @@ class WilfulProcess(ScriptedProcess):
             self._out.put_nowait(super()._reply(frame))
 
 
-async def boot(process: ScriptedProcess) -> Worker:
+async def boot(process: ScriptedProcess, *, patience: float = PATIENCE) -> Worker:
     """A booted worker on the process; what `boot` wrote is forgotten."""
 
     async def spawn(_: object) -> ScriptedProcess:
         return process
 
-    worker = Worker(spawn, MODEL)
+    worker = Worker(spawn, MODEL, patience=patience)
     await worker.boot(PATIENCE)
     process.written.clear()
     return worker

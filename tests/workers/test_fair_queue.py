@@ -84,3 +84,15 @@ def test_nothing_is_removed_for_a_key_that_never_came() -> None:
 def test_popping_an_empty_queue_is_an_error() -> None:
     with pytest.raises(IndexError):
         FairQueue[str]().pop()
+
+
+def test_the_newest_of_the_key_with_most_gives_way_to_one_that_would_have_fewer() -> None:
+    queue = filled(["a", "b", "a", "a"])
+    assert queue.crowd_out("c") == ("a", 3)
+    assert queue.crowd_out("b") is None  # two each then: nobody has more than another
+    assert queue.crowd_out("a") is None
+    assert drained(queue) == [("a", 0), ("b", 1), ("a", 2)]
+
+
+def test_nobody_gives_way_in_an_empty_queue() -> None:
+    assert filled([]).crowd_out("a") is None

@@ -125,6 +125,23 @@ async def test_a_full_queue_refuses_at_once_and_tells_when_to_come_back() -> Non
     await soon(asyncio.gather(*tasks))
 
 
+async def test_a_queue_full_of_one_key_s_jobs_has_room_for_another_key() -> None:
+    scheduler, _ = a_scheduler(slots=1, limit=3)
+    gate = asyncio.Event()
+    ann = [asyncio.create_task(serve(scheduler, "ann", until_set=gate)) for _ in range(4)]
+    await until(lambda: scheduler.waiting == 3)
+    bob = asyncio.create_task(serve(scheduler, "bob", until_set=gate))
+    (crowded_out,), _ = await asyncio.wait(ann, return_when=asyncio.FIRST_COMPLETED)
+    assert crowded_out is ann[-1]
+    failure = crowded_out.exception()
+    assert isinstance(failure, WorkerError)
+    assert failure.kind is ErrorKind.QUEUE_FULL
+    assert failure.retry_after
+    assert scheduler.waiting == 3
+    gate.set()
+    await soon(asyncio.gather(*ann[:-1], bob))
+
+
 async def test_without_a_queue_a_free_slot_is_still_given() -> None:
     scheduler, _ = a_scheduler(limit=0)
     async with scheduler.worker(a_job(), later()):

@@ -327,6 +327,38 @@ async def test_what_is_no_frame_confuses_the_worker_for_good() -> None:
         await soon(worker.recover(PATIENCE))
 
 
+async def test_a_turn_that_ends_without_an_answer_confuses_the_worker_for_good() -> None:
+    """Whose end that was, nobody can say: the answer to this job could come into the next."""
+    process = ScriptedProcess([[result()]])
+    worker = await boot(process)
+    assert (await failure_of(worker)).kind is ErrorKind.WORKER_CONFUSED
+    with pytest.raises(WorkerError):
+        await soon(worker.recover(PATIENCE))
+
+
+@pytest.mark.parametrize("step", ["rewind_conversation", "load", "ask"])
+async def test_a_process_that_does_not_react_is_given_up_long_before_the_deadline(step: str) -> None:
+    process = WilfulProcess([says("before"), []])
+    worker = await boot(process, patience=0.01)
+    await answer_of(worker, a_job())
+    process.holds = step
+    with pytest.raises(WorkerError) as caught:
+        await soon(answer_of(worker, a_job(user("a"), assistant("b"), user("c"))))
+    assert caught.value.kind is ErrorKind.WORKER_CONFUSED
+    with pytest.raises(WorkerError):
+        await soon(worker.recover(PATIENCE))
+
+
+async def test_a_model_that_takes_its_time_is_waited_for() -> None:
+    process = WilfulProcess(instead=("ask", [{"type": "system", "subtype": "init"}]))
+    worker = await boot(process, patience=0.01)
+    asking = asyncio.create_task(answer_of(worker, a_job()))
+    done, _ = await asyncio.wait({asking}, timeout=0.1)
+    assert not done
+    asking.cancel()
+    await asyncio.wait({asking})
+
+
 @pytest.mark.parametrize("step", ["set_model", "load", "append", "ask", "apply_flag_settings"])
 async def test_a_process_that_dies_at_any_step_of_a_job_is_reported_with_its_last_words(step: str) -> None:
     process = WilfulProcess([says("one")])

@@ -1,0 +1,62 @@
+"""What a gateway holds of the system, to be compared before and after."""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+_PATIENCE_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """Counted from outside: open descriptors, processes below it, directories and records of workers."""
+
+    descriptors: int
+    processes: int
+    directories: int
+    records: int
+
+    def exceeds(self, other: "Holdings") -> list[str]:
+        """In what this is more than the other."""
+        pairs = {
+            "descriptors": (self.descriptors, other.descriptors),
+            "processes": (self.processes, other.processes),
+            "directories": (self.directories, other.directories),
+            "records": (self.records, other.records),
+        }
+        return [f"{mine} {name}, not {theirs}" for name, (mine, theirs) in pairs.items() if mine > theirs]
+
+
+def holdings(pid: int, state_dir: Path) -> Holdings:
+    gateway = psutil.Process(pid)
+    workers = state_dir / ".claude-gateway-workers"
+    return Holdings(
+        gateway.num_fds(),
+        sum(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in _below(gateway)),
+        len(list(workers.glob("w-*/"))),
+        len(list(workers.glob("*.pid"))),
+    )
+
+
+def _below(process: psutil.Process) -> list[psutil.Process]:
+    return [child for child in process.children(recursive=True) if "claude" in " ".join(_argv(child))]
+
+
+def _argv(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+async def settled(pid: int, state_dir: Path, before: Holdings) -> Holdings:
+    """What it holds once that is no more than before, or after some time of waiting for that."""
+    clock = asyncio.get_running_loop().time
+    until = clock() + _PATIENCE_SECONDS
+    while True:
+        now = await asyncio.to_thread(holdings, pid, state_dir)
+        if not now.exceeds(before) or clock() > until:
+            return now
+        await asyncio.sleep(0.1)

@@ -1,0 +1,90 @@
+"""What the upstream was asked against what the callers saw."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+
+from claude_gateway.demo.script import last_user_text
+from claude_gateway.demo.upstream import StandIn
+from tests.e2e.faults.callers import End, Outcome
+from tests.e2e.faults.plan import Manner
+
+_TOKEN = re.compile(r"\bt\d+x[\d-]+\b")
+# The service tries a job once more whose worker died; the CLI asks once more by itself, and once without streaming.
+_MOST_ASKED = 2 * 2 * 2
+
+
+@dataclass(slots=True)
+class Record:
+    """The sum of a run. `wrong` says in words what must not be."""
+
+    asked: Counter[str] = field(default_factory=Counter)
+    ends: Counter[End] = field(default_factory=Counter)
+    codes: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+    hurt: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+    attempts: int = 0
+    slowest: float = 0.0
+    _histories: dict[str, list[str]] = field(default_factory=dict)
+    _sessions: dict[str, list[str] | None] = field(default_factory=dict)
+
+    def hear(self, upstream: StandIn) -> None:
+        """Take over what the stand-in noted since the last time."""
+        received, upstream.received[:] = list(upstream.received), []
+        for request in received:
+            if request.is_probe:
+                continue
+            for token in set(_TOKEN.findall(last_user_text(request.body).rpartition("}}")[2])):
+                self.asked[token] += 1
+                self._histories[token] = [
+                    said
+                    for message in request.body["messages"]
+                    if message["role"] == "assistant"
+                    for said in re.findall(r"\bt\d+x\d+-0\b", str(message["content"]))
+                ]
+
+    def add(self, outcome: Outcome) -> None:
+        """Take in how one request ended, once the stand-in was heard; its notes of that request are forgotten."""
+        ask = outcome.ask
+        self.ends[outcome.end] += 1
+        self.attempts += outcome.attempts
+        self.slowest = max(self.slowest, outcome.seconds)
+        self.faults[ask.fault.split()[0].strip("{[}") if ask.fault else "none"] += 1
+        if outcome.end in (End.FAILED, End.REFUSED):
+            self.codes[f"{outcome.status} {outcome.detail}"] += 1
+        if outcome.end in (End.LOST, End.DOUBLED):
+            self.wrong.append(f"{outcome.end.value}: {ask.fault or ask.manner.name} {outcome.detail}")
+        if outcome.end is End.FAILED and not ask.fault and ask.manner is Manner.STAYS:
+            self.hurt[f"{outcome.status} {outcome.detail}"] += 1
+        asked = self.asked.pop(ask.token, 0)
+        if asked > (_MOST_ASKED if ask.fault else 2):
+            self.wrong.append(f"asked {asked} times: {ask.fault or 'without a fault'}")
+        if outcome.end is End.WHOLE and not asked:
+            self.wrong.append(f"answered without being asked: {ask.token}")
+        history = self._histories.pop(ask.token, None)
+        if ask.session:
+            self._compare(ask.session, history, outcome)
+
+    def _compare(self, session: str, history: list[str] | None, outcome: Outcome) -> None:
+        """The model is told what the caller was answered in this session: no more, no less, in that order."""
+        told = self._sessions.setdefault(session, [])
+        if told is None:
+            return  # somebody left: whether his answer was done by then, nobody can say
+        if history is not None and history != told:
+            self.wrong.append(f"the model was told {history} in a session that was answered {told}")
+        if outcome.end is End.WHOLE:
+            told.append(f"{outcome.ask.token}-0")
+        elif outcome.end is End.LEFT:
+            self._sessions[session] = None
+
+    def forget(self, session: str) -> None:
+        """The last of it was said."""
+        self._sessions.pop(session, None)
+
+    @property
+    def requests(self) -> int:
+        return self.ends.total()
+
+    def count(self, end: End) -> int:
+        return self.ends[end]
