@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from claude_gateway.openapi.operations import OPERATIONS
 from tests.documents.examples import ARABIC, GUIDES, Example, anchors, differences, examples, links, outline
 
 TEXTS = {language: path.read_text() for language, path in GUIDES.items()}
@@ -22,6 +23,15 @@ def test_both_languages_have_the_same_sections_and_tables() -> None:
     assert english.count("\n|") == arabic.count("\n|")
     headings = re.findall(r"^#+ (.*)$", arabic, re.MULTILINE)
     assert [one for one in headings if not ARABIC.search(one)] == ["curl"]
+
+
+@pytest.mark.parametrize("language", GUIDES)
+def test_every_path_stands_in_the_table(language: str) -> None:
+    table = TEXTS[language].partition("<!-- endpoints -->")[2].partition("<!-- end of endpoints -->")[0]
+    told = {path for row in table.splitlines() for path in re.findall(r"`(/[^`]*)`", row)}
+
+    assert {operation.path for operation in OPERATIONS} <= told
+    assert told - {operation.path for operation in OPERATIONS} == {"/", "/docs", "/redoc", "/openapi.json"}
 
 
 @pytest.mark.parametrize("path", GUIDES.values(), ids=GUIDES.keys())

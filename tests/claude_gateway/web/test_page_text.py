@@ -6,6 +6,7 @@ from importlib.resources import files
 import orjson
 import pytest
 
+from claude_gateway.openapi.operations import OPERATIONS
 from claude_gateway.web.page_text import LANGUAGES, choose_language, page, with_root
 
 STATIC = files("claude_gateway.web").joinpath("static")
@@ -37,6 +38,12 @@ def test_every_string_is_used_and_every_one_used_is_there() -> None:
 
     assert {key for key in STRINGS if key not in named and key.partition(".")[0] not in put_together} == set()
     assert named <= STRINGS.keys()
+
+
+def test_every_operation_is_told_of_in_both_languages() -> None:
+    told = {key.removeprefix("op.") for key in STRINGS if key.startswith("op.")}
+
+    assert told == {f"{operation.method.upper()} {operation.path}" for operation in OPERATIONS}
 
 
 def test_texts_and_attributes_are_put_in_and_cannot_become_markup() -> None:
