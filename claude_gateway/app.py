@@ -146,7 +146,7 @@ def _compose(
     counts = ToolCounts()
     at_once = JobsAtOnce(lambda owner: key_ring.concurrent(owner) or settings.jobs_at_once)
     service = ChatService(engine, settings.max_timeout / 1000, counts, ledger, at_once)
-    toolbox = Toolbox(engine, ToolChoiceStore(database), counts)
+    toolbox = Toolbox(engine, ToolChoiceStore(database), counts, mcp_servers)
     if toolbox.no_commands:
         _log.warning("Claude's own tools: Bash is off, %s", toolbox.no_commands)
     background = Background(responses, service, settings.background_limit, settings.max_timeout / 1000)

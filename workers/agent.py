@@ -13,8 +13,10 @@ from workers.errors import ErrorKind, WorkerError
 from workers.events import Event, Finished, ToolBegan, ToolEnded, Working
 from workers.job import ChatJob, ToolWork
 from workers.link import Link, Spawn
+from workers.offer import Offer
 from workers.permission import refusal
 from workers.protocol import Protocol, State
+from workers.remote_calls import RemoteCalls
 from workers.resident import Resident
 from workers.setup import Setup
 from workers.work_answer import WorkAnswer
@@ -28,7 +30,9 @@ class Agent:
     """
 
     def __init__(self, spawn: Spawn, model: str) -> None:
-        self._link = Link(spawn, lambda: Protocol(refusal=self._refusal), lambda: None)
+        self._link = Link(spawn, self._new_protocol, lambda: None)
+        self._offer = Offer(self._link)
+        self._calls = RemoteCalls(self._link)
         self._resident = Resident(self._link)
         self._setup = Setup(model)
         self._work: ToolWork | None = None
@@ -115,10 +119,14 @@ class Agent:
         self._link.confused = True
 
     def kill(self) -> None:
+        self._calls.drop()
         self._link.kill()
 
     async def ended(self) -> int:
         return await self._link.ended()
+
+    def _new_protocol(self) -> Protocol:
+        return Protocol(refusal=self._refusal, on_call=lambda frame: self._calls.begin(frame, self._work))
 
     def _refusal(self, request: Mapping[str, Any]) -> str | None:
         refused = refusal(request, self._work) if self._work else "Nothing is to be done."
@@ -144,6 +152,7 @@ class Agent:
             self._setup = replace(self._setup, model=job.model)
             await self._link.write(protocol.set_model(job.model, "", is_current=False), deadline=deadline)
             await self._link.answered(deadline)
+        await self._offer.make(work.remote, deadline)
         stay = await self._resident.go_back(before, deadline)
         await self._resident.put_back(job, before, stay, deadline)
 

@@ -3,8 +3,8 @@
 The blocks are those of the Anthropic Messages API, because that is what the CLI takes and gives.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Role = Literal["user", "assistant"]
@@ -93,6 +93,10 @@ class RemoteResult:
     is_error: bool = False
 
 
+# Of a remote tool's name and what it is called with.
+Call = Callable[[str, Mapping[str, Any]], Awaitable[RemoteResult]]
+
+
 @dataclass(frozen=True, slots=True)
 class ToolChoice:
     """Whether the model must call: as it likes, any, the one named `name`, or none; `parallel`: several at once."""
@@ -151,7 +155,7 @@ class ToolWork:
     `place` names the directory, among those of the owner, that outlives the job; without one it goes with the job.
     With `plan` nothing is carried out. `progress`: the caller wants to read of each call. `last_only`: what Claude says
     before its last call is no part of the answer, which must be of a shape that this has not. `remote` are tools beside
-    Claude's own, under names that no other tool has; the engine has them carried out elsewhere.
+    Claude's own, under names that no other tool has, and `call` carries them out: what goes wrong is an answer too.
     """
 
     tools: tuple[str, ...]
@@ -161,6 +165,7 @@ class ToolWork:
     progress: bool = False
     last_only: bool = False
     remote: tuple[Tool, ...] = ()
+    call: Call | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

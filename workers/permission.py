@@ -19,12 +19,15 @@ _TRUSTED_NAMES = frozenset({".git", ".claude", ".mcp.json", ".vscode", ".idea", 
 def refusal(request: Mapping[str, Any], work: ToolWork) -> str | None:
     """Why a `can_use_tool` request is refused, in words for the model; None where it is allowed."""
     tool, arguments = str(request.get("tool_name")), request.get("input") or {}
-    if tool not in work.tools:
+    remote = tool in {one.name for one in work.remote}
+    if tool not in work.tools and not remote:
         return f"{tool} is not among the tools of this job."
     if tool in _LOOKS:
         return None
     if work.plan:
         return "This job only plans; nothing is carried out."
+    if remote:
+        return None
     if tool == "Bash":
         return "Commands run in the sandbox only." if arguments.get("dangerouslyDisableSandbox") else None
     if tool in _CHANGES:

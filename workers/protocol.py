@@ -87,9 +87,15 @@ def _new_uuid() -> str:
 
 class Protocol:
     """One process's side of the conversation. `account` and `models` are known once it is past BOOTING. `cost` is what
-    it has cost so far, in US dollars, as far as the CLI has told."""
+    it has cost so far, in US dollars, as far as the CLI has told. `on_call` is told of each call of a tool
+    that was offered, and owes its answer."""
 
-    def __init__(self, new_id: Callable[[], str] = _new_uuid, refusal: Refusal | None = None) -> None:
+    def __init__(
+        self,
+        new_id: Callable[[], str] = _new_uuid,
+        refusal: Refusal | None = None,
+        on_call: Callable[[Frame], None] | None = None,
+    ) -> None:
         self.state = State.BOOTING
         self.account: dict[str, Any] = {}
         self.models: list[dict[str, Any]] = []
@@ -99,6 +105,7 @@ class Protocol:
         self.cost = 0.0
         self._tools: tuple[Tool, ...] = ()
         self._refusal = refusal
+        self._on_call = on_call
         self._new_id = new_id
         self._pending: dict[str, str] = {}
 
@@ -196,6 +203,8 @@ class Protocol:
         reply = answer(self._tools, message)
         self.list_asked = self.list_asked or message.get("method") == "tools/list"
         if reply is None:
+            if self._on_call:
+                self._on_call(frame)
             return None
         response = {"subtype": "success", "request_id": frame["request_id"], "response": {"mcp_response": reply}}
         return {"type": "control_response", "response": response}

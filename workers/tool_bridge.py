@@ -1,7 +1,8 @@
-"""The caller's own tools, offered to the CLI as an MCP server inside this process. Pure.
+"""Tools that the CLI has not, offered to it as an MCP server inside this process. Pure.
 
-The CLI asks for the list over its control channel. A call is never answered here: the turn ends at the model's
-`tool_use`, and the caller's result comes with a later job.
+The CLI asks for the list over its control channel. A call is never answered here. Where the tools are the caller's own
+the turn ends at the model's `tool_use`, and his result comes with a later job. Where they are carried out elsewhere the
+answer follows once it is there.
 """
 
 import hashlib
@@ -11,7 +12,8 @@ from dataclasses import replace
 from typing import Any
 
 from workers.events import BlockStarted, Event
-from workers.job import Block, ChatJob, Tool, ToolResult, ToolUse
+from workers.frames import Frame
+from workers.job import Block, ChatJob, Image, RemoteResult, Text, Tool, ToolResult, ToolUse
 
 _SAFE_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 _SAFE_ID = re.compile(r"[a-zA-Z0-9_-]{1,128}")
@@ -59,6 +61,23 @@ def answer(tools: tuple[Tool, ...], message: Mapping[str, Any]) -> dict[str, Any
         case _:
             result = {}
     return {"jsonrpc": "2.0", "id": message.get("id", 0), "result": result}
+
+
+def call_answer(request: Frame, result: RemoteResult) -> Frame:
+    """The frame that answers an open call."""
+    content = [_content(block) for block in result.content]
+    message = request["request"]["message"]
+    reply = {"jsonrpc": "2.0", "id": message["id"], "result": {"content": content, "isError": result.is_error}}
+    response = {"subtype": "success", "request_id": request["request_id"], "response": {"mcp_response": reply}}
+    return {"type": "control_response", "response": response}
+
+
+def _content(block: Text | Image) -> dict[str, Any]:
+    match block:
+        case Text(text):
+            return {"type": "text", "text": text}
+        case Image(source):
+            return {"type": "image", "data": source["data"], "mimeType": source["media_type"]}
 
 
 def _listed(tool: Tool) -> dict[str, Any]:

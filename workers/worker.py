@@ -13,9 +13,10 @@ from workers.continuation import Beginnings, Reply, beginnings
 from workers.errors import ErrorKind, WorkerError
 from workers.events import Event, Finished
 from workers.frames import Frame
-from workers.job import ChatJob, Tool
+from workers.job import ChatJob
 from workers.link import Link, Spawn
 from workers.observer import UNOBSERVED, Observer
+from workers.offer import Offer
 from workers.prepared import WORTH_A_PROCESS, Prepared, prepare
 from workers.protocol import Protocol, State
 from workers.resident import Resident
@@ -51,8 +52,7 @@ class Worker:
         self._resident = Resident(self._link)
         self._setup = Setup(default_model)
         self._patience = patience
-        self._tools: tuple[Tool, ...] = ()
-        self._tool_sets = 0
+        self._offer = Offer(self._link)
         self._bill = Bill()
         self.had_system = False
         self.jobs = 0
@@ -197,14 +197,14 @@ class Worker:
         stay = await self._resident.go_back(before, self._soon(deadline))
         await self._set_model(job, deadline)  # of which the upstream is asked
         await self._apply(replace(self._setup, tuning=job.tuning, guarded=False), self._soon(deadline))
-        await self._offer(job.tools, self._soon(deadline))
+        await self._offer.make(job.tools, self._soon(deadline))
         await self._resident.put_back(job, before, stay, self._soon(deadline))
 
     async def _take_up(self, job: ChatJob, before: Beginnings, deadline: float) -> None:
         """Go on in a fresh process that begins with the job's long history. Raises `WorkerError`."""
         prepared = prepare(job.turns[:-1], job.model)
         self._setup = Setup(job.model)
-        self._tools = ()
+        self._offer.forget()
         self.had_system = False
         self._link.confused = True  # until it is up: whoever leaves meanwhile leaves a process of no use
         await self._start(deadline, prepared)
@@ -226,20 +226,6 @@ class Worker:
 
     def _forget_model(self) -> None:
         self._setup = replace(self._setup, model=_UNKNOWN_MODEL)
-
-    async def _offer(self, tools: tuple[Tool, ...], deadline: float) -> None:
-        """Make the caller's tools, and no others, those of the next request."""
-        if tools == self._tools:
-            return
-        self._tools = tools
-        self.protocol.offer(tools)
-        # A name of its own for each set: under a name that it knows, the CLI goes on with the tools of before.
-        self._tool_sets += 1
-        names = (f"caller{self._tool_sets}",) if tools else ()
-        await self._link.write(self.protocol.set_servers(names), deadline=deadline)
-        await self._link.answered(deadline)
-        while tools and not self.protocol.list_asked:
-            await self._link.next(deadline)
 
     async def _apply(self, wanted: Setup, deadline: float) -> None:
         """Send what differs from the present set-up, without waiting for the answers."""

@@ -116,7 +116,7 @@ class Session:
         match error:
             case BaseExceptionGroup(exceptions=(first, *_)):
                 return self._why(first)
-            case NotReached():
+            case NotReached() | Unreachable():
                 return str(error)
             case MCPError() if error.code in _LEFT:
                 return self._gone

@@ -1,5 +1,6 @@
 """Claude's own tools: which there are, which a job gets, by what its caller and the configuration say. Pure."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,6 +11,7 @@ from workers.job import ToolWork
 Mode = Literal["default", "acceptEdits", "bypassPermissions", "plan"]
 MODES: tuple[Mode, ...] = ("default", "acceptEdits", "bypassPermissions", "plan")
 USUAL = ("Bash", "Edit", "Glob", "Grep", "Read", "Write")
+_REMOTE = re.compile(r"mcp__[a-zA-Z0-9_-]{1,123}\*?")
 _MOST_TURNS = 1_000
 _MOST_THINKING = 128_000
 
@@ -173,10 +175,14 @@ NOTHING = ToolChoices()
 
 
 def read_names(names: Sequence[str], where: str) -> tuple[str, ...]:
-    """Names of the catalogue, or of the CLI. Raises `ApiError` 400 for any other."""
+    """Names of the catalogue, or of the CLI, or what may be one of an MCP server: those come and go. Raises `ApiError`
+    400 for any other."""
     found = []
     for name in names:
         tool = BY_NAME.get(name.strip())
+        if tool is None and is_remote(name.strip()):
+            found.append(name.strip())
+            continue
         if tool is None:
             raise bad(where, f"there is no tool {name.strip()[:60]!r}; GET /v1/tools lists those that there are")
         found.append(tool.name)
@@ -197,6 +203,11 @@ def read_headers(headers: Mapping[str, str]) -> ToolChoices:
     )
 
 
+def is_remote(name: str) -> bool:
+    """Whether it means a tool of an MCP server, or all of one."""
+    return _REMOTE.fullmatch(name) is not None
+
+
 def allowed_by(choices: Sequence[ToolChoices]) -> tuple[str, ...] | None:
     """None where none of them says anything."""
     return next((one.allowed for one in choices if one.allowed is not None), None)
@@ -213,6 +224,8 @@ def choose(choices: Sequence[ToolChoices], *, commands: str = "") -> tuple[ToolW
     barred = barred_by(choices)
     notes, names = [], []
     for name in USUAL if allowed is None else allowed:
+        if is_remote(name):
+            continue
         tool = BY_NAME[name]
         missing = tool.missing or (commands if name == "Bash" else "")
         if name in barred:

@@ -1,18 +1,20 @@
 """Claude's own tools for the calling key: which, where, how often. What the web layer asks of engine and store."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol
 
 from claude_gateway.access.keys import Key
 from claude_gateway.errors import ApiError
-from claude_gateway.own_tools.built_in import USUAL, ToolChoices, allowed_by, choose
+from claude_gateway.mcp_servers.offered import chosen
+from claude_gateway.own_tools.built_in import USUAL, ToolChoices, allowed_by, barred_by, choose, is_remote
 from claude_gateway.own_tools.counts import ToolCounts
 from claude_gateway.own_tools.stand_ins import stand_ins
 from claude_gateway.prompt.hosted_tools import Hosted, left_out
 from claude_gateway.stores.tool_choices import ALL, ToolChoiceStore
-from workers.job import ChatJob
+from workers.job import ChatJob, RemoteResult, Tool
 from workers.tuning import fit
 
 _MOST_CHOICES = 1_000
@@ -25,6 +27,13 @@ class Commands(Protocol):
     def without_box(self) -> str: ...
     @property
     def may_run_commands(self) -> bool: ...
+
+
+class Servers(Protocol):
+    """What MCP servers can do for a key."""
+
+    def tools(self, owner: str) -> tuple[Tool, ...]: ...
+    async def call(self, owner: str, name: str, arguments: Mapping[str, Any]) -> RemoteResult: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,7 @@ class Toolbox:
     engine: Commands
     choices: ToolChoiceStore
     counts: ToolCounts
+    servers: Servers
     now: Callable[[], float] = time.time
 
     @property
@@ -65,6 +75,7 @@ class Toolbox:
             return job, [f"{left_out(one.place, one.name)}, this key lacks the scope 'tools'" for one in asks.hosted]
         of_session = [await self.choices.read(key.id, asks.session)] if asks.session else []
         choices = [headers, *of_session, await self.choices.read(key.id, ALL)]
+        remote, missing = self.remote(key, choices) if asks.tools else ((), [])
         names, told = stand_ins(asks.hosted, choices, commands=self.no_commands)
         if not asks.tools:
             choices.insert(0, ToolChoices(allowed=names))
@@ -72,12 +83,24 @@ class Toolbox:
             allowed = allowed_by(choices)
             choices.insert(0, ToolChoices(allowed=tuple({*(USUAL if allowed is None else allowed), *names})))
         work, _, notes = choose(choices, commands=self.no_commands)
-        notes = [*told, *notes]
-        if not work.tools:
+        notes = [*told, *notes, *missing]
+        if not work.tools and not remote:
             return job, [*notes, *(["enable_tools: no tool is left"] if asks.tools else [])]
         last_only = job.tuning.output is not None
         work = replace(work, place=asks.session or None, progress=asks.progress, last_only=last_only)
+        work = replace(work, remote=remote, call=partial(self.servers.call, key.id) if remote else None)
         return replace(job, work=work), notes
+
+    def remote(self, key: Key, choices: Sequence[ToolChoices]) -> tuple[tuple[Tool, ...], list[str]]:
+        """The tools of the key's MCP servers that remain, and which of those that were named are not there. Where
+        nobody says which tools are allowed, all of them are."""
+        tools = self.servers.tools(key.id) if "mcp" in key.scopes else ()
+        allowed = allowed_by(choices)
+        named = [name for name in allowed or () if is_remote(name)]
+        barred = {tool.name for tool in chosen(tools, barred_by(choices))}
+        taken = tools if allowed is None else chosen(tools, named)
+        missing = [f"{name}: left out, no connected MCP server has it" for name in named if not chosen(tools, [name])]
+        return tuple(tool for tool in taken if tool.name not in barred), missing
 
     async def configure(self, owner: str, session: str, choices: ToolChoices) -> None:
         """Raises `ApiError` 429 where a key has configured too many sessions."""

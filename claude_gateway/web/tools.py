@@ -13,6 +13,7 @@ from claude_gateway.own_tools.built_in import (
     ToolChoices,
     allowed_by,
     barred_by,
+    is_remote,
     read_names,
 )
 from claude_gateway.sessions.register import check_id
@@ -84,12 +85,16 @@ async def _shown(request: web.Request, session: str) -> web.Response:
     explicit = allowed_by((of_session, of_key))
     allowed = USUAL if explicit is None else explicit
     barred = barred_by((of_session, of_key))
+    remote, _ = toolbox.remote(request[CALLER], (of_session, of_key))
     return json_answer(
         {
             "session_id": session or None,
             "allowed_tools": list(allowed),
             "disallowed_tools": list(barred),
-            "effective_tools": [name for name in allowed if name not in barred],
+            "effective_tools": [
+                *(name for name in allowed if name not in barred and not is_remote(name)),
+                *(tool.name for tool in remote),
+            ],
             "is_default": (of_session, of_key) == (ToolChoices(), ToolChoices()),
         }
     )

@@ -16,8 +16,6 @@ from claude_gateway.access.register import Keys
 from claude_gateway.app import build_app
 from claude_gateway.config import Settings
 from claude_gateway.ledger.ledger import Ledger
-from claude_gateway.mcp_servers.bounds import Bounds
-from claude_gateway.mcp_servers.rules import Rules
 from claude_gateway.mcp_servers.servers import McpServers
 from claude_gateway.metrics import Metrics
 from claude_gateway.models.catalogue import Catalogue
@@ -33,6 +31,7 @@ from claude_gateway.stores.keys import KeyStore
 from claude_gateway.web.fetch import Fetcher
 from claude_gateway.web.health import Health
 from claude_gateway.web.parts import Parts
+from tests.claude_gateway.mcp_servers.scripted import no_servers
 from workers.bill import OnCost, not_wanted
 from workers.events import BlockEnded, BlockStarted, Event, Finished, Started, TextDelta, Usage
 from workers.job import ChatJob, Text, Turn
@@ -184,7 +183,8 @@ def scripted_app(
     chosen = settings(**changes)
     key_ring = KeyRing(chosen.api_key.get_secret_value() if chosen.api_key else None, keys)
     health = Health(pool or ScriptedPool(), store or ScriptedStore(), chosen.auth_method, key_ring)
-    toolbox = toolbox or Toolbox(ScriptedEngine(), None, ToolCounts())
+    mcp_servers = mcp_servers or no_servers()
+    toolbox = toolbox or Toolbox(ScriptedEngine(), None, ToolCounts(), mcp_servers)
     responses = responses or Responses(None, b"the key of the tests")
     metrics = Metrics()
     ledger = ledger or Ledger(watchers=[metrics])
@@ -205,8 +205,8 @@ def scripted_app(
             background=Background(responses, service, chosen.background_limit, chosen.max_timeout / 1000),
             fetcher=fetcher or Fetcher(),
             toolbox=toolbox,
-            mcp_servers=mcp_servers or McpServers(None, Rules(), Bounds(), None, None),
             ledger=ledger,
             metrics=metrics,
+            mcp_servers=mcp_servers,
         )
     )

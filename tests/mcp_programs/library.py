@@ -31,7 +31,7 @@ def cover() -> Image:
 @server.tool()
 def environment() -> list[str]:
     """Names and values of this program's variables, and the files that it finds at home."""
-    return [*(f"{name}={value}" for name, value in os.environ.items()), str(Path.cwd()), str(os.getpid())]
+    return [*(f"{name}={value}" for name, value in os.environ.items()), f"PID={os.getpid()}", str(Path.cwd())]
 
 
 @server.tool()

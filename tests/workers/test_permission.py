@@ -1,8 +1,9 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from workers.job import ToolWork
+from workers.job import Tool, ToolWork
 from workers.permission import refusal
 
 ALL = ToolWork(("Agent", "Bash", "Edit", "NotebookEdit", "Read", "WebFetch", "Write"))
@@ -41,6 +42,14 @@ def test_everything_else_is_refused(request_: dict[str, Any]) -> None:
 @pytest.mark.parametrize("tool", ["Bash", "Write", "Edit", "NotebookEdit"])
 def test_a_plan_carries_nothing_out(tool: str) -> None:
     assert refusal(asked(tool, file_path="/desk/a"), ToolWork(ALL.tools, plan=True))
+
+
+def test_a_tool_that_is_carried_out_elsewhere_is_granted_by_its_whole_name_and_not_in_a_plan() -> None:
+    work = ToolWork((), remote=(Tool("mcp__x__y", "", {}),))
+
+    assert refusal(asked("mcp__x__y"), work) is None
+    assert refusal(asked("mcp__x"), work)
+    assert refusal(asked("mcp__x__y"), replace(work, plan=True))
 
 
 def test_a_tool_without_a_rule_is_refused_even_where_a_job_names_it() -> None:

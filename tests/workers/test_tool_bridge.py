@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.events import BlockStarted, TextDelta
-from workers.job import ChatJob, Text, Tool, ToolChoice, ToolResult, ToolUse, Tuning, Turn
-from workers.tool_bridge import Names, answer, inward
+from workers.job import ChatJob, Image, RemoteResult, Text, Tool, ToolChoice, ToolResult, ToolUse, Tuning, Turn
+from workers.tool_bridge import Names, answer, call_answer, inward
 
 API_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
@@ -71,3 +71,23 @@ def test_a_call_stays_open() -> None:
 @pytest.mark.parametrize("method", ["notifications/initialized", "ping", "resources/list"])
 def test_whatever_else_is_asked_gets_an_empty_answer(method: str) -> None:
     assert answer((), {"method": method, "id": 6}) == {"jsonrpc": "2.0", "id": 6, "result": {}}
+
+
+def test_what_was_carried_out_elsewhere_is_answered_to_the_call_it_was_asked_by() -> None:
+    call = {"request_id": "r1", "request": {"message": {"id": 7, "method": "tools/call"}}}
+    picture = Image({"type": "base64", "media_type": "image/png", "data": "AAAA"})
+
+    frame = call_answer(call, RemoteResult((Text("seen"), picture), is_error=True))
+
+    assert frame["response"]["request_id"] == "r1"
+    assert frame["response"]["response"]["mcp_response"] == {
+        "jsonrpc": "2.0",
+        "id": 7,
+        "result": {
+            "content": [
+                {"type": "text", "text": "seen"},
+                {"type": "image", "data": "AAAA", "mimeType": "image/png"},
+            ],
+            "isError": True,
+        },
+    }

@@ -6,15 +6,22 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from claude_gateway.mcp_servers.bounds import Bounds
 from claude_gateway.mcp_servers.connection import Unreachable
 from claude_gateway.mcp_servers.offered import Listing, Offered, failed
+from claude_gateway.mcp_servers.rules import Rules
 from claude_gateway.mcp_servers.server import Server
+from claude_gateway.mcp_servers.servers import McpServers
 from workers.job import RemoteResult, Text, Tool
 
 
 def listing(*names: str) -> Listing:
     tools = tuple(Offered(name, Tool(f"mcp__lib__{name}", "", {"type": "object"})) for name in names)
     return Listing(tools, resources=3, prompts=2)
+
+
+def no_servers() -> McpServers:
+    return McpServers(None, Rules(), Bounds(), None, None)  # type: ignore[arg-type]
 
 
 @dataclass

@@ -6,6 +6,7 @@ from claude_gateway.own_tools.counts import ToolCounts
 from claude_gateway.own_tools.stand_ins import stand_ins
 from claude_gateway.own_tools.toolbox import Asks, Toolbox
 from claude_gateway.prompt.hosted_tools import Hosted, deed_of
+from tests.claude_gateway.mcp_servers.scripted import no_servers
 from tests.claude_gateway.scripted import JOB, ScriptedEngine
 
 SEARCH = Hosted("tools.0", "web_search", "search")
@@ -21,7 +22,7 @@ class NoChoices:
 
 
 def toolbox() -> Toolbox:
-    return Toolbox(ScriptedEngine(), NoChoices(), ToolCounts())  # type: ignore[arg-type]
+    return Toolbox(ScriptedEngine(), NoChoices(), ToolCounts(), no_servers())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
