@@ -78,6 +78,7 @@ OPERATIONS = (
         Group.HEALTH,
         "The gateway lives",
         {200: Answer("It does.", HealthAnswer, {"status": "healthy", "service": "claude-gateway", "version": "0.1.0"})},
+        errors=(429,),
         needs_key=False,
     ),
     Operation(
@@ -86,6 +87,7 @@ OPERATIONS = (
         Group.HEALTH,
         "The gateway lives, for those who restart it",
         {200: Answer("It does.", LiveAnswer, {"status": "alive"})},
+        errors=(429,),
         needs_key=False,
     ),
     Operation(
@@ -105,6 +107,7 @@ OPERATIONS = (
                 {"status": "not_ready", "checks": {**_READY, "store": False}},
             ),
         },
+        errors=(429,),
         needs_key=False,
     ),
     Operation(
@@ -119,6 +122,7 @@ OPERATIONS = (
                 {"version": "0.1.0", "api_version": "v1", "sdk_version": "0.2.187", "cli_version": "2.1.330"},
             )
         },
+        errors=(429,),
         needs_key=False,
     ),
     Operation(

@@ -32,9 +32,8 @@ async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
         if rule.group is not None:
             await _count_address(request, rule.group)
         return await handler(request)
-    await request.app[PARTS].key_ring.follow()
     try:
-        key = request[CALLER] = _caller(request)
+        key = request[CALLER] = await identify(request)
     except ApiError:
         await _count_address(request, rule.group or _GUESSES)
         raise
@@ -52,7 +51,9 @@ async def add_standing(request: web.Request, response: web.StreamResponse) -> No
         response.headers.update(rate_headers(spoken(request), standing, datetime.now(UTC)))
 
 
-def _caller(request: web.Request) -> Key:
+async def identify(request: web.Request) -> Key:
+    """The key that the request brings, as things stand now. Raises `ApiError` 401."""
+    await request.app[PARTS].key_ring.follow()
     # Google's programs of old have their key in the query, and no others do.
     in_query = request.query.getall("key", []) if spoken(request) is Dialect.GEMINI else []
     return request.app[PARTS].key_ring.identify(

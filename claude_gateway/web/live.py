@@ -8,6 +8,7 @@ import orjson
 from aiohttp import web
 
 from claude_gateway.errors import ApiError
+from claude_gateway.web.admission import identify
 from claude_gateway.web.answer import pace
 from claude_gateway.web.framing import SERVER_SENT_EVENTS, Sent
 from claude_gateway.web.parts import CALLER, PARTS, Parts
@@ -19,9 +20,10 @@ Snapshot = dict[str, Any]
 
 
 async def live(request: web.Request) -> web.StreamResponse:
-    """A snapshot at once, and one a second while something changes, until the reader leaves or the gateway stops."""
+    """A snapshot at once, and one a second while something changes, until the reader leaves, the gateway stops or
+    the key opens nothing any more."""
     request[CALLER].require("admin")
-    return await send_stream(request, _changes(request.app[PARTS]), _Snapshots(), pace(request), {}, SERVER_SENT_EVENTS)
+    return await send_stream(request, _changes(request), _Snapshots(), pace(request), {}, SERVER_SENT_EVENTS)
 
 
 class _Snapshots:
@@ -34,9 +36,10 @@ class _Snapshots:
         return [("error", orjson.dumps({"error": {"message": error.message, "type": error.type}}).decode())]
 
 
-async def _changes(parts: Parts) -> AsyncGenerator[Snapshot, None]:
-    last = None
+async def _changes(request: web.Request) -> AsyncGenerator[Snapshot, None]:
+    parts, last = request.app[PARTS], None
     while not parts.drain.is_on:
+        await identify(request)
         snapshot = await _snapshot(parts)
         if snapshot != last:
             yield snapshot

@@ -18,6 +18,7 @@ from claude_gateway.stores.sessions import SessionStore
 from claude_gateway.web.parts import PARTS
 from tests.claude_gateway.scripted import CHAT, ScriptedPool
 from tests.claude_gateway.web.conftest import Serve
+from tests.claude_gateway.web.test_admin_keys import API_KEY, OWNER, bearer, make
 from tests.workers.helpers import PATIENCE, soon
 
 LIMITS = SessionLimits(ttl=3600, per_key=100, bytes_each=100_000, bytes_per_key=200_000)
@@ -85,3 +86,16 @@ async def test_a_key_without_the_scope_is_refused(serve: Serve, keys: KeyStore) 
 
     response = await client.get("/v1/admin/live", headers={"x-api-key": (await made.json())["key"]})
     assert (response.status, (await response.json())["error"]["code"]) == (403, "missing_scope")
+
+
+async def test_it_ends_when_its_key_is_revoked(serve: Serve, keys: KeyStore, sessions: Sessions) -> None:
+    client = await serve(keys=keys, sessions=sessions, api_key=API_KEY)
+    made = await make(client, scopes=["admin"])
+
+    async with client.get("/v1/admin/live", headers=bearer(made)) as response:
+        await snapshot(response)
+        assert (await client.delete(f"/v1/admin/keys/{made['id']}", headers=OWNER)).status == 200
+        rest = (await soon(response.text())).split("\n\n")
+
+    assert rest[-2].startswith("event: error\ndata: ")
+    assert "Missing or invalid API key." in rest[-2]
