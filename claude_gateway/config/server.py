@@ -21,7 +21,8 @@ class Server(Group):
     claude_wrapper_host: str = Field("0.0.0.0", description="Address to listen on.")  # noqa: S104
     api_key: KeyOrNone = Field(
         None,
-        description="The key callers must send. Without one only direct callers from this machine are served.",
+        description="A key with every scope, beside those of `claude-gateway keys`. Where there is none at all, only "
+        "direct callers from this machine are served.",
     )
     state_dir: Path = Field(
         default_factory=_default_state_dir,

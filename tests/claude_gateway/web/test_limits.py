@@ -231,14 +231,15 @@ async def test_a_key_has_only_so_many_jobs_at_once_the_waiting_ones_counted(serv
     assert (await ask(client, bearer(made))).status == 200
 
 
-async def test_choices_are_jobs_too_and_a_caller_who_leaves_has_none_any_more(serve: Serve, keys: KeyStore) -> None:
-    forever = asyncio.Event()
-    dispatcher = ScriptedDispatcher([[forever], *[HELLO] * 9])
+async def test_choices_are_jobs_too_and_one_too_many_frees_the_others(serve: Serve, keys: KeyStore) -> None:
+    go_on = asyncio.Event()
+    dispatcher = ScriptedDispatcher.always(go_on, *HELLO)
     client = await serve(dispatcher, keys=keys, api_key=API_KEY)
     made = await make(client, concurrent=2)
 
     assert (await ask(client, bearer(made), body={**CHAT, "n": 3})).status == 429
     await dispatcher.released.wait()
+    go_on.set()
     assert (await ask(client, bearer(made), body={**CHAT, "n": 2})).status == 200
 
 
