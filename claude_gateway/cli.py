@@ -16,7 +16,7 @@ from typing import NoReturn
 import uvloop
 from pydantic import ValidationError
 
-from claude_gateway import backup_command, console, keys_command
+from claude_gateway import backup_command, console, keys_command, usage_command
 from claude_gateway.app import running_gateway
 from claude_gateway.bundled_cli import bundled_cli
 from claude_gateway.cli_facts.check_cli import check_cli
@@ -27,7 +27,7 @@ from claude_gateway.documents.generated import Part
 from claude_gateway.documents.parameters_table import PARAMETERS
 from claude_gateway.documents.settings_table import SETTINGS
 from claude_gateway.findings import exit_status
-from claude_gateway.journal import JournalFormatter, is_journal
+from claude_gateway.log.lines import write_log
 from claude_gateway.start_failed import StartFailed
 
 _FAILED = 1
@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     demo = verbs.add_parser("demo", help="one streamed chat on the real CLI and a stand-in upstream; no account needed")
     demo.add_argument("prompt", nargs="*", help="what to ask; the stand-in echoes it")
     demo.set_defaults(run=lambda arguments: uvloop.run(run_demo(" ".join(arguments.prompt))))
+    usage_command.add_verbs(verbs)
     backup_command.add_verbs(verbs)
     check = verbs.add_parser("check-cli", help="try on another claude binary what this gateway relies on")
     check.add_argument("path", type=Path, metavar="PATH", help="the binary")
@@ -80,10 +81,7 @@ def _parser() -> argparse.ArgumentParser:
 def _serve(_: argparse.Namespace) -> int:
     settings = Settings()
     level = logging.DEBUG if settings.debug_mode else logging.INFO if settings.verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    if is_journal(sys.stderr, os.environ):  # which has the time of its own
-        (handler,) = logging.getLogger().handlers
-        handler.setFormatter(JournalFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s")))
+    write_log(level, settings.log_format)
     # A connection and a worker's pipe each cost a descriptor; the usual soft limit of 1,024 is soon reached.
     _soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -1,5 +1,7 @@
 """What is written to the log."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from claude_gateway.config.group import Group
@@ -10,3 +12,6 @@ class Log(Group):
 
     debug_mode: bool = Field(False, description="Log at debug level.")
     verbose: bool = Field(False, description="Log every request.")
+    log_format: Literal["console", "json"] = Field(
+        "console", description="Lines of the log: `console` for people, `json` for programs, one object a line."
+    )

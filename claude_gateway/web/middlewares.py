@@ -17,6 +17,8 @@ from claude_gateway.dialects.gemini import failure as gemini
 from claude_gateway.dialects.openai_chat import encode as openai_chat
 from claude_gateway.errors import ApiError
 from claude_gateway.ledger.entry import VISIT, Visit
+from claude_gateway.log import request_line
+from claude_gateway.log.lines import REQUEST
 from claude_gateway.web.parts import PARTS, REQUEST_ID, VISITED
 from claude_gateway.web.spoken import Dialect, dialect_name, spoken
 from workers.errors import WorkerError
@@ -46,10 +48,24 @@ async def identify_request(request: web.Request, handler: Handler) -> web.Stream
         status = response.status
         return response
     finally:
+        _say_how_it_ended(request, status, time.monotonic() - began)
         VISIT.reset(before)
-        request.app[PARTS].metrics.answered(request[VISITED], request.method, status, time.monotonic() - began)
-        # Without its query, which may carry a key; as it was sent, so that no caller writes lines of this log.
-        _log.info("%s %s %d %.0f ms %s", request.method, request.rel_url.raw_path, status, _ms_since(began), request_id)
+
+
+def _say_how_it_ended(request: web.Request, status: int, seconds: float) -> None:
+    visit = request[VISITED]
+    request.app[PARTS].metrics.answered(visit, request.method, status, seconds)
+    if not _log.isEnabledFor(logging.INFO):
+        return
+    told = request_line.fields(visit, seconds)
+    # Without its query, which may carry a key; as it was sent, so that no caller writes lines of this log.
+    path = request.rel_url.raw_path
+    words = (request.method, path, status, seconds * 1000, visit.request_id, request_line.text(told))
+    _log.info(
+        "%s %s %d %.0f ms %s %s",
+        *words,
+        extra={REQUEST: {"method": request.method, "path": path, "status": status, **told}},
+    )
 
 
 async def add_request_id(request: web.Request, response: web.StreamResponse) -> None:
@@ -132,7 +148,3 @@ def _code(reason: str) -> str:
 
 def _dumps(value: object) -> str:
     return orjson.dumps(value).decode()
-
-
-def _ms_since(began: float) -> float:
-    return (time.monotonic() - began) * 1000

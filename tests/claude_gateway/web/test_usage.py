@@ -1,5 +1,8 @@
 """`/v1/usage`, and budgets as callers meet them."""
 
+import asyncio
+import os
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -169,3 +172,25 @@ async def test_what_cannot_be_asked_is_a_400(start: Start, query: str) -> None:
     callers = await start()
 
     assert (await callers.get("bob", f"/v1/usage?{query}")).status == 400
+
+
+async def test_the_command_tells_the_same_beside_a_running_gateway(start: Start, state_dir: Path) -> None:
+    callers = await start()
+    await callers.post("bob")
+
+    async def command(*arguments: str) -> str:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "claude_gateway.cli", "usage", *arguments),
+            env={"STATE_DIR": str(state_dir), "PATH": os.environ["PATH"]},
+            cwd=Path(__file__).parents[3],
+            stdout=asyncio.subprocess.PIPE,
+        )
+        out, _ = await process.communicate()
+        assert process.returncode == 0
+        return out.decode()
+
+    of_csv = (await callers.get("root", "/v1/usage?format=csv&group_by=key,model")).text
+    assert await command("--csv", "--group-by", "key,model") == await of_csv()
+    head, line = (await command("--group-by", "key")).splitlines()
+    assert head.split()[:3] == ["key", "jobs", "ok"]
+    assert line.split() == [callers.ids["bob"], "1", "1", "3", "2", "0", "0", "0.2500"]

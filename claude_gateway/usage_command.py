@@ -1,0 +1,71 @@
+"""`claude-gateway usage`: what each key has used, from the database of the gateway, which may be running or not."""
+
+import argparse
+import asyncio
+import sys
+import time
+from pathlib import Path
+
+from claude_gateway.config import Settings
+from claude_gateway.errors import ApiError
+from claude_gateway.ledger.usage import GROUPINGS, Question, UsageRow, as_csv, read_question
+from claude_gateway.start_failed import StartFailed
+from claude_gateway.state_directory import check_user
+from claude_gateway.stores.db import DATABASE, StoreUnusable, open_database
+from claude_gateway.stores.ledger import LedgerStore
+
+_MOST_ROWS = 100_000
+_COLUMNS = ("jobs", "ok", "tokens in", "out", "cache read", "write", "USD")
+
+
+def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    usage = verbs.add_parser("usage", help="what each key has used, and what it cost")
+    usage.add_argument("--from", dest="since", metavar="DAY", help="the first day (UTC), as 2026-01-31")
+    usage.add_argument("--to", dest="until", metavar="DAY", help="the last day; today where it is left out")
+    usage.add_argument("--group-by", default="day,key", metavar="WORDS", help=f"any of {', '.join(GROUPINGS)}")
+    usage.add_argument("--key", metavar="ID", help="of one key alone")
+    usage.add_argument("--csv", action="store_true", help="as a file for a spreadsheet")
+    usage.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    given = {"from": arguments.since, "to": arguments.until, "group_by": arguments.group_by}
+    try:
+        asked = read_question({name: value for name, value in given.items() if value}, arguments.key, time.time())
+    except ApiError as error:
+        raise StartFailed(error.message) from None
+    state_dir = Settings().state_dir
+    check_user(state_dir)
+    rows = asyncio.run(_rows(state_dir / DATABASE, asked))
+    sys.stdout.write(as_csv(asked, rows) if arguments.csv else _table(asked, rows))
+    return 0
+
+
+async def _rows(path: Path, asked: Question) -> list[UsageRow]:
+    try:
+        async with open_database(path) as database:
+            return await LedgerStore(database).usage(asked, _MOST_ROWS)
+    except StoreUnusable as error:
+        raise StartFailed(str(error)) from None
+
+
+def _table(asked: Question, rows: list[UsageRow]) -> str:
+    lines = [[*asked.group_by, *_COLUMNS]]
+    for row in rows:
+        counts = (row.jobs, row.ok, row.input_tokens, row.output_tokens, row.cache_read_tokens, row.cache_write_tokens)
+        lines.append([*map(_printable, row.group), *map(str, counts), f"{row.cost_usd:.4f}"])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    names = len(asked.group_by)
+    return "".join(
+        "  ".join(
+            cell.ljust(width) if number < names else cell.rjust(width)
+            for number, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        + "\n"
+        for line in lines
+    )
+
+
+def _printable(name: str) -> str:
+    """What a caller called something never steers the terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in name)
