@@ -106,6 +106,7 @@ async def running_gateway(settings: Settings, hurry: asyncio.Event | None = None
             await parts.key_ring.follow()
             ending = Ending(engine.refuse_waiting, partial(_stop_work, parts.service, engine), hurry or asyncio.Event())
             async with (
+                mcp_servers.running(partial(_may_have_servers, parts.key_ring)),
                 manager.watchdog(lambda: parts.drain.is_on or not parts.health.pool.failing),
                 accepting(build_app(parts), listener, ending),
             ):
@@ -116,6 +117,11 @@ async def running_gateway(settings: Settings, hurry: asyncio.Event | None = None
                     manager.stopping()
     finally:
         listener.socket.close()
+
+
+async def _may_have_servers(key_ring: KeyRing, owner: str) -> bool:
+    await key_ring.follow()
+    return key_ring.may(owner, "mcp")
 
 
 async def _stop_work(service: ChatService, engine: Engine) -> None:
@@ -231,7 +237,6 @@ async def _mcp_servers(settings: Settings, database: Database) -> AsyncIterator[
     except (StateDirectoryInUse, UnsafeDirectory, OSError) as error:
         raise StartFailed(f"Cannot use STATE_DIR for MCP servers: {error}") from None
     try:
-        async with servers.running():
-            yield servers
+        yield servers
     finally:
         housing.close()

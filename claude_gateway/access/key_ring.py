@@ -27,6 +27,8 @@ _HOW_TO_MAKE_ONE = (
     "Or set one for all and start again: export API_KEY=$(openssl rand -hex 32); echo $API_KEY; claude-gateway serve"
 )
 
+_ENVIRONMENT = Key("environment")
+
 
 class KeySource(Protocol):
     """Where the keys are kept."""
@@ -78,6 +80,15 @@ class KeyRing:
         stored = self._stored.get(id_)
         return stored.key.rates.concurrent if stored else None
 
+    def may(self, id_: str, scope: str) -> bool:
+        """Whether the key of this id still opens anything, and this too; for what goes on between its requests."""
+        if id_ == LOCAL.id:
+            return self.kind == "none"
+        if id_ == _ENVIRONMENT.id:
+            return self._digest is not None
+        stored = self._stored.get(id_)
+        return stored is not None and stored.status(self._now()) == "active" and scope in stored.key.scopes
+
     def identify(
         self, headers: MultiMapping[str], peer: str | None, *, http_1_0: bool = False, in_query: Sequence[str] = ()
     ) -> Key:
@@ -94,7 +105,7 @@ class KeyRing:
         # Digests have one length and no shared prefix to find out letter by letter.
         found = digest(sent)
         if self._digest is not None and hmac.compare_digest(found, self._digest):
-            return Key("environment")
+            return _ENVIRONMENT
         stored = self._stored.get(id_of(sent) or "")
         if stored is None or not hmac.compare_digest(found, stored.digest):
             return None

@@ -2,8 +2,9 @@
 
 import asyncio
 import importlib
+import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,10 +19,15 @@ from claude_gateway.mcp_servers.server import Server
 from claude_gateway.stores.mcp_servers import McpServerStore
 from workers.job import RemoteResult, Tool
 
+_log = logging.getLogger(__name__)
+
 _RETRY_SECONDS = 5
+_SWEEP_SECONDS = 30.0
 
 # Of a key and its server.
 Opened = Callable[[str, Server], AbstractAsyncContextManager[Session]]
+# Whether a key, by its id, may have MCP servers.
+May = Callable[[str], Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +59,34 @@ class McpServers:
         self._connections: dict[tuple[str, str], Connection] = {}
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Connects again those that were connected, behind the caller's back; lets all go at the end."""
+    async def running(self, may: May) -> AsyncIterator[None]:
+        """Connects again those that were connected, behind the caller's back; lets all go at the end, and in between
+        those of keys that may have none any more."""
         for owner, server in await self._store.wanted():
-            self._begin(owner, server)
+            if await may(owner):
+                self._begin(owner, server)
+        sweeping = asyncio.create_task(self._swept(may))
         try:
             yield
         finally:
+            sweeping.cancel()
+            await asyncio.wait({sweeping})
             connections = list(self._connections.values())
             self._connections.clear()
             await asyncio.gather(*(connection.close() for connection in connections))
+
+    async def sweep(self, may: May) -> None:
+        for owner, name in list(self._connections):
+            if not await may(owner):
+                await self._let_go(owner, name)
+
+    async def _swept(self, may: May) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            try:
+                await self.sweep(may)
+            except Exception:
+                _log.exception("MCP servers were not swept")
 
     async def all_of(self, owner: str) -> list[Standing]:
         servers = await self._store.all_of(owner)

@@ -16,6 +16,7 @@ import pytest_asyncio
 
 from claude_gateway.demo.upstream import StandIn, stand_in
 from tests.e2e.conftest import API_KEY, MODEL, Gateway, gateway_on
+from tests.e2e.test_start_and_stop import address, children, for_stand_in, gone, serving
 from tests.e2e.workshop import bash, call, result_of
 from tests.installed import SANDBOX, need
 
@@ -323,6 +324,21 @@ async def test_a_server_that_dies_in_a_call_is_back_for_the_next_and_new_tools_a
     await result_of(gateway, call("mcp__library__grow"))
     await until_told(http, lambda one: "mcp__library__later" in one["tool_names"])
     assert "grown" in await result_of(gateway, call("mcp__library__later"))
+
+
+async def test_a_gateway_that_is_killed_takes_its_servers_with_it(upstream: StandIn, tmp_path: Path) -> None:
+    env = for_stand_in(upstream) | {"MCP_ALLOWED_COMMANDS": SETTINGS["mcp_allowed_commands"]}
+    async with serving(tmp_path, env) as process:
+        url = await address(process)
+        before = children(process.pid)
+        async with aiohttp.ClientSession(url) as http:
+            await connect(http, "library", LIBRARY)
+        servers = [pid for pid in children(process.pid) if pid not in before]
+        assert len(servers) == 1
+
+        process.kill()
+
+        await gone(servers)
 
 
 async def test_after_a_restart_what_was_connected_is_and_no_program_is_left_in_between(

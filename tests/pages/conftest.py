@@ -27,7 +27,7 @@ from claude_gateway.stores.keys import open_keys
 from claude_gateway.stores.ledger import LedgerStore
 from claude_gateway.stores.mcp_servers import McpServerStore
 from claude_gateway.stores.sessions import SessionStore
-from tests.claude_gateway.mcp_servers.scripted import ScriptedServer
+from tests.claude_gateway.mcp_servers.scripted import ScriptedServer, anybody
 from tests.claude_gateway.scripted import HELLO, ScriptedDispatcher, ScriptedPool, scripted_app, settings
 from tests.installed import need
 from tests.workers.helpers import PATIENCE
@@ -118,7 +118,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
     path = tmp_path / "gateway.db"
     async with open_database(path) as database, open_keys(database, path) as keys, AsyncExitStack() as servers:
         mcp_servers = McpServers(McpServerStore(database), RULES, Bounds(), Housing(tmp_path), ScriptedServer().opened)
-        await servers.enter_async_context(mcp_servers.running())
+        await servers.enter_async_context(mcp_servers.running(anybody))
         ledger = Ledger(LedgerStore(database))
         sessions = Sessions(SessionStore(database), settings().sessions(), Lines(10, PATIENCE))
 

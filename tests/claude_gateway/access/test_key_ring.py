@@ -7,7 +7,7 @@ import pytest
 from multidict import CIMultiDict
 
 from claude_gateway.access.key_ring import KeyRing
-from claude_gateway.access.keys import LOCAL, Key
+from claude_gateway.access.keys import LOCAL, Key, StoredKey
 from claude_gateway.errors import ApiError
 
 SECRET = "s3cr3t-key"
@@ -169,3 +169,23 @@ def test_a_key_does_what_its_scopes_say() -> None:
     with pytest.raises(ApiError) as caught:
         Key("few", frozenset({"chat"})).require("tools")
     assert (caught.value.status, caught.value.code) == (403, "missing_scope")
+
+
+class Held:
+    changes = 1
+
+    async def held(self) -> tuple[bool, list[StoredKey]]:
+        return True, [
+            StoredKey(Key("a", frozenset({"chat", "mcp"})), b"d" * 32, 0.0),
+            StoredKey(Key("b", frozenset({"chat"})), b"d" * 32, 0.0),
+            StoredKey(Key("c"), b"d" * 32, 0.0, expires_at=10.0),
+        ]
+
+
+async def test_between_its_requests_a_key_may_what_it_may_in_them() -> None:
+    stored = KeyRing(None, Held(), now=lambda: 11.0)
+    await stored.follow()
+
+    assert [stored.may(id_, "mcp") for id_ in ("a", "b", "c", "gone", "local", "environment")] == [True, *[False] * 5]
+    assert (RING.may("environment", "mcp"), RING.may("local", "mcp")) == (True, False)
+    assert (NO_KEY.may("environment", "mcp"), NO_KEY.may("local", "mcp")) == (False, True)

@@ -20,6 +20,11 @@ def listing(*names: str) -> Listing:
     return Listing(tools, resources=3, prompts=2)
 
 
+async def anybody(owner: str) -> bool:
+    """May have servers."""
+    return True
+
+
 def no_servers() -> McpServers:
     return McpServers(None, Rules(), Bounds(), None, None)  # type: ignore[arg-type]
 

@@ -15,7 +15,7 @@ from claude_gateway.mcp_servers.rules import Rules
 from claude_gateway.mcp_servers.servers import McpServers
 from claude_gateway.stores.db import open_database
 from claude_gateway.stores.mcp_servers import McpServerStore
-from tests.claude_gateway.mcp_servers.scripted import ScriptedServer
+from tests.claude_gateway.mcp_servers.scripted import ScriptedServer, anybody
 from tests.claude_gateway.web.conftest import Client, Serve
 from tests.workers.helpers import until
 
@@ -38,6 +38,10 @@ RULES = Rules(commands=(("/path/to/mcp-server", "--port", "3001"),))
 BOUNDS = Bounds(servers=3, first_pause=0.001, longest_pause=0.002)
 
 
+async def nobody(owner: str) -> bool:
+    return False
+
+
 @pytest.fixture
 def stranger() -> ScriptedServer:
     return ScriptedServer()
@@ -47,7 +51,7 @@ def stranger() -> ScriptedServer:
 async def servers(tmp_path: Path, stranger: ScriptedServer) -> AsyncIterator[McpServers]:
     async with open_database(tmp_path / "db") as database:
         servers = McpServers(McpServerStore(database), RULES, BOUNDS, Housing(tmp_path), stranger.opened)
-        async with servers.running():
+        async with servers.running(anybody):
             yield servers
 
 
@@ -154,11 +158,25 @@ async def test_connected_servers_are_connected_again_after_a_restart(
     await post(client, "servers", REMOTE)
     await post(client, "connect", {"name": "web"})
 
-    async with servers.running():
+    async with servers.running(anybody):
         assert (await post(client, "connect", {"name": "web"}))[0] == 200
         statuses = {one["name"]: one["status"] for one in (await shown(client))["servers"]}
 
     assert statuses == {"my-mcp-server": "disconnected", "web": "connected"}
+
+
+async def test_servers_of_a_key_that_may_have_none_any_more_are_let_go_and_not_connected_again(
+    client: Client, servers: McpServers, stranger: ScriptedServer
+) -> None:
+    await post(client, "servers", GUIDES)
+    await post(client, "connect", {"name": "my-mcp-server"})
+    assert stranger.open == 1
+
+    await servers.sweep(nobody)
+
+    assert stranger.open == 0
+    async with servers.running(nobody):
+        assert (await shown(client))["servers"][0]["status"] == "disconnected"
 
 
 async def test_registering_anew_replaces_and_lets_the_old_one_go(client: Client, stranger: ScriptedServer) -> None:
