@@ -42,6 +42,7 @@ from claude_gateway.stores.responses import ResponseStore
 from claude_gateway.stores.seal_key import seal_key
 from claude_gateway.stores.sessions import SessionStore
 from claude_gateway.stores.tool_choices import ToolChoiceStore
+from claude_gateway.tracing import Traces, open_traces
 from claude_gateway.web import admission, cors, middlewares
 from claude_gateway.web.fetch import Fetcher
 from claude_gateway.web.health import Health
@@ -93,16 +94,19 @@ async def running_gateway(settings: Settings, hurry: asyncio.Event | None = None
     try:
         # The engine first: its lock keeps a second gateway away from the database too.
         async with (
+            _traces() as traces,
             _engine(settings, metrics) as engine,
             _database(settings) as database,
             open_keys(database, settings.state_dir / DATABASE) as keys,
-            _ledger(settings, database, metrics) as ledger,
+            _ledger(settings, database, metrics, traces) as ledger,
             _sessions(settings, database, engine) as sessions,
             _mcp_servers(settings, database) as mcp_servers,
         ):
             responses = Responses(ResponseStore(database, settings.responses()), await seal_key(database))
             await responses.recover()
-            parts = _compose(settings, engine, database, keys, ledger, sessions, responses, mcp_servers, metrics)
+            parts = _compose(
+                settings, engine, database, keys, ledger, sessions, responses, mcp_servers, metrics, traces
+            )
             await parts.key_ring.follow()
             ending = Ending(engine.refuse_waiting, partial(_stop_work, parts.service, engine), hurry or asyncio.Event())
             async with (
@@ -139,6 +143,7 @@ def _compose(
     responses: Responses,
     mcp_servers: McpServers,
     metrics: Metrics,
+    traces: Traces,
 ) -> Parts:
     report = EngineReport(engine)
     key_ring = KeyRing(settings.api_key.get_secret_value() if settings.api_key else None, keys)
@@ -173,7 +178,17 @@ def _compose(
         mcp_servers=mcp_servers,
         ledger=ledger,
         metrics=metrics,
+        traces=traces,
     )
+
+
+@asynccontextmanager
+async def _traces() -> AsyncIterator[Traces]:
+    traces = await asyncio.to_thread(open_traces, os.environ)
+    try:
+        yield traces
+    finally:
+        await asyncio.to_thread(traces.close)
 
 
 @asynccontextmanager
@@ -210,8 +225,8 @@ async def _database(settings: Settings) -> AsyncIterator[Database]:
 
 
 @asynccontextmanager
-async def _ledger(settings: Settings, database: Database, metrics: Metrics) -> AsyncIterator[Ledger]:
-    ledger = Ledger(LedgerStore(database), watchers=[metrics])
+async def _ledger(settings: Settings, database: Database, metrics: Metrics, traces: Traces) -> AsyncIterator[Ledger]:
+    ledger = Ledger(LedgerStore(database), watchers=[metrics, traces])
     async with ledger.kept(settings.usage_retention_days):
         yield ledger
 

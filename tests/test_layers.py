@@ -25,6 +25,7 @@ HOMES = {
     "mcp_types": ("claude_gateway.mcp_servers.pipes", "claude_gateway.mcp_servers.session"),
     "multidict": ("claude_gateway.access",),
     "openai": ("claude_gateway.demo.show",),
+    "opentelemetry": ("claude_gateway.otel",),
     "orjson": (
         "claude_gateway.demo",
         "claude_gateway.dialects",

@@ -2,6 +2,7 @@
 
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any
 
 from workers.events import NOTHING_USED, Usage
 
@@ -25,6 +26,8 @@ class Visit:
     model: str = ""
     session: bool = False
     entries: list["Entry"] = field(default_factory=list)
+    # Its span, for whoever keeps traces.
+    trace: Any = None
 
 
 # The request that the running task works for. What is made in the background takes it along.

@@ -40,6 +40,7 @@ async def identify_request(request: web.Request, handler: Handler) -> web.Stream
     request[VISITED] = Visit(request_id, dialect_name(request), _route(request))
     # The next request of this connection runs in the same task.
     before = VISIT.set(request[VISITED])
+    request.app[PARTS].traces.begin(request[VISITED], request.method, request.headers)
     began = time.monotonic()
     status = _CALLER_LEFT
     try:
@@ -55,6 +56,7 @@ async def identify_request(request: web.Request, handler: Handler) -> web.Stream
 def _say_how_it_ended(request: web.Request, status: int, seconds: float) -> None:
     visit = request[VISITED]
     request.app[PARTS].metrics.answered(visit, request.method, status, seconds)
+    request.app[PARTS].traces.answered(visit, status)
     if not _log.isEnabledFor(logging.INFO):
         return
     told = request_line.fields(visit, seconds)

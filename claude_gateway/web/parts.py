@@ -21,6 +21,7 @@ from claude_gateway.responses.register import Responses
 from claude_gateway.service import ChatService
 from claude_gateway.sessions.files import SessionFiles
 from claude_gateway.sessions.register import Sessions
+from claude_gateway.tracing import NoTraces, Traces
 from claude_gateway.web.fetch import Fetcher
 from claude_gateway.web.health import Health
 
@@ -46,6 +47,7 @@ class Parts:
     ledger: Ledger
     drain: Drain = field(default_factory=Drain)
     metrics: Metrics = field(default_factory=Metrics)
+    traces: Traces = field(default_factory=NoTraces)
 
 
 PARTS = web.AppKey("parts", Parts)

@@ -28,6 +28,7 @@ from claude_gateway.sessions.files import SessionFiles
 from claude_gateway.sessions.lines import Lines
 from claude_gateway.sessions.register import Sessions
 from claude_gateway.stores.keys import KeyStore
+from claude_gateway.tracing import NoTraces, Traces
 from claude_gateway.web.fetch import Fetcher
 from claude_gateway.web.health import Health
 from claude_gateway.web.parts import Parts
@@ -176,6 +177,7 @@ def scripted_app(
     keys: KeyStore | None = None,
     mcp_servers: McpServers | None = None,
     ledger: Ledger | None = None,
+    traces: Traces | None = None,
     **changes: Any,
 ) -> web.Application:
     """Without `sessions` a request that names one fails, without `responses` one that stores any, without `keys` one
@@ -207,6 +209,7 @@ def scripted_app(
             toolbox=toolbox,
             ledger=ledger,
             metrics=metrics,
+            traces=traces or NoTraces(),
             mcp_servers=mcp_servers,
         )
     )
