@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest_asyncio
 from aiohttp.test_utils import TestServer
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, async_playwright
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, async_playwright, expect
 
 from claude_gateway.ledger.ledger import Ledger
 from claude_gateway.mcp_servers.bounds import Bounds
@@ -39,6 +39,9 @@ _OF_THE_MACHINE = ("127.0.0.1", "localhost")
 _NOWHERE_ELSE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
 
 RULES = Rules(commands=(("/opt/library",),))
+
+# What a page shows comes when it can, on a slow machine too.
+expect.set_options(timeout=30_000)
 
 Site = Callable[..., Awaitable[str]]
 

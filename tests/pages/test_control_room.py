@@ -65,6 +65,20 @@ async def test_a_key_is_made_shown_once_used_and_revoked(visits: Visits, site: S
     assert made not in await page.content()
 
 
+async def test_a_key_that_has_spent_its_budget_is_told_when_it_may_go_on(visits: Visits, site: Site) -> None:
+    url = await site(api_key=KEY)
+    visitor = await visits.open(url)
+    wanted = {"name": "little", "budget": {"tokens_per_day": 1}}
+    made = await visitor.request.post(f"{url}/v1/admin/keys", data=wanted, headers={"Authorization": f"Bearer {KEY}"})
+    await use_key(visitor, (await made.json())["key"])
+
+    await ask(visitor, "Hello?")
+    await expect(visitor.locator(".words")).to_have_text("Hello")
+    visits.expect("429")
+    await ask(visitor, "Hello?")
+    await expect(visitor.locator(".answer .note").last).to_contain_text("spent what it may today. It may go on from")
+
+
 async def test_what_was_used_is_shown_by_day_and_by_key(visits: Visits, site: Site) -> None:
     page = await visits.open(await site(api_key=KEY))
     headers = {"Authorization": f"Bearer {KEY}"}

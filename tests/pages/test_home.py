@@ -184,7 +184,8 @@ async def test_the_key_is_of_this_tab_alone(visits: Visits, site: Site) -> None:
     ("failure", "words"),
     [
         (WorkerError(ErrorKind.LOGIN, "x"), "Claude Code is not logged in"),
-        (WorkerError(ErrorKind.QUEUE_FULL, "x", retry_after=7), "Try again in 7 seconds"),
+        (WorkerError(ErrorKind.QUEUE_FULL, "x", retry_after=7), "Every worker is busy. Try again in 7 seconds."),
+        (WorkerError(ErrorKind.RATE_LIMITED, "x", retry_after=7), "Too many requests. Try again in 7 seconds."),
         (WorkerError(ErrorKind.TIMEOUT, "x"), "took too long"),
     ],
 )

@@ -1,5 +1,5 @@
 // Requests to this gateway with the reader's key, and what went wrong in words.
-import { say } from "./strings.js";
+import { say, time } from "./strings.js";
 
 const PLACE = "claude-gateway-key";
 
@@ -44,13 +44,14 @@ export async function problemOf(response) {
   const seconds = response.headers.get("Retry-After") ?? error.retry_after ?? "60";
   switch (response.status) {
     case 401:
-      return new Problem(error.code === "api_key_not_configured" ? "error.no_key_here" : "error.key");
+      return new Problem(KEYS[error.code] ?? "error.key");
     case 403:
       return new Problem("error.scope", { message: error.message ?? "" });
     case 413:
       return new Problem("error.large");
     case 429:
-      return new Problem("error.limit", { seconds });
+      if (error.code === "budget_spent") return new Problem("error.budget", { when: moment(seconds) });
+      return new Problem(error.code?.startsWith("queue_") ? "error.busy" : "error.limit", { seconds });
     case 503:
       return new Problem(error.code === "claude_login_failed" ? "error.login" : "error.unavailable");
     case 504:
@@ -59,6 +60,11 @@ export async function problemOf(response) {
       return new Problem("error.other", { status: response.status, message: error.message ?? response.statusText });
   }
 }
+
+const KEYS = { api_key_not_configured: "error.no_key_here", expired_api_key: "error.expired" };
+
+// When it is so many seconds later, by the reader's clock.
+const moment = (seconds) => time(new Date(Date.now() + seconds * 1000), { dateStyle: "medium", timeStyle: "short" });
 
 // What an event of a stream that has begun says of its end.
 export const problemInStream = (error) =>
