@@ -111,7 +111,8 @@ _EXAMPLES: dict[str, Any] = {
     "tools of the caller": {**_CHAT, "tools": [{"type": "function", "function": _WEATHER}]},
     "tools of Claude": {**_CHAT, "enable_tools": True},
     "JSON": {
-        **_CHAT,
+        "model": MODEL,
+        "messages": [{"role": "user", "content": '{"name": "Ann"}'}],
         "response_format": {"type": "json_schema", "json_schema": {"name": "person", "schema": _PERSON}},
     },
 }

@@ -107,15 +107,21 @@ def _answer(answer: Answer, schemas: Mapping[Any, Json]) -> Json:
             content["application/json"]["example"] = answer.example
     elif answer.content_type != "application/json":
         content[answer.content_type] = {"schema": {"type": "string"}}
+    if answer.also:
+        content[answer.also] = {"schema": {"type": "string"}}
     if answer.stream is not None:
         content[_SSE] = _stream(answer, schemas[answer.stream])
     return {"description": answer.description, **({"content": content} if content else {})}
 
 
 def _stream(answer: Answer, event: Json) -> Json:
-    """OpenAPI 3.1 has no word for the shape of an event; `x-event` is what 3.2 calls `itemSchema`."""
-    text = "".join(_event(one) for one in answer.stream_example)
-    return {"schema": {"type": "string"}, "x-event": event, "example": text}
+    """The schema of each event: OpenAPI 3.1 has no other word for a stream."""
+    data: Json = {"type": "string", "contentMediaType": "application/json", "contentSchema": event}
+    ends = [one for one in answer.stream_example if isinstance(one, str)]
+    if ends:
+        data = {"anyOf": [{"enum": ends}, data]}
+    schema = {"type": "object", "properties": {"event": {"type": "string"}, "data": data}, "required": ["data"]}
+    return {"schema": schema, "example": "".join(_event(one) for one in answer.stream_example)}
 
 
 def _event(data: Any) -> str:

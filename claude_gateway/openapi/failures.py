@@ -21,6 +21,13 @@ class ErrorHelp(Answered):
     debug_tip: str
 
 
+class ToAdd(Answered):
+    """What the operator would add to his settings, to allow what was refused."""
+
+    setting: str
+    line: str
+
+
 class Failure(Answered):
     message: str
     type: str
@@ -29,6 +36,7 @@ class Failure(Answered):
     retry_after: Maybe[int] = Field(None, description="Seconds to wait, as in the header `Retry-After`.")
     details: Maybe[list[ErrorDetail]] = None
     help: Maybe[ErrorHelp] = None
+    add: Maybe[ToAdd] = None
 
 
 class ErrorAnswer(Answered):
@@ -59,7 +67,10 @@ class GeminiErrorAnswer(Answered):
     error: GeminiFailure
 
 
-_SHAPES: Mapping[Envelope, type[Answered]] = {
+AnyErrorAnswer = ErrorAnswer | AnthropicErrorAnswer | GeminiErrorAnswer
+
+_SHAPES: Mapping[Envelope, Any] = {
+    Envelope.ANY: AnyErrorAnswer,
     Envelope.OPENAI: ErrorAnswer,
     Envelope.ANTHROPIC: AnthropicErrorAnswer,
     Envelope.GEMINI: GeminiErrorAnswer,

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from claude_gateway.openapi.chat import MODEL
-from claude_gateway.openapi.operation import Answer, Answered, Group, Operation, Parameter
+from claude_gateway.openapi.operation import Answer, Answered, Envelope, Group, Operation, Parameter
 
 
 class OpenAIModel(Answered):
@@ -77,6 +77,7 @@ OPERATIONS = (
         description=_ABOUT,
         parameters=(_LIMIT, _AFTER, _BEFORE, _VERSION),
         errors=(400,),
+        envelope=Envelope.ANY,
     ),
     Operation(
         "get",
@@ -86,6 +87,7 @@ OPERATIONS = (
         {200: Answer("The model.", AnyModel, _MODEL)},
         description=_ABOUT,
         parameters=(Parameter("id", "Its name.", example=MODEL), _VERSION),
-        errors=(404,),
+        errors=(400, 404),
+        envelope=Envelope.ANY,
     ),
 )

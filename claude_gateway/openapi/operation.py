@@ -34,11 +34,12 @@ class Group(StrEnum):
 
 
 class Envelope(Enum):
-    """Whose words an error is in."""
+    """Whose words an error is in; those of whoever asks, on a path of several dialects."""
 
     OPENAI = "openai"
     ANTHROPIC = "anthropic"
     GEMINI = "gemini"
+    ANY = "any"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +64,14 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What comes back: any type that pydantic knows as JSON, or text of `content_type`; `stream` is the shape of the
-    data of each server-sent event, where the answer may be a stream instead."""
+    """What comes back: any type that pydantic knows as JSON, or text of `content_type`; `also` is the type of a text
+    that may come instead, `stream` the shape of the data of each server-sent event, where it may be a stream."""
 
     description: str
     shape: Any = None
     example: Any = None
     content_type: str = "application/json"
+    also: str = ""
     stream: Any = None
     stream_example: tuple[Any, ...] = ()
 

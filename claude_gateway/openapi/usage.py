@@ -91,7 +91,7 @@ OPERATIONS = (
         "/v1/usage",
         Group.USAGE,
         "What the calling key has used; with the scope `admin`, what each has",
-        {200: Answer("The jobs that were begun on these days, summed up.", UsageAnswer, _USAGE)},
+        {200: Answer("The jobs that were begun on these days, summed up.", UsageAnswer, _USAGE, also="text/csv")},
         parameters=(
             Parameter("from", "The first day (UTC), 29 days before `to` where it is left out.", "query"),
             Parameter("to", "The last day (UTC), today where it is left out.", "query"),

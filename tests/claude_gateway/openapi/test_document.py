@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 
 from claude_gateway.openapi.operations import OPERATIONS, TABLES
 from tests.claude_gateway.dialects.test_cases import CASES
-from tests.claude_gateway.openapi.written import Json, answered, complaints, written
+from tests.claude_gateway.openapi.written import Json, answered, complaints, event, written
 
 PATHS = {
     "openai_chat": "/v1/chat/completions",
@@ -67,7 +67,8 @@ def test_a_recorded_answer_has_the_shape_that_is_told_of_it(case: Path) -> None:
 
 @pytest.mark.parametrize("case", sorted(CASES.glob("*/*/stream.txt")), ids=lambda case: "/".join(case.parts[-3:-1]))
 def test_a_recorded_stream_has_the_events_that_are_told_of_it(case: Path) -> None:
-    schema = answered(STREAMED[case.parts[-3]], 200)["text/event-stream"]["x-event"]
+    schema = event(answered(STREAMED[case.parts[-3]], 200)["text/event-stream"])
+    assert schema is not None
     sent = [line.removeprefix("data: ") for line in case.read_text().split("\n") if line.startswith("data: ")]
 
     assert [found for data in sent if data != "[DONE]" for found in complaints(orjson.loads(data), schema)] == []
@@ -93,10 +94,10 @@ def _examples() -> Iterator[tuple[str, Any, Json]]:
 
 def _of_answer(place: str, contents: Json) -> Iterator[tuple[str, Any, Json]]:
     for content in contents.values():
-        if "x-event" in content:
+        if (schema := event(content)) is not None:
             for line in content["example"].split("\n"):
                 if line.startswith("data: {"):
-                    yield place, orjson.loads(line.removeprefix("data: ")), content["x-event"]
+                    yield place, orjson.loads(line.removeprefix("data: ")), schema
         elif "example" in content:
             yield place, content["example"], content["schema"]
 

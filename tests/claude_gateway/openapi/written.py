@@ -22,6 +22,13 @@ def answered(path: str, status: int, method: str = "post") -> Json:
     return content
 
 
+def event(content: Json) -> Json | None:
+    """The shape of the data of an event; None for what is no stream."""
+    data = content["schema"].get("properties", {}).get("data", {})
+    found: Json | None = data.get("anyOf", [data])[-1].get("contentSchema")
+    return found
+
+
 def complaints(value: Any, schema: Json) -> list[str]:
     """Why a value is not of this schema of the document."""
     validator = Draft202012Validator({**schema, "components": written()["components"]})
