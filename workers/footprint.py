@@ -3,29 +3,35 @@
 import asyncio
 import contextlib
 import os
+import re
 from collections import defaultdict
+from collections.abc import Hashable
 from pathlib import Path
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 # Where a box has file systems in memory: what is written there is nobody's, and counts for none of its processes.
 _IN_MEMORY = ("dev", "dev/shm", "tmp", "home/worker")
 
+_KIB_SHARED = re.compile(rb"^RssShmem:\s*[1-9]", re.MULTILINE)
+_KIB_OF_PART = re.compile(rb"^Pss_Shmem:\s*(\d+)", re.MULTILINE)
+
 
 async def memory_mib(pid: int) -> int:
-    """In MiB: resident memory without what is shared with others, and the files that are held in memory. 0 for a
-    process that is gone."""
+    """In MiB: resident memory without what is shared with others, and what is held in memory as a file or to be shared.
+    What is both counts twice: too much rather than too little. 0 for a process that is gone."""
     return await asyncio.to_thread(_memory, pid)
 
 
 def _memory(root: int) -> int:
     children = _children()
     waiting, used = [root], 0
-    file_systems: set[int] = set()
+    counted: set[Hashable] = set()
     here = Path("/").stat()
     while waiting:
         pid = waiting.pop()
         waiting += children[pid]
-        used += _private_bytes(pid) + _bytes_of_files(pid, here, file_systems)
+        used += _private_bytes(pid) + _shared_bytes(pid)
+        used += _bytes_of_files(pid, here, counted) + _bytes_without_name(pid, counted)
     return used // 2**20
 
 
@@ -48,7 +54,33 @@ def _private_bytes(pid: int) -> int:
     return (int(resident) - int(shared)) * _PAGE
 
 
-def _bytes_of_files(pid: int, here: os.stat_result, counted: set[int]) -> int:
+def _shared_bytes(pid: int) -> int:
+    """Its part of memory that is shared without being a program's or a file's. Looked up only where there is any: it
+    takes the kernel a while."""
+    try:
+        if _KIB_SHARED.search(Path(f"/proc/{pid}/status").read_bytes()) is None:
+            return 0
+        part = _KIB_OF_PART.search(Path(f"/proc/{pid}/smaps_rollup").read_bytes())
+    except OSError:
+        return 0
+    return int(part[1]) * 1024 if part else 0
+
+
+def _bytes_without_name(pid: int, counted: set[Hashable]) -> int:
+    """Of files in memory that stand in no directory, each once: whoever has one open keeps it."""
+    used = 0
+    with contextlib.suppress(OSError):
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                if str(entry.readlink()).startswith("/memfd:"):
+                    found = entry.stat()
+                    if (found.st_dev, found.st_ino) not in counted:
+                        counted.add((found.st_dev, found.st_ino))
+                        used += found.st_blocks * 512
+    return used
+
+
+def _bytes_of_files(pid: int, here: os.stat_result, counted: set[Hashable]) -> int:
     """Of the box that the process sees, each file system once."""
     used = 0
     with contextlib.suppress(OSError):

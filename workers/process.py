@@ -16,6 +16,8 @@ _READ_SIZE = 256 * 1024
 _STDERR_KEPT = 16 * 1024
 _LAST_WORDS_WAIT = 1.0
 _PR_SET_PDEATHSIG = 1
+_SYS_KEYCTL = 250 if os.uname().machine == "x86_64" else 219
+_KEYCTL_JOIN_SESSION_KEYRING = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -64,6 +66,8 @@ class Process:
 
         def die_with_parent() -> None:
             _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            # A keyring of its own: the one of the gateway's session may hold keys, and would lead from box to box.
+            _libc.syscall(_SYS_KEYCTL, _KEYCTL_JOIN_SESSION_KEYRING, None)
             if os.getppid() != parent:  # it died before the signal was armed
                 os._exit(1)
 

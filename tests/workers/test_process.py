@@ -27,6 +27,24 @@ child = subprocess.Popen(["sleep", "600"])
 print(json.dumps({"child": child.pid}), flush=True)
 sys.stdin.read()
 """
+HAS_A_KEY_AND_STARTS_A_PROCESS = """
+import asyncio, ctypes
+from pathlib import Path
+from workers.process import _SYS_KEYCTL, Process
+
+keyctl = ctypes.CDLL(None).syscall
+look = f"import ctypes; print(ctypes.CDLL(None).syscall({_SYS_KEYCTL}, 10, -3, b'user', b'mark', 0))"
+
+async def main():
+    keyctl(_SYS_KEYCTL, 1, b"of-the-gateway")
+    assert keyctl(_SYS_KEYCTL - 2, b"user", b"mark", b"secret", 6, -3) > 0
+    exec(look)
+    child = await Process.spawn(("/usr/bin/env", "python3", "-c", look), {"PATH": "/usr/bin:/bin"}, Path("/"))
+    print((await child._child.stdout.read()).decode(), flush=True)
+    await child.ended()
+
+asyncio.run(main())
+"""
 STARTS_A_PROCESS_AND_WAITS = """
 import asyncio, sys
 from pathlib import Path
@@ -191,3 +209,16 @@ async def test_a_child_dies_with_this_program_however_this_program_dies() -> Non
     gateway.kill()
     await soon(gateway.wait())
     await child.ended()
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the numbers of the calls are those of x86-64")
+async def test_no_key_of_the_gateway_s_session_is_seen_by_a_process() -> None:
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", HAS_A_KEY_AND_STARTS_A_PROCESS),
+        env={"PYTHONPATH": str(_SOURCE), "PATH": os.environ["PATH"]},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await child.communicate()
+    own, childs = said.split()
+    assert int(own) > 0
+    assert int(childs) == -1
