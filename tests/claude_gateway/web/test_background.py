@@ -9,8 +9,10 @@ import orjson
 import pytest
 from pydantic import SecretStr
 
+from claude_gateway.ledger.ledger import Ledger
 from claude_gateway.responses.register import Responses
 from claude_gateway.stores.db import Database, open_database
+from claude_gateway.stores.ledger import LedgerStore
 from claude_gateway.stores.responses import ResponseStore, Room
 from claude_gateway.web.parts import PARTS
 from tests.claude_gateway.scripted import HELLO, MODEL, STARTED, ScriptedDispatcher
@@ -328,3 +330,19 @@ async def test_one_that_cannot_be_stored_is_not_begun(serve: Serve) -> None:
     await ask(client, 500, background=True)
 
     assert dispatcher.jobs == []
+
+
+async def test_what_is_made_in_the_background_is_in_the_ledger_under_the_request_that_began_it(
+    serve: Serve, responses: Responses, database: Database
+) -> None:
+    ledger = Ledger(LedgerStore(database))
+    client = await serve(ScriptedDispatcher.always(*HELLO), responses=responses, ledger=ledger)
+    response = await client.post(
+        PATH, json={"model": MODEL, "input": "hi", "background": True}, headers={"x-request-id": "req-1"}
+    )
+    assert (await ended(client, (await response.json())["id"]))["status"] == "completed"
+    await ledger.flushed()
+
+    assert await database.run("SELECT request_id, dialect, result, input, output FROM ledger") == [
+        ("req-1", "openai_responses", "ok", 3, 2)
+    ]

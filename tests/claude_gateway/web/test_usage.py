@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -194,3 +195,30 @@ async def test_the_command_tells_the_same_beside_a_running_gateway(start: Start,
     head, line = (await command("--group-by", "key")).splitlines()
     assert head.split()[:3] == ["key", "jobs", "ok"]
     assert line.split() == [callers.ids["bob"], "1", "1", "3", "2", "0", "0", "0.2500"]
+
+
+@pytest.mark.promise("usage.every-job")
+async def test_of_many_requests_at_once_from_many_keys_each_limit_is_exact_and_each_job_counted_once(
+    serve: Serve, keys: KeyStore, state_dir: Path
+) -> None:
+    """Twenty keys of which each may ask seven times and asks ten times, all at once."""
+    made = [await Keys(keys).create(WantedKey(name=f"key {number}", per_minute={"chat": 7})) for number in range(20)]
+    async with open_database(state_dir / DATABASE) as database:
+        ledger = Ledger(LedgerStore(database))
+        client = await serve(
+            ScriptedDispatcher.always(*HELLO), ledger=ledger, keys=keys, rate_limit_enabled=True, max_connections=300
+        )
+
+        async def ask(number: int, secret: str, body: Any) -> tuple[int, int]:
+            response = await client.post(CHAT_PATH, json=body, headers={"x-api-key": secret})
+            await response.read()
+            return number, response.status
+
+        asked = [(n, secret, body) for n, (_, secret) in enumerate(made) for body in (*[CHAT] * 5, *[STREAM] * 5)]
+        answers = Counter(await asyncio.gather(*(ask(*one) for one in asked)))
+        await ledger.flushed()
+        lines = await database.run("SELECT owner, count(*), count(DISTINCT request_id) FROM ledger GROUP BY owner")
+
+    assert answers == {(number, status): count for number in range(20) for status, count in ((200, 7), (429, 3))}
+    assert sorted(lines) == sorted((stored.key.id, 7, 7) for stored, _ in made)
+    assert {ledger.spent(stored.key.id).tokens for stored, _ in made} == {7 * 5}
