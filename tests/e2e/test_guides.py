@@ -19,7 +19,8 @@ from tests.e2e.conftest import API_KEY, Gateway, gateway_on
 from tests.e2e.workshop import call
 from tests.installed import SANDBOX, need
 
-pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
+# Several programs one after the other: on a slow machine that lasts.
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
 # What the guide asks, and what has the stand-in answer it as a model would.
 ANSWERS = {
@@ -37,7 +38,7 @@ LIMITS = {"rate_limit_enabled": True, "rate_limit_auth_per_minute": 10} | dict.f
 )
 # For the programs that ask their reader.
 TYPED = "Hello!\nHow are you?\nexit\n" * 2
-SECONDS = 60
+SECONDS = 300
 # Anthropic's library warns of models that will be gone one day; which ones is not the guide's matter.
 PYTHON = (sys.executable, "-W", "error", "-W", "ignore:The model")
 CURL = 'set -e; curl() { command curl -sS --fail-with-body "$@"; local status=$?; echo; return $status; }\n'

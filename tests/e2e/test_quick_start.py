@@ -10,7 +10,7 @@ from tests.e2e.conftest import API_KEY, MODEL, Gateway
 from tests.e2e.test_guides import PYTHON, run
 from tests.installed import need
 
-pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
 SAMPLES = files("claude_gateway.web").joinpath("static/samples.js")
 
