@@ -50,14 +50,16 @@ async def http_client(bounds: Bounds, *, private: bool) -> Any:
             headers={"Accept-Encoding": "identity", "User-Agent": "claude-gateway", **(headers or {})},
             # A stream may be silent for long; every request has its deadline where it is made.
             timeout=httpx2.Timeout(_CONNECT_SECONDS, read=None),
-            transport=_Transport(inner, bounds.message_bytes, private=private),
+            transport=Transport(inner, bounds.message_bytes, private=private),
             trust_env=False,
         )
 
     return make
 
 
-class _Transport(httpx2.AsyncBaseTransport):
+class Transport(httpx2.AsyncBaseTransport):
+    """Around `inner`: where it goes is judged, what comes back is bounded."""
+
     def __init__(self, inner: httpx2.AsyncBaseTransport, longest: int, *, private: bool) -> None:
         self._inner = inner
         self._longest = longest

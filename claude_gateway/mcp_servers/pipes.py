@@ -38,34 +38,39 @@ async def piped(
 ) -> AsyncIterator[tuple[Any, Any]]:
     """A program's two streams for the length of a `with`, as the `mcp` package wants them. `ended` is told when nothing
     more comes from the program, and why, where that is not its own doing. Raises `NotReached`."""
-    process = await _started(program, home, longest)
-    record = await housing.records.make()
-    heard, hearing = anyio.create_memory_object_stream[SessionMessage | Exception](0)
-    saying, said = anyio.create_memory_object_stream[SessionMessage](0)
-    tasks: list[asyncio.Task[None]] = []
-    try:
-        await housing.records.record(record, process.pid)
+    async with _running(program, housing, home, longest) as process:
+        heard, hearing = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+        saying, said = anyio.create_memory_object_stream[SessionMessage](0)
         tasks = [asyncio.create_task(_hear(process, heard, ended)), asyncio.create_task(_say(process, said))]
-        yield hearing, saying
-    finally:
-        for stream in (heard, hearing, saying, said):
-            stream.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        process.kill()
-        await process.forget_output()
-        await process.ended()
-        await housing.records.remove(record)
+        try:
+            yield hearing, saying
+        finally:
+            for stream in (heard, hearing, saying, said):
+                stream.close()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _started(program: Program, home: Path, longest: int) -> Process:
+@asynccontextmanager
+async def _running(program: Program, housing: Housing, home: Path, longest: int) -> AsyncIterator[Process]:
+    """The program, with a record by which the next gateway ends it where this one is killed."""
+    record = await housing.records.make()
     try:
-        return await Process.spawn(
-            program.line, environment(program, home), home, FrameDecoder(longest, strays=_MOST_STRAYS)
-        )
-    except (OSError, ValueError):
-        raise NotReached("the program could not be started") from None
+        decoder = FrameDecoder(longest, strays=_MOST_STRAYS)
+        try:
+            process = await Process.spawn(program.line, environment(program, home), home, decoder)
+        except (OSError, ValueError):
+            raise NotReached("the program could not be started") from None
+        try:
+            await housing.records.record(record, process.pid)
+            yield process
+        finally:
+            process.kill()
+            await process.forget_output()
+            await process.ended()
+    finally:
+        await housing.records.remove(record)
 
 
 async def _hear(process: Process, heard: Any, ended: Callable[[str], None]) -> None:

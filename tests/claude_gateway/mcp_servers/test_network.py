@@ -6,7 +6,8 @@ import httpx2
 import pytest
 
 from claude_gateway.mcp_servers.bounds import Bounds
-from claude_gateway.mcp_servers.network import NotReached, http_client, may_be_reached
+from claude_gateway.mcp_servers.network import NotReached, Transport, http_client, may_be_reached
+from tests.claude_gateway.web.strangers import OUTSIDE, certified, stranger
 
 
 @pytest.mark.parametrize(
@@ -82,3 +83,51 @@ async def test_a_server_is_asked_under_its_name_for_what_is_not_packed() -> None
 async def test_what_is_too_large_packed_or_a_refusal_is_no_answer(head: bytes, why: str) -> None:
     with pytest.raises(NotReached, match=why):
         await answered(head, b"x" * 2_000, Bounds(message_bytes=1_000))
+
+
+async def test_a_name_that_moves_inside_after_it_was_looked_up_once_is_judged_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And the connection goes to the very address that was judged: nobody looks the name up again."""
+    found = ["1.1.1.1"]
+    judged: list[str] = []
+    asked: list[str] = []
+
+    async def look_up(host: str, port: int, **_: object) -> list[object]:
+        asked.append(host)
+        return [(0, 0, 0, "", (one, port)) for one in found]
+
+    async def answer(request: httpx2.Request) -> httpx2.Response:
+        judged.append(request.url.host)
+        assert request.headers["host"] == "moves.example"
+        assert request.extensions["sni_hostname"] == "moves.example"
+        return httpx2.Response(200, text="hello")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_up)
+    transport = Transport(httpx2.MockTransport(answer), 1_000, private=False)
+    async with httpx2.AsyncClient(transport=transport) as client:
+        assert (await client.get("https://moves.example/")).text == "hello"
+        found[:] = ["1.1.1.1", "127.0.0.1"]
+        with pytest.raises(NotReached):
+            await client.get("https://moves.example/")
+
+    assert (judged, asked) == (["1.1.1.1"], ["moves.example"] * 2)
+
+
+@pytest.mark.parametrize(("host", "is_answered"), [("pictures.test", True), ("other.test", False)])
+async def test_a_certificate_is_held_against_the_name_and_not_the_address(
+    monkeypatch: pytest.MonkeyPatch, host: str, is_answered: bool
+) -> None:
+    async def look_up(*_: object, **__: object) -> list[object]:
+        return [(0, 0, 0, "", (OUTSIDE, 0))]
+
+    async with stranger() as server:
+        server.gives("/", b"hello")
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_up)
+        transport = Transport(httpx2.AsyncHTTPTransport(verify=certified()[1]), 1_000, private=True)
+        async with httpx2.AsyncClient(transport=transport) as client:
+            if is_answered:
+                assert (await client.get(server.url("/", host))).text == "hello"
+            else:
+                with pytest.raises(httpx2.ConnectError, match="not valid for"):
+                    await client.get(server.url("/", host))

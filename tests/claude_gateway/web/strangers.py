@@ -64,7 +64,7 @@ async def stranger(address: str = OUTSIDE, port: int = 0) -> AsyncIterator[Stran
     server = Stranger(address)
     runner = web.ServerRunner(web.Server(server.answer), shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, address, port, ssl_context=_certified()[0])
+    site = web.TCPSite(runner, address, port, ssl_context=certified()[0])
     await site.start()
     server.port = runner.addresses[0][1]
     try:
@@ -96,11 +96,11 @@ class Names(AbstractResolver):
 
 def fetcher_to(server: Stranger, resolver: AbstractResolver | None = None, seconds: float = 30) -> Fetcher:
     """A fetcher for which this one server is the whole public internet."""
-    return Fetcher(lambda *place: place == (server.address, server.port), resolver or Names(), _certified()[1], seconds)
+    return Fetcher(lambda *place: place == (server.address, server.port), resolver or Names(), certified()[1], seconds)
 
 
 @cache
-def _certified() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+def certified() -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """A server's context for the names and addresses of the tests, and a client's that trusts it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a stranger")])
