@@ -31,7 +31,8 @@ STRANGER = [sys.executable, str(PROGRAMS / "stranger.py")]
 SETTINGS: dict[str, Any] = {
     "mcp_allowed_commands": f"{shlex.join(LIBRARY)}; {shlex.join(STRANGER)} *",
     "mcp_allow_private_addresses": True,
-    "mcp_call_seconds": 2,
+    "mcp_call_seconds": 5,
+    "mcp_message_mib": 2,
     "mcp_connect_seconds": 20,
 }
 WHALE = "Moby-Dick, 1851: a captain hunts a whale."
@@ -286,7 +287,7 @@ async def test_who_is_no_server_is_a_503_that_says_why(http: aiohttp.ClientSessi
         ("flood", "failed: it wrote what is no message, or one larger"),
         ("nonsense", "failed: what it answered is not of the protocol"),
         ("no-picture", "An image that is none"),
-        ("silent", "failed: it did not answer within 2 seconds"),
+        ("silent", "failed: it did not answer within 5 seconds"),
     ],
 )
 async def test_a_server_that_lies_or_hangs_is_told_to_the_model_and_the_job_goes_on(

@@ -48,7 +48,10 @@ def results(vice: str, message: dict[str, Any]) -> Iterator[Any]:
         case "tools/list" if vice != "no-answer":
             yield {"tools": [TOOL]}
         case "tools/call" if vice == "flood":
-            yield {"content": [{"type": "text", "text": "x" * 100_000_000}]}
+            sys.stdout.write(f'{{"jsonrpc": "2.0", "id": {message["id"]}, "result": {{"content": "')
+            for _ in range(1_000):
+                sys.stdout.write("x" * 100_000)
+            yield {}
         case "tools/call" if vice == "nonsense":
             yield {"content": {"type": "text"}}
         case "tools/call" if vice == "no-picture":
