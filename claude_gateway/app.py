@@ -15,6 +15,7 @@ from claude_gateway.access.limits import Limits
 from claude_gateway.access.register import Keys
 from claude_gateway.bundled_cli import bundled_cli
 from claude_gateway.config import Settings
+from claude_gateway.config.renewal import read_again
 from claude_gateway.engine_report import EngineReport
 from claude_gateway.ledger.ledger import Ledger
 from claude_gateway.listener import listen
@@ -33,6 +34,7 @@ from claude_gateway.sessions.files import SessionFiles
 from claude_gateway.sessions.lines import Lines
 from claude_gateway.sessions.register import Sessions
 from claude_gateway.sessions.work import SessionWork
+from claude_gateway.signals import Signals
 from claude_gateway.start_failed import StartFailed
 from claude_gateway.stores.db import DATABASE, Database, StoreUnusable, open_database
 from claude_gateway.stores.keys import KeyStore, open_keys
@@ -44,6 +46,7 @@ from claude_gateway.stores.sessions import SessionStore
 from claude_gateway.stores.tool_choices import ToolChoiceStore
 from claude_gateway.tracing import Traces, open_traces
 from claude_gateway.web import admission, cors, middlewares
+from claude_gateway.web.current import Current
 from claude_gateway.web.fetch import Fetcher
 from claude_gateway.web.health import Health
 from claude_gateway.web.parts import PARTS, Parts
@@ -82,12 +85,13 @@ def build_app(parts: Parts) -> web.Application:
 
 
 @asynccontextmanager
-async def running_gateway(settings: Settings, hurry: asyncio.Event | None = None) -> AsyncIterator[str]:
+async def running_gateway(settings: Settings, signals: Signals | None = None) -> AsyncIterator[str]:
     """A listening gateway for the length of a `with`; yields its address. Raises `StartFailed`.
 
-    Leaving it drains: nothing new is begun, running answers have `DRAIN_SECONDS`, or until `hurry` is set; then every
-    process ends.
+    Leaving it drains: nothing new is begun, running answers have `DRAIN_SECONDS`, or until they are to hurry; then
+    every process ends.
     """
+    signals = signals or Signals()
     manager = ServiceManager(os.environ)
     listener = listen(settings, os.environ)
     metrics = Metrics()
@@ -108,16 +112,18 @@ async def running_gateway(settings: Settings, hurry: asyncio.Event | None = None
                 settings, engine, database, keys, ledger, sessions, responses, mcp_servers, metrics, traces
             )
             await parts.key_ring.follow()
-            ending = Ending(engine.refuse_waiting, partial(_stop_work, parts.service, engine), hurry or asyncio.Event())
+            ending = Ending(engine.refuse_waiting, partial(_stop_work, parts.service, engine), signals.hurry)
             async with (
                 mcp_servers.running(partial(_may_have_servers, parts.key_ring)),
                 manager.watchdog(lambda: parts.drain.is_on or not parts.health.pool.failing),
                 accepting(build_app(parts), listener, ending),
             ):
                 manager.ready(f"Serving on {listener.url}")
+                renewing = asyncio.create_task(_renew_when_told(parts, signals.renew, manager, listener.url))
                 try:
                     yield listener.url
                 finally:
+                    renewing.cancel()
                     manager.stopping()
     finally:
         listener.socket.close()
@@ -126,6 +132,18 @@ async def running_gateway(settings: Settings, hurry: asyncio.Event | None = None
 async def _may_have_servers(key_ring: KeyRing, owner: str) -> bool:
     await key_ring.follow()
     return key_ring.may(owner, "mcp")
+
+
+async def _renew_when_told(parts: Parts, told: asyncio.Event, manager: ServiceManager, url: str) -> None:
+    while True:
+        await told.wait()
+        told.clear()
+        manager.reloading()
+        try:
+            parts.current.renew(await asyncio.to_thread(read_again), parts.key_ring, parts.limits)
+        except ValueError as error:
+            _log.error("settings stay as they were: %s", error)
+        manager.ready(f"Serving on {url}")
 
 
 async def _stop_work(service: ChatService, engine: Engine) -> None:
@@ -154,20 +172,20 @@ def _compose(
         catalogue = Catalogue.of(report.models, settings.default_model, settings.aliases)
     except ValueError as error:
         raise StartFailed(f"MODEL_ALIASES: {error}") from None
+    current = Current(settings, catalogue, lambda: report.models)
     counts = ToolCounts()
-    at_once = JobsAtOnce(lambda owner: key_ring.concurrent(owner) or settings.jobs_at_once)
+    at_once = JobsAtOnce(lambda owner: key_ring.concurrent(owner) or current.settings.jobs_at_once)
     service = ChatService(engine, settings.max_timeout / 1000, counts, ledger, at_once)
     toolbox = Toolbox(engine, ToolChoiceStore(database), counts, mcp_servers)
     if toolbox.no_commands:
         _log.warning("Claude's own tools: Bash is off, %s", toolbox.no_commands)
     background = Background(responses, service, settings.background_limit, settings.max_timeout / 1000)
     return Parts(
-        settings=settings,
+        current=current,
         key_ring=key_ring,
         keys=Keys(keys),
         limits=Limits(settings.per_minute()),
         service=service,
-        catalogue=catalogue,
         health=health,
         sessions=sessions,
         files=SessionFiles(engine.places, settings.session_disk_mb * 2**20),

@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import contextlib
 import gc
-import logging
 import os
 import resource
 import signal
@@ -21,6 +20,7 @@ from claude_gateway.app import running_gateway
 from claude_gateway.bundled_cli import bundled_cli
 from claude_gateway.cli_facts.check_cli import check_cli
 from claude_gateway.config import Settings
+from claude_gateway.config.renewal import complaints
 from claude_gateway.demo.show import run_demo
 from claude_gateway.documents import environment_file
 from claude_gateway.documents.generated import Part
@@ -28,6 +28,7 @@ from claude_gateway.documents.parameters_table import PARAMETERS
 from claude_gateway.documents.settings_table import SETTINGS
 from claude_gateway.findings import exit_status
 from claude_gateway.log.lines import write_log
+from claude_gateway.signals import Signals
 from claude_gateway.start_failed import StartFailed
 
 _FAILED = 1
@@ -40,9 +41,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return int(arguments.run(arguments))
     except ValidationError as error:
-        for one in error.errors(include_input=False, include_url=False):
-            name = "_".join(map(str, one["loc"])).upper()
-            print(f"claude-gateway: setting {name}: {one['msg']}", file=sys.stderr)
+        for complaint in complaints(error):
+            print(f"claude-gateway: {complaint}", file=sys.stderr)
         return _MISUSED
     except StartFailed as error:
         print(f"claude-gateway: {error}", file=sys.stderr)
@@ -80,8 +80,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(_: argparse.Namespace) -> int:
     settings = Settings()
-    level = logging.DEBUG if settings.debug_mode else logging.INFO if settings.verbose else logging.WARNING
-    write_log(level, settings.log_format)
+    write_log(settings.log_level, settings.log_format)
     # A connection and a worker's pipe each cost a descriptor; the usual soft limit of 1,024 is soon reached.
     _soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -94,12 +93,13 @@ async def _serve_until_stopped(settings: Settings) -> None:
     task = asyncio.current_task()
     assert task is not None
     loop = asyncio.get_running_loop()
-    hurry = asyncio.Event()
-    stop = _stopper(task, hurry)
+    signals = Signals()
+    stop = _stopper(task, signals.hurry)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
+    loop.add_signal_handler(signal.SIGHUP, signals.renew.set)
     with contextlib.suppress(asyncio.CancelledError):
-        async with running_gateway(settings, hurry) as address:
+        async with running_gateway(settings, signals) as address:
             # What the start left behind lives as long as the process: no collection need walk it again.
             gc.collect()
             gc.freeze()

@@ -59,6 +59,10 @@ class KeyRing:
         self._any_stored = False
         self._stored: Mapping[str, StoredKey] = {}
 
+    def renew(self, api_key: str | None) -> None:
+        """Another key of the environment, or none any more."""
+        self._digest = digest(api_key) if api_key else None
+
     async def follow(self) -> None:
         """Take in what has changed, also by the hand of another process; to be called before each `identify`."""
         if self._source is None or (changes := self._source.changes) == self._seen:

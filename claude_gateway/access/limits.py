@@ -91,6 +91,10 @@ class Limits:
         self._of_keys = Buckets()
         self._of_addresses = Buckets()
 
+    def renew(self, per_minute: Mapping[str, int]) -> None:
+        """Others from now on; a bucket whose size changes begins empty."""
+        self._per_minute = per_minute
+
     async def count_key(self, key: Key, group: str) -> Standing | None:
         """None where nobody is counted."""
         if not self._per_minute:

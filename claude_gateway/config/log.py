@@ -1,5 +1,6 @@
 """What is written to the log."""
 
+import logging
 from typing import Literal
 
 from pydantic import Field
@@ -15,3 +16,7 @@ class Log(Group):
     log_format: Literal["console", "json"] = Field(
         "console", description="Lines of the log: `console` for people, `json` for programs, one object a line."
     )
+
+    @property
+    def log_level(self) -> int:
+        return logging.DEBUG if self.debug_mode else logging.INFO if self.verbose else logging.WARNING

@@ -20,11 +20,15 @@ _OURS = ("claude_gateway", "workers")
 
 
 def write_log(level: int, form: Form) -> None:
-    """To stderr, from now on. Only our own modules speak at `level`: what libraries say of their work at the level of
-    debugging holds what callers said."""
+    """To stderr, from now on."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_formatter(form))
-    logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler])
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    speak_at(level)
+
+
+def speak_at(level: int) -> None:
+    """Only our own modules do: what libraries say of their work at the level of debugging holds what callers said."""
     for name in _OURS:
         logging.getLogger(name).setLevel(level)
 

@@ -22,6 +22,7 @@ from claude_gateway.service import ChatService
 from claude_gateway.sessions.files import SessionFiles
 from claude_gateway.sessions.register import Sessions
 from claude_gateway.tracing import NoTraces, Traces
+from claude_gateway.web.current import Current
 from claude_gateway.web.fetch import Fetcher
 from claude_gateway.web.health import Health
 
@@ -30,12 +31,11 @@ from claude_gateway.web.health import Health
 class Parts:
     """Everything behind the web layer. Tests hand in scripted ones."""
 
-    settings: Settings
+    current: Current
     key_ring: KeyRing
     keys: Keys
     limits: Limits
     service: ChatService
-    catalogue: Catalogue
     health: Health
     sessions: Sessions
     files: SessionFiles
@@ -48,6 +48,14 @@ class Parts:
     drain: Drain = field(default_factory=Drain)
     metrics: Metrics = field(default_factory=Metrics)
     traces: Traces = field(default_factory=NoTraces)
+
+    @property
+    def settings(self) -> Settings:
+        return self.current.settings
+
+    @property
+    def catalogue(self) -> Catalogue:
+        return self.current.catalogue
 
 
 PARTS = web.AppKey("parts", Parts)

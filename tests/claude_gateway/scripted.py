@@ -29,6 +29,7 @@ from claude_gateway.sessions.lines import Lines
 from claude_gateway.sessions.register import Sessions
 from claude_gateway.stores.keys import KeyStore
 from claude_gateway.tracing import NoTraces, Traces
+from claude_gateway.web.current import Current
 from claude_gateway.web.fetch import Fetcher
 from claude_gateway.web.health import Health
 from claude_gateway.web.parts import Parts
@@ -194,12 +195,11 @@ def scripted_app(
     service = ChatService(dispatcher, chosen.max_timeout / 1000, toolbox.counts, ledger, at_once)
     return build_app(
         Parts(
-            settings=chosen,
+            current=Current(chosen, Catalogue.of([], chosen.default_model, chosen.aliases), list),
             key_ring=key_ring,
             keys=Keys(keys),
             limits=Limits(chosen.per_minute()),
             service=service,
-            catalogue=Catalogue.of([], chosen.default_model, chosen.aliases),
             health=health,
             sessions=sessions or Sessions(None, chosen.sessions(), Lines(0, 0)),
             files=SessionFiles(None, 0),

@@ -173,3 +173,35 @@ async def _asked(session: aiohttp.ClientSession, url: str, body: dict[str, Any])
 
 def _is_running(argument: str) -> bool:
     return any(argument in (process.info["cmdline"] or [])[-1:] for process in psutil.process_iter(["cmdline"]))
+
+
+@pytest.mark.promise("settings.renewed")
+async def test_sighup_reads_settings_again_and_bad_ones_change_nothing(
+    tmp_path: Path, upstream: StandIn, notified: socket.socket
+) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text("API_KEY=old\n")
+    env = environment(tmp_path, **for_stand_in(upstream), NOTIFY_SOCKET=str(tmp_path / "notify"))
+
+    async def opens(session: aiohttp.ClientSession, url: str, key: str) -> bool:
+        async with session.get(f"{url}/v1/models", headers={"authorization": f"Bearer {key}"}) as answer:
+            return answer.status == 200
+
+    async with started(SERVE, env, tmp_path) as gateway, aiohttp.ClientSession() as session:
+        url = (await first_line(gateway)).split()[-1]
+        await heard(notified, "READY=1")
+        assert await opens(session, url, "old")
+        for text, opening, shut, said in (
+            ("API_KEY=new\nQUEUE_TIMEOUT_SECONDS=7\n", "new", "old", "changed: API_KEY"),
+            ("API_KEY=newer\nQUEUE_LIMIT=many\n", "new", "newer", "stay as they were: setting QUEUE_LIMIT"),
+        ):
+            env_file.write_text(text)
+            gateway.send_signal(signal.SIGHUP)
+            assert [word.partition("\n")[0] for word in await heard(notified, "READY=1")] == ["RELOADING=1", "READY=1"]
+            assert await opens(session, url, opening)
+            assert not await opens(session, url, shut)
+            assert said in await first_line(gateway)
+            if "QUEUE_TIMEOUT" in text:
+                assert "restart to change: QUEUE_TIMEOUT_SECONDS" in await first_line(gateway)
+        gateway.terminate()
+        assert await asyncio.wait_for(gateway.wait(), 30) == 0
