@@ -31,6 +31,8 @@ SETTINGS = {
     "MAX_TIMEOUT": "10000",
     "WORKER_MAX_RSS_MIB": "200",
     "WORKER_MAX_JOBS": "200",
+    # What is to be seen is the queue.
+    "RATE_LIMIT_ENABLED": "false",
     "STREAM_HEAD_SECONDS": "1",
     "HEARTBEAT_SECONDS": "1",
     # Sessions come and go within a run.
