@@ -22,6 +22,7 @@ from claude_gateway.cli_facts.check_cli import check_cli
 from claude_gateway.config import Settings
 from claude_gateway.config.renewal import complaints
 from claude_gateway.demo.show import run_demo
+from claude_gateway.doctor.examination import examine
 from claude_gateway.documents import environment_file
 from claude_gateway.documents.generated import Part
 from claude_gateway.documents.parameters_table import PARAMETERS
@@ -64,6 +65,10 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(run=lambda arguments: uvloop.run(run_demo(" ".join(arguments.prompt))))
     usage_command.add_verbs(verbs)
     backup_command.add_verbs(verbs)
+    doctor = verbs.add_parser("doctor", help="look at everything that a gateway of these settings needs")
+    doctor.add_argument("--url", help="the public address, to see whether a proxy holds streams back; uses API_KEY")
+    doctor.add_argument("--json", action="store_true", help="as JSON")
+    doctor.set_defaults(run=_doctor)
     check = verbs.add_parser("check-cli", help="try on another claude binary what this gateway relies on")
     check.add_argument("path", type=Path, metavar="PATH", help="the binary")
     check.add_argument("--json", action="store_true", help="as JSON")
@@ -121,6 +126,12 @@ def _login(_: argparse.Namespace) -> NoReturn:
     """Hand over to the bundled binary, which is on nobody's PATH."""
     path = str(Settings().claude_cli_path or bundled_cli())
     os.execv(path, [path, "auth", "login"])  # noqa: S606
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    findings = uvloop.run(examine(Settings(), arguments.url))
+    console.show(findings, json_only=arguments.json)
+    return exit_status(findings)
 
 
 def _check_cli(arguments: argparse.Namespace) -> int:

@@ -26,7 +26,7 @@ def show(findings: Sequence[Finding], *, json_only: bool, console: Console | Non
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(max_width=max(24, console.width // 2))
-    table.add_column()
+    table.add_column(overflow="fold")
     for finding in findings:
         word, style = _MARKS[finding.state]
         seen = Text(_printable(finding.seen))

@@ -4,6 +4,7 @@ import os
 import socket
 import stat
 from collections.abc import MutableMapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from claude_gateway.config import Settings
@@ -60,10 +61,12 @@ def bind(settings: Settings) -> socket.socket:
     host = settings.claude_wrapper_host
     try:
         family = socket.getaddrinfo(host, settings.port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, settings.port))
-        listener.listen(BACKLOG)  # two that only bind do not notice each other
+        with ExitStack() as unless_taken:
+            listener = unless_taken.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((host, settings.port))
+            listener.listen(BACKLOG)  # two that only bind do not notice each other
+            unless_taken.pop_all()
     except OSError as error:
         reason = error.strerror or str(error)
         raise StartFailed(

@@ -14,7 +14,12 @@ Imports = Mapping[str, frozenset[str]]
 
 # Third-party library: the modules that may import it. A name stands for the module and all below it.
 HOMES = {
-    "aiohttp": ("claude_gateway.app", "claude_gateway.web", "claude_gateway.demo.upstream"),
+    "aiohttp": (
+        "claude_gateway.app",
+        "claude_gateway.doctor.addresses",
+        "claude_gateway.web",
+        "claude_gateway.demo.upstream",
+    ),
     "anyio": ("claude_gateway.mcp_servers.pipes",),
     "aiohttp_sse": ("claude_gateway.web.sse",),
     "aiolimiter": ("claude_gateway.access.limits",),
@@ -102,6 +107,7 @@ PURE = (
     "claude_gateway.access.keys",
     "claude_gateway.access.seal",
     "claude_gateway.config.origins",
+    "claude_gateway.demo.lies",
     "claude_gateway.demo.message",
     "claude_gateway.demo.refusals",
     "claude_gateway.demo.schema_refusals",
@@ -121,6 +127,7 @@ PURE = (
     "claude_gateway.inspection.report",
     "claude_gateway.inspection.shown",
     "claude_gateway.inspection.told_by",
+    "claude_gateway.login",
     "claude_gateway.models.aliases",
     "claude_gateway.models.catalogue",
     "claude_gateway.openapi.document",

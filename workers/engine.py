@@ -103,7 +103,7 @@ async def running_engine(
     """
     await homes.open()
     try:
-        box, lacking = await _box(launch, agent_settings)
+        box, lacking = await box_here(launch, agent_settings)
         places = Places(homes.base, box.user if lacking is None else None)
         await places.open()
         # Outside of a box a process knows its directory by a name, which a spare's would have to change.
@@ -130,7 +130,7 @@ async def running_engine(
         homes.close()
 
 
-async def _box(launch: LaunchSettings, settings: AgentSettings) -> tuple[Box, str | None]:
+async def box_here(launch: LaunchSettings, settings: AgentSettings) -> tuple[Box, str | None]:
     """The box that agents work in, and why there can be none here."""
     is_root = os.geteuid() == 0
     box = Box(settings.user if is_root else None, settings.disk_bytes)

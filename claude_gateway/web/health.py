@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Protocol
 
+from claude_gateway.login import reports_login
 from workers.roster import Post
 from workers.settings import AuthMethod
 
@@ -76,7 +77,6 @@ _METHOD_NAMES = {
     AuthMethod.BEDROCK: "aws_bedrock",
     AuthMethod.VERTEX: "google_vertex",
 }
-_NO_LOGIN = (None, "", "none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +119,7 @@ class Health:
         }
 
     def has_login(self) -> bool:
-        """Presence, as the CLI reports it; an expired login shows at the first answer."""
-        if self.method in (AuthMethod.BEDROCK, AuthMethod.VERTEX):
-            return True  # the CLI leaves finding the cloud's credentials to the first request
-        account = self.pool.account
-        return any(account.get(source) not in _NO_LOGIN for source in ("tokenSource", "apiKeySource"))
+        return reports_login(self.method, self.pool.account)
 
     def login(self) -> dict[str, Any]:
         valid = self.has_login()
