@@ -44,6 +44,7 @@ from claude_gateway.stores.responses import ResponseStore
 from claude_gateway.stores.seal_key import seal_key
 from claude_gateway.stores.sessions import SessionStore
 from claude_gateway.stores.tool_choices import ToolChoiceStore
+from claude_gateway.stores.tool_counts import ToolCountStore
 from claude_gateway.tracing import Traces, open_traces
 from claude_gateway.web import admission, cors, middlewares
 from claude_gateway.web.current import Current
@@ -115,6 +116,7 @@ async def running_gateway(settings: Settings, signals: Signals | None = None) ->
             ending = Ending(engine.refuse_waiting, partial(_stop_work, parts.service, engine), signals.hurry)
             async with (
                 mcp_servers.running(partial(_may_have_servers, parts.key_ring)),
+                ToolCountStore(database).keeping(parts.toolbox.counts),
                 manager.watchdog(lambda: parts.drain.is_on or not parts.health.pool.failing),
                 accepting(build_app(parts), listener, ending),
             ):

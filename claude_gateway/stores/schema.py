@@ -129,5 +129,18 @@ CREATE INDEX ledger_by_owner ON ledger (owner, begun_at);
 CREATE INDEX ledger_begun ON ledger (id) WHERE result = 'begun';
 """
 
+_TOOL_COUNTS = """
+-- How often each key used each of Claude's own tools; `seconds` is the sum over its calls.
+CREATE TABLE tool_counts (
+    owner TEXT NOT NULL,
+    tool TEXT NOT NULL,
+    calls INTEGER NOT NULL,
+    failed INTEGER NOT NULL,
+    denied INTEGER NOT NULL,
+    seconds REAL NOT NULL,
+    PRIMARY KEY (owner, tool)
+) WITHOUT ROWID;
+"""
+
 # A script that was released never changes: databases exist that went through it. What is to change, a new one changes.
-SCRIPTS: tuple[str, ...] = (_SESSIONS, _RESPONSES, _TOOL_CHOICES, _KEYS, _MCP_SERVERS, _LEDGER)
+SCRIPTS: tuple[str, ...] = (_SESSIONS, _RESPONSES, _TOOL_CHOICES, _KEYS, _MCP_SERVERS, _LEDGER, _TOOL_COUNTS)

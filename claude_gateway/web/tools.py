@@ -58,7 +58,7 @@ async def configured(request: web.Request) -> web.Response:
 
 
 async def stats(request: web.Request) -> web.Response:
-    """Of the calling key, since the start of the gateway."""
+    """Of the calling key."""
     counts = request.app[PARTS].toolbox.counts.of(request[CALLER].id)
     tools = {
         BY_NAME[name].name if name in BY_NAME else name: {
