@@ -57,7 +57,6 @@ async def deleted(request: web.Request) -> web.Response:
 async def _directory(request: web.Request, *, make: bool = False) -> AsyncIterator[Directory]:
     """Once no job of the session works in it. Raises `ApiError` 404 where there is no such session, unless it is to be
     made."""
-    request[CALLER].require("tools")
     owner, id_ = request[CALLER].id, request.match_info["id"]
     sessions = request.app[PARTS].sessions
     async with sessions.open(owner, id_):

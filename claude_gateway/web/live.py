@@ -11,7 +11,7 @@ from claude_gateway.errors import ApiError
 from claude_gateway.web.admission import identify
 from claude_gateway.web.answer import pace
 from claude_gateway.web.framing import SERVER_SENT_EVENTS, Sent
-from claude_gateway.web.parts import CALLER, PARTS, Parts
+from claude_gateway.web.parts import PARTS, Parts
 from claude_gateway.web.sse import send_stream
 
 _EVERY_SECONDS = 1.0
@@ -22,7 +22,6 @@ Snapshot = dict[str, Any]
 async def live(request: web.Request) -> web.StreamResponse:
     """A snapshot at once, and one a second while something changes, until the reader leaves, the gateway stops or
     the key opens nothing any more."""
-    request[CALLER].require("admin")
     return await send_stream(request, _changes(request), _Snapshots(), pace(request), {}, SERVER_SENT_EVENTS)
 
 

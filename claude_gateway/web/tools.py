@@ -45,7 +45,6 @@ async def configuration(request: web.Request) -> web.Response:
 
 
 async def configured(request: web.Request) -> web.Response:
-    request[CALLER].require("tools")
     asked = await body.read(request, ToolConfigRequest)
     if asked.session_id:
         check_id(asked.session_id)
