@@ -21,6 +21,9 @@ from claude_gateway.demo.upstream import STAND_IN_KEY, StandIn
 from tests.e2e.test_start_and_stop import address
 from tests.installed import SANDBOX, need, say_and_skip
 
+# To install takes half a minute, and longer on a machine that has other work.
+pytestmark = pytest.mark.timeout(900)
+
 ROOT = Path(__file__).parent.parent.parent
 CONFINED = Path(__file__).parent / "confined.py"
 ANALYZE = {"systemd-analyze": "systemd"}
