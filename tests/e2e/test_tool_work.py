@@ -148,6 +148,28 @@ async def test_usage_is_that_of_all_turns_and_progress_is_told_as_thoughts(gatew
     assert not hasattr(silent.choices[0].message, "reasoning_content")
 
 
+async def test_progress_is_told_in_every_dialect_to_who_asks_for_it_and_to_nobody_else(
+    http: aiohttp.ClientSession,
+) -> None:
+    words, model = bash("echo x") + THEN + "{{say done}}", "claude-sonnet-4-5-20250929"
+    messages = {"model": model, "max_tokens": 900, "messages": [{"role": "user", "content": words}]}
+    gemini = {
+        "contents": [{"role": "user", "parts": [{"text": words}]}],
+        "generationConfig": {"thinkingConfig": {"includeThoughts": True, "thinkingBudget": 0}},
+        "enableTools": True,
+    }
+    for path, body, ask in (
+        ("/v1/messages", messages | TOOLS, {"stream_tool_progress": True}),
+        ("/v1/responses", {"model": model, "input": words} | TOOLS, {"stream_tool_progress": True}),
+        (f"/v1beta/models/{model}:generateContent", gemini, {"streamToolProgress": True}),
+    ):
+        async with http.post(path, json=body | ask) as response:
+            assert "Bash: echo x" in await response.text(), path
+        async with http.post(path, json=body) as response:
+            assert "Bash: echo x" not in await response.text(), path
+            assert response.status == 200
+
+
 async def test_an_answer_that_must_be_json_is_what_claude_says_last(gateway: Gateway) -> None:
     words = "{{say I look.}}" + bash("echo 1") + THEN + '{{say {"a":1}}}'
     answer = await gateway.ask(words, extra_body=TOOLS, response_format={"type": "json_object"})
