@@ -36,6 +36,7 @@ from claude_gateway.sessions.register import Sessions
 from claude_gateway.sessions.work import SessionWork
 from claude_gateway.signals import Signals
 from claude_gateway.start_failed import StartFailed
+from claude_gateway.steady_clock import SteadyClock
 from claude_gateway.stores.db import DATABASE, Database, StoreUnusable, open_database
 from claude_gateway.stores.keys import KeyStore, open_keys
 from claude_gateway.stores.ledger import LedgerStore
@@ -97,6 +98,7 @@ async def running_gateway(settings: Settings, signals: Signals | None = None) ->
     listener = listen(settings, os.environ)
     metrics = Metrics()
     try:
+        clock = SteadyClock()
         # The engine first: its lock keeps a second gateway away from the database too.
         async with (
             _traces() as traces,
@@ -104,10 +106,10 @@ async def running_gateway(settings: Settings, signals: Signals | None = None) ->
             _database(settings) as database,
             open_keys(database, settings.state_dir / DATABASE) as keys,
             _ledger(settings, database, metrics, traces) as ledger,
-            _sessions(settings, database, engine) as sessions,
+            _sessions(settings, database, engine, clock) as sessions,
             _mcp_servers(settings, database) as mcp_servers,
         ):
-            responses = Responses(ResponseStore(database, settings.responses()), await seal_key(database))
+            responses = Responses(ResponseStore(database, settings.responses()), await seal_key(database), clock)
             await responses.recover()
             parts = _compose(
                 settings, engine, database, keys, ledger, sessions, responses, mcp_servers, metrics, traces
@@ -252,11 +254,13 @@ async def _ledger(settings: Settings, database: Database, metrics: Metrics, trac
 
 
 @asynccontextmanager
-async def _sessions(settings: Settings, database: Database, engine: Engine) -> AsyncIterator[Sessions]:
+async def _sessions(
+    settings: Settings, database: Database, engine: Engine, clock: SteadyClock
+) -> AsyncIterator[Sessions]:
     patience = min(settings.queue_timeout_seconds, settings.max_timeout / 1000)
     lines = Lines(settings.queue_limit, patience)
     work = SessionWork(engine.agents, ToolChoiceStore(database), settings.session_ttl_seconds)
-    sessions = Sessions(SessionStore(database), settings.sessions(), lines, work=work)
+    sessions = Sessions(SessionStore(database), settings.sessions(), lines, clock, work)
     async with sessions.swept():
         yield sessions
 

@@ -20,7 +20,9 @@ class ChangeCount:
         file = os.open(path.with_suffix(".changes"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             if os.fstat(file).st_size < _BYTES:
-                os.ftruncate(file, _BYTES)  # never made shorter: another process may have it mapped
+                # Never made shorter: another process may have it mapped. With room on the disk: writing into a hole of
+                # a full one would be the end of the process.
+                os.posix_fallocate(file, 0, _BYTES)
             self._memory = mmap.mmap(file, _BYTES)
         finally:
             os.close(file)
