@@ -69,6 +69,8 @@ class Database:
         self._path = path
         self._turn = asyncio.Lock()
         self.fault = ""
+        # Until it is in use, whoever opens it says what is wrong.
+        self.in_use = False
 
     @property
     def failing(self) -> bool:
@@ -114,7 +116,7 @@ class Database:
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
             raise  # the statement's fault, not the file's
         except sqlite3.Error as error:
-            if str(error) != self.fault:
+            if self.in_use and str(error) != self.fault:
                 _log.error("the database %s cannot be used: %s", self._path, error)
             self.fault = str(error)
             raise StoreFailing(error) from error
@@ -170,6 +172,7 @@ async def open_database(path: Path, scripts: Sequence[str] = SCRIPTS) -> AsyncIt
                 f"Cannot use the database {path}: {database.fault}. Where it is damaged, restore a backup, move it "
                 "away or set another STATE_DIR."
             ) from None
+        database.in_use = True
         yield database
     finally:
         await light.close()
