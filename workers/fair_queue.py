@@ -1,6 +1,7 @@
 """Who is next: first come first served within a key, the keys in turns. Pure."""
 
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -31,11 +32,12 @@ class FairQueue(Generic[T]):
             self._lanes[key] = lane
         return item
 
-    def crowd_out(self, key: str) -> T | None:
-        """The newest item of the key that has most, where that is more than `key` would have with one more."""
+    def crowd_out(self, key: str, may_go: Callable[[T], bool]) -> T | None:
+        """The newest item of the key that has most, where that is more than `key` would have with one more, and where
+        the item may go."""
         most = max(self._lanes, key=lambda each: len(self._lanes[each]), default=key)
         lane = self._lanes.get(most, deque())
-        if len(lane) <= len(self._lanes.get(key, ())) + 1:
+        if len(lane) <= len(self._lanes.get(key, ())) + 1 or not may_go(lane[-1]):
             return None
         self._length -= 1
         return lane.pop()

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from workers.errors import ErrorKind, WorkerError
@@ -22,6 +23,14 @@ class Lender(Protocol[W]):
     def lease(self, job: ChatJob, deadline: float) -> AbstractAsyncContextManager[W]: ...
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Turn:
+    """Who waits, and since when by the loop's clock."""
+
+    comes: asyncio.Future[None]
+    since: float
+
+
 class Scheduler(Generic[W]):
     """Hands each free slot to the job whose turn it is, first come first served, the keys in turns."""
 
@@ -30,7 +39,7 @@ class Scheduler(Generic[W]):
         self._slots = slots
         self._free = slots
         self._settings = settings
-        self._queue: FairQueue[asyncio.Future[None]] = FairQueue()
+        self._queue: FairQueue[_Turn] = FairQueue()
         self._mean_job_seconds = 1.0
 
     @property
@@ -44,7 +53,7 @@ class Scheduler(Generic[W]):
     def refuse_waiting(self, retry_after: float) -> None:
         """The gateway stops: what waits will not be begun. What runs is not touched."""
         while self._queue:
-            turn = self._queue.pop()
+            turn = self._queue.pop().comes
             if not turn.done():
                 turn.set_exception(WorkerError(ErrorKind.STOPPING, "The gateway is stopping.", retry_after=retry_after))
 
@@ -72,13 +81,13 @@ class Scheduler(Generic[W]):
         if len(self._queue) >= self._settings.limit:
             self._make_room(owner)
         loop = asyncio.get_running_loop()
-        turn: asyncio.Future[None] = loop.create_future()
+        turn = _Turn(loop.create_future(), loop.time())
         self._queue.push(owner, turn)
         try:
             async with asyncio.timeout_at(min(deadline, loop.time() + self._settings.timeout)):
-                await turn
+                await turn.comes
         except BaseException as error:
-            if not self._queue.remove(owner, turn) and _is_granted(turn):
+            if not self._queue.remove(owner, turn) and _is_granted(turn.comes):
                 self._hand_on_slot()  # the slot came in the very moment that nobody wanted it any more
             if isinstance(error, TimeoutError) and loop.time() >= deadline:
                 raise WorkerError(ErrorKind.TIMEOUT, "The request took too long; it was still waiting.") from None
@@ -91,18 +100,20 @@ class Scheduler(Generic[W]):
             raise
 
     def _make_room(self, owner: str) -> None:
-        """A queue full of one key's jobs is not full for another: the newest of the many gives way. Raises."""
+        """A queue full of one key's jobs is not full for another: the newest of the many gives way, if it has only
+        just come. Raises."""
         full = WorkerError(ErrorKind.QUEUE_FULL, "Too many requests are waiting.", retry_after=self._expected_wait())
-        crowded_out = self._queue.crowd_out(owner)
+        latest = asyncio.get_running_loop().time() - self._settings.refusable
+        crowded_out = self._queue.crowd_out(owner, lambda turn: turn.since > latest)
         if crowded_out is None:
             raise full
-        if not crowded_out.done():
-            crowded_out.set_exception(full)
+        if not crowded_out.comes.done():
+            crowded_out.comes.set_exception(full)
 
     def _hand_on_slot(self) -> None:
         """To whoever is next; a slot is never free while somebody waits, so nobody can overtake."""
         while self._queue:
-            turn = self._queue.pop()
+            turn = self._queue.pop().comes
             if not turn.done():
                 turn.set_result(None)
                 return

@@ -48,10 +48,12 @@ class PoolSettings:
 
 @dataclass(frozen=True, slots=True)
 class QueueSettings:
-    """Bounds of the queue: jobs waiting (all keys together) and the longest wait in seconds."""
+    """Bounds of the queue: jobs waiting (all keys together), the longest wait in seconds, and for how many seconds a
+    job that waits may still be refused for another key's: no longer than its caller has no answer at all."""
 
     limit: int
     timeout: float
+    refusable: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

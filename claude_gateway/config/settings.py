@@ -16,12 +16,18 @@ from claude_gateway.config.own_tools import OwnTools
 from claude_gateway.config.requests import Requests
 from claude_gateway.config.server import Server
 from claude_gateway.config.work import Work
-from workers.settings import LaunchSettings
+from workers.settings import LaunchSettings, QueueSettings
 
 
 # pydantic lists the fields of the last base first, and the README's table has that order.
 class Settings(Log, Requests, RateLimits, Kept, McpServers, OwnTools, Work, Login, Server):
     """The groups as one."""
+
+    def queue(self) -> QueueSettings:
+        # Half of it: the head's clock begins a little before the job comes into the queue.
+        return QueueSettings(
+            limit=self.queue_limit, timeout=self.queue_timeout_seconds, refusable=self.stream_head_seconds / 2
+        )
 
     def launch(self, cli_path: Path) -> LaunchSettings:
         return LaunchSettings(

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from claude_gateway.config.group import Group
-from workers.settings import PoolSettings, QueueSettings
+from workers.settings import PoolSettings
 
 
 class Work(Group):
@@ -34,6 +34,3 @@ class Work(Group):
             max_age=self.worker_max_age_seconds,
             max_rss_mib=self.worker_max_rss_mib,
         )
-
-    def queue(self) -> QueueSettings:
-        return QueueSettings(limit=self.queue_limit, timeout=self.queue_timeout_seconds)

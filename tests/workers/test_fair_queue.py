@@ -86,13 +86,18 @@ def test_popping_an_empty_queue_is_an_error() -> None:
         FairQueue[str]().pop()
 
 
+def anybody(_: object) -> bool:
+    return True
+
+
 def test_the_newest_of_the_key_with_most_gives_way_to_one_that_would_have_fewer() -> None:
     queue = filled(["a", "b", "a", "a"])
-    assert queue.crowd_out("c") == ("a", 3)
-    assert queue.crowd_out("b") is None  # two each then: nobody has more than another
-    assert queue.crowd_out("a") is None
+    assert queue.crowd_out("c", lambda _: False) is None  # the newest may not go, so no older one may
+    assert queue.crowd_out("c", anybody) == ("a", 3)
+    assert queue.crowd_out("b", anybody) is None  # two each then: nobody has more than another
+    assert queue.crowd_out("a", anybody) is None
     assert drained(queue) == [("a", 0), ("b", 1), ("a", 2)]
 
 
 def test_nobody_gives_way_in_an_empty_queue() -> None:
-    assert filled([]).crowd_out("a") is None
+    assert filled([]).crowd_out("a", anybody) is None

@@ -37,10 +37,14 @@ class OpenPool:
 
 
 def a_scheduler(
-    slots: int = 1, limit: int = 100, timeout: float = 10, pool: OpenPool | None = None
+    slots: int = 1,
+    limit: int = 100,
+    timeout: float = 10,
+    pool: OpenPool | None = None,
+    refusable: float = 3600,
 ) -> tuple[Scheduler, OpenPool]:
     pool = pool or OpenPool()
-    return Scheduler(pool, slots, QueueSettings(limit, timeout)), pool  # type: ignore[arg-type]
+    return Scheduler(pool, slots, QueueSettings(limit, timeout, refusable)), pool  # type: ignore[arg-type]
 
 
 async def serve(scheduler: Scheduler, owner: str, *, until_set: asyncio.Event | None = None) -> None:
@@ -140,6 +144,17 @@ async def test_a_queue_full_of_one_key_s_jobs_has_room_for_another_key() -> None
     assert scheduler.waiting == 3
     gate.set()
     await soon(asyncio.gather(*ann[:-1], bob))
+
+
+async def test_who_has_waited_so_long_that_his_answer_has_begun_gives_way_to_nobody() -> None:
+    scheduler, _ = a_scheduler(slots=1, limit=3, refusable=0)
+    gate = asyncio.Event()
+    ann = [asyncio.create_task(serve(scheduler, "ann", until_set=gate)) for _ in range(4)]
+    await until(lambda: scheduler.waiting == 3)
+    failure = await failure_of(scheduler)
+    assert failure.kind is ErrorKind.QUEUE_FULL
+    gate.set()
+    await soon(asyncio.gather(*ann))
 
 
 async def test_without_a_queue_a_free_slot_is_still_given() -> None:

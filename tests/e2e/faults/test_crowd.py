@@ -1,0 +1,81 @@
+"""Five hundred callers on four workers: everybody is answered, or told when to come back; no key at another's cost."""
+
+import asyncio
+import random
+import statistics
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from claude_gateway.bundled_cli import bundled_cli
+from claude_gateway.demo.upstream import StandIn
+from tests.e2e.faults.callers import End, Outcome, callers
+from tests.e2e.faults.gateway import soaked, warmed
+from tests.e2e.faults.load import Load
+from tests.e2e.faults.plan import ask
+
+pytestmark = pytest.mark.e2e
+
+CALLERS = 500
+KEYS = 4
+# One key has most of the callers; the others must not wait for that.
+OF_THE_FIRST = 320
+LIMITS = {"QUEUE_LIMIT": "100", "QUEUE_TIMEOUT_SECONDS": "250", "MAX_TIMEOUT": "250000"}
+
+
+async def a_key(state_dir: Path, name: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "claude_gateway.cli", "keys", "create", "--name", name),
+        env={"PATH": "/usr/bin:/bin", "HOME": str(state_dir.parent), "STATE_DIR": str(state_dir)},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await process.communicate()
+    return said.decode().strip()
+
+
+async def answered_by_the_ledger(url: str, key: str) -> int:
+    async with (
+        aiohttp.ClientSession() as http,
+        http.get(f"{url}/v1/usage?group_by=result", headers={"authorization": f"Bearer {key}"}) as response,
+    ):
+        usage = await response.json()
+    return sum(row["jobs"] for row in usage["data"] if row["result"] == "ok")
+
+
+@pytest.mark.timeout(300)
+async def test_five_hundred_callers_on_four_workers(tmp_path: Path, upstream: StandIn) -> None:
+    keys = [await a_key(tmp_path / "state", f"key{number}") for number in range(KEYS)]
+    dice = random.Random(500)
+    whose = [0] * OF_THE_FIRST + [1 + number % (KEYS - 1) for number in range(CALLERS - OF_THE_FIRST)]
+    dice.shuffle(whose)
+    ended: dict[int, list[Outcome]] = defaultdict(list)
+    clock = asyncio.get_running_loop().time
+    finished: dict[int, list[float]] = defaultdict(list)
+    async with (
+        soaked(upstream, tmp_path, bundled_cli(), LIMITS) as gateway,
+        callers(gateway.url, patience=400) as crowd,
+    ):
+        await warmed(gateway)
+        load = Load(crowd, upstream, tmp_path, keys)
+        began = clock()
+
+        async def caller(number: int, key: int) -> None:
+            outcome = await load.call(ask(dice, f"t5x{number}"), keys[key])
+            load.note(outcome)
+            ended[key].append(outcome)
+            finished[key].append(clock() - began)
+
+        await asyncio.gather(*(caller(number, key) for number, key in enumerate(whose)))
+        counted = [await answered_by_the_ledger(gateway.url, key) for key in keys]
+    assert set(load.record.ends) <= {End.WHOLE, End.REFUSED}, load.record.codes
+    assert load.record.wrong == []
+    # What each key's ledger says is what its callers saw.
+    assert counted == [sum(outcome.end is End.WHOLE for outcome in ended[key]) for key in range(KEYS)]
+    # While all of them compete: the time in which the first to be done was done.
+    window = min(max(moments) for moments in finished.values())
+    served = [sum(at <= window for at in moments) for moments in finished.values()]
+    median = statistics.median(served)
+    assert all(median / 2 <= count <= median * 2 for count in served)
