@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from claude_gateway.demo.upstream import StandIn
-from tests.e2e.test_start_and_stop import address, environment, for_stand_in, serving
+from tests.e2e.test_start_and_stop import address, environment, fails_with, for_stand_in, serving
 from tests.installed import say_and_skip
 
 pytestmark = pytest.mark.e2e
@@ -82,6 +82,20 @@ async def test_a_full_disk_is_said_costs_only_who_needs_it_and_loses_nothing(
     assert len(said) == 3
     assert "lost" not in str(said)
     assert "first" in str(said[0])
+
+
+async def test_a_disk_that_cannot_be_written_is_one_clear_line(
+    tmp_path: Path, small_disk: Path, upstream: StandIn
+) -> None:
+    state = small_disk / "state"
+    state.mkdir(mode=0o700)
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+
+    status, lines = await fails_with(tmp_path, {**for_stand_in(upstream), "STATE_DIR": str(state)})
+
+    assert (status, len(lines)) == (1, 1), lines
+    assert "Read-only file system" in lines[0]
+    assert "STATE_DIR" in lines[0]
 
 
 def command(tmp_path: Path, *argv: str) -> tuple[int, str]:
