@@ -1,5 +1,6 @@
 """What every test shares: a loop in which nothing may block, a stand-in upstream, a gateway on the real CLI."""
 
+import logging
 from collections.abc import AsyncIterator, Iterator
 
 import hypothesis
@@ -20,6 +21,16 @@ def _nothing_blocks_the_loop() -> Iterator[BlockBuster]:
     """Any blocking call of our packages inside a running event loop fails the test."""
     with blockbuster_ctx(["claude_gateway", "workers"]) as blockbuster:
         yield blockbuster
+
+
+@pytest.fixture(autouse=True)
+def _the_log_stays_as_it_was() -> Iterator[None]:
+    """Settings that are read again change how much is logged, and that is the same for the whole process."""
+    loggers = [logging.getLogger(name) for name in ("claude_gateway", "workers")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture

@@ -15,15 +15,10 @@ Model = TypeVar("Model", bound=BaseModel)
 _MOST_DETAILS = 20
 # Content-Encoding: the `wbits` by which zlib knows the format.
 _ENCODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
-_HELP = {
-    "common_issues": [
-        "Missing required fields (model, messages)",
-        "Invalid field types (e.g. messages should be an array)",
-        "Invalid role values (must be 'system', 'developer', 'user', 'assistant' or 'tool')",
-        "Invalid parameter ranges (e.g. temperature must be 0-2)",
-    ],
-    "debug_tip": "Set DEBUG_MODE=true for more detailed logging",
-}
+_ROLES = "Invalid role values (must be 'system', 'developer', 'user', 'assistant' or 'tool')"
+_TYPES = "Invalid field types (e.g. messages should be an array); /openapi.json has the shape of every body"
+_RANGES = "Invalid parameter ranges (e.g. temperature must be 0-2)"
+_TIP = "POST the body to /v1/debug/request to see how it is read, or set DEBUG_MODE=true for more detailed logging"
 
 
 async def read(request: web.Request, model: type[Model]) -> Model:
@@ -106,8 +101,21 @@ def wrong_shape(error: ValidationError) -> ApiError:
         "validation_error",
         "Request validation failed - the request body doesn't match the expected format",
         code="invalid_request_error",
-        extra={"details": details, "help": _HELP},
+        extra={"details": details, "help": {"common_issues": _issues(details), "debug_tip": _TIP}},
     )
+
+
+def _issues(details: list[dict[str, Any]]) -> list[str]:
+    """What people most often got wrong who got such an answer, of whatever endpoint."""
+    missing = [one["field"].rpartition(" -> ")[2] for one in details if one["type"] == "missing"]
+    roles = any(one["field"].endswith(" -> role") for one in details)
+    ranges = any(one["type"].startswith(("greater_than", "less_than")) for one in details)
+    known = [
+        f"Missing required fields ({', '.join(dict.fromkeys(missing))})" if missing else "",
+        _ROLES if roles else "",
+        _RANGES if ranges else "",
+    ]
+    return [issue for issue in known if issue] or [_TYPES]
 
 
 def _shown(place: int | str) -> str:

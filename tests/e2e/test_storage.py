@@ -89,7 +89,7 @@ async def test_a_disk_that_cannot_be_written_is_one_clear_line(
 ) -> None:
     state = small_disk / "state"
     state.mkdir(mode=0o700)
-    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    await asyncio.to_thread(subprocess.run, ["mount", "-o", "remount,ro", str(small_disk)], check=True)
 
     status, lines = await fails_with(tmp_path, {**for_stand_in(upstream), "STATE_DIR": str(state)})
 

@@ -137,6 +137,21 @@ async def test_a_wrong_shape_is_a_422_that_names_the_field(serve: Serve, change:
     assert error["help"]["common_issues"]
 
 
+@pytest.mark.parametrize(
+    ("body", "issue"),
+    [
+        ({}, "Missing required fields (model, messages)"),
+        ({**CHAT, "messages": [{"role": "robot", "content": "hi"}]}, "Invalid role values"),
+        ({**CHAT, "temperature": 3}, "Invalid parameter ranges"),
+        ({**CHAT, "stream": "perhaps"}, "Invalid field types"),
+    ],
+)
+async def test_a_422_helps_with_what_is_wrong_and_with_nothing_else(serve: Serve, body: Any, issue: str) -> None:
+    (only,) = (await refused(await serve(), 422, json=body))["help"]["common_issues"]
+
+    assert only.startswith(issue)
+
+
 async def test_a_422_does_not_repeat_what_was_sent(serve: Serve) -> None:
     secret = "the-text-of-the-caller"
     messages = [{"role": secret, "content": "hi"}] * 1_000

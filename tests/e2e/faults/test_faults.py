@@ -65,7 +65,9 @@ async def test_a_worker_that_fails_in_any_state_costs_nobody_more_than_his_own_a
 async def test_a_frozen_worker_costs_its_caller_no_more_than_the_longest_time(patient: Patient) -> None:
     asks = [with_worker_fault(patient.dice, patient.token, *fault) for fault in SLOW_WORKER_FAULTS]
     answering, stopping, clearing = await tried(patient, *asks)
-    assert (answering.end, answering.detail) == (End.FAILED, "timeout")
+    # Both processes that were asked froze at the prompt: each was given up, or the time was over before that.
+    assert answering.end is End.FAILED
+    assert answering.detail in ("worker_confused", "timeout")
     assert (stopping.end, clearing.end) == (End.LEFT, End.WHOLE)
     assert await patient.leftovers() == []
 
