@@ -58,6 +58,7 @@ class Metrics:
         self._queue = gauge("queue_jobs", "Jobs that run or wait.", "kind", "state")
         self._memory = gauge("resident_memory_bytes", "Memory of the gateway itself.")
         self._open = gauge("connections", "Connections that are open.")
+        self._tasks = gauge("tasks", "What the event loop has under way, in asyncio's sense.")
         gauge("start_time_seconds", "When the gateway started, in seconds of the epoch.").set(time.time())
 
     # What the engine tells.
@@ -103,7 +104,11 @@ class Metrics:
             self._overhead.labels(visit.dialect).observe(max(0.0, seconds - (ended - came)))
 
     def exposed(
-        self, own_memory: int, roster: Sequence[tuple[Post, int]], queues: Mapping[str, Mapping[str, int]]
+        self,
+        own_memory: int,
+        tasks: int,
+        roster: Sequence[tuple[Post, int]],
+        queues: Mapping[str, Mapping[str, int]],
     ) -> bytes:
         """Everything, as Prometheus reads it. Memory is in MiB: that of the gateway, and of each process."""
         self._workers.clear()
@@ -116,6 +121,7 @@ class Metrics:
                 self._queue.labels(kind, state).set(count)
         self._memory.set(own_memory * _MIB)
         self._open.set(self.connections())
+        self._tasks.set(tasks)
         return generate_latest(self._registry)
 
     def _model(self, name: str) -> str:

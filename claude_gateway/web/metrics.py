@@ -1,5 +1,6 @@
 """`GET /metrics`, for Prometheus. It needs a key with the scope `admin`, as the table of `rules` says."""
 
+import asyncio
 import os
 
 from aiohttp import web
@@ -12,5 +13,6 @@ from workers.rss import mebibytes
 async def metrics(request: web.Request) -> web.Response:
     parts = request.app[PARTS]
     report = parts.health.pool
-    body = parts.metrics.exposed(await mebibytes(os.getpid()), await report.roster(), report.queues())
+    memory, roster, tasks = await mebibytes(os.getpid()), await report.roster(), len(asyncio.all_tasks())
+    body = parts.metrics.exposed(memory, tasks, roster, report.queues())
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})

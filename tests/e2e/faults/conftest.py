@@ -13,7 +13,7 @@ import pytest_asyncio
 from claude_gateway.demo.upstream import stand_in
 from tests.e2e.faults.callers import callers
 from tests.e2e.faults.gateway import KEY, Soaked, soaked, warmed
-from tests.e2e.faults.leftovers import Holdings, holdings, settled
+from tests.e2e.faults.leftovers import Holdings
 from tests.e2e.faults.load import Load
 from tests.e2e.faults.wrapper import misbehaving
 
@@ -36,7 +36,7 @@ class Patient:
 
     async def leftovers(self) -> list[str]:
         """What it holds more than before, once it had the time to let go."""
-        after = await settled(self.gateway.process.pid, self.gateway.state_dir, self.before)
+        after = await self.gateway.held_at_last(self.before)
         return after.exceeds(self.before)
 
 
@@ -50,7 +50,7 @@ async def shared_patient(tmp_path_factory: Any) -> AsyncIterator[Patient]:
         callers(gateway.url) as crowd,
     ):
         await warmed(gateway)
-        before = holdings(gateway.process.pid, gateway.state_dir)
+        before = await gateway.holds()
         # The connections of the callers are theirs.
         load = Load(crowd, upstream, claims, [KEY])
         yield Patient(gateway, load, before, random.Random(1), itertools.count())

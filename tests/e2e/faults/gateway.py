@@ -14,7 +14,7 @@ from types import MappingProxyType
 import psutil
 
 from claude_gateway.demo.upstream import STAND_IN_KEY, StandIn
-from tests.e2e.faults.leftovers import holdings
+from tests.e2e.faults.leftovers import Holdings, holdings, settled
 
 KEY = "a-key-of-the-soak"
 WORKERS = 4
@@ -60,6 +60,13 @@ class Soaked:
             self.started |= {child.pid for child in gateway.children()}
             await asyncio.sleep(_SAMPLE_SECONDS)
 
+    async def holds(self) -> Holdings:
+        return await asyncio.to_thread(holdings, self.process.pid, self.state_dir, self.url, KEY)
+
+    async def held_at_last(self, before: Holdings) -> Holdings:
+        """What it holds once it has had the time to let go."""
+        return await settled(self.process.pid, self.state_dir, self.url, KEY, before)
+
     def memory(self, since: float, until: float) -> float:
         """The median between two moments of the watch."""
         return statistics.median([mib for at, mib in self.samples if since <= at <= until] or [0.0])
@@ -94,5 +101,5 @@ async def soaked(
 async def warmed(gateway: Soaked) -> None:
     """Every process is up."""
     async with asyncio.timeout(60):
-        while holdings(gateway.process.pid, gateway.state_dir).records < WORKERS + 1:  # noqa: ASYNC110 - it tells nobody
+        while (await gateway.holds()).records < WORKERS + 1:  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0.1)

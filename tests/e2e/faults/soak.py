@@ -14,7 +14,6 @@ import psutil
 from claude_gateway.demo.upstream import stand_in
 from tests.e2e.faults.callers import callers
 from tests.e2e.faults.gateway import KEY, WORKERS, Soaked, soaked, warmed
-from tests.e2e.faults.leftovers import holdings, settled
 from tests.e2e.faults.load import Load
 from tests.e2e.faults.plan import Plan
 from tests.e2e.faults.report import figures_of, show
@@ -32,13 +31,13 @@ async def soak(minutes: float, seed: int) -> dict[str, Any]:
         program, claims = misbehaving(directory)
         async with stand_in() as upstream, soaked(upstream, directory, program) as gateway:
             await warmed(gateway)
-            before = holdings(gateway.process.pid, gateway.state_dir)
+            before = await gateway.holds()
             watch = asyncio.create_task(gateway.watch())
             async with callers(gateway.url) as crowd:
                 load = Load(crowd, upstream, claims, [KEY])
                 until = time.monotonic() + minutes * 60
                 await load.run(iter(Plan(seed)), CROWD, lambda: time.monotonic() < until)
-            after = await settled(gateway.process.pid, gateway.state_dir, before)
+            after = await gateway.held_at_last(before)
             watch.cancel()
             left = await _left_after_a_kill(gateway)
     figures = figures_of(load.record, gateway, before, after)

@@ -65,9 +65,8 @@ async def test_a_worker_that_fails_in_any_state_costs_nobody_more_than_his_own_a
 async def test_a_frozen_worker_costs_its_caller_no_more_than_the_longest_time(patient: Patient) -> None:
     asks = [with_worker_fault(patient.dice, patient.token, *fault) for fault in SLOW_WORKER_FAULTS]
     answering, stopping, clearing = await tried(patient, *asks)
-    # Both processes that were asked froze at the prompt: each was given up, or the time was over before that.
-    assert answering.end is End.FAILED
-    assert answering.detail in ("worker_confused", "timeout")
+    # Frozen at the prompt it is given up and another asked; where that one froze too, or the time was over, it is said.
+    assert answering.end is End.WHOLE or answering.detail in ("worker_confused", "timeout"), answering
     assert (stopping.end, clearing.end) == (End.LEFT, End.WHOLE)
     assert await patient.leftovers() == []
 
