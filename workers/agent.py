@@ -9,10 +9,10 @@ from typing import Any
 
 from workers.bill import Bill, OnCost, not_wanted
 from workers.continuation import Beginnings, Reply, beginnings
-from workers.errors import ErrorKind, WorkerError
+from workers.errors import WorkerError
 from workers.events import Event, Finished, ToolBegan, ToolEnded, Working
 from workers.job import ChatJob, ToolWork
-from workers.link import Link, Spawn
+from workers.link import Link, Spawn, starting
 from workers.offer import Offer
 from workers.permission import refusal
 from workers.protocol import Protocol, State
@@ -57,19 +57,10 @@ class Agent:
     async def boot(self, deadline: float) -> None:
         """Start the process. It learns of its caller's system prompt with the first job: it takes one once.
         Raises `WorkerError`."""
-        try:
-            async with asyncio.timeout_at(deadline):
-                await self._link.open()
-                await self._link.write(self._link.protocol.set_thinking_budget(0), deadline=None)
-                await self._link.answered(None)
-        except TimeoutError:  # before OSError, which it is a kind of
-            raise WorkerError(ErrorKind.START_FAILED, "Claude Code did not start in time.") from None
-        except OSError as error:
-            raise WorkerError(ErrorKind.START_FAILED, "Claude Code could not be started.", detail=str(error)) from error
-        except WorkerError as error:
-            raise WorkerError(
-                ErrorKind.START_FAILED, "Claude Code ended while it started.", detail=error.detail
-            ) from error
+        async with starting(deadline):
+            await self._link.open()
+            await self._link.write(self._link.protocol.set_thinking_budget(0), deadline=None)
+            await self._link.answered(None)
 
     async def run(
         self, job: ChatJob, deadline: float, on_cost: OnCost = not_wanted

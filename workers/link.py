@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 from workers.errors import ErrorKind, WorkerError
 from workers.frames import Frame, FrameError
@@ -116,6 +117,20 @@ class Link:
     def _died(self) -> WorkerError:
         words = self._pipe.last_words() if self._pipe else ""
         return WorkerError(ErrorKind.WORKER_DIED, "The claude process ended unexpectedly.", detail=words)
+
+
+@asynccontextmanager
+async def starting(deadline: float) -> AsyncIterator[None]:
+    """For what brings a process up: whatever goes wrong with it is a START_FAILED that says how."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            yield
+    except TimeoutError:  # before OSError, which it is a kind of
+        raise WorkerError(ErrorKind.START_FAILED, "Claude Code did not start in time.") from None
+    except OSError as error:
+        raise WorkerError(ErrorKind.START_FAILED, "Claude Code could not be started.", detail=str(error)) from error
+    except WorkerError as error:
+        raise WorkerError(ErrorKind.START_FAILED, "Claude Code ended while it started.", detail=error.detail) from error
 
 
 def _check(deadline: float | None) -> None:

@@ -14,7 +14,7 @@ from workers.errors import ErrorKind, WorkerError
 from workers.events import Event, Finished
 from workers.frames import Frame
 from workers.job import ChatJob
-from workers.link import Link, Spawn
+from workers.link import Link, Spawn, starting
 from workers.observer import UNOBSERVED, Observer
 from workers.offer import Offer
 from workers.prepared import WORTH_A_PROCESS, Prepared, prepare
@@ -81,28 +81,19 @@ class Worker:
         await self._start(asyncio.get_running_loop().time() + timeout)
 
     async def _start(self, deadline: float, prepared: Prepared | None = None) -> None:
-        try:
-            async with asyncio.timeout_at(deadline):
-                await self._link.open(prepared)
-                await self._link.write(
-                    self.protocol.initialize(),
-                    # Where the model can do without thinking; by default the CLI spends 31,999 tokens on it.
-                    self.protocol.set_thinking_budget(0),
-                    self.protocol.set_environment(self._setup.variables()),
-                    deadline=None,
-                )
-                while self.protocol.state is State.BOOTING:
-                    await self._link.next()
-                await self._link.answered(None)
-                await self._link.opened()
-        except TimeoutError:  # before OSError, which it is a kind of
-            raise WorkerError(ErrorKind.START_FAILED, "Claude Code did not start in time.") from None
-        except OSError as error:
-            raise WorkerError(ErrorKind.START_FAILED, "Claude Code could not be started.", detail=str(error)) from error
-        except WorkerError as error:
-            raise WorkerError(
-                ErrorKind.START_FAILED, "Claude Code ended while it started.", detail=error.detail
-            ) from error
+        async with starting(deadline):
+            await self._link.open(prepared)
+            await self._link.write(
+                self.protocol.initialize(),
+                # Where the model can do without thinking; by default the CLI spends 31,999 tokens on it.
+                self.protocol.set_thinking_budget(0),
+                self.protocol.set_environment(self._setup.variables()),
+                deadline=None,
+            )
+            while self.protocol.state is State.BOOTING:
+                await self._link.next()
+            await self._link.answered(None)
+            await self._link.opened()
 
     async def run(self, job: ChatJob, deadline: float, on_cost: OnCost = not_wanted) -> AsyncGenerator[Event, None]:
         """The events of one job, as they come. `deadline` is in the loop's clock; `on_cost` is told what it cost, at

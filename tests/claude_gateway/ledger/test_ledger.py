@@ -3,9 +3,8 @@
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ from claude_gateway.ledger.entry import VISIT, Entry, Visit
 from claude_gateway.ledger.ledger import Ledger, Nowhere
 from claude_gateway.ledger.usage import read_question
 from claude_gateway.service import ChatService
-from claude_gateway.stores.db import Database, StoreFailing, open_database
+from claude_gateway.stores.db import Database, StoreFailing
 from claude_gateway.stores.ledger import LedgerStore
 from tests.claude_gateway.scripted import COST, HELLO, JOB, MODEL, STARTED, ScriptedDispatcher, Step
 from workers.errors import ErrorKind, WorkerError
@@ -35,12 +34,6 @@ class Clock:
     def __call__(self) -> float:
         self.now += 0.001
         return self.now
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with open_database(tmp_path / "gateway.db") as opened:
-        yield opened
 
 
 def a_ledger(database: Database, now: float = NOW) -> Ledger:

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +13,7 @@ from claude_gateway.service import ChatService
 from claude_gateway.sessions.lines import Lines
 from claude_gateway.sessions.register import Sessions
 from claude_gateway.sessions.session import NO_SESSION, Session, SessionLimits
-from claude_gateway.stores.db import Database, open_database
+from claude_gateway.stores.db import Database
 from claude_gateway.stores.sessions import SessionStore
 from tests.claude_gateway.scripted import FINISHED, JOB, STARTED, ScriptedDispatcher, Step
 from tests.workers.helpers import PATIENCE, assistant, soon, user
@@ -49,12 +48,6 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with open_database(tmp_path / "gateway.db") as opened:
-        yield opened
 
 
 @pytest.fixture

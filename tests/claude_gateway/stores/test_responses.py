@@ -1,6 +1,5 @@
 """Stored responses: a chain is written one link a turn, belongs to its key, and goes when nothing needs it any more."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -11,12 +10,6 @@ from workers.job import Image, Text, Thought, ToolUse, Turn
 
 ROOM = Room(ttl=100, responses=1_000, bytes=10**9)
 OWNER = "owner"
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with open_database(tmp_path / "gateway.db") as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -1,24 +1,15 @@
 """What is kept of sessions: whole or not at all, for its owner alone, until it expires."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from claude_gateway.prompt.conversation import Remembered
-from claude_gateway.stores.db import Database, open_database
+from claude_gateway.stores.db import Database
 from claude_gateway.stores.sessions import Reading, SessionChanged, SessionInfo, SessionStore, Totals, Writing
 from claude_gateway.stores.turns import dump
 from workers.job import Text, Turn
 
 NOW = 1_000_000.0
 LATER = NOW + 3600
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with open_database(tmp_path / "gateway.db") as opened:
-        yield opened
 
 
 @pytest.fixture

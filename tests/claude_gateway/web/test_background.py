@@ -1,8 +1,6 @@
 """Responses made in the background: polled, followed from any event on, cancelled, and never lost without a word."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -11,7 +9,7 @@ from pydantic import SecretStr
 
 from claude_gateway.ledger.ledger import Ledger
 from claude_gateway.responses.register import Responses
-from claude_gateway.stores.db import Database, open_database
+from claude_gateway.stores.db import Database
 from claude_gateway.stores.ledger import LedgerStore
 from claude_gateway.stores.responses import ResponseStore, Room
 from claude_gateway.web.parts import PARTS
@@ -21,12 +19,6 @@ from tests.claude_gateway.web.test_responses import PATH, ask, events_of
 from workers.errors import ErrorKind, WorkerError
 
 ROOM = Room(ttl=3600, responses=1_000, bytes=10**9)
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with open_database(tmp_path / "gateway.db") as opened:
-        yield opened
 
 
 @pytest.fixture

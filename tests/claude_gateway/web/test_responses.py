@@ -1,8 +1,6 @@
 """`POST /v1/responses` as a caller sees it, and what is asked of the stored ones later."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -13,7 +11,7 @@ from pydantic import SecretStr, TypeAdapter
 
 from claude_gateway.cli_facts.pictures import png
 from claude_gateway.responses.register import Responses
-from claude_gateway.stores.db import Database, open_database
+from claude_gateway.stores.db import Database
 from claude_gateway.stores.responses import ResponseStore, Room
 from tests.claude_gateway.scripted import HELLO, MODEL, STARTED, ScriptedDispatcher
 from tests.claude_gateway.web.conftest import Client, Serve
@@ -46,12 +44,6 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with open_database(tmp_path / "gateway.db") as opened:
-        yield opened
 
 
 @pytest.fixture

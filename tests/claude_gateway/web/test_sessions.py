@@ -1,8 +1,7 @@
 """Sessions as a caller sees them: only what is new need be sent, in any dialect; listed, shown, deleted."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from yarl import URL
 from claude_gateway.sessions.lines import Lines
 from claude_gateway.sessions.register import Sessions
 from claude_gateway.sessions.session import SessionLimits
-from claude_gateway.stores.db import Database, open_database
+from claude_gateway.stores.db import Database
 from claude_gateway.stores.sessions import SessionStore
 from tests.claude_gateway.scripted import FINISHED, MODEL, STARTED, ScriptedDispatcher, Step
 from tests.claude_gateway.web.conftest import Client, Serve
@@ -45,12 +44,6 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with open_database(tmp_path / "gateway.db") as opened:
-        yield opened
 
 
 @pytest.fixture
