@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from claude_gateway.config import Settings
@@ -41,15 +42,15 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-async def _rows(path: Path, asked: Question) -> list[UsageRow]:
+async def _rows(path: Path, asked: Question) -> Sequence[UsageRow]:
     try:
         async with open_database(path) as database:
-            return await LedgerStore(database).usage(asked, _MOST_ROWS)
+            return (await LedgerStore(database).usage(asked, _MOST_ROWS)).rows
     except StoreUnusable as error:
         raise StartFailed(str(error)) from None
 
 
-def _table(asked: Question, rows: list[UsageRow]) -> str:
+def _table(asked: Question, rows: Sequence[UsageRow]) -> str:
     lines = [[*asked.group_by, *_COLUMNS]]
     for row in rows:
         counts = (row.jobs, row.ok, row.input_tokens, row.output_tokens, row.cache_read_tokens, row.cache_write_tokens)

@@ -14,7 +14,7 @@ from claude_gateway.access.keys import Key
 from claude_gateway.ledger.budget import Spending, Spent, require
 from claude_gateway.ledger.days import DAY, day_of, midnight
 from claude_gateway.ledger.entry import BEGUN, LEFT, OK, VISIT, Entry, Visit
-from claude_gateway.ledger.usage import Question, UsageRow
+from claude_gateway.ledger.usage import NOTHING_USED, Question, Report
 from claude_gateway.stores.db import StoreFailing
 from workers.errors import ErrorKind
 from workers.events import Started, Usage
@@ -42,7 +42,7 @@ class Store(Protocol):
     async def close_lost(self) -> int: ...
     async def last_id(self) -> int: ...
     async def spent_since(self, moment: float) -> list[tuple[str, int, float]]: ...
-    async def usage(self, asked: Question, most: int) -> list[UsageRow]: ...
+    async def usage(self, asked: Question, most: int) -> Report: ...
     async def sweep(self, before: float) -> int: ...
 
 
@@ -61,8 +61,8 @@ class Nowhere:
     async def spent_since(self, moment: float) -> list[tuple[str, int, float]]:  # noqa: ARG002 - as others take it
         return []
 
-    async def usage(self, asked: Question, most: int) -> list[UsageRow]:  # noqa: ARG002
-        return []
+    async def usage(self, asked: Question, most: int) -> Report:  # noqa: ARG002
+        return Report((), NOTHING_USED)
 
     async def sweep(self, before: float) -> int:  # noqa: ARG002
         return 0
@@ -174,7 +174,7 @@ class Ledger:
         """Raises `ApiError` 429 where the key has spent what it may today."""
         require(key.budget, self.spent(key.id), self._now())
 
-    async def usage(self, asked: Question) -> list[UsageRow]:
+    async def usage(self, asked: Question) -> Report:
         await self.flushed()
         return await self._store.usage(asked, _MOST_GROUPS)
 

@@ -46,6 +46,14 @@ class UsageRow:
     mean_total_ms: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Report:
+    """`rows` are the groups, `total` all of their jobs and those of groups that were too many, at the same moment."""
+
+    rows: Sequence[UsageRow]
+    total: UsageRow
+
+
 NOTHING_USED = UsageRow((), 0, 0, 0, 0, 0, 0, 0, 0.0, None, None, None)
 _COUNTED = tuple(name for name in UsageRow.__slots__ if name != "group")
 
@@ -64,15 +72,15 @@ def read_question(query: Mapping[str, str], owner: str | None, now: float) -> Qu
     return Question(midnight(since), midnight(until) + DAY, group_by, owner)
 
 
-def shown(asked: Question, rows: Sequence[UsageRow], total: UsageRow) -> dict[str, Any]:
-    """As the endpoint answers; `total` is the row of a question that asked for no groups."""
+def shown(asked: Question, report: Report) -> dict[str, Any]:
+    """As the endpoint answers."""
     return {
         "object": "usage",
         "from": name_of(day_of(asked.since)),
         "to": name_of(day_of(asked.until - DAY)),
         "group_by": list(asked.group_by),
-        "data": [{**dict(zip(asked.group_by, row.group, strict=True)), **_counts(row)} for row in rows],
-        "total": _counts(total),
+        "data": [{**dict(zip(asked.group_by, row.group, strict=True)), **_counts(row)} for row in report.rows],
+        "total": _counts(report.total),
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from claude_gateway.ledger.entry import BEGUN, LOST, OK, Entry
-from claude_gateway.ledger.usage import Grouping, Question, UsageRow
+from claude_gateway.ledger.usage import Grouping, Question, Report, UsageRow
 from claude_gateway.stores.db import Database
 
 _COLUMNS = (
@@ -68,17 +68,21 @@ class LedgerStore:
             )
         ]
 
-    async def usage(self, asked: Question, most: int) -> list[UsageRow]:
+    async def usage(self, asked: Question, most: int) -> Report:
         """At most `most` groups, the latest day first."""
         groups = [_GROUPS[name] for name in asked.group_by]
         where = "begun_at >= ? AND begun_at < ?" + (" AND owner = ?" if asked.owner is not None else "")
+        of = (asked.since, asked.until, *([asked.owner] if asked.owner is not None else []))
         by = f"GROUP BY {', '.join(groups)} ORDER BY {', '.join(f'{one} DESC' for one in groups)}" if groups else ""
-        rows = await self._database.run(
-            f"SELECT {', '.join([*groups, _SUMS])} FROM ledger WHERE {where} {by} LIMIT ?",  # noqa: S608 - all from here
-            (asked.since, asked.until, *([asked.owner] if asked.owner is not None else []), most),
-        )
         count = len(groups)
-        return [UsageRow(tuple(map(str, row[:count])), *row[count:]) for row in rows]
+        # One statement, for a job that ends between two would be in one sum and not in the other. The total is first.
+        (total, *rows) = await self._database.run(
+            f"SELECT {'NULL, ' * count}{_SUMS} FROM ledger WHERE {where} UNION ALL "  # noqa: S608 - all from here
+            f"SELECT * FROM (SELECT {', '.join([*groups, _SUMS])} FROM ledger WHERE {where} {by} LIMIT ?)",
+            (*of, *of, most),
+        )
+        by_group = [UsageRow(tuple(map(str, row[:count])), *row[count:]) for row in rows]
+        return Report(by_group, UsageRow((), *total[count:]))
 
     async def sweep(self, before: float) -> int:
         """Returns how many rows went."""

@@ -1,12 +1,11 @@
 """`GET /v1/usage`: what the calling key has used; with the scope `admin`, what each has."""
 
 import time
-from dataclasses import replace
 
 from aiohttp import web
 
 from claude_gateway.ledger.days import day_of, name_of
-from claude_gateway.ledger.usage import NOTHING_USED, as_csv, read_question, shown
+from claude_gateway.ledger.usage import as_csv, read_question, shown
 from claude_gateway.prompt.conversation import bad
 from claude_gateway.web.json_answer import json_answer
 from claude_gateway.web.parts import CALLER, PARTS
@@ -21,11 +20,11 @@ async def usage(request: web.Request) -> web.Response:
     if format_ not in ("json", "csv"):
         raise bad("format", "must be json or csv")
     asked = read_question(request.query, owner, now)
-    rows = await ledger.usage(asked)
+    report = await ledger.usage(asked)
     if format_ == "csv":
+        table = as_csv(asked, report.rows)
         disposition = {"Content-Disposition": 'attachment; filename="usage.csv"'}
-        return web.Response(text=as_csv(asked, rows), content_type="text/csv", charset="utf-8", headers=disposition)
-    total = next(iter(await ledger.usage(replace(asked, group_by=()))), NOTHING_USED)
+        return web.Response(text=table, content_type="text/csv", charset="utf-8", headers=disposition)
     spent = ledger.spent(caller.id)
     budget = {
         "tokens": caller.budget.tokens,
@@ -34,4 +33,4 @@ async def usage(request: web.Request) -> web.Response:
         "spent_usd": round(spent.usd, 6),
         "resets_at": f"{name_of(day_of(now) + 1)}T00:00:00Z",
     }
-    return json_answer({**shown(asked, rows, total), "budget": budget})
+    return json_answer({**shown(asked, report), "budget": budget})

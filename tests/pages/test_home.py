@@ -269,7 +269,7 @@ async def test_what_the_copy_button_copies_is_the_program_shown(visits: Visits, 
 
 async def test_everything_is_reached_and_done_with_the_keyboard(visits: Visits, site: Site) -> None:
     page = await visits.open(await site(ScriptedDispatcher.always(*says("An answer.")), api_key=KEY))
-    await page.wait_for_function("document.querySelectorAll('.operation').length")
+    await expect(page.locator(".operation")).not_to_have_count(0)
 
     await page.keyboard.press("Tab")
     await expect(page.locator(".skip")).to_be_focused()

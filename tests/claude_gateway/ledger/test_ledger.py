@@ -14,7 +14,7 @@ from claude_gateway.errors import ApiError
 from claude_gateway.ledger.days import DAY, midnight, named
 from claude_gateway.ledger.entry import VISIT, Entry, Visit
 from claude_gateway.ledger.ledger import Ledger, Nowhere
-from claude_gateway.ledger.usage import read_question
+from claude_gateway.ledger.usage import NOTHING_USED, Report, read_question
 from claude_gateway.service import ChatService
 from claude_gateway.stores.db import Database, StoreFailing
 from claude_gateway.stores.ledger import LedgerStore
@@ -258,12 +258,26 @@ async def test_it_is_summed_up_by_what_is_asked(
     await ask(ledger, HELLO)
     await ask(ledger, [STARTED, WorkerError(ErrorKind.UPSTREAM, "broke")])
 
-    rows = await ledger.usage(read_question({"group_by": group_by}, None, NOW))
+    rows = (await ledger.usage(read_question({"group_by": group_by}, None, NOW))).rows
 
     assert [row.group for row in rows] == expected
     assert (sum(row.jobs for row in rows), sum(row.ok for row in rows)) == (2, 1)
     assert sum(row.cost_usd for row in rows) == COST
-    assert await ledger.usage(read_question({}, "another", NOW)) == []
+    assert await ledger.usage(read_question({}, "another", NOW)) == Report([], NOTHING_USED)
+
+
+async def test_the_total_is_that_of_the_groups_also_while_jobs_end(database: Database) -> None:
+    ledger = a_ledger(database)
+
+    async def several() -> None:
+        for _ in range(30):
+            await ask(ledger, HELLO)
+
+    ending = asyncio.create_task(several())
+    while not ending.done():
+        report = await ledger.usage(read_question({}, None, NOW))
+        assert sum(row.jobs for row in report.rows) == report.total.jobs
+    await ending
 
 
 async def test_the_model_asked_for_stands_beside_the_one_that_answered(database: Database) -> None:
