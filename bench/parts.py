@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from claude_gateway.bundled_cli import bundled_cli
+from claude_gateway.claude_code.bundled_cli import bundled_cli
 from claude_gateway.demo.upstream import STAND_IN_KEY
 from workers.job import Text, Turn
 from workers.launch import command_line, environment

@@ -13,15 +13,16 @@ from claude_gateway.access.at_once import JobsAtOnce
 from claude_gateway.access.key_ring import KeyRing
 from claude_gateway.access.limits import Limits
 from claude_gateway.access.register import Keys
-from claude_gateway.bundled_cli import bundled_cli
+from claude_gateway.claude_code.bundled_cli import bundled_cli
+from claude_gateway.claude_code.engine_report import EngineReport
 from claude_gateway.config import Settings
 from claude_gateway.config.renewal import read_again
-from claude_gateway.engine_report import EngineReport
+from claude_gateway.daemon.listener import listen
+from claude_gateway.daemon.service_manager import ServiceManager
+from claude_gateway.daemon.signals import Signals
 from claude_gateway.ledger.ledger import Ledger
-from claude_gateway.listener import listen
 from claude_gateway.mcp_servers.housing import Housing
 from claude_gateway.mcp_servers.servers import McpServers, opener
-from claude_gateway.metrics import Metrics
 from claude_gateway.models.catalogue import Catalogue
 from claude_gateway.own_tools.built_in import USUAL
 from claude_gateway.own_tools.counts import ToolCounts
@@ -29,12 +30,10 @@ from claude_gateway.own_tools.toolbox import Toolbox
 from claude_gateway.responses.background import Background
 from claude_gateway.responses.register import Responses
 from claude_gateway.service import ChatService
-from claude_gateway.service_manager import ServiceManager
 from claude_gateway.sessions.files import SessionFiles
 from claude_gateway.sessions.lines import Lines
 from claude_gateway.sessions.register import Sessions
 from claude_gateway.sessions.work import SessionWork
-from claude_gateway.signals import Signals
 from claude_gateway.start_failed import StartFailed
 from claude_gateway.steady_clock import SteadyClock
 from claude_gateway.stores.db import DATABASE, Database, StoreUnusable, open_database
@@ -46,7 +45,8 @@ from claude_gateway.stores.seal_key import seal_key
 from claude_gateway.stores.sessions import SessionStore
 from claude_gateway.stores.tool_choices import ToolChoiceStore
 from claude_gateway.stores.tool_counts import ToolCountStore
-from claude_gateway.tracing import Traces, open_traces
+from claude_gateway.telemetry.metrics import Metrics
+from claude_gateway.telemetry.tracing import Traces, open_traces
 from claude_gateway.web import admission, cors, middlewares
 from claude_gateway.web.current import Current
 from claude_gateway.web.fetch import Fetcher

@@ -15,21 +15,21 @@ from typing import NoReturn
 import uvloop
 from pydantic import ValidationError
 
-from claude_gateway import backup_command, console, keys_command, usage_command
 from claude_gateway.app import running_gateway
-from claude_gateway.bundled_cli import bundled_cli
+from claude_gateway.claude_code.bundled_cli import bundled_cli
 from claude_gateway.cli_facts.check_cli import check_cli
+from claude_gateway.commands import backup, console, keys, usage
 from claude_gateway.config import Settings
 from claude_gateway.config.renewal import complaints
+from claude_gateway.daemon.signals import Signals
 from claude_gateway.demo.show import run_demo
 from claude_gateway.doctor.examination import examine
+from claude_gateway.doctor.findings import exit_status
 from claude_gateway.documents import environment_file
 from claude_gateway.documents.generated import Part
 from claude_gateway.documents.parameters_table import PARAMETERS
 from claude_gateway.documents.settings_table import SETTINGS
-from claude_gateway.findings import exit_status
 from claude_gateway.log.lines import write_log
-from claude_gateway.signals import Signals
 from claude_gateway.start_failed import StartFailed
 
 _FAILED = 1
@@ -59,12 +59,12 @@ def _parser() -> argparse.ArgumentParser:
     serve.set_defaults(run=_serve)
     login = verbs.add_parser("login", help="log Claude Code in as this user: runs its own `claude auth login`")
     login.set_defaults(run=_login)
-    keys_command.add_verbs(verbs.add_parser("keys", help="create, list, revoke and rotate the keys of callers"))
+    keys.add_verbs(verbs.add_parser("keys", help="create, list, revoke and rotate the keys of callers"))
     demo = verbs.add_parser("demo", help="one streamed chat on the real CLI and a stand-in upstream; no account needed")
     demo.add_argument("prompt", nargs="*", help="what to ask; the stand-in echoes it")
     demo.set_defaults(run=lambda arguments: uvloop.run(run_demo(" ".join(arguments.prompt))))
-    usage_command.add_verbs(verbs)
-    backup_command.add_verbs(verbs)
+    usage.add_verbs(verbs)
+    backup.add_verbs(verbs)
     doctor = verbs.add_parser("doctor", help="look at everything that a gateway of these settings needs")
     doctor.add_argument("--url", help="the public address, to see whether a proxy holds streams back; uses API_KEY")
     doctor.add_argument("--json", action="store_true", help="as JSON")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from claude_gateway.cli_facts.verdicts import Verdict, verdicts
-from claude_gateway.findings import Finding, failed, ok
+from claude_gateway.doctor.findings import Finding, failed, ok
 from claude_gateway.start_failed import StartFailed
 
 

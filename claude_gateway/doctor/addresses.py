@@ -5,9 +5,9 @@ import asyncio
 import aiohttp
 
 from claude_gateway.config import Settings
+from claude_gateway.daemon.listener import bind
 from claude_gateway.doctor import verdicts
-from claude_gateway.findings import Finding, failed, ok
-from claude_gateway.listener import bind
+from claude_gateway.doctor.findings import Finding, failed, ok
 from claude_gateway.start_failed import StartFailed
 
 _ANSWER_SECONDS = 5.0

@@ -5,11 +5,11 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from claude_gateway.bundled_cli import bundled_cli, bundled_version
+from claude_gateway.claude_code.bundled_cli import bundled_cli, bundled_version
 from claude_gateway.config import Settings
 from claude_gateway.doctor import addresses, claude_code, verdicts
+from claude_gateway.doctor.findings import Finding, failed, ok, skipped
 from claude_gateway.doctor.machine import Machine, directory_complaint, examine_database, newest
-from claude_gateway.findings import Finding, failed, ok, skipped
 from claude_gateway.own_tools.built_in import USUAL
 from claude_gateway.stores.db import DATABASE
 from workers.engine import box_here

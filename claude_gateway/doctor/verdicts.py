@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from claude_gateway.claude_code.login import reports_login
 from claude_gateway.config import Settings
-from claude_gateway.findings import Finding, failed, ok, skipped, warning
-from claude_gateway.login import reports_login
+from claude_gateway.doctor.findings import Finding, failed, ok, skipped, warning
 from claude_gateway.stores.schema import SCRIPTS
 from workers.settings import AuthMethod
 

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import orjson
 
-from claude_gateway.journal import JournalFormatter, is_journal
 from claude_gateway.ledger.entry import VISIT
+from claude_gateway.log.journal import JournalFormatter, is_journal
 from claude_gateway.log.redacted import redacted
 
 Form = Literal["console", "json"]

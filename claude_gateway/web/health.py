@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Protocol
 
-from claude_gateway.login import reports_login
+from claude_gateway.claude_code.login import reports_login
 from workers.roster import Post
 from workers.settings import AuthMethod
 

@@ -5,7 +5,7 @@ import os
 
 from aiohttp import web
 
-from claude_gateway.metrics import CONTENT_TYPE
+from claude_gateway.telemetry.metrics import CONTENT_TYPE
 from claude_gateway.web.parts import PARTS
 from workers.rss import mebibytes
 

@@ -9,11 +9,10 @@ from claude_gateway.access.keys import Key
 from claude_gateway.access.limits import Limits, Standing
 from claude_gateway.access.register import Keys
 from claude_gateway.config import Settings
-from claude_gateway.drain import Drain
+from claude_gateway.daemon.drain import Drain
 from claude_gateway.ledger.entry import Visit
 from claude_gateway.ledger.ledger import Ledger
 from claude_gateway.mcp_servers.servers import McpServers
-from claude_gateway.metrics import Metrics
 from claude_gateway.models.catalogue import Catalogue
 from claude_gateway.own_tools.toolbox import Toolbox
 from claude_gateway.responses.background import Background
@@ -21,7 +20,8 @@ from claude_gateway.responses.register import Responses
 from claude_gateway.service import ChatService
 from claude_gateway.sessions.files import SessionFiles
 from claude_gateway.sessions.register import Sessions
-from claude_gateway.tracing import NoTraces, Traces
+from claude_gateway.telemetry.metrics import Metrics
+from claude_gateway.telemetry.tracing import NoTraces, Traces
 from claude_gateway.web.current import Current
 from claude_gateway.web.fetch import Fetcher
 from claude_gateway.web.health import Health

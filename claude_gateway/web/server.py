@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from claude_gateway.listener import BACKLOG, Listener
+from claude_gateway.daemon.listener import BACKLOG, Listener
 from claude_gateway.web.connection import factory
 from claude_gateway.web.parts import PARTS, Parts
 

@@ -17,7 +17,6 @@ from claude_gateway.app import build_app
 from claude_gateway.config import Settings
 from claude_gateway.ledger.ledger import Ledger
 from claude_gateway.mcp_servers.servers import McpServers
-from claude_gateway.metrics import Metrics
 from claude_gateway.models.catalogue import Catalogue
 from claude_gateway.own_tools.counts import ToolCounts
 from claude_gateway.own_tools.toolbox import Toolbox
@@ -28,7 +27,8 @@ from claude_gateway.sessions.files import SessionFiles
 from claude_gateway.sessions.lines import Lines
 from claude_gateway.sessions.register import Sessions
 from claude_gateway.stores.keys import KeyStore
-from claude_gateway.tracing import NoTraces, Traces
+from claude_gateway.telemetry.metrics import Metrics
+from claude_gateway.telemetry.tracing import NoTraces, Traces
 from claude_gateway.web.current import Current
 from claude_gateway.web.fetch import Fetcher
 from claude_gateway.web.health import Health

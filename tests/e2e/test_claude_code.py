@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from claude_gateway.bundled_cli import bundled_cli
+from claude_gateway.claude_code.bundled_cli import bundled_cli
 from tests.e2e.conftest import API_KEY, MODEL, Gateway
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from claude_gateway.bundled_cli import bundled_cli, bundled_version
+from claude_gateway.claude_code.bundled_cli import bundled_cli, bundled_version
 from claude_gateway.cli_facts.fact import Fact
 from claude_gateway.cli_facts.verdicts import FACTS, see, verdicts
 

@@ -12,12 +12,12 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from claude_gateway.bundled_cli import bundled_cli
+from claude_gateway.claude_code.bundled_cli import bundled_cli
 from claude_gateway.demo.upstream import STAND_IN_KEY, StandIn
 from claude_gateway.doctor import addresses
 from claude_gateway.doctor.examination import examine
+from claude_gateway.doctor.findings import State
 from claude_gateway.doctor.machine import Machine
-from claude_gateway.findings import State
 from tests.e2e.conftest import API_KEY, gateway_on, settings
 from tests.e2e.test_start_and_stop import environment, for_stand_in
 from tests.installed import SANDBOX, need

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from claude_gateway.listener import Listener, bind
+from claude_gateway.daemon.listener import Listener, bind
 from claude_gateway.web.parts import PARTS
 from claude_gateway.web.server import Ending, accepting
 

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from claude_gateway.doctor import addresses
-from claude_gateway.findings import State
+from claude_gateway.doctor.findings import State
 from tests.claude_gateway.scripted import settings
 from tests.claude_gateway.web.conftest import Client, Serve
 from tests.claude_gateway.web.conftest import serve as serve

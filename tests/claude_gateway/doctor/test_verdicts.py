@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from claude_gateway.doctor import verdicts
-from claude_gateway.findings import State
+from claude_gateway.doctor.findings import State
 from claude_gateway.stores.schema import SCRIPTS
 from tests.claude_gateway.scripted import settings
 from workers.settings import AuthMethod

@@ -8,8 +8,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from claude_gateway.drain import Drain
-from claude_gateway.listener import Listener, bind
+from claude_gateway.daemon.drain import Drain
+from claude_gateway.daemon.listener import Listener, bind
 from claude_gateway.web.parts import PARTS
 from claude_gateway.web.server import Ending, accepting
 from tests.claude_gateway.scripted import CHAT, HELLO, STREAM, ScriptedDispatcher, scripted_app

@@ -12,8 +12,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from claude_gateway.ledger.ledger import Ledger
-from claude_gateway.otel import OtelTraces
-from claude_gateway.tracing import NoTraces, open_traces
+from claude_gateway.telemetry.otel import OtelTraces
+from claude_gateway.telemetry.tracing import NoTraces, open_traces
 from tests.claude_gateway.scripted import CHAT, HELLO, MODEL, STREAM, ScriptedDispatcher
 from tests.claude_gateway.web.conftest import Serve
 from workers.errors import ErrorKind, WorkerError

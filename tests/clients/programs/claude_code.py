@@ -1,6 +1,6 @@
 """Claude Code, the binary that the gateway itself runs."""
 
-from claude_gateway.bundled_cli import bundled_cli
+from claude_gateway.claude_code.bundled_cli import bundled_cli
 from tests.clients.programs.lines import lines
 from tests.clients.visit import KEY, MODEL, Program, Visit
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from claude_gateway.bundled_cli import bundled_cli
+from claude_gateway.claude_code.bundled_cli import bundled_cli
 from claude_gateway.demo.upstream import StandIn
 from tests.e2e.faults.callers import End, Outcome, callers
 from tests.e2e.faults.gateway import soaked, warmed

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from claude_gateway.bundled_cli import bundled_cli
+from claude_gateway.claude_code.bundled_cli import bundled_cli
 from tests.e2e.faults import misbehaving_cli
 
 

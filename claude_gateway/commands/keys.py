@@ -14,10 +14,10 @@ from pydantic import ValidationError
 from claude_gateway.access.keys import StoredKey
 from claude_gateway.access.register import Keys
 from claude_gateway.access.wanted_key import WantedBudget, WantedKey, described
+from claude_gateway.commands.state_directory import check_user
 from claude_gateway.config import Settings
 from claude_gateway.errors import ApiError
 from claude_gateway.start_failed import StartFailed
-from claude_gateway.state_directory import check_user
 from claude_gateway.stores.db import DATABASE, StoreUnusable, open_database
 from claude_gateway.stores.keys import open_keys
 

@@ -6,8 +6,8 @@ import json
 import pytest
 from rich.console import Console
 
-from claude_gateway import console
-from claude_gateway.findings import Finding, exit_status, failed, ok, skipped, warning
+from claude_gateway.commands import console
+from claude_gateway.doctor.findings import Finding, exit_status, failed, ok, skipped, warning
 
 FINDINGS = [
     ok("The port", "8000 is free"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from claude_gateway.journal import JournalFormatter, is_journal
+from claude_gateway.log.journal import JournalFormatter, is_journal
 
 
 def test_a_stream_is_the_journal_s_when_systemd_says_it_is_this_very_one(tmp_path: Path) -> None:

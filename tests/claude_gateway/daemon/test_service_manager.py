@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from claude_gateway.service_manager import ServiceManager
+from claude_gateway.daemon.service_manager import ServiceManager
 from tests.workers.helpers import until
 
 Hear = Callable[[], list[str]]

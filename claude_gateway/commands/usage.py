@@ -7,11 +7,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from claude_gateway.commands.state_directory import check_user
 from claude_gateway.config import Settings
 from claude_gateway.errors import ApiError
 from claude_gateway.ledger.usage import GROUPINGS, Question, UsageRow, as_csv, read_question
 from claude_gateway.start_failed import StartFailed
-from claude_gateway.state_directory import check_user
 from claude_gateway.stores.db import DATABASE, StoreUnusable, open_database
 from claude_gateway.stores.ledger import LedgerStore
 

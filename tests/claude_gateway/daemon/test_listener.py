@@ -10,7 +10,7 @@ import pytest
 _CHILD = """
 import os, socket, sys
 from claude_gateway.config import FixedSettings
-from claude_gateway.listener import listen
+from claude_gateway.daemon.listener import listen
 from claude_gateway.start_failed import StartFailed
 environment = {"LISTEN_PID": sys.argv[1] or str(os.getpid()), "LISTEN_FDS": sys.argv[2], "A": "b"}
 environment["LISTEN_FDNAMES"] = "http"

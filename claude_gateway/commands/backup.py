@@ -5,9 +5,9 @@ import asyncio
 import sys
 from pathlib import Path
 
+from claude_gateway.commands.state_directory import check_user
 from claude_gateway.config import Settings
 from claude_gateway.start_failed import StartFailed
-from claude_gateway.state_directory import check_user
 from claude_gateway.stores.backup import back_up, restore
 from claude_gateway.stores.db import DATABASE, StoreUnusable
 from workers.homes import Homes, StateDirectoryInUse, UnsafeDirectory

@@ -47,7 +47,7 @@ def open_traces(environment: Mapping[str, str]) -> Traces:
     if not wanted or environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return NoTraces()
     try:
-        from claude_gateway.otel import exported
+        from claude_gateway.telemetry.otel import exported
     except ImportError:
         raise StartFailed(
             "OTEL_EXPORTER_OTLP_ENDPOINT is set, and OpenTelemetry is not installed: pip install 'claude-gateway[otel]'"

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from claude_gateway.findings import Finding, State, as_json
+from claude_gateway.doctor.findings import Finding, State, as_json
 
 _MARKS = {
     State.OK: ("ok", "green"),
