@@ -20,12 +20,25 @@ class CompletionToolCall(Answered):
     function: CalledFunction
 
 
+class CalledCustom(Answered):
+    name: str
+    input: str
+
+
+class CompletionCustomCall(Answered):
+    """Of a custom tool that was given in OpenAI's own form."""
+
+    id: str
+    type: Literal["custom"]
+    custom: CalledCustom
+
+
 class CompletionMessage(Answered):
     role: Literal["assistant"]
     content: str | None
     refusal: None
     reasoning_content: Maybe[str] = None
-    tool_calls: Maybe[list[CompletionToolCall]] = None
+    tool_calls: Maybe[list[CompletionToolCall | CompletionCustomCall]] = None
     function_call: Maybe[CalledFunction] = None
 
 
@@ -40,11 +53,16 @@ class CachedTokens(Answered):
     cached_tokens: int
 
 
+class CompletionTokens(Answered):
+    reasoning_tokens: int
+
+
 class CompletionUsage(Answered):
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: CachedTokens
+    completion_tokens_details: Maybe[CompletionTokens] = None
 
 
 class ChatCompletion(Answered):
@@ -61,11 +79,19 @@ class FunctionFragment(Answered):
     arguments: str
 
 
+class CustomFragment(Answered):
+    name: Maybe[str] = None
+    input: str
+
+
 class ToolCallFragment(Answered):
+    """With `function`, or for a custom tool with `custom`."""
+
     index: int
     id: Maybe[str] = None
-    type: Maybe[Literal["function"]] = None
-    function: FunctionFragment
+    type: Maybe[Literal["function", "custom"]] = None
+    function: Maybe[FunctionFragment] = None
+    custom: Maybe[CustomFragment] = None
 
 
 class ChunkDelta(Answered):

@@ -36,6 +36,7 @@ class UsageMetadata(Answered):
     candidatesTokenCount: int  # noqa: N815
     totalTokenCount: int  # noqa: N815
     cachedContentTokenCount: Maybe[int] = None  # noqa: N815
+    thoughtsTokenCount: Maybe[int] = None  # noqa: N815
 
 
 class GenerateContentAnswer(Answered):

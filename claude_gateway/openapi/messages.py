@@ -7,7 +7,7 @@ from pydantic import Field
 from claude_gateway.dialects.anthropic.wire import MessagesRequest
 from claude_gateway.openapi.chat import MODEL
 from claude_gateway.openapi.failures import OF_A_JOB, AnthropicErrorAnswer
-from claude_gateway.openapi.operation import Answer, Answered, Body, Envelope, Group, Operation, Parameter
+from claude_gateway.openapi.operation import Answer, Answered, Body, Envelope, Group, Maybe, Operation, Parameter
 
 
 class TextBlock(Answered):
@@ -36,11 +36,16 @@ class ToolUseBlock(Answered):
 AnswerBlock = Annotated[TextBlock | ThinkingBlock | RedactedThinkingBlock | ToolUseBlock, Field(discriminator="type")]
 
 
+class OutputTokens(Answered):
+    thinking_tokens: int
+
+
 class MessagesUsage(Answered):
     input_tokens: int
     cache_creation_input_tokens: int
     cache_read_input_tokens: int
     output_tokens: int
+    output_tokens_details: Maybe[OutputTokens] = None
 
 
 class MessageObject(Answered):

@@ -130,11 +130,13 @@ class BodyFold:
 
 
 def usage_object(usage: Usage) -> dict[str, Any]:
+    thoughts = {"output_tokens_details": {"thinking_tokens": usage.thinking}} if usage.thinking else {}
     return {
         "input_tokens": usage.input,
         "cache_creation_input_tokens": usage.cache_write,
         "cache_read_input_tokens": usage.cache_read,
         "output_tokens": usage.output,
+        **thoughts,
     }
 
 

@@ -30,7 +30,12 @@ from workers.job import RedactedThought, Text, Thought, ToolUse
 STARTED = Started("claude-test")
 
 _counts = st.integers(0, 10**9)
-usages = st.builds(Usage, _counts, _counts, _counts, _counts)
+# Thoughts are a part of the output.
+usages = st.builds(
+    lambda one, thinking: replace(one, output=one.output + thinking, thinking=thinking),
+    st.builds(Usage, _counts, _counts, _counts, _counts),
+    st.just(0) | _counts,
+)
 ends = st.builds(Finished, st.sampled_from(get_args(StopReason)), usages, st.none() | words)
 _ids = st.text("abcdefghij0123456789_", min_size=1, max_size=12)
 signatures = st.text("abcdefghijABCDEFGHIJ0123456789+/=", min_size=1, max_size=12)

@@ -81,9 +81,13 @@ def test_the_usage_is_told_only_when_asked_for(case: tuple[list[list[Event]], li
 
 
 def test_the_prompt_is_counted_once_and_every_answer() -> None:
-    used = [Usage(input=5, output=2), Usage(input=1, output=3, cache_read=9), Usage(input=1, output=4, cache_write=8)]
+    used = [
+        Usage(input=5, output=2, thinking=1),
+        Usage(input=1, output=3, cache_read=9, thinking=2),
+        Usage(input=1, output=4, cache_write=8),
+    ]
 
-    assert usage_of_all(used) == Usage(input=1, output=9, cache_read=9)
+    assert usage_of_all(used) == Usage(input=1, output=9, cache_read=9, thinking=3)
     assert usage_of_all(reversed(used)) == usage_of_all(used)
 
 

@@ -8,6 +8,7 @@ import pytest
 from claude_gateway.dialects.openai_chat import encode
 from claude_gateway.dialects.openai_chat.parse import ParsedChat, parse
 from claude_gateway.dialects.openai_chat.wire import ChatRequest
+from claude_gateway.openapi.chat import CompletionCustomCall, ToolCallFragment
 from workers.events import BlockEnded, BlockStarted, Event, Finished, InputDelta, Started, Usage
 from workers.job import ToolUse
 
@@ -59,10 +60,13 @@ def test_claude_is_shown_a_function_of_one_text_and_the_grammar(definition: dict
 def test_a_call_in_openais_own_form_is_a_custom_call() -> None:
     parsed = chat(OWN)
 
-    assert whole(parsed, CALL) == {"id": "toolu_1", "type": "custom", "custom": {"name": "patch", "input": RAW}}
+    call = whole(parsed, CALL)
+    assert call == {"id": "toolu_1", "type": "custom", "custom": {"name": "patch", "input": RAW}}
     head, *deltas = streamed(parsed, CALL)
     assert head == {"index": 0, "id": "toolu_1", "type": "custom", "custom": {"name": "patch", "input": ""}}
     assert "".join(delta["custom"]["input"] for delta in deltas) == RAW
+    assert CompletionCustomCall.model_validate(call)
+    assert all(ToolCallFragment.model_validate(delta) for delta in (head, *deltas))
 
 
 def test_an_editor_reads_the_raw_text_where_arguments_stand() -> None:
