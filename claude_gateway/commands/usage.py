@@ -53,8 +53,9 @@ async def _rows(path: Path, asked: Question) -> Sequence[UsageRow]:
 def _table(asked: Question, rows: Sequence[UsageRow]) -> str:
     lines = [[*asked.group_by, *_COLUMNS]]
     for row in rows:
-        counts = (row.jobs, row.ok, row.input_tokens, row.output_tokens, row.cache_read_tokens, row.cache_write_tokens)
-        lines.append([*map(_printable, row.group), *map(str, counts), f"{row.cost_usd:.4f}"])
+        used = row.counts
+        tokens = (used.input_tokens, used.output_tokens, used.cache_read_tokens, used.cache_write_tokens)
+        lines.append([*map(_printable, row.group), *map(str, (used.jobs, used.ok, *tokens)), f"{used.cost_usd:.4f}"])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     names = len(asked.group_by)
     return "".join(

@@ -5,7 +5,7 @@ Days are those of UTC.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass, fields
 from typing import Any, Literal, cast, get_args
 
 from claude_gateway.errors import ApiError
@@ -28,11 +28,10 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class UsageRow:
-    """The jobs of one group added up; `group` are its names, in the order that was asked for. Means are None where
-    there is nothing to take one of."""
+class Counts:
+    """Jobs added up. Means are None where there is nothing to take one of. What is told of usage, and what the
+    document says is told, are these."""
 
-    group: tuple[str, ...]
     jobs: int
     ok: int
     input_tokens: int
@@ -47,15 +46,23 @@ class UsageRow:
 
 
 @dataclass(frozen=True, slots=True)
+class UsageRow:
+    """`group` are the names of a group of jobs, in the order that was asked for."""
+
+    group: tuple[str, ...]
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """`rows` are the groups, `total` all of their jobs and those of groups that were too many, at the same moment."""
 
     rows: Sequence[UsageRow]
-    total: UsageRow
+    total: Counts
 
 
-NOTHING_USED = UsageRow((), 0, 0, 0, 0, 0, 0, 0, 0.0, None, None, None)
-_COUNTED = tuple(name for name in UsageRow.__slots__ if name != "group")
+NOTHING_USED = Counts(0, 0, 0, 0, 0, 0, 0, 0.0, None, None, None)
+_COUNTED = tuple(one.name for one in fields(Counts))
 
 
 def read_question(query: Mapping[str, str], owner: str | None, now: float) -> Question:
@@ -79,7 +86,7 @@ def shown(asked: Question, report: Report) -> dict[str, Any]:
         "from": name_of(day_of(asked.since)),
         "to": name_of(day_of(asked.until - DAY)),
         "group_by": list(asked.group_by),
-        "data": [{**dict(zip(asked.group_by, row.group, strict=True)), **_counts(row)} for row in report.rows],
+        "data": [{**dict(zip(asked.group_by, row.group, strict=True)), **_counts(row.counts)} for row in report.rows],
         "total": _counts(report.total),
     }
 
@@ -87,16 +94,12 @@ def shown(asked: Question, report: Report) -> dict[str, Any]:
 def as_csv(asked: Question, rows: Sequence[UsageRow]) -> str:
     """For a spreadsheet, RFC 4180: a name that such a program would take for a formula is made text."""
     lines = [[*asked.group_by, *_COUNTED]]
-    lines += [[*map(_text, row.group), *(_number(getattr(row, name)) for name in _COUNTED)] for row in rows]
+    lines += [[*map(_text, row.group), *map(_number, astuple(row.counts))] for row in rows]
     return "".join(",".join(map(_quoted, line)) + "\r\n" for line in lines)
 
 
-def _counts(row: UsageRow) -> dict[str, Any]:
-    return {
-        name: round(value, 6) if isinstance(value, float) else value
-        for name, value in asdict(row).items()
-        if name != "group"
-    }
+def _counts(counts: Counts) -> dict[str, Any]:
+    return {name: round(value, 6) if isinstance(value, float) else value for name, value in asdict(counts).items()}
 
 
 def _day(query: Mapping[str, str], name: str, usual: int) -> int:

@@ -2,26 +2,19 @@
 
 from typing import Literal
 
-from claude_gateway.ledger.usage import GROUPINGS
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+from claude_gateway.ledger.usage import GROUPINGS, Counts
 from claude_gateway.openapi.operation import Answer, Answered, Group, Maybe, Operation, Parameter
 
 
-class UsageCounts(Answered):
+@dataclass(config=ConfigDict(extra="forbid"), frozen=True)
+class UsageCounts(Counts):
     """Means are in milliseconds, null where there is nothing to take one of."""
 
-    jobs: int
-    ok: int
-    input_tokens: int
-    output_tokens: int
-    cache_read_tokens: int
-    cache_write_tokens: int
-    thinking_tokens: int
-    cost_usd: float
-    mean_queue_ms: float | None
-    mean_first_token_ms: float | None
-    mean_total_ms: float | None
 
-
+@dataclass(config=ConfigDict(extra="forbid"), frozen=True)
 class UsageGroup(UsageCounts):
     """Named by what was asked for in `group_by`."""
 

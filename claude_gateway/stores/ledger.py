@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from claude_gateway.ledger.entry import BEGUN, LOST, OK, Entry
-from claude_gateway.ledger.usage import Grouping, Question, Report, UsageRow
+from claude_gateway.ledger.usage import Counts, Grouping, Question, Report, UsageRow
 from claude_gateway.stores.db import Database
 
 _COLUMNS = (
@@ -81,8 +81,8 @@ class LedgerStore:
             f"SELECT * FROM (SELECT {', '.join([*groups, _SUMS])} FROM ledger WHERE {where} {by} LIMIT ?)",
             (*of, *of, most),
         )
-        by_group = [UsageRow(tuple(map(str, row[:count])), *row[count:]) for row in rows]
-        return Report(by_group, UsageRow((), *total[count:]))
+        by_group = [UsageRow(tuple(map(str, row[:count])), Counts(*row[count:])) for row in rows]
+        return Report(by_group, Counts(*total[count:]))
 
     async def sweep(self, before: float) -> int:
         """Returns how many rows went."""

@@ -261,8 +261,8 @@ async def test_it_is_summed_up_by_what_is_asked(
     rows = (await ledger.usage(read_question({"group_by": group_by}, None, NOW))).rows
 
     assert [row.group for row in rows] == expected
-    assert (sum(row.jobs for row in rows), sum(row.ok for row in rows)) == (2, 1)
-    assert sum(row.cost_usd for row in rows) == COST
+    assert (sum(row.counts.jobs for row in rows), sum(row.counts.ok for row in rows)) == (2, 1)
+    assert sum(row.counts.cost_usd for row in rows) == COST
     assert await ledger.usage(read_question({}, "another", NOW)) == Report([], NOTHING_USED)
 
 
@@ -276,7 +276,7 @@ async def test_the_total_is_that_of_the_groups_also_while_jobs_end(database: Dat
     ending = asyncio.create_task(several())
     while not ending.done():
         report = await ledger.usage(read_question({}, None, NOW))
-        assert sum(row.jobs for row in report.rows) == report.total.jobs
+        assert sum(row.counts.jobs for row in report.rows) == report.total.jobs
     await ending
 
 

@@ -7,10 +7,10 @@ import pytest
 
 from claude_gateway.errors import ApiError
 from claude_gateway.ledger.days import midnight, named
-from claude_gateway.ledger.usage import Question, Report, UsageRow, as_csv, read_question, shown
+from claude_gateway.ledger.usage import NOTHING_USED, Counts, Question, Report, UsageRow, as_csv, read_question, shown
 
 NOW = midnight(named("2026-03-15")) + 3_600
-ROW = UsageRow(("2026-03-15", "claude"), 3, 2, 10, 20, 30, 40, 5, 0.1 + 0.2, None, 12.5, 100.0)
+ROW = UsageRow(("2026-03-15", "claude"), Counts(3, 2, 10, 20, 30, 40, 5, 0.1 + 0.2, None, 12.5, 100.0))
 
 
 def test_without_a_word_it_is_the_last_thirty_days_by_day() -> None:
@@ -46,7 +46,7 @@ def test_what_cannot_be_asked_is_a_400_that_names_it(query: dict[str, str], para
 def test_a_row_is_told_with_its_names_and_counts() -> None:
     asked = read_question({"group_by": "day,model"}, None, NOW)
 
-    (told,) = shown(asked, Report([ROW], ROW))["data"]
+    (told,) = shown(asked, Report([ROW], ROW.counts))["data"]
 
     assert (told["day"], told["model"], told["jobs"], told["cost_usd"]) == ("2026-03-15", "claude", 3, 0.3)
     assert told["mean_queue_ms"] is None
@@ -58,7 +58,7 @@ def test_a_row_is_told_with_its_names_and_counts() -> None:
 )
 def test_no_name_is_a_formula_in_a_spreadsheet(name: str) -> None:
     asked = read_question({"group_by": "day,model"}, None, NOW)
-    row = UsageRow(("2026-03-15", name), *[0] * 7, 0.0, None, None, None)
+    row = UsageRow(("2026-03-15", name), NOTHING_USED)
 
     head, (day, told, jobs, *_) = csv.reader(io.StringIO(as_csv(asked, [row])), strict=True)
 
