@@ -133,7 +133,7 @@ async def running_engine(
 async def box_here(launch: LaunchSettings, settings: AgentSettings) -> tuple[Box, str | None]:
     """The box that agents work in, and why there can be none here."""
     is_root = os.geteuid() == 0
-    box = Box(settings.user if is_root else None, settings.disk_bytes)
+    box = Box(settings.user if is_root else None, settings.disk_bytes, settings.process_bytes)
     if is_root and not has_boxable_login(launch):
         return box, "as root, a `cli` login needs CLAUDE_CODE_OAUTH_TOKEN for this"
     return box, await sandbox_check.complaint(box)
@@ -157,7 +157,7 @@ def _new_agent(homes: Homes, launch: LaunchSettings, box: Box | None) -> Callabl
     def new_agent(place: Path, tools: tuple[str, ...]) -> Agent:
         async def command(home: Path) -> Started:
             arguments = agent_arguments(launch, tools, boxed=box is not None)
-            env = agent_environment(launch, home, os.environ, boxed=box is not None)
+            env = agent_environment(launch, home, os.environ, box)
             if box is None:
                 return (str(launch.cli_path), *arguments), env, place, None
             return boxed(box, launch.cli_path, arguments, place, login_directory(launch, os.environ)), env, home, None

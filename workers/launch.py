@@ -153,14 +153,11 @@ def environment(
 
 
 def agent_environment(
-    settings: LaunchSettings, directory: Path, host: Mapping[str, str], *, boxed: bool
+    settings: LaunchSettings, directory: Path, host: Mapping[str, str], box: sandbox.Box | None
 ) -> dict[str, str]:
     """The whole environment of an agent; in its box it has a home of its own, whatever the login."""
-    home = Path(sandbox.HOME) if boxed else directory
-    variables = {**environment(settings, home, host), **_AGENTS}
-    if boxed:
-        variables |= {"HOME": str(home), "CLAUDE_CONFIG_DIR": str(home / ".claude"), "TMPDIR": "/tmp"}  # noqa: S108
-    return variables
+    home = Path(sandbox.HOME) if box else directory
+    return {**environment(settings, home, host), **_AGENTS, **(sandbox.variables(box) if box else {})}
 
 
 def _home(method: AuthMethod, directory: Path, owner: str | None) -> dict[str, str]:

@@ -14,7 +14,8 @@ from pathlib import Path
 WORK = "/desk"
 HOME = "/home/worker"
 _CLI = "/opt/claude"
-_PROGRAMS = ("bwrap", "socat", "rg", "prlimit")
+_SHELL = "/bin/bash"
+_PROGRAMS = ("bwrap", "socat", "rg", "prlimit", "bash")
 _PROGRAMS_OF_ROOT = ("setpriv",)
 # Read-only, where they are there.
 _SYSTEM = (
@@ -30,15 +31,18 @@ _NAMESPACES = ("--unshare-user", "--uid", _INNER_USER, "--gid", _INNER_USER, "--
 _SCRATCH_BYTES = 256 * 1024 * 1024
 # Threads count too, and the CLI alone has some twenty.
 _MOST_PROCESSES = 400
+# What of a stack may be taken at first, and at most.
+_STACK_BYTES = (8 * 1024 * 1024, 64 * 1024 * 1024)
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
     """`user`: whom a gateway that runs as root becomes for it; None where it runs as somebody else.
-    `largest_file` in bytes."""
+    `largest_file` is in bytes, and so is `largest_process`, what a process that a command starts may allocate."""
 
     user: int | None
     largest_file: int
+    largest_process: int
 
 
 def programs(box: Box) -> tuple[str, ...]:
@@ -74,6 +78,28 @@ def boxed(box: Box, cli: Path, arguments: Sequence[str], work: Path, login: Path
     become = ("setpriv", "--reuid", user, "--regid", user, "--clear-groups", "--no-new-privs", "--pdeathsig", "KILL")
     second = ("bwrap", *_NAMESPACES, "--bind", "/", "/", "--proc", "/proc", "--dev", "/dev")
     return (*first, "--", *become, "--", *second, *own, *inside)
+
+
+def limiting(box: Box) -> str:
+    """What the CLI is to put before each command: limits that no command can raise again, in its own sandbox too.
+
+    Of memory that it has to itself, not of addresses: node and Java reserve many gigabytes of those. The CLI's own
+    process has such a limit neither way, for it maps 5.5 GB.
+    """
+    data, (stack, largest_stack) = box.largest_process, _STACK_BYTES
+    # The CLI quotes what stands before the last " -" as one word and leaves the rest as it is: hence the tabs.
+    return f"prlimit --data={data}:{data}\t--stack={stack}:{largest_stack}\t{_SHELL}\t-c"
+
+
+def variables(box: Box) -> dict[str, str]:
+    """The environment that the CLI has by its box."""
+    return {
+        "HOME": HOME,
+        "CLAUDE_CONFIG_DIR": f"{HOME}/.claude",
+        "TMPDIR": "/tmp",  # noqa: S108 - of the box
+        "CLAUDE_CODE_SHELL": _SHELL,
+        "CLAUDE_CODE_SHELL_PREFIX": limiting(box),
+    }
 
 
 def settings(secrets: Iterable[str]) -> str:

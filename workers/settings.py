@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+# What the CLI has to itself: 115 to 170 were seen, more behind long conversations.
+_CLI_MIB = 256
+
 
 class AuthMethod(StrEnum):
     """How the CLI reaches its model: `CLAUDE_AUTH_METHOD`."""
@@ -71,3 +74,8 @@ class AgentSettings:
     unsandboxed: bool = False
     disk_entries: int = 100_000
     boot_timeout: float = 30.0
+
+    @property
+    def process_bytes(self) -> int:
+        """What one process of a command may allocate: all that is left beside Claude Code itself."""
+        return (self.memory_mib - _CLI_MIB) * 2**20

@@ -44,3 +44,13 @@ async def an_agent_cannot_be_set_to_ask_nobody(cli: Cli, _: StandIn) -> None:
     await cli.send(cli.protocol.initialize_with_own_prompt(""))
     said = await cli.refusal(cli.protocol.set_permission_mode("bypassPermissions"))
     holds("restricted" in said, said)
+
+
+@fact("Each process of a command is limited in what it allocates.", tools=_TOOLS)
+async def a_command_runs_behind_the_words_that_are_to_stand_before_it(cli: Cli, upstream: StandIn) -> None:
+    before = {"CLAUDE_CODE_SHELL_PREFIX": "printf --\t%s:\tlimited"}
+    await cli.send(cli.protocol.set_thinking_budget(0), cli.protocol.initialize_with_own_prompt(""))
+    await cli.send(cli.protocol.set_environment(before))
+    await cli.ask('{{tool Bash {"command": "wc -c"}}}')
+    answer = str(last(upstream)["messages"][-1])
+    holds("limited:" in answer and "wc -c" in answer, answer)

@@ -101,7 +101,7 @@ async def bare_cli(
         env = environment(launch, directory, host, MODEL if conversation else None)
     else:
         argv = (str(binary), *agent_arguments(launch, tools, boxed=False))
-        env = agent_environment(launch, directory, host, boxed=False)
+        env = agent_environment(launch, directory, host, None)
         protocol = Protocol(refusal=lambda _: REFUSED)
     process = await Process.spawn(argv, env, directory)
     try:

@@ -21,7 +21,10 @@ class OwnTools(Group):
         61_999, ge=1, lt=2**31, description="Where the gateway runs as root: the user id that such jobs run as."
     )
     agent_memory_mib: int = Field(
-        2_048, ge=512, description="The most memory of one such job, everything it started included; more ends it."
+        2_048,
+        ge=512,
+        description="The most memory of one such job, everything it started included; more ends it. One process of a "
+        "command is refused more than this less 256.",
     )
     session_disk_mb: int = Field(
         512,

@@ -3,6 +3,7 @@ the real CLI and its real sandbox, with what came back."""
 
 import asyncio
 import os
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -19,6 +20,27 @@ from tests.installed import SANDBOX, need
 from workers.places import Places
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
+
+GREEDY = """
+import resource
+try:
+    bytearray(3 << 30)
+except MemoryError:
+    print("at once: refused")
+for limit in (resource.RLIMIT_DATA, resource.RLIMIT_STACK):
+    try:
+        resource.setrlimit(limit, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    except ValueError as error:
+        print(error)
+taken = []
+try:
+    while True:
+        taken.append(b"x" * (8 << 20))
+except MemoryError:
+    del taken[-1]  # to have room for words
+resident = next(int(line.split()[1]) >> 10 for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(f"had {len(taken) * 8} MiB of which resident {resident}")
+"""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -250,8 +272,29 @@ async def test_nor_by_many_and_what_is_there_can_be_deleted(gateway: Gateway) ->
     assert (caught.value.status_code, caught.value.code) == (413, "session_disk_full")
 
 
+@pytest.mark.promise("tools.memory")
+async def test_what_a_process_asks_for_beyond_its_job_s_memory_it_does_not_get(gateway: Gateway) -> None:
+    told = await result_of(gateway, bash(f"python3 - <<X & wait\n{GREEDY}X"))
+    assert "at once: refused" in told
+    taken, resident = map(int, re.findall(r"had (\d+) MiB of which resident (\d+)", told)[0])
+    assert 300 < taken <= resident < 450
+    assert told.count("not allowed to raise") == 2
+
+
+async def test_the_limit_is_no_hindrance_to_what_reserves_much_and_takes_little(gateway: Gateway) -> None:
+    tries = (
+        "git init -q g && git -C g status | head -1",
+        "python3 -c 'from threading import *; t = [Thread(target=print) for _ in range(40)]; [x.start() for x in t]'",
+        "! command -v node || node -e 'new WebAssembly.Memory({initial: 1}); console.log(1)'",
+        "! command -v gcc || (echo 'int main(void) { return 0; }' > c.c && gcc c.c && ./a.out)",
+    )
+    for one in tries:
+        told = await result_of(gateway, bash(one, timeout=20_000), "usual")
+        assert "Exit code" not in told, told
+
+
 async def test_memory_without_end_ends_the_job_alone(gateway: Gateway) -> None:
-    hog = "python3 -c \"import time; x = b'x' * (1500 << 20); time.sleep(20)\""
+    hog = "python3 -c \"import os, time; os.fork(); os.fork(); x = b'x' * (400 << 20); time.sleep(20)\""
     with pytest.raises(APIStatusError) as caught:
         await result_of(gateway, bash(hog, timeout=60_000))
     assert (caught.value.status_code, caught.value.code) == (413, "session_memory_full")

@@ -32,7 +32,7 @@ BOX = """
 import asyncio
 from workers import sandbox_check
 from workers.sandbox import Box
-print(asyncio.run(sandbox_check.complaint(Box(None, 10**9))) or "a box can be made")
+print(asyncio.run(sandbox_check.complaint(Box(None, 10**9, 10**9))) or "a box can be made")
 """
 
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,12 @@ LAUNCH = LaunchSettings(
     "claude-test",
     {"ANTHROPIC_API_KEY": "secret", "ANTHROPIC_BASE_URL": "http://h"},
 )
+BOX = Box(61_999, largest_file=10, largest_process=20)
 
 
 @pytest.mark.parametrize("user", [None, 61_999])
 def test_the_box_shows_of_the_disk_the_system_and_one_directory(user: int | None) -> None:
-    argv = boxed(Box(user, 10), Path("/opt/cli"), ("--print",), Path("/state/p-1"))
+    argv = boxed(replace(BOX, user=user), Path("/opt/cli"), ("--print",), Path("/state/p-1"))
     writable = [argv[n + 1] for n, word in enumerate(argv) if word == "--bind"]
     assert writable == (["/state/p-1"] if user is None else ["/state/p-1", "/proc", "/"])
     assert argv[argv.index("/state/p-1") + 1] == "/desk"
@@ -27,7 +29,7 @@ def test_the_box_shows_of_the_disk_the_system_and_one_directory(user: int | None
 
 
 def test_as_root_another_user_is_become_before_anything_of_the_work_runs() -> None:
-    argv = boxed(Box(61_999, 10), Path("/opt/cli"), (), Path("/p"))
+    argv = boxed(BOX, Path("/opt/cli"), (), Path("/p"))
     assert argv.index("setpriv") < argv.index("--unshare-user") < argv.index("prlimit")
     assert argv[argv.index("--reuid") + 1] == "61999"
 
@@ -49,6 +51,6 @@ def test_nothing_of_a_caller_or_a_key_is_on_the_command_line_and_no_path_of_the_
     arguments = agent_arguments(LAUNCH, ("Bash", "Read"), boxed=True)
     assert "secret" not in " ".join(arguments)
     assert "--restricted" in arguments
-    env = agent_environment(LAUNCH, Path("/state/w-1"), {"PATH": "/bin", "HOME": "/root", "OTHER": "x"}, boxed=True)
+    env = agent_environment(LAUNCH, Path("/state/w-1"), {"PATH": "/bin", "HOME": "/root", "OTHER": "x"}, BOX)
     assert "OTHER" not in env
     assert not any("/state" in value or "/root" in value for value in env.values())
