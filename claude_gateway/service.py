@@ -14,7 +14,7 @@ from claude_gateway.own_tools.counts import ToolCounts
 from workers.answer import is_visible
 from workers.bill import OnCost
 from workers.errors import ErrorKind, WorkerError
-from workers.events import Event, Finished, Restarted, Started, ToolBegan, ToolEnded, Working
+from workers.events import Event, Finished, Restarted, Started, ToolBegan, ToolEnded
 from workers.job import ChatJob
 
 _log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 class Runner(Protocol):
     """A worker, as far as this module needs one."""
 
-    def run(self, job: ChatJob, deadline: float, on_cost: OnCost) -> AsyncGenerator[Event | Working, None]: ...
+    def run(self, job: ChatJob, deadline: float, on_cost: OnCost) -> AsyncGenerator[Event, None]: ...
 
 
 class Dispatcher(Protocol):

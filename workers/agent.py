@@ -10,7 +10,7 @@ from typing import Any
 from workers.bill import Bill, OnCost, not_wanted
 from workers.continuation import Beginnings, Reply, beginnings
 from workers.errors import WorkerError
-from workers.events import Event, Finished, ToolBegan, ToolEnded, Working
+from workers.events import Event, Finished
 from workers.job import ChatJob, ToolWork
 from workers.link import Link, Spawn, starting
 from workers.offer import Offer
@@ -62,9 +62,7 @@ class Agent:
             await self._link.write(self._link.protocol.set_thinking_budget(0), deadline=None)
             await self._link.answered(None)
 
-    async def run(
-        self, job: ChatJob, deadline: float, on_cost: OnCost = not_wanted
-    ) -> AsyncGenerator[Event | Working, None]:
+    async def run(self, job: ChatJob, deadline: float, on_cost: OnCost = not_wanted) -> AsyncGenerator[Event, None]:
         """The events of one job, as they come. `deadline` is in the loop's clock; `on_cost` is told what it cost.
         Raises `WorkerError`."""
         assert job.work is not None
@@ -86,8 +84,7 @@ class Agent:
             if answer.calls_done and answer.turns == job.work.max_turns and not answer.finished:
                 events += answer.stop()
             for event in events:
-                if not isinstance(event, ToolBegan | ToolEnded):
-                    reply.feed(event)
+                reply.feed(event)
                 if isinstance(event, Finished) and event.stop_reason in ("end_turn", "stop_sequence"):
                     self._resident.conclude(job, before[-1], reply, event)
                 yield event

@@ -4,8 +4,9 @@ A stream is `Started`, then blocks one after another (`BlockStarted`, deltas, `B
 `Finished`; or it ends early by raising `workers.errors.WorkerError`.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from workers.job import RedactedThought, Text, Thought, ToolUse
 
@@ -100,11 +101,6 @@ class Finished:
     stop_sequence: str | None = None
 
 
-Delta = TextDelta | ThinkingDelta | InputDelta
-Piece = BlockStarted | Delta | Signed | BlockEnded
-Event = Started | Piece | Restarted | Finished
-
-
 @dataclass(frozen=True, slots=True)
 class ToolBegan:
     """Claude calls one of its own tools; `summary` is what it is about, in a line."""
@@ -112,15 +108,23 @@ class ToolBegan:
     id: str
     name: str
     summary: str
+    input: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class ToolEnded:
-    """What became of the call: `denied` by the rules of this gateway, or failed by itself."""
+    """What became of the call: `denied` by the rules of this gateway, or failed by itself. `text` is what the tool told
+    the model."""
 
     id: str
     outcome: Literal["ok", "failed", "denied"]
+    text: str = ""
 
 
-# What a job with Claude's own tools tells beside its answer; no dialect sees it.
+# What a job with Claude's own tools tells between the blocks of its answer. A dialect sees it only where its caller
+# asked for that, and the dialect has words for it.
 Working = ToolBegan | ToolEnded
+
+Delta = TextDelta | ThinkingDelta | InputDelta
+Piece = BlockStarted | Delta | Signed | BlockEnded
+Event = Started | Piece | Restarted | Finished | Working

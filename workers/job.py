@@ -106,6 +106,8 @@ class ToolChoice:
     parallel: bool = True
 
 
+# How a caller reads of the calls of Claude's own tools: a line each among the thoughts, or the calls and their results.
+Progress = Literal["thoughts", "calls"]
 Thinking = int | Literal["off", "adaptive"]
 # How much of its thoughts is shown: summarized, none but the signature, or news of the work between tool calls.
 Display = Literal["summarized", "omitted", "updates"]
@@ -153,16 +155,17 @@ class ToolWork:
     """Work with Claude's own tools: `tools` by the names that the CLI has for them, sorted.
 
     `place` names the directory, among those of the owner, that outlives the job; without one it goes with the job.
-    With `plan` nothing is carried out. `progress`: the caller wants to read of each call. `last_only`: what Claude says
-    before its last call is no part of the answer, which must be of a shape that this has not. `remote` are tools beside
-    Claude's own, under names that no other tool has, and `call` carries them out: what goes wrong is an answer too.
+    With `plan` nothing is carried out. `progress`: how the caller reads of each call, None for not at all. `last_only`:
+    what Claude says before its last call is no part of the answer, which must be of a shape that this has not. `remote`
+    are tools beside Claude's own, under names that no other tool has, and `call` carries them out: what goes wrong is
+    an answer too.
     """
 
     tools: tuple[str, ...]
     place: str | None = None
     max_turns: int | None = None
     plan: bool = False
-    progress: bool = False
+    progress: Progress | None = None
     last_only: bool = False
     remote: tuple[Tool, ...] = ()
     call: Call | None = field(default=None, repr=False, compare=False)

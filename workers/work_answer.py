@@ -4,7 +4,7 @@ A chat ends where the model wants a tool or runs out of tokens; here the CLI goe
 Each message is an `Answer` of its own; what they say and use is added up.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import orjson
@@ -22,7 +22,6 @@ from workers.events import (
     ToolBegan,
     ToolEnded,
     Usage,
-    Working,
 )
 from workers.frames import Frame
 from workers.job import Text, ToolUse
@@ -59,7 +58,7 @@ class WorkAnswer:
     def streaming(self) -> bool:
         return self._message.streaming
 
-    def feed(self, frame: Frame) -> list[Event | Working]:
+    def feed(self, frame: Frame) -> list[Event]:
         """Raises `WorkerError` when the work failed."""
         if frame.get("parent_tool_use_id") is not None:
             return []
@@ -76,12 +75,12 @@ class WorkAnswer:
                 return self._finish(Finished(self._reason, self._usage))
         return self._of_message(frame)
 
-    def stop(self) -> list[Event | Working]:
+    def stop(self) -> list[Event]:
         """The work ends here, because it has had all its turns."""
         return self._finish(Finished("pause_turn", self._usage))
 
-    def _of_message(self, frame: Frame) -> list[Event | Working]:
-        events: list[Event | Working] = []
+    def _of_message(self, frame: Frame) -> list[Event]:
+        events: list[Event] = []
         for event in self._message.feed(frame):
             match event:
                 case Finished():
@@ -94,13 +93,13 @@ class WorkAnswer:
                     events += self._held_back(self._piece(event))
         return events
 
-    def _held_back(self, events: list[Event | Working]) -> list[Event | Working]:
+    def _held_back(self, events: list[Event]) -> list[Event]:
         if self._held is None:
             return events
         self._held += [event for event in events if not isinstance(event, ToolBegan | ToolEnded)]
         return [event for event in events if isinstance(event, ToolBegan | ToolEnded)]
 
-    def _message_ended(self, end: Finished) -> list[Event | Working]:
+    def _message_ended(self, end: Finished) -> list[Event]:
         self.turns += 1
         self._usage = self._usage + end.usage
         if end.stop_reason not in _GOES_ON:
@@ -112,7 +111,7 @@ class WorkAnswer:
         self._message = Answer()
         return []
 
-    def _piece(self, event: Event) -> list[Event | Working]:
+    def _piece(self, event: Event) -> list[Event]:
         match event:
             case BlockStarted(ToolUse() as call):
                 self._call, self._input = call, []
@@ -122,7 +121,8 @@ class WorkAnswer:
                 return []
             case BlockEnded() if self._call:
                 call, self._call = self._call, None
-                return [ToolBegan(call.id, call.name, _summary("".join(self._input)))]
+                values = _values("".join(self._input))
+                return [ToolBegan(call.id, call.name, _summary(values), values)]
             case BlockStarted(Text()):
                 self._texts += 1
                 # Readers that know no blocks would read two texts as one word.
@@ -131,20 +131,33 @@ class WorkAnswer:
         return [event]
 
     def _ended(self, block: dict[str, Any]) -> ToolEnded:
-        id_ = str(block.get("tool_use_id"))
+        id_, text = str(block.get("tool_use_id")), _text(block.get("content"))
         if id_ in self._denied:
-            return ToolEnded(id_, "denied")
-        return ToolEnded(id_, "failed" if block.get("is_error") else "ok")
+            return ToolEnded(id_, "denied", text)
+        return ToolEnded(id_, "failed" if block.get("is_error") else "ok", text)
 
-    def _finish(self, end: Finished) -> list[Event | Working]:
+    def _finish(self, end: Finished) -> list[Event]:
         self.finished = True
         return [*(self._held or ()), end]
 
 
-def _summary(arguments: str) -> str:
+def _values(arguments: str) -> dict[str, Any]:
+    """Nothing where they broke off."""
     try:
         values = orjson.loads(arguments or "{}")
     except orjson.JSONDecodeError:
-        return ""
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _text(content: Any) -> str:
+    """What of a result can be read."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    return "\n".join(part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str))
+
+
+def _summary(values: Mapping[str, Any]) -> str:
     telling = next((values[name] for name in _TELLING if isinstance(values.get(name), str)), "")
     return " ".join(telling.split())[:_LONGEST_SUMMARY]

@@ -46,7 +46,7 @@ def _shown(one: Any, secrets: tuple[str, ...], depth: int) -> Any:
     if depth > _DEEPEST:
         return "…"
     if is_dataclass(one) and not isinstance(one, type):
-        found = {field.name: getattr(one, field.name) for field in fields(one)}
+        found = {field.name: getattr(one, field.name) for field in fields(one) if field.repr}
         return {"is": type(one).__name__, **_object(found, secrets, depth)}
     if isinstance(one, Mapping):
         return _object(one, secrets, depth)

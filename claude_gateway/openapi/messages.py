@@ -33,7 +33,59 @@ class ToolUseBlock(Answered):
     input: dict[str, Any]
 
 
-AnswerBlock = Annotated[TextBlock | ThinkingBlock | RedactedThinkingBlock | ToolUseBlock, Field(discriminator="type")]
+class ServerToolUseBlock(Answered):
+    """A call of one of Claude's own tools, for who asked to read of it, under the provider's name for what it does."""
+
+    type: Literal["server_tool_use"]
+    id: str
+    name: Literal["bash_code_execution", "text_editor_code_execution", "code_execution", "web_search"]
+    input: dict[str, Any]
+
+
+class McpToolUseBlock(Answered):
+    type: Literal["mcp_tool_use"]
+    id: str
+    name: str
+    server_name: str
+    input: dict[str, Any]
+
+
+class OwnToolResultBlock(Answered):
+    """What one of Claude's own tools told it, in the provider's form for its kind."""
+
+    type: Literal[
+        "bash_code_execution_tool_result",
+        "text_editor_code_execution_tool_result",
+        "code_execution_tool_result",
+        "web_search_tool_result",
+    ]
+    tool_use_id: str
+    content: dict[str, Any] | list[dict[str, Any]]
+
+
+class McpToolResultBlock(Answered):
+    type: Literal["mcp_tool_result"]
+    tool_use_id: str
+    is_error: bool
+    content: list[TextBlock]
+
+
+AnswerBlock = Annotated[
+    TextBlock
+    | ThinkingBlock
+    | RedactedThinkingBlock
+    | ToolUseBlock
+    | ServerToolUseBlock
+    | OwnToolResultBlock
+    | McpToolUseBlock
+    | McpToolResultBlock,
+    Field(discriminator="type"),
+]
+
+
+class ServerToolUsage(Answered):
+    web_search_requests: int
+    web_fetch_requests: int
 
 
 class OutputTokens(Answered):
@@ -46,6 +98,7 @@ class MessagesUsage(Answered):
     cache_read_input_tokens: int
     output_tokens: int
     output_tokens_details: Maybe[OutputTokens] = None
+    server_tool_use: Maybe[ServerToolUsage] = None
 
 
 class MessageObject(Answered):

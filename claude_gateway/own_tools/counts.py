@@ -56,17 +56,20 @@ class CallsOfJob:
     def __init__(self, counts: ToolCounts, job: ChatJob, now: Callable[[], float]) -> None:
         self._counts = counts
         self._owner = job.owner
-        self._progress = job.work is not None and job.work.progress
+        self._progress = job.work.progress if job.work else None
         self._now = now
         self._open: dict[str, tuple[str, float]] = {}
 
     def feed(self, event: Working) -> Iterator[Event]:
-        """Progress is told as thoughts, which every dialect can show and no session keeps."""
+        """Progress is told as the caller asked for it: as thoughts, which every dialect can show and no session keeps,
+        or as it is."""
+        if self._progress == "calls":
+            yield event
         match event:
             case ToolBegan(id_, name, summary):
                 self._open[id_] = name, self._now()
                 self._counts.counting(self._owner, name).calls += 1
-                if self._progress:
+                if self._progress == "thoughts":
                     yield BlockStarted(Thought("", ""))
                     yield ThinkingDelta(f"{name}: {summary}\n" if summary else f"{name}\n")
                     yield BlockEnded()

@@ -14,7 +14,7 @@ from claude_gateway.own_tools.counts import ToolCounts
 from claude_gateway.own_tools.stand_ins import stand_ins
 from claude_gateway.prompt.hosted_tools import Hosted, left_out
 from claude_gateway.stores.tool_choices import ALL, ToolChoiceStore
-from workers.job import ChatJob, RemoteResult, Tool
+from workers.job import ChatJob, Progress, RemoteResult, Tool
 from workers.tuning import fit
 
 _MOST_CHOICES = 1_000
@@ -39,12 +39,19 @@ class Servers(Protocol):
 @dataclass(frozen=True, slots=True)
 class Asks:
     """Whether the body asks for tools, wants to read of their use, names a session, and asks for tools that another
-    provider would run."""
+    provider would run. `as_calls`: its dialect has words for calls that the caller does not carry out."""
 
     tools: bool
     progress: bool
     session: str | None
     hosted: tuple[Hosted, ...] = ()
+    as_calls: bool = False
+
+    @property
+    def told_as(self) -> Progress | None:
+        if not self.progress:
+            return None
+        return "calls" if self.as_calls else "thoughts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +94,7 @@ class Toolbox:
         if not work.tools and not remote:
             return job, [*notes, *(["enable_tools: no tool is left"] if asks.tools else [])]
         last_only = job.tuning.output is not None
-        work = replace(work, place=asks.session or None, progress=asks.progress, last_only=last_only)
+        work = replace(work, place=asks.session or None, progress=asks.told_as, last_only=last_only)
         work = replace(work, remote=remote, call=partial(self.servers.call, key.id) if remote else None)
         return replace(job, work=work), notes
 

@@ -3,6 +3,7 @@
 What a block lacks, and what cannot stand where it stands, is an `ApiError` 400 that names its place.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,9 @@ _OF_ROLE: Mapping[Role, tuple[type, ...]] = {
     "assistant": (Text, Thought, RedactedThought, ToolUse),
 }
 _KNOWN = ("text", "image", "document", "redacted_thinking", "tool_use", "tool_result")
+# What the provider's own tools did, and Claude's own, as this gateway tells of it.
+_OWN_CALLS = re.compile(r"(server|mcp)_tool_use|\w+_tool_result")
+_OWN_CALLS_NOTE = "messages: calls carried out by the provider are left out; with a session_id Claude remembers its own"
 _NO_FILES = "files are not kept here; send what is in it"
 
 
@@ -60,6 +64,10 @@ def read_block(block: Any, where: str, notes: list[str]) -> Block | None:
             return ToolResult(id_, content, is_error=bool(block.get("is_error")))
         case {"type": str(kind)} if kind in _KNOWN:
             raise bad(where, f"is no whole block of type {kind}")
+        case {"type": str(kind)} if _OWN_CALLS.fullmatch(kind):
+            if _OWN_CALLS_NOTE not in notes:
+                notes.append(_OWN_CALLS_NOTE)
+            return None
         case {"type": "thinking"}:
             notes.append(f"{where}: a thought without its signature was left out, Claude takes none")
             return None

@@ -133,7 +133,8 @@ async def _read(request: web.Request) -> _Reading:
         reading = replace(reading, asked=asked)
         parsed, wants = await _parsed(request, asked, sent)
         told, session = bool(getattr(asked, "stream_tool_progress", None)), getattr(asked, "session_id", None)
-        job, left_out = await equipped(request, parsed.job, Asks(wants, told, session, parsed.hosted))
+        asks = Asks(wants, told, session, parsed.hosted, as_calls=kind is Kind.MESSAGES)
+        job, left_out = await equipped(request, parsed.job, asks)
     except ApiError as error:
         return replace(reading, error=error)
     return replace(reading, job=job, warnings=(*parsed.warnings, *left_out))

@@ -29,6 +29,7 @@ async def messages(request: web.Request) -> web.StreamResponse:
             bool(asked.stream_tool_progress),
             asked.session_id,
             parsed.hosted,
+            as_calls=True,
         )
         job, left_out = await equipped(request, parsed.job, asks)
         parsed = replace(parsed, job=job, warnings=(*parsed.warnings, *left_out))

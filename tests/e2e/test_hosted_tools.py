@@ -1,5 +1,6 @@
 """Tools that a caller's own provider would run, done by Claude's own, in every dialect."""
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -82,6 +83,29 @@ async def test_a_search_of_the_provider_s_is_one_of_claude_s_own(
     assert searched.body["tools"][0]["type"].startswith("web_search_")
     assert "aiohttp release" in str(searched.body["messages"])
     assert FOUND["url"] in str(told.body["messages"][-1])
+
+
+@pytest.mark.parametrize(
+    ("dialect", "request_"),
+    [
+        ("chat", chat("hi", web_search_options={})),
+        ("responses", responses("hi", {"type": "web_search"})),
+        ("messages", messages("hi", {"type": "web_search_20250305", "name": "web_search"})),
+        ("gemini", gemini("hi", {"googleSearch": {}})),
+    ],
+    ids=["chat", "responses", "messages", "gemini"],
+)
+async def test_a_report_tells_of_them_as_the_job_would_have_them(
+    gateway: Gateway, http: aiohttp.ClientSession, dialect: str, request_: tuple[str, dict[str, Any]]
+) -> None:
+    _, body = request_
+    report, _ = await ask(http, (f"/v1/compatibility?dialect={dialect}", body))
+    assert "done by Claude's own WebSearch" in report
+    debug, _ = await ask(http, (f"/v1/debug/request?dialect={dialect}", body))
+    work = json.loads(debug)["job"]["work"]
+    assert work["tools"] == ["WebSearch"]
+    assert "call" not in work
+    assert gateway.upstream.received == []
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import pytest
 
 from workers.errors import WorkerError
-from workers.events import Event, Finished, Started, TextDelta, ToolBegan, ToolEnded, Usage, Working
+from workers.events import Event, Finished, Started, TextDelta, ToolBegan, ToolEnded, Usage
 from workers.fake import block_start, message_start, result, says, stream_event, text_delta
 from workers.frames import Frame
 from workers.work_answer import WorkAnswer
@@ -27,7 +27,7 @@ def results(id_: str = "t1", **fields: object) -> Frame:
     return {"type": "user", "message": {"role": "user", "content": [block]}, "parent_tool_use_id": None}
 
 
-def told(answer: WorkAnswer, *frames: Frame) -> list[Event | Working]:
+def told(answer: WorkAnswer, *frames: Frame) -> list[Event]:
     return [event for frame in frames for event in answer.feed(frame)]
 
 
@@ -35,10 +35,10 @@ def test_an_answer_goes_on_after_a_call_until_the_model_is_done() -> None:
     answer = WorkAnswer()
     events = told(answer, *calls("Bash", '{"command": "ls  -l"}', input_tokens=10))
     assert not answer.finished
-    assert ToolBegan("t1", "Bash", "ls -l") in events
+    assert ToolBegan("t1", "Bash", "ls -l", {"command": "ls  -l"}) in events
     events = told(answer, results(), *says("all done"))
     assert answer.finished
-    assert events[0] == ToolEnded("t1", "ok")
+    assert events[0] == ToolEnded("t1", "ok", "r")
     assert events[-1] == Finished("end_turn", Usage(input=11, output=9))
     assert not any(isinstance(event, Started) for event in events)
 
@@ -54,7 +54,7 @@ def test_the_texts_of_several_messages_do_not_run_into_one_another() -> None:
 def test_what_became_of_a_call_is_told(denied: tuple[str, ...], fields: dict[str, object], outcome: str) -> None:
     answer = WorkAnswer(denied)
     told(answer, *calls("Bash", "{}"))
-    assert answer.feed(results(**fields)) == [ToolEnded("t1", outcome)]  # type: ignore[arg-type]
+    assert answer.feed(results(**fields)) == [ToolEnded("t1", outcome, "r")]  # type: ignore[arg-type]
 
 
 def test_it_tells_when_the_calls_of_a_turn_are_done_and_can_be_stopped_there() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from claude_gateway.dialects.anthropic.own_calls import OwnCalls
 from claude_gateway.errors import ApiError, cut_short
 from workers.events import (
     BlockEnded,
@@ -17,11 +18,15 @@ from workers.events import (
     Started,
     TextDelta,
     ThinkingDelta,
+    ToolBegan,
+    ToolEnded,
     Usage,
 )
 from workers.job import RedactedThought, Text, Thought, ToolUse
 
 Sent = tuple[str, str]
+# A block whose words come one by one, or one that comes whole.
+_Block = Text | Thought | RedactedThought | ToolUse | dict[str, Any]
 _TYPES: Mapping[str, str] = {
     "validation_error": "invalid_request_error",
     "rate_limit_exceeded": "rate_limit_error",
@@ -39,9 +44,16 @@ class StreamEncoder:
         self._begun = False
         self._index = 0
         self._open = False
+        self._own = OwnCalls()
 
     def feed(self, event: Event) -> list[Sent]:
         """Raises `ApiError` at `Restarted`: what was sent cannot be taken back."""
+        sent = self._sent(event)
+        for block in self._own.feed(event):
+            sent += self._all_at_once(block)
+        return sent
+
+    def _sent(self, event: Event) -> list[Sent]:
         match event:
             case Started(_, usage):
                 return self._start(usage)
@@ -58,12 +70,14 @@ class StreamEncoder:
                 return [self._delta(type="signature_delta", signature=signature)]
             case BlockEnded():
                 return self._close()
+            case ToolBegan() | ToolEnded():
+                return []
             case Finished():
                 end = {"stop_reason": event.stop_reason, "stop_sequence": event.stop_sequence}
                 return [
                     *self._start(event.usage),
                     *self._close(),
-                    _event("message_delta", delta=end, usage=usage_object(event.usage)),
+                    _event("message_delta", delta=end, usage=usage_object(event.usage) | self._own.usage),
                     _event("message_stop"),
                 ]
             case Restarted():
@@ -77,8 +91,18 @@ class StreamEncoder:
         if self._begun:
             return []
         self._begun = True
-        message = {**_message(self._id, self._model, [], usage), "stop_reason": None, "stop_sequence": None}
+        message = _message(self._id, self._model, [], usage_object(usage))
+        message |= {"stop_reason": None, "stop_sequence": None}
         return [_event("message_start", message=message), _event("ping")]
+
+    def _all_at_once(self, block: dict[str, Any]) -> list[Sent]:
+        """A block that comes whole; the input of a call in a delta, as that of any call."""
+        self._open = True
+        shown, inputs = block, []
+        if "input" in block:
+            shown = {**block, "input": {}}
+            inputs = [self._delta(type="input_json_delta", partial_json=_dumps(block["input"]))]
+        return [self._block("content_block_start", content_block=shown), *inputs, *self._close()]
 
     def _close(self) -> list[Sent]:
         if not self._open:
@@ -101,7 +125,8 @@ class BodyFold:
     def __init__(self, message_id: str, model: str) -> None:
         self._id = message_id
         self._model = model
-        self._blocks: list[tuple[Text | Thought | RedactedThought | ToolUse, list[str], list[str]]] = []
+        self._blocks: list[tuple[_Block, list[str], list[str]]] = []
+        self._own = OwnCalls()
         self._end: Finished | None = None
 
     def feed(self, event: Event) -> None:
@@ -114,8 +139,10 @@ class BodyFold:
                 self._blocks[-1][2].append(signature)
             case Restarted():
                 self._blocks.clear()
+                self._own = OwnCalls()
             case Finished():
                 self._end = event
+        self._blocks += [(block, [], []) for block in self._own.feed(event)]
 
     def body(self) -> dict[str, Any]:
         """Raises `ApiError` when the events ended without `Finished`."""
@@ -123,7 +150,7 @@ class BodyFold:
             raise cut_short()
         content = [_whole(block, "".join(said), "".join(signed)) for block, said, signed in self._blocks]
         return {
-            **_message(self._id, self._model, content, self._end.usage),
+            **_message(self._id, self._model, content, usage_object(self._end.usage) | self._own.usage),
             "stop_reason": self._end.stop_reason,
             "stop_sequence": self._end.stop_sequence,
         }
@@ -164,14 +191,14 @@ def _message_of(error: ApiError) -> str:
     return "; ".join(told) or error.message
 
 
-def _message(id_: str, model: str, content: list[Any], usage: Usage) -> dict[str, Any]:
+def _message(id_: str, model: str, content: list[Any], usage: dict[str, Any]) -> dict[str, Any]:
     return {
         "id": id_,
         "type": "message",
         "role": "assistant",
         "model": model,
         "content": content,
-        "usage": usage_object(usage),
+        "usage": usage,
     }
 
 
@@ -183,8 +210,10 @@ def _empty(block: Text | Thought | RedactedThought | ToolUse) -> dict[str, Any]:
             return _whole(block, "", "")
 
 
-def _whole(block: Text | Thought | RedactedThought | ToolUse, said: str, signature: str) -> dict[str, Any]:
+def _whole(block: _Block, said: str, signature: str) -> dict[str, Any]:
     match block:
+        case dict():
+            return block
         case Text():
             return {"type": "text", "text": said}
         case Thought():

@@ -56,7 +56,7 @@ class MessagesRequest(Wire):
     session_id: str | None = None
     # What `output_config.format` was called in its beta.
     output_format: OutputFormat | None = None
-    # Nor these: whether Claude is to use its own tools, and tell of it among its thoughts.
+    # Nor these: whether Claude is to use its own tools, and tell of each call.
     enable_tools: bool | None = None
     stream_tool_progress: bool | None = None
 

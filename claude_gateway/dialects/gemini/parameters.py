@@ -13,7 +13,7 @@ PARAMETERS: Table = {
     "contents": (Treatment.HONOURED, ""),
     "systemInstruction": (Treatment.HONOURED, ""),
     "generationConfig": (Treatment.HONOURED, ""),
-    "tools": (Treatment.HONOURED, ""),
+    "tools": (Treatment.HONOURED, "without functions, Google's own are done by Claude's own where it has them"),
     "toolConfig": (Treatment.HONOURED, ""),
     "cachedContent": (Treatment.REFUSED, "nothing is cached here under a name; send the content itself"),
     "sessionId": (Treatment.HONOURED, ""),

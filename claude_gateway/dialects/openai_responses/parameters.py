@@ -18,7 +18,10 @@ PARAMETERS: Table = {
     "max_output_tokens": (Treatment.HONOURED, ""),
     "temperature": (Treatment.HONOURED, ""),
     "top_p": (Treatment.HONOURED, ""),
-    "tools": (Treatment.EMULATED, "custom tools and namespaces as functions; hosted tools are left out with a warning"),
+    "tools": (
+        Treatment.EMULATED,
+        "custom tools and namespaces as functions; without those, hosted ones are done by Claude's own where there are",
+    ),
     "tool_choice": (Treatment.EMULATED, "of allowed tools only those are offered"),
     "parallel_tool_calls": (Treatment.HONOURED, ""),
     "reasoning": (Treatment.HONOURED, ""),

@@ -1,9 +1,9 @@
 from claude_gateway.own_tools.counts import ToolCount, ToolCounts
 from workers.events import Event, TextDelta, ThinkingDelta, ToolBegan, ToolEnded, Working
-from workers.job import ChatJob, Text, ToolWork, Turn
+from workers.job import ChatJob, Progress, Text, ToolWork, Turn
 
 
-def a_job(owner: str = "one", *, progress: bool = False) -> ChatJob:
+def a_job(owner: str = "one", *, progress: Progress | None = None) -> ChatJob:
     return ChatJob(owner, "m", (Turn("user", (Text("x"),)),), work=ToolWork(("Bash",), progress=progress))
 
 
@@ -27,6 +27,8 @@ def test_another_key_has_counts_of_its_own() -> None:
     assert counts.of("other") == {}
 
 
-def test_progress_is_told_to_who_asked_for_it() -> None:
-    told = feed(ToolCounts(), a_job(progress=True), ToolBegan("1", "Bash", "ls"), ToolEnded("1", "ok"))
+def test_progress_is_told_to_who_asked_for_it_as_he_asked() -> None:
+    calls = [ToolBegan("1", "Bash", "ls"), ToolEnded("1", "ok")]
+    told = feed(ToolCounts(), a_job(progress="thoughts"), *calls)
     assert [event.text for event in told if isinstance(event, ThinkingDelta | TextDelta)] == ["Bash: ls\n"]
+    assert feed(ToolCounts(), a_job(progress="calls"), *calls) == calls
