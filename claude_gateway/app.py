@@ -39,6 +39,7 @@ from claude_gateway.steady_clock import SteadyClock
 from claude_gateway.stores.db import DATABASE, Database, StoreUnusable, open_database
 from claude_gateway.stores.keys import KeyStore, open_keys
 from claude_gateway.stores.ledger import LedgerStore
+from claude_gateway.stores.ledger_journal import Journal
 from claude_gateway.stores.mcp_servers import McpServerStore
 from claude_gateway.stores.responses import ResponseStore
 from claude_gateway.stores.seal_key import seal_key
@@ -248,9 +249,16 @@ async def _database(settings: Settings) -> AsyncIterator[Database]:
 
 @asynccontextmanager
 async def _ledger(settings: Settings, database: Database, metrics: Metrics, traces: Traces) -> AsyncIterator[Ledger]:
-    ledger = Ledger(LedgerStore(database), watchers=[metrics, traces])
-    async with ledger.kept(settings.usage_retention_days):
-        yield ledger
+    try:
+        journal = await asyncio.to_thread(Journal, settings.state_dir / DATABASE)
+    except OSError as error:
+        raise StartFailed(f"Cannot use STATE_DIR for the ledger: {error}") from None
+    try:
+        ledger = Ledger(LedgerStore(database, journal), watchers=[metrics, traces])
+        async with ledger.kept(settings.usage_retention_days):
+            yield ledger
+    finally:
+        journal.close()
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """Every job of every key, once: begun before a worker has it, ended before its caller has the last byte.
 
-What is to be written gathers while the statement before it runs, so that many jobs at a time cost few statements.
+What happens to a job is noted at once, which survives a killed process, and written soon: what gathers meanwhile is
+one statement. Where nothing can be noted, it is written before the job goes on.
 """
 
 import asyncio
@@ -26,6 +27,8 @@ SWEEP_SECONDS = 3_600.0
 # Held while the disk cannot be written; more are forgotten, the oldest first.
 _MOST_HELD = 10_000
 _MOST_GROUPS = 10_000
+# For so long what was noted may gather.
+_PAUSE_SECONDS = 0.25
 # These jobs were turned away as they came: nothing of them ran, nor waited.
 _NEVER_BEGUN = [kind.name.lower() for kind in (ErrorKind.QUEUE_FULL, ErrorKind.TOO_MANY_AT_ONCE)]
 
@@ -38,6 +41,7 @@ class Watcher(Protocol):
 
 
 class Store(Protocol):
+    def note(self, entry: Entry) -> bool: ...
     async def write(self, entries: Sequence[Entry]) -> None: ...
     async def close_lost(self) -> int: ...
     async def last_id(self) -> int: ...
@@ -48,6 +52,9 @@ class Store(Protocol):
 
 class Nowhere:
     """A store that keeps nothing."""
+
+    def note(self, entry: Entry) -> bool:  # noqa: ARG002 - as others take it
+        return True
 
     async def write(self, entries: Sequence[Entry]) -> None:
         pass
@@ -86,15 +93,16 @@ class Ledger:
         self._is_open = True
         self._spending = Spending()
         self._pending: dict[int, Entry] = {}
+        self._hurry = asyncio.Event()
         self._next: asyncio.Task[None] | None = None
         self._running: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def kept(self, days: float) -> AsyncIterator[None]:
         """Taken up where it was left, swept of what is older than `days`, and whole on the disk at the end."""
-        self._last_id = await self._store.last_id()
         if lost := await self._store.close_lost():
             _log.info("%d jobs were lost with the gateway that ran them", lost)
+        self._last_id = await self._store.last_id()
         today = midnight(day_of(self._now()))
         for owner, tokens, usd in await self._store.spent_since(today):
             self._spending.add(owner, today, tokens, usd)
@@ -126,11 +134,11 @@ class Ledger:
         return entry
 
     async def begin(self, entry: Entry) -> None:
-        """A worker is about to have it. Written when this returns."""
+        """A worker is about to have it. On record when this returns."""
         entry.attempts += 1
         if entry.attempts == 1:
             entry.taken = self._clock()
-            await self._written(entry)
+            await self._record(entry)
 
     def accepted(self, entry: Entry, event: Started) -> None:
         """The upstream has taken it, maybe not for the first time."""
@@ -143,19 +151,19 @@ class Ledger:
             entry.shown = self._clock()
 
     async def finish(self, entry: Entry, used: Usage) -> None:
-        """Answered. Written when this returns: whoever has his answer is in the ledger."""
+        """Answered. On record when this returns: whoever has his answer is in the ledger."""
         entry.used = used
         await self.end(entry, OK)
 
     async def end(self, entry: Entry, result: str) -> None:
-        """Written when this returns. Only the first end counts."""
+        """On record when this returns. Only the first end counts."""
         if self._ended(entry, result):
-            await self._written(entry)
+            await self._record(entry)
 
     def leave(self, entry: Entry) -> None:
-        """Its caller left, or another choice of the same request failed. Written soon: nobody waits for it."""
+        """Its caller left, or another choice of the same request failed. Nobody waits for it."""
         if self._ended(entry, LEFT):
-            self._write_soon(entry)
+            self._note(entry)
 
     def cost(self, entry: Entry, usd: float) -> None:
         """Told before the end, or soon after it; of each attempt."""
@@ -164,7 +172,7 @@ class Ledger:
         for watcher in self._watchers:
             watcher.cost_told(entry, usd)
         if entry.result != BEGUN and self._is_open:
-            self._write_soon(entry)
+            self._note(entry)
 
     def spent(self, owner: str) -> Spent:
         """Today. Jobs that still run are not in it."""
@@ -180,6 +188,7 @@ class Ledger:
 
     async def flushed(self) -> None:
         """Whatever happened so far is written."""
+        self._hurry.set()
         for task in (self._running, self._next):
             if task is not None:
                 await asyncio.wait([task])
@@ -195,16 +204,25 @@ class Ledger:
             watcher.job_ended(entry)
         return result not in _NEVER_BEGUN
 
-    async def _written(self, entry: Entry) -> None:
-        await asyncio.shield(self._write_soon(entry))
+    async def _record(self, entry: Entry) -> None:
+        if not self._note(entry) and self._next is not None:
+            await asyncio.shield(self._next)
 
-    def _write_soon(self, entry: Entry) -> asyncio.Task[None]:
+    def _note(self, entry: Entry) -> bool:
+        """Whether it is on record. It is written soon, or else now."""
         self._pending[entry.id] = entry
         if self._next is None:
+            self._hurry.clear()
             self._next = asyncio.create_task(self._write(self._running))
-        return self._next
+        noted = self._store.note(entry)
+        if not noted:
+            self._hurry.set()
+        return noted
 
     async def _write(self, before: asyncio.Task[None] | None) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PAUSE_SECONDS):
+                await self._hurry.wait()
         if before is not None and not before.done():
             await asyncio.wait([before])
         self._running, self._next = self._next, None

@@ -9,11 +9,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from claude_gateway.stores.db import StoreUnusable
+from claude_gateway.stores.ledger_journal import ENDINGS
 from claude_gateway.stores.schema import SCRIPTS
 
 _BUSY_SECONDS = 30.0
-# SQLite's own files beside a database, which belong to it.
-_BESIDE = ("", "-wal", "-shm")
+# The files beside a database that belong to it: SQLite's own, and ours.
+_BESIDE = ("", "-wal", "-shm", *ENDINGS)
 
 
 def back_up(database: Path, to: Path) -> None:

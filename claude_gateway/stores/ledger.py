@@ -1,5 +1,7 @@
 """The ledger of every key's jobs, in the database."""
 
+import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +10,9 @@ import orjson
 from claude_gateway.ledger.entry import BEGUN, LOST, OK, Entry
 from claude_gateway.ledger.usage import Counts, Grouping, Question, Report, UsageRow
 from claude_gateway.stores.db import Database
+from claude_gateway.stores.ledger_journal import Journal, Line
+
+_log = logging.getLogger(__name__)
 
 _COLUMNS = (
     *("id", "owner", "request_id", "number", "dialect", "route", "model_asked", "model", "session", "tools"),
@@ -19,7 +24,8 @@ _CHANGES = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[1:])
 # Rows that are new and rows that have changed, as many as there are, in one statement.
 _WRITE = (
     f"INSERT INTO ledger ({', '.join(_COLUMNS)}) SELECT {_VALUES} FROM json_each(?) WHERE true "  # noqa: S608
-    f"ON CONFLICT (id) DO UPDATE SET {_CHANGES}"
+    # A line that was noted before the job's end may come again after it.
+    f"ON CONFLICT (id) DO UPDATE SET {_CHANGES} WHERE excluded.result <> '{BEGUN}' OR ledger.result = '{BEGUN}'"
 )
 _GROUPS: dict[Grouping, str] = {
     "day": "date(begun_at, 'unixepoch')",
@@ -38,20 +44,47 @@ _SWEPT_AT_ONCE = 1_000
 
 
 class LedgerStore:
-    def __init__(self, database: Database) -> None:
+    """Without a journal, what is to survive a killed process has to be written."""
+
+    def __init__(self, database: Database, journal: Journal | None = None) -> None:
         self._database = database
+        self._journal = journal
+
+    def note(self, entry: Entry) -> bool:
+        """Whether it will survive a killed process as it stands now, though it is not written yet."""
+        return self._journal is not None and self._journal.note(_row(entry))
 
     async def write(self, entries: Sequence[Entry]) -> None:
-        """As they stand now. What was written survives a killed process, not a machine that loses its power."""
-        await self._database.run_lightly(_WRITE, (orjson.dumps([_row(entry) for entry in entries]).decode(),))
+        """As they stand now, with which everything is written that was noted so far. What was written survives a killed
+        process, not a machine that loses its power."""
+        noted = self._journal.turn() if self._journal else None
+        await self._write([_row(entry) for entry in entries])
+        if self._journal and noted is not None:
+            self._journal.forget(noted)
 
     async def close_lost(self) -> int:
         """What a gateway had begun that did not live to its end. Returns how many those were."""
+        await self._take_up()
         rows = await self._database.run(
             "UPDATE ledger SET result = ? WHERE result = ? RETURNING id",
             (LOST, BEGUN),
         )
         return len(rows)
+
+    async def _take_up(self) -> None:
+        """What a killed gateway had noted."""
+        if self._journal is None:
+            return
+        lines = await asyncio.to_thread(self._journal.lines)
+        if lines:
+            # Of a job, the last. Another version's may have other columns.
+            latest = {line[0]: line for line in lines if len(line) == len(_COLUMNS)}
+            await self._write(list(latest.values()))
+            _log.info("%d jobs were noted and not yet written by the gateway before this one", len(latest))
+        self._journal.forget_all()
+
+    async def _write(self, rows: Sequence[Line]) -> None:
+        await self._database.run_lightly(_WRITE, (orjson.dumps(rows).decode(),))
 
     async def last_id(self) -> int:
         ((last,),) = await self._database.run("SELECT coalesce(max(id), 0) FROM ledger")

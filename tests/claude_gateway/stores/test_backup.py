@@ -11,6 +11,7 @@ import pytest
 
 from claude_gateway.stores.backup import back_up, restore
 from claude_gateway.stores.db import DATABASE, StoreUnusable, open_database
+from claude_gateway.stores.ledger_journal import ENDINGS
 from claude_gateway.stores.seal_key import seal_key
 
 
@@ -46,12 +47,15 @@ async def test_what_was_there_before_a_restore_is_put_aside_whole(path: Path, tm
     await asyncio.to_thread(back_up, path, copy)
     path.unlink()
     second = await seal_of(path)
+    noted = path.with_name(f"{DATABASE}{ENDINGS[0]}")
+    noted.write_text("of the ledger that was killed")
 
     for number in (1, 2):
         aside = await asyncio.to_thread(restore, copy, path)
         assert aside == path.with_name(f"{DATABASE}.before-restore-{number}")
 
     assert await seal_of(path) == first
+    assert not noted.exists()
     assert await seal_of(path.with_name(f"{DATABASE}.before-restore-1")) == second
 
 
