@@ -8,7 +8,7 @@ from functools import partial
 from typing import Protocol
 
 from claude_gateway.access.at_once import JobsAtOnce
-from claude_gateway.ledger.entry import INTERNAL, Entry
+from claude_gateway.ledger.entry import INTERNAL, LEFT, Entry
 from claude_gateway.ledger.ledger import Ledger
 from claude_gateway.own_tools.counts import ToolCounts
 from workers.answer import is_visible
@@ -69,6 +69,7 @@ class ChatService:
         """
         deadline = self.deadline() if deadline is None else deadline
         entry = self._ledger.open(job)
+        event: Event | None = None
         try:
             with self._at_once.job(job.owner):
                 async with aclosing(self._attempts(job, deadline, entry)) as events:
@@ -77,8 +78,12 @@ class ChatService:
         except WorkerError as error:
             await self._ledger.end(entry, error.kind.name.lower())
             raise
-        except (asyncio.CancelledError, GeneratorExit):
-            self._ledger.leave(entry)
+        except asyncio.CancelledError:
+            self._ledger.leave(entry, LEFT)
+            raise
+        except GeneratorExit:
+            # Who stops reading at a `Restarted` has not left: he could not take back what he had passed on.
+            self._ledger.leave(entry, ErrorKind.CUT.name.lower() if isinstance(event, Restarted) else LEFT)
             raise
         except Exception:
             await self._ledger.end(entry, INTERNAL)

@@ -14,7 +14,7 @@ from typing import Protocol
 from claude_gateway.access.keys import Key
 from claude_gateway.ledger.budget import Spending, Spent, require
 from claude_gateway.ledger.days import DAY, day_of, midnight
-from claude_gateway.ledger.entry import BEGUN, LEFT, OK, VISIT, Entry, Visit
+from claude_gateway.ledger.entry import BEGUN, OK, VISIT, Entry, Visit
 from claude_gateway.ledger.usage import NOTHING_USED, Question, Report
 from claude_gateway.stores.db import StoreFailing
 from workers.errors import ErrorKind
@@ -160,9 +160,9 @@ class Ledger:
         if self._ended(entry, result):
             await self._record(entry)
 
-    def leave(self, entry: Entry) -> None:
-        """Its caller left, or another choice of the same request failed. Nobody waits for it."""
-        if self._ended(entry, LEFT):
+    def leave(self, entry: Entry, result: str) -> None:
+        """Nobody reads on, nor waits for this."""
+        if self._ended(entry, result):
             self._note(entry)
 
     def cost(self, entry: Entry, usd: float) -> None:

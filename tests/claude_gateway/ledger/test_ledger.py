@@ -20,7 +20,7 @@ from claude_gateway.stores.db import Database, StoreFailing
 from claude_gateway.stores.ledger import LedgerStore
 from tests.claude_gateway.scripted import COST, HELLO, JOB, MODEL, STARTED, ScriptedDispatcher, Step
 from workers.errors import ErrorKind, WorkerError
-from workers.events import Finished, Started, Usage
+from workers.events import Finished, Restarted, Started, Usage
 
 NOW = midnight(named("2026-03-15")) + 3_600
 DEAD = WorkerError(ErrorKind.WORKER_DIED, "it ended")
@@ -121,6 +121,21 @@ async def test_a_caller_who_leaves_is_told_apart_and_pays_what_was_read(database
 
     assert await lines(database, "result", "input", "output", "cost_usd") == [("left", 9, 1, None)]
     assert ledger.spent("owner").tokens == 10
+
+
+async def test_an_answer_that_begins_again_behind_what_its_reader_has_is_cut_and_nobody_left(
+    database: Database,
+) -> None:
+    ledger = a_ledger(database)
+    dispatcher = ScriptedDispatcher([[*HELLO[:3], DEAD], HELLO])
+
+    async with aclosing(ChatService(dispatcher, 60, ledger=ledger).run(JOB)) as events:
+        async for event in events:
+            if isinstance(event, Restarted):
+                break
+    await ledger.flushed()
+
+    assert await lines(database, "result", "attempts") == [("cut", 1)]
 
 
 async def test_what_a_full_queue_turns_away_is_no_job(database: Database) -> None:

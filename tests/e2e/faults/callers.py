@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import aiohttp
 
@@ -27,15 +28,36 @@ class End(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """`seconds` from the first attempt on; `attempts` how often he came; `detail` says what is odd."""
+class Sight:
+    """What a caller saw of one attempt, under the id that he gave it. `detail`: the code of an error, or what is odd;
+    `tokens`: those in and out, where he was told of any."""
 
-    ask: Ask
+    request_id: str
     end: End
     status: int
-    seconds: float
-    attempts: int
     detail: str = ""
+    tokens: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`sights`: one for each time he came, the last of which counts; `seconds` from the first on."""
+
+    ask: Ask
+    sights: tuple[Sight, ...]
+    seconds: float
+
+    @property
+    def end(self) -> End:
+        return self.sights[-1].end
+
+    @property
+    def status(self) -> int:
+        return self.sights[-1].status
+
+    @property
+    def detail(self) -> str:
+        return self.sights[-1].detail
 
 
 class Left(Exception):
@@ -54,35 +76,57 @@ class Callers:
         """One request, as often as its caller is told to come again later."""
         clock = asyncio.get_running_loop().time
         began = clock()
+        sights: list[Sight] = []
         for attempt in range(1, self.attempts + 1):
-            end, status, detail, wait = await self._once(ask, key)
+            sight, wait = await self._once(ask, key, f"{ask.token}.{attempt}")
+            sights.append(sight)
             # An upstream's own limits and errors are no reason to try a scripted fault again.
-            if end is not End.REFUSED or attempt == self.attempts or ask.fault:
+            if sight.end is not End.REFUSED or attempt == self.attempts or ask.fault:
                 break
             await asyncio.sleep(wait)
-        return Outcome(ask, end, status, clock() - began, attempt, detail)
+        return Outcome(ask, tuple(sights), clock() - began)
 
-    async def _once(self, ask: Ask, key: str) -> tuple[End, int, str, float]:
+    async def message_count(self, session: str, key: str) -> int:
+        """How many messages the gateway says it remembers of it."""
+        headers = {"authorization": f"Bearer {key}"}
+        async with self.http.get(f"{self.url}/v1/sessions/{session}", headers=headers) as response:
+            return (await response.json())["message_count"] if response.status == 200 else 0
+
+    async def jobs(self, key: str) -> dict[str, int]:
+        """How many jobs there were, by result, as far as the key may know."""
+        headers = {"authorization": f"Bearer {key}"}
+        async with self.http.get(f"{self.url}/v1/usage?group_by=result", headers=headers) as response:
+            return {row["result"]: row["jobs"] for row in (await response.json())["data"]}
+
+    async def _once(self, ask: Ask, key: str, request_id: str) -> tuple[Sight, float]:
+        """What he saw, and how long he is to wait before he comes again."""
         status = 0
         try:
-            headers = {"authorization": f"Bearer {key}"}
+            headers = {"authorization": f"Bearer {key}", "x-request-id": request_id}
             async with self.http.post(f"{self.url}/v1/chat/completions", json=ask.body(), headers=headers) as response:
                 status = response.status
+                if response.headers.get("x-request-id") != request_id:
+                    return Sight(request_id, End.LOST, status, "the answer is another request's"), 0.0
                 if status != 200:
-                    return _refused_or_failed(response, await response.text())
+                    return _refused_or_failed(request_id, response, await response.text())
                 if not ask.streamed:
-                    content = (await response.json())["choices"][0]["message"]["content"]
-                    return *_weighed(ask, content, status), 0.0
+                    return _weighed_body(ask, request_id, await response.json()), 0.0
                 text, error, done = await _read(ask, response)
         except Left:
-            return End.LEFT, status, "", 0.0
+            return Sight(request_id, End.LEFT, status), 0.0
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            return End.LOST, status, repr(error), 0.0
+            return Sight(request_id, End.LOST, status, repr(error)), 0.0
         if error and not done and ask.answer.startswith(text.rstrip()):
-            return End.FAILED, status, error, 0.0
+            return Sight(request_id, End.FAILED, status, error), 0.0
         if error or not done:
-            return End.LOST, status, f"neither end nor error: {text[-80:]!r} {error}", 0.0
-        return *_weighed(ask, text, status), 0.0
+            return Sight(request_id, End.LOST, status, f"neither end nor error: {text[-80:]!r} {error}"), 0.0
+        return Sight(request_id, *_weighed(ask, text, status)), 0.0
+
+
+def _weighed_body(ask: Ask, request_id: str, body: dict[str, Any]) -> Sight:
+    usage = body["usage"]
+    weighed = _weighed(ask, body["choices"][0]["message"]["content"], 200)
+    return Sight(request_id, *weighed, (usage["prompt_tokens"], usage["completion_tokens"]))
 
 
 def _weighed(ask: Ask, text: str, status: int) -> tuple[End, int, str]:
@@ -92,16 +136,17 @@ def _weighed(ask: Ask, text: str, status: int) -> tuple[End, int, str]:
     return End.DOUBLED if doubled else End.LOST, status, f"{text[:200]!r}"
 
 
-def _refused_or_failed(response: aiohttp.ClientResponse, body: str) -> tuple[End, int, str, float]:
+def _refused_or_failed(request_id: str, response: aiohttp.ClientResponse, body: str) -> tuple[Sight, float]:
+    status = response.status
     try:
         code = json.loads(body)["error"]["code"]
     except (ValueError, LookupError, TypeError):
-        return End.LOST, response.status, f"no error in the dialect's words: {body[:100]!r}", 0.0
-    if response.status not in (429, 503):
-        return End.FAILED, response.status, code, 0.0
+        return Sight(request_id, End.LOST, status, f"no error in the dialect's words: {body[:100]!r}"), 0.0
+    if status not in (429, 503):
+        return Sight(request_id, End.FAILED, status, code), 0.0
     if not response.headers.get("Retry-After", "").isdigit():
-        return End.LOST, response.status, f"{code} without a Retry-After", 0.0
-    return End.REFUSED, response.status, code, float(response.headers["Retry-After"])
+        return Sight(request_id, End.LOST, status, f"{code} without a Retry-After"), 0.0
+    return Sight(request_id, End.REFUSED, status, code), float(response.headers["Retry-After"])
 
 
 async def _read(ask: Ask, response: aiohttp.ClientResponse) -> tuple[str, str, bool]:

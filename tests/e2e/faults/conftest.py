@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from claude_gateway.demo.upstream import stand_in
+from tests.e2e.faults.books import Books
 from tests.e2e.faults.callers import callers
 from tests.e2e.faults.gateway import KEY, Soaked, soaked, warmed
 from tests.e2e.faults.leftovers import Holdings
@@ -35,9 +36,10 @@ class Patient:
         return f"t1x{next(self.numbers)}"
 
     async def leftovers(self) -> list[str]:
-        """What it holds more than before, once it had the time to let go."""
+        """What it holds more than before, once it had the time to let go, and what it wrote down otherwise than callers
+        saw it."""
         after = await self.gateway.held_at_last(self.before)
-        return after.exceeds(self.before)
+        return [*after.exceeds(self.before), *await self.load.audit()]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -52,7 +54,7 @@ async def shared_patient(tmp_path_factory: Any) -> AsyncIterator[Patient]:
         await warmed(gateway)
         before = await gateway.holds()
         # The connections of the callers are theirs.
-        load = Load(crowd, upstream, claims, [KEY])
+        load = Load(crowd, upstream, claims, [KEY], Books(gateway.state_dir))
         yield Patient(gateway, load, before, random.Random(1), itertools.count())
 
 

@@ -21,6 +21,9 @@ def figures_of(record: Record, gateway: Soaked, before: Holdings, after: Holding
         "lost": record.count(End.LOST),
         "doubled": record.count(End.DOUBLED),
         "disagreements": len(record.wrong) - record.count(End.LOST) - record.count(End.DOUBLED),
+        "unbooked": len(record.unbooked),
+        "ledger": dict(record.booked.most_common()),
+        "sessions": record.sessions,
         "hurt_without_a_fault": dict(record.hurt),
         "processes_started": len(gateway.started),
         "rss_mib": {"start": round(gateway.samples[0][1], 1), "warm": round(warm, 1), "end": round(last, 1)},
@@ -29,7 +32,7 @@ def figures_of(record: Record, gateway: Soaked, before: Holdings, after: Holding
         "held_after": {name: getattr(after, name) for name in Holdings.__slots__},
         "leaked": after.exceeds(before),
         "slowest_s": round(record.slowest, 2),
-        "wrong": record.wrong[:50],
+        "wrong": [*record.wrong, *record.unbooked][:50],
     }
 
 
@@ -39,6 +42,7 @@ def targets(figures: dict[str, Any]) -> list[tuple[bool, str, str]]:
         "lost": "answers lost: 0",
         "doubled": "answers doubled: 0",
         "disagreements": "upstream and sessions disagree with callers: 0",
+        "unbooked": "ledger and callers disagree: 0",
         "left_after_a_kill": "processes left 2 s after kill -9: 0",
     }
     leaked, growth = figures["leaked"], figures["rss_growth"]
@@ -59,6 +63,8 @@ def show(figures: dict[str, Any]) -> bool:
         "failed without a fault of its own": str(sum(figures["hurt_without_a_fault"].values())),
         "faults": ", ".join(f"{name} {count}" for name, count in figures["faults"].items()),
         "statuses and codes": ", ".join(f"{name} x{count}" for name, count in figures["codes"].items()),
+        "jobs in the ledger": ", ".join(f"{name} {count}" for name, count in figures["ledger"].items()),
+        "sessions compared word for word": str(figures["sessions"]),
         "worker processes started": str(figures["processes_started"]),
         "RSS in MiB: start, warm, end": f"{memory['start']}, {memory['warm']}, {memory['end']}",
         "descriptors before, after": f"{figures['held_before']['descriptors']}, {figures['held_after']['descriptors']}",

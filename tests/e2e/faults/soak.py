@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 
 from claude_gateway.demo.upstream import stand_in
+from tests.e2e.faults.books import Books
 from tests.e2e.faults.callers import callers
 from tests.e2e.faults.gateway import KEY, WORKERS, Soaked, soaked, warmed
 from tests.e2e.faults.load import Load
@@ -34,9 +35,10 @@ async def soak(minutes: float, seed: int) -> dict[str, Any]:
             before = await gateway.holds()
             watch = asyncio.create_task(gateway.watch())
             async with callers(gateway.url) as crowd:
-                load = Load(crowd, upstream, claims, [KEY])
+                load = Load(crowd, upstream, claims, [KEY], Books(gateway.state_dir))
                 until = time.monotonic() + minutes * 60
                 await load.run(iter(Plan(seed)), CROWD, lambda: time.monotonic() < until)
+                await load.audit()
             after = await gateway.held_at_last(before)
             watch.cancel()
             left = await _left_after_a_kill(gateway)

@@ -7,13 +7,13 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from claude_gateway.claude_code.bundled_cli import bundled_cli
 from claude_gateway.demo.upstream import StandIn
+from tests.e2e.faults.books import Books
 from tests.e2e.faults.callers import End, Outcome, callers
-from tests.e2e.faults.gateway import soaked, warmed
+from tests.e2e.faults.gateway import KEY, soaked, warmed
 from tests.e2e.faults.load import Load
 from tests.e2e.faults.plan import ask
 
@@ -36,15 +36,6 @@ async def a_key(state_dir: Path, name: str) -> str:
     return said.decode().strip()
 
 
-async def answered_by_the_ledger(url: str, key: str) -> int:
-    async with (
-        aiohttp.ClientSession() as http,
-        http.get(f"{url}/v1/usage?group_by=result", headers={"authorization": f"Bearer {key}"}) as response,
-    ):
-        usage = await response.json()
-    return sum(row["jobs"] for row in usage["data"] if row["result"] == "ok")
-
-
 @pytest.mark.timeout(300)
 async def test_five_hundred_callers_on_four_workers(tmp_path: Path, upstream: StandIn) -> None:
     keys = [await a_key(tmp_path / "state", f"key{number}") for number in range(KEYS)]
@@ -59,7 +50,7 @@ async def test_five_hundred_callers_on_four_workers(tmp_path: Path, upstream: St
         callers(gateway.url, patience=400) as crowd,
     ):
         await warmed(gateway)
-        load = Load(crowd, upstream, tmp_path, keys)
+        load = Load(crowd, upstream, tmp_path, [KEY], Books(gateway.state_dir))
         began = clock()
 
         async def caller(number: int, key: int) -> None:
@@ -69,7 +60,8 @@ async def test_five_hundred_callers_on_four_workers(tmp_path: Path, upstream: St
             finished[key].append(clock() - began)
 
         await asyncio.gather(*(caller(number, key) for number, key in enumerate(whose)))
-        counted = [await answered_by_the_ledger(gateway.url, key) for key in keys]
+        counted = [(await crowd.jobs(key))["ok"] for key in keys]
+        assert await load.audit() == []
     assert set(load.record.ends) <= {End.WHOLE, End.REFUSED}, load.record.codes
     assert load.record.wrong == []
     # What each key's ledger says is what its callers saw.
