@@ -6,6 +6,7 @@ With CI=true a skip is a failure: there, everything must have been tried.
 import os
 import shutil
 import subprocess
+from typing import NoReturn
 
 import pytest
 
@@ -24,7 +25,7 @@ def need(programs: dict[str, str]) -> None:
         say_and_skip(f"not installed: {', '.join(missing)}")
 
 
-def say_and_skip(reason: str) -> None:
+def say_and_skip(reason: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)

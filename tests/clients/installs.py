@@ -105,10 +105,27 @@ def _pip(name: str, lock: Path) -> None:
     )
 
 
+def node_with(package: str, folder: Path) -> Path:
+    """Node.js, and in the folder one npm package of the lock, which needs no other. Raises `InstallFailed`."""
+    _prepare(_NODE_VENV)
+    lock = json.loads((HERE / NODE / "package-lock.json").read_text())
+    entry = f"node_modules/{package}"
+    wanted = {"dependencies": {package: lock["packages"][entry]["version"]}}
+    (folder / "package.json").write_text(json.dumps(wanted))
+    (folder / "package-lock.json").write_text(
+        json.dumps({"lockfileVersion": 3, "packages": {"": wanted, entry: lock["packages"][entry]}})
+    )
+    _npm_ci(folder)
+    return Installs({}).node
+
+
 def _npm(manifest: Path) -> None:
+    shutil.copytree(manifest, ROOT / NODE)
+    _npm_ci(ROOT / NODE)
+
+
+def _npm_ci(folder: Path) -> None:
     """Without install scripts: what the clients need of them is in their packages."""
-    folder = ROOT / NODE
-    shutil.copytree(manifest, folder)
     node = Installs({}).node
     npm = node.parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     _run(str(node), str(npm), "ci", "--ignore-scripts", "--loglevel=error", cwd=folder)
