@@ -32,6 +32,10 @@ class FairQueue(Generic[T]):
             self._lanes[key] = lane
         return item
 
+    def count(self, key: str) -> int:
+        """How many of its items wait."""
+        return len(self._lanes.get(key, ()))
+
     def crowd_out(self, key: str, may_go: Callable[[T], bool]) -> T | None:
         """The newest item of the key that has most, where that is more than `key` would have with one more, and where
         the item may go."""

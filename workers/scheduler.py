@@ -11,9 +11,15 @@ from typing import Generic, Protocol, TypeVar
 from workers.errors import ErrorKind, WorkerError
 from workers.fair_queue import FairQueue
 from workers.job import ChatJob
+from workers.rivals import Rivals
 from workers.settings import QueueSettings
 
 _SMOOTHING = 0.2
+# Where keys compete, one may have so many times as many waiting jobs as there are places left: alone at four fifths of
+# the queue, two of them at four ninths each. So a key that comes back finds a place, whatever others sent meanwhile.
+_SHARE = 4
+# Beyond the moment for which it was told to come back.
+_BACK_WITHIN_SECONDS = 30.0
 W = TypeVar("W", covariant=True)
 
 
@@ -40,6 +46,7 @@ class Scheduler(Generic[W]):
         self._free = slots
         self._settings = settings
         self._queue: FairQueue[_Turn] = FairQueue()
+        self._rivals = Rivals()
         self._mean_job_seconds = 1.0
 
     @property
@@ -78,9 +85,8 @@ class Scheduler(Generic[W]):
         if self._free:
             self._free -= 1
             return
-        if len(self._queue) >= self._settings.limit:
-            self._make_room(owner)
         loop = asyncio.get_running_loop()
+        self._require_place(owner, loop.time())
         turn = _Turn(loop.create_future(), loop.time())
         self._queue.push(owner, turn)
         try:
@@ -99,12 +105,18 @@ class Scheduler(Generic[W]):
                 ) from None
             raise
 
-    def _make_room(self, owner: str) -> None:
+    def _require_place(self, owner: str, now: float) -> None:
         """A queue full of one key's jobs is not full for another: the newest of the many gives way, if it has only
         just come. Raises."""
-        full = WorkerError(ErrorKind.QUEUE_FULL, "Too many requests are waiting.", retry_after=self._expected_wait())
-        latest = asyncio.get_running_loop().time() - self._settings.refusable
-        crowded_out = self._queue.crowd_out(owner, lambda turn: turn.since > latest)
+        wait = self._expected_wait()
+        full = WorkerError(ErrorKind.QUEUE_FULL, "Too many requests are waiting.", retry_after=wait)
+        compete = self._rivals.came(owner, now, now + wait + _BACK_WITHIN_SECONDS)
+        left = self._settings.limit - len(self._queue)
+        if left > 0:
+            if compete and self._queue.count(owner) >= _SHARE * left:
+                raise full
+            return
+        crowded_out = self._queue.crowd_out(owner, lambda turn: turn.since > now - self._settings.refusable)
         if crowded_out is None:
             raise full
         if not crowded_out.comes.done():

@@ -63,9 +63,9 @@ async def queued(scheduler: Scheduler, *owners: str) -> list[asyncio.Task[None]]
     return tasks
 
 
-async def failure_of(scheduler: Scheduler, deadline: float | None = None) -> WorkerError:
+async def failure_of(scheduler: Scheduler, deadline: float | None = None, owner: str = "ann") -> WorkerError:
     with pytest.raises(WorkerError) as caught:
-        async with scheduler.worker(a_job(), later() if deadline is None else deadline):
+        async with scheduler.worker(a_job(owner=owner), later() if deadline is None else deadline):
             pass
     return caught.value
 
@@ -155,6 +155,35 @@ async def test_who_has_waited_so_long_that_his_answer_has_begun_gives_way_to_nob
     assert failure.kind is ErrorKind.QUEUE_FULL
     gate.set()
     await soon(asyncio.gather(*ann))
+
+
+async def test_a_key_that_was_turned_away_finds_a_place_when_it_comes_back_whatever_the_other_sent_meanwhile() -> None:
+    scheduler, pool = a_scheduler(slots=1, limit=10, refusable=0)
+    gates = [asyncio.Event() for _ in range(12)]
+    ann = [asyncio.create_task(serve(scheduler, "ann", until_set=gate)) for gate in gates[:11]]
+    await until(lambda: scheduler.waiting == 10)
+    assert (await failure_of(scheduler, owner="bob")).kind is ErrorKind.QUEUE_FULL
+
+    for gate in gates[:2]:
+        gate.set()
+    await until(lambda: scheduler.waiting == 8)
+    assert (await failure_of(scheduler, owner="ann")).kind is ErrorKind.QUEUE_FULL
+    bob = asyncio.create_task(serve(scheduler, "bob"))
+    await until(lambda: scheduler.waiting == 9)
+    for gate in gates:
+        gate.set()
+    await soon(asyncio.gather(*ann, bob))
+
+    assert pool.served.index("bob") == 4
+
+
+async def test_a_key_alone_has_the_whole_queue() -> None:
+    scheduler, _ = a_scheduler(slots=1, limit=10)
+    gate = asyncio.Event()
+    tasks = [asyncio.create_task(serve(scheduler, "ann", until_set=gate)) for _ in range(11)]
+    await until(lambda: scheduler.waiting == 10)
+    gate.set()
+    await soon(asyncio.gather(*tasks))
 
 
 async def test_without_a_queue_a_free_slot_is_still_given() -> None:
