@@ -3,9 +3,10 @@
 import asyncio
 import json
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -66,11 +67,13 @@ class Left(Exception):
 
 @dataclass(slots=True)
 class Callers:
-    """Who asks at `url`; `attempts` bounds how often one comes again who was told to."""
+    """Who asks at `url`; `attempts` bounds how often one comes again who was told to; `there` is how many requests of
+    each key the gateway has, and does not have while their callers wait to come again."""
 
     url: str
     http: aiohttp.ClientSession
     attempts: int = 20
+    there: Counter[str] = field(default_factory=Counter)
 
     async def call(self, ask: Ask, key: str) -> Outcome:
         """One request, as often as its caller is told to come again later."""
@@ -78,7 +81,9 @@ class Callers:
         began = clock()
         sights: list[Sight] = []
         for attempt in range(1, self.attempts + 1):
+            self.there[key] += 1
             sight, wait = await self._once(ask, key, f"{ask.token}.{attempt}")
+            self.there[key] -= 1
             sights.append(sight)
             # An upstream's own limits and errors are no reason to try a scripted fault again.
             if sight.end is not End.REFUSED or attempt == self.attempts or ask.fault:
