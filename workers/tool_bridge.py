@@ -6,6 +6,7 @@ answer follows once it is there.
 """
 
 import hashlib
+import operator
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,7 +14,7 @@ from typing import Any
 
 from workers.events import BlockStarted, Event
 from workers.frames import Frame
-from workers.job import Block, ChatJob, Image, RemoteResult, Text, Tool, ToolResult, ToolUse
+from workers.job import Block, ChatJob, Image, RemoteResult, Text, Tool, ToolResult, ToolUse, Turn
 
 _SAFE_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 _SAFE_ID = re.compile(r"[a-zA-Z0-9_-]{1,128}")
@@ -36,13 +37,16 @@ class Names:
 
 
 def inward(job: ChatJob) -> ChatJob:
-    """The job with names and ids that the API takes; the same ones each time, so that a history stays the same."""
-    turns = tuple(replace(turn, blocks=tuple(map(_safe_block, turn.blocks))) for turn in job.turns)
+    """The job with names and ids that the API takes; the same ones each time, so that a history stays the same. What
+    needs no change is not copied: most jobs are of words alone."""
+    turns = tuple(map(_safe_turn, job.turns))
     tools = tuple(replace(tool, name=_safe_name(tool.name)) for tool in job.tools)
-    choice = job.tuning.tool_choice
+    tuning, choice = job.tuning, job.tuning.tool_choice
     if choice is not None and choice.name:
-        choice = replace(choice, name=_safe_name(choice.name))
-    return replace(job, turns=turns, tools=tools, tuning=replace(job.tuning, tool_choice=choice))
+        tuning = replace(tuning, tool_choice=replace(choice, name=_safe_name(choice.name)))
+    if not tools and tuning is job.tuning and all(map(operator.is_, turns, job.turns)):
+        return job
+    return replace(job, turns=turns, tools=tools, tuning=tuning)
 
 
 def answer(tools: tuple[Tool, ...], message: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -89,6 +93,12 @@ def _listed(tool: Tool) -> dict[str, Any]:
         "annotations": {"readOnlyHint": True},
         "_meta": {"anthropic/alwaysLoad": True},
     }
+
+
+def _safe_turn(turn: Turn) -> Turn:
+    if not any(isinstance(block, ToolUse | ToolResult) for block in turn.blocks):
+        return turn
+    return replace(turn, blocks=tuple(map(_safe_block, turn.blocks)))
 
 
 def _safe_block(block: Block) -> Block:

@@ -24,6 +24,8 @@ class Alias:
         return "*" not in self.pattern
 
     def matches(self, name: str) -> bool:
+        if self.exact:
+            return name == self.pattern
         return re.fullmatch(".*".join(map(re.escape, self.pattern.split("*"))), name) is not None
 
 

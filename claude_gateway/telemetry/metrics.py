@@ -6,6 +6,7 @@ beyond the first few are "other". No key, no prompt.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -32,11 +33,12 @@ class Metrics:
         self._registry = registry = CollectorRegistry()
         self._models: set[str] = set()
 
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"gateway_{name}", text, labels, registry=registry)
+        # By their labels, and looked up once for each: a job counts in ten of them.
+        def counter(name: str, text: str, *labels: str) -> Callable[..., Counter]:
+            return cache(Counter(f"gateway_{name}", text, labels, registry=registry).labels)
 
-        def seconds(name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
-            return Histogram(f"gateway_{name}_seconds", text, labels, buckets=buckets, registry=registry)
+        def seconds(name: str, text: str, buckets: Sequence[float], *labels: str) -> Callable[..., Histogram]:
+            return cache(Histogram(f"gateway_{name}_seconds", text, labels, buckets=buckets, registry=registry).labels)
 
         def gauge(name: str, text: str, *labels: str) -> Gauge:
             return Gauge(f"gateway_{name}", text, labels, registry=registry)
@@ -64,44 +66,44 @@ class Metrics:
     # What the engine tells.
 
     def booted(self, kind: Kind, seconds: float) -> None:
-        self._boots.labels(kind).observe(seconds)
+        self._boots(kind).observe(seconds)
 
     def ended(self, kind: Kind, why: End) -> None:
-        self._ends.labels(kind, why).inc()
+        self._ends(kind, why).inc()
 
     def prepared(self, kind: Kind, history: History) -> None:
-        self._histories.labels(kind, history).inc()
+        self._histories(kind, history).inc()
 
     # What the ledger and the web layer tell.
 
     def job_ended(self, entry: Entry) -> None:
         model = self._model(entry.model)
-        self._jobs.labels(entry.visit.dialect, entry.result).inc()
+        self._jobs(entry.visit.dialect, entry.result).inc()
         if entry.result != OK:
-            self._errors.labels(entry.result).inc()
+            self._errors(entry.result).inc()
         for histogram, moment in (
-            (self._queue_wait.labels("agent" if entry.tools else "chat"), entry.taken),
-            (self._first_token.labels(model), entry.shown),
-            (self._total.labels(model), entry.ended),
+            (self._queue_wait("agent" if entry.tools else "chat"), entry.taken),
+            (self._first_token(model), entry.shown),
+            (self._total(model), entry.ended),
         ):
             if (seconds := entry.since_it_came(moment)) is not None:
                 histogram.observe(seconds)
         used = entry.usage
         for kind in ("input", "output", "cache_read", "cache_write", "thinking"):
             if count := getattr(used, kind):
-                self._tokens.labels(model, kind).inc(count)
+                self._tokens(model, kind).inc(count)
 
     def cost_told(self, entry: Entry, usd: float) -> None:
-        self._cost.labels(self._model(entry.model)).inc(usd)
+        self._cost(self._model(entry.model)).inc(usd)
 
     def answered(self, visit: Visit, method: str, status: int, seconds: float) -> None:
         """`seconds` is what the request took in all."""
         method = method if method in _METHODS else _OTHER
-        self._requests.labels(method, visit.route or _OTHER, str(status), visit.dialect).inc()
+        self._requests(method, visit.route or _OTHER, str(status), visit.dialect).inc()
         if visit.entries and all(entry.ended is not None for entry in visit.entries):
             came = min(entry.came for entry in visit.entries)
             ended = max(entry.ended or 0.0 for entry in visit.entries)
-            self._overhead.labels(visit.dialect).observe(max(0.0, seconds - (ended - came)))
+            self._overhead(visit.dialect).observe(max(0.0, seconds - (ended - came)))
 
     def exposed(
         self,
