@@ -48,7 +48,7 @@ from claude_gateway.stores.tool_choices import ToolChoiceStore
 from claude_gateway.stores.tool_counts import ToolCountStore
 from claude_gateway.telemetry.metrics import Metrics
 from claude_gateway.telemetry.tracing import Traces, open_traces
-from claude_gateway.web import admission, cors, middlewares
+from claude_gateway.web import admission, chosen_model, cors, middlewares
 from claude_gateway.web.current import Current
 from claude_gateway.web.fetch import Fetcher
 from claude_gateway.web.health import Health
@@ -75,12 +75,14 @@ def build_app(parts: Parts) -> web.Application:
             cors.answer_preflights,
             middlewares.answer_errors,
             admission.admit,
+            chosen_model.ask_the_heir,
         ],
         client_max_size=parts.settings.max_request_size,
     )
     app.on_response_prepare.append(middlewares.add_request_id)
     app.on_response_prepare.append(cors.add_origin)
     app.on_response_prepare.append(admission.add_standing)
+    app.on_response_prepare.append(chosen_model.name_the_heir)
     app[PARTS] = parts
     app.on_cleanup.append(lambda _: parts.fetcher.close())
     add_routes(app)
@@ -180,7 +182,7 @@ def _compose(
     current = Current(settings, catalogue, lambda: report.models)
     counts = ToolCounts()
     at_once = JobsAtOnce(lambda owner: key_ring.concurrent(owner) or current.settings.jobs_at_once)
-    service = ChatService(engine, settings.max_timeout / 1000, counts, ledger, at_once)
+    service = ChatService(engine, settings.max_timeout / 1000, counts, ledger, at_once, current.refused)
     toolbox = Toolbox(engine, ToolChoiceStore(database), counts, mcp_servers)
     if toolbox.no_commands:
         _log.warning("Claude's own tools: Bash is off, %s", toolbox.no_commands)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 from functools import partial
 from typing import Protocol
@@ -34,7 +34,8 @@ class Dispatcher(Protocol):
 
 class ChatService:
     """Runs jobs. `max_seconds` bounds each from its arrival to its last event; `tools` keeps count of Claude's own,
-    `ledger` of every job; `at_once` bounds how many an owner has."""
+    `ledger` of every job; `at_once` bounds how many an owner has; `refused` is told of a model that the upstream does
+    not know."""
 
     def __init__(
         self,
@@ -43,12 +44,14 @@ class ChatService:
         tools: ToolCounts | None = None,
         ledger: Ledger | None = None,
         at_once: JobsAtOnce | None = None,
+        refused: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._dispatcher = dispatcher
         self._tools = tools or ToolCounts()
         self._ledger = ledger or Ledger()
         self._max_seconds = max_seconds
         self._at_once = at_once or JobsAtOnce(lambda _: None)
+        self._refused = refused
         self._stopped = False
 
     def stop(self) -> None:
@@ -76,6 +79,8 @@ class ChatService:
                     async for event in events:
                         yield event
         except WorkerError as error:
+            if error.kind is ErrorKind.MODEL_NOT_FOUND:
+                self._refused(job.model)
             await self._ledger.end(entry, error.kind.name.lower())
             raise
         except asyncio.CancelledError:

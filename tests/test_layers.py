@@ -130,6 +130,7 @@ PURE = (
     "claude_gateway.mcp_servers.server",
     "claude_gateway.models.aliases",
     "claude_gateway.models.catalogue",
+    "claude_gateway.models.succession",
     "claude_gateway.openapi.document",
     "claude_gateway.openapi.failures",
     "claude_gateway.openapi.operation",

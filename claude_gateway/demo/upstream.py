@@ -59,10 +59,12 @@ class Received:
 
 
 class StandIn:
-    """The server and its memory. `url` is valid between `start` and `stop`; a bench has it remember nothing."""
+    """The server and its memory. `url` is valid between `start` and `stop`; a bench has it remember nothing.
+    `retired` are names of models that it does not know."""
 
     def __init__(self, *, remember: bool = True) -> None:
         self._remember = remember
+        self.retired: set[str] = set()
         self.received: list[Received] = []
         self._attempts: Counter[str] = Counter()
         self._arrival = asyncio.Condition()
@@ -122,6 +124,8 @@ class StandIn:
             self.received.append(received)
         async with self._arrival:
             self._arrival.notify_all()
+        if body.get("model") in self.retired:
+            return _failure(404, f"model: {body['model']}")
         if complaint := refusal(body):
             return _failure(400, complaint)
         try:

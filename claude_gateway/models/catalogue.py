@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from claude_gateway.errors import ApiError
 from claude_gateway.models.aliases import DEFAULTS, Alias
+from claude_gateway.models.succession import SUCCESSIONS
 
 # It travels in a response header too, so nothing but printable ASCII of a bounded length.
 # No slash and no percent sign: on Vertex the name becomes a part of a path.
@@ -38,11 +39,13 @@ _FIRST_OF_TODAYS_NAMES = 4
 @dataclass(frozen=True, slots=True)
 class Catalogue:
     """The listed models, then what the installed CLI reported at its start. `words` are names for a model that
-    change with time: `default`, and the CLI's own."""
+    change with time: `default`, and the CLI's own. `gone` are models that the upstream refused and that have an
+    heir."""
 
     ids: tuple[str, ...]
     words: Mapping[str, str]
     aliases: tuple[Alias, ...] = ()
+    gone: frozenset[str] = frozenset()
 
     @classmethod
     def of(
@@ -61,10 +64,28 @@ class Catalogue:
     def names(self) -> tuple[str, ...]:
         """What is listed: the models, then the operator's own names for some of them."""
         own = [alias.pattern for alias in self.aliases if alias.exact and alias not in DEFAULTS]
-        return tuple(dict.fromkeys([*self.ids, *own]))
+        return tuple(dict.fromkeys([*(id_ for id_ in self.ids if id_ not in self.gone), *own]))
+
+    def without(self, model: str) -> "Catalogue":
+        """The same after the upstream refused a model: where it has an heir, its names mean that one from now on."""
+        if model not in SUCCESSIONS:
+            return self
+        without = replace(self, gone=self.gone | {model})
+        return self if without.living(model) == model else without
+
+    def living(self, model: str) -> str:
+        """The model that answers for one: itself, while the upstream takes it."""
+        if model not in self.gone:
+            return model
+        heir = self.words.get(SUCCESSIONS[model].heir, SUCCESSIONS[model].heir)
+        return model if heir in self.gone else heir
 
     def resolve(self, name: str) -> str:
         """The model to use for a name. Any `claude-*` is passed on. Raises `ApiError` 404 otherwise."""
+        return self.living(self.meant(name))
+
+    def meant(self, name: str) -> str:
+        """The model that a name is for, living or not. Raises `ApiError` 404."""
         if len(name) > _LONGEST_NAME:
             raise unknown_model(name)
         is_ours = name in self.ids or name in self.words

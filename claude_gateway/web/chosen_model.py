@@ -1,9 +1,19 @@
-"""The model that a request names, for the key that sent it."""
+"""The model that a request names, for the key that sent it; and its heir, where the upstream has it no more."""
+
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
 from claude_gateway.errors import ApiError
+from claude_gateway.models.succession import SUCCESSIONS
 from claude_gateway.web.parts import CALLER, PARTS, VISITED
+from workers.errors import ErrorKind, WorkerError
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_MEANT = web.RequestKey("meant", str)
+_CHOSEN = web.RequestKey("chosen", str)
+_WARNINGS = "x-gateway-warnings"
 
 
 def chosen_model(request: web.Request, name: str, *, spends: bool = True) -> str:
@@ -12,10 +22,32 @@ def chosen_model(request: web.Request, name: str, *, spends: bool = True) -> str
     parts = request.app[PARTS]
     if spends:
         parts.ledger.require_budget(request[CALLER])
-    model = parts.catalogue.resolve(name)
+    meant = request[_MEANT] = parts.catalogue.meant(name)
+    model = request[_CHOSEN] = parts.catalogue.living(meant)
     if not parts.catalogue.allows(request[CALLER].models, model):
         raise ApiError(
             403, "permission_error", "This key may not use that model.", code="model_not_allowed", param="model"
         )
     request[VISITED].model = name
     return model
+
+
+@web.middleware
+async def ask_the_heir(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """A request for a model that the upstream has just refused is read once more, now for the model that answers for
+    it: nobody has seen anything yet, and what a request may say depends on its model."""
+    try:
+        return await handler(request)
+    except WorkerError as error:
+        chosen = request.get(_CHOSEN, "")
+        if error.kind is not ErrorKind.MODEL_NOT_FOUND or request.app[PARTS].catalogue.living(chosen) == chosen:
+            raise
+    return await handler(request)
+
+
+async def name_the_heir(request: web.Request, response: web.StreamResponse) -> None:
+    meant, chosen = request.get(_MEANT), request.get(_CHOSEN)
+    if meant is not None and meant != chosen:
+        told = f"model: {chosen} answers for {meant}, {SUCCESSIONS[meant].why}"
+        others = response.headers.get(_WARNINGS)
+        response.headers[_WARNINGS] = f"{told}; {others}" if others else told

@@ -24,6 +24,13 @@ class Current:
     catalogue: Catalogue
     reported: Callable[[], Iterable[Mapping[str, Any]]]
 
+    def refused(self, model: str) -> None:
+        """The upstream does not know this model, or not any more."""
+        catalogue = self.catalogue.without(model)
+        if catalogue is not self.catalogue:
+            self.catalogue = catalogue
+            _log.warning("the upstream refuses %s; from now on %s answers for it", model, catalogue.living(model))
+
     def renew(self, read: Settings, key_ring: KeyRing, limits: Limits) -> None:
         """Take over what can change live, and name in the log what cannot. Raises `ValueError` at an alias for no
         model; then nothing has changed."""

@@ -1,7 +1,7 @@
 """A dispatcher that plays the engine's part, and a gateway over it: the seam of every test above the pool."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import repeat
@@ -179,10 +179,11 @@ def scripted_app(
     mcp_servers: McpServers | None = None,
     ledger: Ledger | None = None,
     traces: Traces | None = None,
+    reported: Sequence[Mapping[str, Any]] = (),
     **changes: Any,
 ) -> web.Application:
-    """Without `sessions` a request that names one fails, without `responses` one that stores any, without `keys` one
-    that makes a key."""
+    """`reported` are the models that the CLI knows of. Without `sessions` a request that names one fails, without
+    `responses` one that stores any, without `keys` one that makes a key."""
     chosen = settings(**changes)
     key_ring = KeyRing(chosen.api_key.get_secret_value() if chosen.api_key else None, keys)
     health = Health(pool or ScriptedPool(), store or ScriptedStore(), chosen.auth_method, key_ring)
@@ -192,10 +193,11 @@ def scripted_app(
     metrics = Metrics()
     ledger = ledger or Ledger(watchers=[metrics])
     at_once = JobsAtOnce(lambda owner: key_ring.concurrent(owner) or chosen.jobs_at_once)
-    service = ChatService(dispatcher, chosen.max_timeout / 1000, toolbox.counts, ledger, at_once)
+    current = Current(chosen, Catalogue.of(reported, chosen.default_model, chosen.aliases), list)
+    service = ChatService(dispatcher, chosen.max_timeout / 1000, toolbox.counts, ledger, at_once, current.refused)
     return build_app(
         Parts(
-            current=Current(chosen, Catalogue.of([], chosen.default_model, chosen.aliases), list),
+            current=current,
             key_ring=key_ring,
             keys=Keys(keys),
             limits=Limits(chosen.per_minute()),

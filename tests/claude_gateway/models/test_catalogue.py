@@ -220,3 +220,35 @@ def test_what_is_used_fits_a_header_and_what_is_refused_is_shown_in_short_ascii(
     shown = unknown_model(name).message
     assert shown.isascii()
     assert len(shown) < 1_200
+
+
+RETIRED = "claude-sonnet-4-5-20250929"
+SONNET = "claude-sonnet-5-5"
+WITH_SONNET = Catalogue.of([*REPORTED, {"value": "sonnet", "resolvedModel": SONNET}], DEFAULT, DEFAULTS)
+
+
+@pytest.mark.parametrize("name", [RETIRED, "claude-sonnet-4.5", "gpt-5.5", "default"])
+def test_whatever_means_a_refused_model_means_its_heir_from_then_on(name: str) -> None:
+    assert WITH_SONNET.resolve(name) == RETIRED
+
+    without = WITH_SONNET.without(RETIRED)
+
+    assert without.resolve(name) == SONNET
+    assert RETIRED not in without.names
+
+
+def test_who_may_have_a_model_may_have_its_heir() -> None:
+    without = WITH_SONNET.without(RETIRED)
+
+    assert without.allows([RETIRED], without.resolve(RETIRED))
+    assert not without.allows(["claude-haiku-4-5"], without.resolve(RETIRED))
+
+
+@pytest.mark.parametrize("model", ["claude-of-tomorrow", "claude-haiku-4-5-20251001", SONNET])
+def test_a_model_without_an_heir_stays_what_it_is(model: str) -> None:
+    assert WITH_SONNET.without(model) is WITH_SONNET
+
+
+def test_nothing_is_its_own_heir() -> None:
+    """Where the CLI names no current model of the family, there is none."""
+    assert CATALOGUE.without(RETIRED) is CATALOGUE
