@@ -16,6 +16,7 @@ from workers.link import Link, Spawn, starting
 from workers.offer import Offer
 from workers.permission import refusal
 from workers.protocol import Protocol, State
+from workers.record import NO_RECORD, LastMessage, Record, Resumption
 from workers.remote_calls import RemoteCalls
 from workers.resident import Resident
 from workers.setup import Setup
@@ -26,15 +27,21 @@ _STOP_SECONDS = 2.0
 
 class Agent:
     """`boot`, then `run` for each job of the one conversation, until `kill`. `asked` is set once the upstream has begun
-    to answer. `standing` is the name of the conversation that stands in it, None for one that cannot be gone on with.
+    to answer. `standing` is the name of the conversation that stands in it, None for one that cannot be gone on with;
+    `record` is where it can be taken up from, by a process that is started with a `resumption`.
     """
 
-    def __init__(self, spawn: Spawn, model: str) -> None:
+    def __init__(
+        self, spawn: Spawn, model: str, record: Record = NO_RECORD, resumption: Resumption | None = None
+    ) -> None:
         self._link = Link(spawn, self._new_protocol, lambda: None)
         self._offer = Offer(self._link)
         self._calls = RemoteCalls(self._link)
         self._resident = Resident(self._link)
-        self._setup = Setup(model)
+        self._setup = Setup(resumption.model if resumption else model)
+        if resumption:
+            self._resident.standing.end = resumption.end
+        self.record = record
         self._work: ToolWork | None = None
         self._denied: set[str] = set()
         self.asked = asyncio.Event()
@@ -70,12 +77,13 @@ class Agent:
         before = beginnings(job)
         await self._prepare(job, job.work, before, deadline)
         answer = WorkAnswer(self._denied, last_only=job.work.last_only)
-        reply = Reply()
+        reply, last = Reply(), LastMessage()
         self._bill = Bill(on_cost, self._link.protocol.cost)
         await self._resident.ask(before[-1], job.turns[-1], deadline)
         while not answer.finished:
             frame = await self._link.next(deadline)
             self._resident.note(frame)
+            last.feed(frame)
             if frame["type"] == "stream_event":
                 self.asked.set()
             if frame["type"] == "result":
@@ -87,6 +95,8 @@ class Agent:
                 reply.feed(event)
                 if isinstance(event, Finished) and event.stop_reason in ("end_turn", "stop_sequence"):
                     self._resident.conclude(job, before[-1], reply, event)
+                    if self._resident.standing.end is not None:
+                        self.record = self.record.with_end(self._resident.standing.end, last.session, last.id)
                 yield event
             last_turn = answer.streaming and answer.turns + 1 == job.work.max_turns
             if last_turn and not self._setup.guarded:

@@ -14,7 +14,8 @@ from workers.errors import ErrorKind, WorkerError
 from workers.footprint import memory_mib
 from workers.job import ChatJob, ToolWork
 from workers.observer import UNOBSERVED, Observer
-from workers.places import Places, weigh
+from workers.places import Places, talk_of, weigh
+from workers.record import NO_RECORD, Record, Resumption
 from workers.roster import Post
 from workers.settings import AgentSettings
 
@@ -23,6 +24,8 @@ _log = logging.getLogger(__name__)
 _WATCH_SECONDS = 0.5
 
 Key = tuple[str, str]
+# In a place, with these tools; with what is on record of its conversation, and where to take that up.
+NewAgent = Callable[[Path, tuple[str, ...], Record, Resumption | None], Agent]
 
 
 @dataclass(slots=True, eq=False)
@@ -45,7 +48,7 @@ class Agents:
 
     def __init__(
         self,
-        new_agent: Callable[[Path, tuple[str, ...]], Agent],
+        new_agent: NewAgent,
         places: Places,
         settings: AgentSettings,
         observer: Observer = UNOBSERVED,
@@ -151,7 +154,6 @@ class Agents:
                 return here
             self._observer.ended("agent", "unfit")
             await self._end(here)
-        self._observer.prepared("agent", "rebuilt" if len(job.turns) > 1 else "none")
         while len(self._kept) + self._leases > self._settings.workers and self._kept:
             # The conversation left alone longest is given up; its place stays. It is killed, and not waited for.
             oldest = min(self._kept, key=lambda each: self._kept[each].agent.last_used)
@@ -159,7 +161,25 @@ class Agents:
             self._ending.add(given_up)
             self._spawn(self._end(given_up))
             self._observer.ended("agent", "needed")
+        if key and (taken_up := await self._taken_up(job, work, key, deadline)):
+            self._observer.prepared("agent", "taken_up")
+            return taken_up
+        self._observer.prepared("agent", "rebuilt" if len(job.turns) > 1 else "none")
         return await self._fresh(work, key, deadline)
+
+    async def _taken_up(self, job: ChatJob, work: ToolWork, key: Key, deadline: float) -> _Seat | None:
+        """A process with the conversation of one that is gone, as it really went; None where that is not on record."""
+        record = await self._places.record(*key)
+        resumption = record.resumption(beginnings(job), job.model)
+        if resumption is None:
+            return None
+        try:
+            return await self._started(self._places.kept(*key), work, key, deadline, record, resumption)
+        except WorkerError as error:
+            if asyncio.get_running_loop().time() >= deadline:
+                raise
+            _log.warning("a conversation could not be taken up: %s %s", error, error.detail)
+            return None
 
     async def _fresh(self, work: ToolWork, key: Key | None, deadline: float) -> _Seat:
         spare = next((seat for seat in self._spares if seat.tools == work.tools), None)
@@ -179,7 +199,20 @@ class Agents:
                 spare.key = key
             return spare
         place = await (self._places.make_kept(*key) if key else self._places.fresh())
-        seat = _Seat(self._new_agent(place, work.tools), place, work.tools, key)
+        if key:
+            await self._places.forget(place)
+        return await self._started(place, work, key, deadline)
+
+    async def _started(
+        self,
+        place: Path,
+        work: ToolWork,
+        key: Key | None,
+        deadline: float,
+        record: Record = NO_RECORD,
+        resumption: Resumption | None = None,
+    ) -> _Seat:
+        seat = _Seat(self._new_agent(place, work.tools, record, resumption), place, work.tools, key)
         try:
             await self._boot(seat, min(deadline, self._boot_deadline()))
         except BaseException:
@@ -191,10 +224,15 @@ class Agents:
         if seat.key and not seat.fault:
             await seat.agent.settle()
         self._busy.discard(seat)
+        if seat.key and not seat.fault and seat.agent.standing:
+            with suppress(OSError):  # then it is taken up from where it stood before
+                await self._places.write_record(seat.place, seat.agent.record)
         if seat.key and not seat.fault and seat.agent.standing and not self._closing:
             self._kept[seat.key] = seat
-        else:
-            await self._discard(seat)
+            return
+        await self._discard(seat)
+        if seat.key and seat.fault and seat.fault.kind is ErrorKind.DISK_FULL:
+            await self._places.forget(seat.place)  # what the caller cannot delete
 
     async def _discard(self, seat: _Seat) -> None:
         await self._end(seat)
@@ -219,7 +257,8 @@ class Agents:
 
     async def _boot_spare(self) -> None:
         place = await self._places.fresh()
-        seat = _Seat(self._new_agent(place, self._settings.usual_tools), place, self._settings.usual_tools)
+        tools = self._settings.usual_tools
+        seat = _Seat(self._new_agent(place, tools, NO_RECORD, None), place, tools)
         self._spares.append(seat)
         try:
             await self._boot(seat, self._boot_deadline())
@@ -242,7 +281,7 @@ class Agents:
         return asyncio.get_running_loop().time() + self._settings.boot_timeout
 
     async def _check_disk(self, seat: _Seat) -> None:
-        weight = await weigh(seat.place)
+        weight = await weigh(seat.place) + await weigh(talk_of(seat.place))
         if weight.bytes > self._settings.disk_bytes or weight.entries > self._settings.disk_entries:
             seat.fault = WorkerError(
                 ErrorKind.DISK_FULL,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from workers import sandbox_check
 from workers.agent import Agent
-from workers.agents import Agents
+from workers.agents import Agents, NewAgent
 from workers.errors import ErrorKind, WorkerError
 from workers.homes import Homes
 from workers.job import ChatJob
@@ -24,10 +24,11 @@ from workers.launch import (
 )
 from workers.link import Spawn
 from workers.observer import UNOBSERVED, Observer
-from workers.places import Places
+from workers.places import Places, talk_of
 from workers.pool import Pool
 from workers.prepared import Prepared
 from workers.process import Process
+from workers.record import Record, Resumption
 from workers.sandbox import Box, boxed
 from workers.scheduler import Scheduler
 from workers.settings import AgentSettings, LaunchSettings, PoolSettings, QueueSettings
@@ -153,16 +154,17 @@ def _spawn(homes: Homes, launch: LaunchSettings) -> Spawn:
     return spawn
 
 
-def _new_agent(homes: Homes, launch: LaunchSettings, box: Box | None) -> Callable[[Path, tuple[str, ...]], Agent]:
-    def new_agent(place: Path, tools: tuple[str, ...]) -> Agent:
+def _new_agent(homes: Homes, launch: LaunchSettings, box: Box | None) -> NewAgent:
+    def new_agent(place: Path, tools: tuple[str, ...], record: Record, resumption: Resumption | None) -> Agent:
         async def command(home: Path) -> Started:
-            arguments = agent_arguments(launch, tools, boxed=box is not None)
-            env = agent_environment(launch, home, os.environ, box)
+            arguments = agent_arguments(launch, tools, boxed=box is not None, resumption=resumption)
+            env = agent_environment(launch, home, os.environ, box, resumption.model if resumption else None)
             if box is None:
                 return (str(launch.cli_path), *arguments), env, place, None
-            return boxed(box, launch.cli_path, arguments, place, login_directory(launch, os.environ)), env, home, None
+            login = login_directory(launch, os.environ)
+            return boxed(box, launch.cli_path, arguments, place, login, talk_of(place)), env, home, None
 
-        return Agent(lambda _: _housed(homes, command), launch.default_model)
+        return Agent(lambda _: _housed(homes, command), launch.default_model, record, resumption)
 
     return new_agent
 

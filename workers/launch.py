@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from workers import sandbox
+from workers.record import Resumption
 from workers.settings import AuthMethod, LaunchSettings
 
 # What a child may take over from the gateway's own environment, whatever the login. Nothing else passes.
@@ -84,9 +85,10 @@ _ANY_WORKER = (
     "--include-partial-messages",
     "--setting-sources=",
     "--strict-mcp-config",
-    "--no-session-persistence",
     *("--permission-prompt-tool", "stdio"),
 )
+
+_UNRECORDED = ("--no-session-persistence",)
 
 # No command that an agent runs sees these.
 _SECRETS = frozenset().union(*CREDENTIAL_VARIABLES.values()) | {
@@ -96,8 +98,12 @@ _SECRETS = frozenset().union(*CREDENTIAL_VARIABLES.values()) | {
     "https_proxy",
     "http_proxy",
 }
-# A command in the background would outlive its job.
-_AGENTS: Mapping[str, str] = {"CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1"}
+_AGENTS: Mapping[str, str] = {
+    # A command in the background would outlive its job.
+    "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
+    # What it has said stands on the disk, however it ends.
+    "CLAUDE_CODE_EAGER_FLUSH": "1",
+}
 
 # The file of a conversation to take up, in the process's own directory. The CLI knows it by the ending.
 CONVERSATION = "conversation.jsonl"
@@ -112,16 +118,21 @@ def command_line(settings: LaunchSettings, conversation: Path | None = None) -> 
     start = ("--model", settings.default_model) if conversation is None else ("--resume", str(conversation))
     # `--bare` sends exactly what we send, with no environment reminder, but reads no OAuth login.
     bare = () if settings.auth_method is AuthMethod.CLI else ("--bare",)
-    return (str(settings.cli_path), *_ANY_WORKER, *start, *("--tools", ""), *bare)
+    return (str(settings.cli_path), *_ANY_WORKER, *_UNRECORDED, *start, *("--tools", ""), *bare)
 
 
-def agent_arguments(settings: LaunchSettings, tools: Sequence[str], *, boxed: bool) -> tuple[str, ...]:
+def agent_arguments(
+    settings: LaunchSettings, tools: Sequence[str], *, boxed: bool, resumption: Resumption | None = None
+) -> tuple[str, ...]:
     """The arguments of an agent, a worker with tools of Claude's own, which is never `--bare`: that knows only three.
 
-    Settings, also those of the directory, are read from nowhere but here.
+    Settings, also those of the directory, are read from nowhere but here. Only in a box does it write its conversation
+    down: elsewhere its commands could read that, and change it.
     """
-    own = ("--settings", sandbox.settings(_SECRETS)) if boxed else ()
-    start = ("--model", settings.default_model)
+    own = ("--settings", sandbox.settings(_SECRETS)) if boxed else _UNRECORDED
+    start: tuple[str, ...] = ("--model", settings.default_model)
+    if resumption is not None:
+        start = ("--resume", resumption.session, "--resume-session-at", resumption.at)
     return (*_ANY_WORKER, *start, "--tools", ",".join(tools), "--restricted", *own)
 
 
@@ -153,11 +164,16 @@ def environment(
 
 
 def agent_environment(
-    settings: LaunchSettings, directory: Path, host: Mapping[str, str], box: sandbox.Box | None
+    settings: LaunchSettings,
+    directory: Path,
+    host: Mapping[str, str],
+    box: sandbox.Box | None,
+    model: str | None = None,
 ) -> dict[str, str]:
-    """The whole environment of an agent; in its box it has a home of its own, whatever the login."""
+    """The whole environment of an agent; in its box it has a home of its own, whatever the login. `model` is that of a
+    conversation to take up."""
     home = Path(sandbox.HOME) if box else directory
-    return {**environment(settings, home, host), **_AGENTS, **(sandbox.variables(box) if box else {})}
+    return {**environment(settings, home, host, model), **_AGENTS, **(sandbox.variables(box) if box else {})}
 
 
 def _home(method: AuthMethod, directory: Path, owner: str | None) -> dict[str, str]:

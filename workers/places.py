@@ -1,5 +1,9 @@
 """The directories in which Claude works with its own tools: one for each session that has any, one for each job that
-has no session. They belong to the user that agents run as."""
+has no session. They belong to the user that agents run as.
+
+Beside each is another, of the gateway's own, with the record of its conversation: what the CLI wrote down, and where in
+it which conversation ends.
+"""
 
 import asyncio
 import contextlib
@@ -14,9 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workers.homes import check_own
+from workers.record import NO_RECORD, Record, read
 
 _FRESH = "t-"
 _KEPT = "p-"
+_RECORD = "r-"
+_TALK = "talk"
+_ENDS = "ends.json"
 _DEEPEST = 100
 
 
@@ -26,6 +34,18 @@ class Weight:
 
     bytes: int
     entries: int
+
+    def __add__(self, other: "Weight") -> "Weight":
+        return Weight(self.bytes + other.bytes, self.entries + other.entries)
+
+
+def talk_of(place: Path) -> Path:
+    """Where the CLI that works in a place writes down its conversation."""
+    return _record_of(place) / _TALK
+
+
+def _record_of(place: Path) -> Path:
+    return place.with_name(f"{_RECORD}{place.name}")
 
 
 class Places:
@@ -56,7 +76,19 @@ class Places:
         return await asyncio.to_thread(_settle, fresh, self.kept(owner, name))
 
     async def remove(self, place: Path) -> None:
-        await asyncio.to_thread(_remove, place)
+        """The place and its record."""
+        await asyncio.to_thread(_remove_both, place)
+
+    async def record(self, owner: str, name: str) -> Record:
+        """Where the conversation of a session can be taken up from; an empty one where it cannot."""
+        return await asyncio.to_thread(_read_record, self.kept(owner, name))
+
+    async def write_record(self, place: Path, record: Record) -> None:
+        await asyncio.to_thread(_write_record, place, record)
+
+    async def forget(self, place: Path) -> None:
+        """Begin its record anew."""
+        await asyncio.to_thread(self._forget, place)
 
     async def sweep(self, keep: Collection[Path]) -> None:
         """Remove those of sessions that are no more."""
@@ -66,16 +98,29 @@ class Places:
         self._base.mkdir(mode=0o700, parents=True, exist_ok=True)
         check_own(self._base)
         for left in self._base.glob(f"{_FRESH}*"):
-            _remove(left)
+            _remove_both(left)
 
     def _fresh(self) -> Path:
-        return self._given(Path(tempfile.mkdtemp(prefix=_FRESH, dir=self._base)))
+        place = self._given(Path(tempfile.mkdtemp(prefix=_FRESH, dir=self._base)))
+        self._make_record(place)
+        return place
 
     def _make_kept(self, place: Path) -> Path:
         with contextlib.suppress(FileExistsError):
             place.mkdir(mode=0o700)
             self._given(place)
+        self._make_record(place)
         return place
+
+    def _make_record(self, place: Path) -> None:
+        with contextlib.suppress(FileExistsError):
+            talk_of(place).parent.mkdir(mode=0o700)
+            talk_of(place).mkdir(mode=0o700)
+            self._given(talk_of(place))
+
+    def _forget(self, place: Path) -> None:
+        _remove(_record_of(place))
+        self._make_record(place)
 
     def _given(self, place: Path) -> Path:
         if self._user is not None:
@@ -85,7 +130,7 @@ class Places:
     def _sweep(self, keep: frozenset[Path]) -> None:
         for place in self._base.glob(f"{_KEPT}*"):
             if place not in keep:
-                _remove(place)
+                _remove_both(place)
 
 
 async def weigh(place: Path) -> Weight:
@@ -120,7 +165,27 @@ def _settle(fresh: Path, kept: Path) -> Path:
         for entry in kept.iterdir():
             entry.replace(fresh / entry.name)
         kept.rmdir()
+    _remove(_record_of(kept))
+    _record_of(fresh).rename(_record_of(kept))
     return fresh.rename(kept)
+
+
+def _read_record(place: Path) -> Record:
+    try:
+        return read((_record_of(place) / _ENDS).read_bytes())
+    except OSError:
+        return NO_RECORD
+
+
+def _write_record(place: Path, record: Record) -> None:
+    new = _record_of(place) / f"{_ENDS}.new"
+    new.write_bytes(record.written())
+    new.replace(new.with_name(_ENDS))
+
+
+def _remove_both(place: Path) -> None:
+    _remove(place)
+    _remove(_record_of(place))
 
 
 def _remove(place: Path) -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 WORK = "/desk"
 HOME = "/home/worker"
 _CLI = "/opt/claude"
+# Where the CLI writes down its conversations.
+_TALK = f"{HOME}/.claude/projects"
 _SHELL = "/bin/bash"
 _PROGRAMS = ("bwrap", "socat", "rg", "prlimit", "bash")
 _PROGRAMS_OF_ROOT = ("setpriv",)
@@ -24,7 +26,7 @@ _SYSTEM = (
     *("/etc/alternatives", "/etc/ld.so.cache", "/etc/localtime", "/etc/mime.types", "/etc/magic", "/etc/fonts"),
 )
 # Made beforehand: what is made on the way to a mount is closed to everybody but its maker.
-_PARENTS = ("/etc", "/opt", "/home", HOME, "/tmp")  # noqa: S108 - of the box
+_PARENTS = ("/etc", "/opt", "/home", HOME, f"{HOME}/.claude", "/tmp")  # noqa: S108 - of the box
 # Inside it is this one, whoever it is outside.
 _INNER_USER = "1000"
 _NAMESPACES = ("--unshare-user", "--uid", _INNER_USER, "--gid", _INNER_USER, "--unshare-pid", "--unshare-ipc")
@@ -50,8 +52,16 @@ def programs(box: Box) -> tuple[str, ...]:
     return _PROGRAMS if box.user is None else _PROGRAMS + _PROGRAMS_OF_ROOT
 
 
-def boxed(box: Box, cli: Path, arguments: Sequence[str], work: Path, login: Path | None = None) -> tuple[str, ...]:
-    """The command line that starts `cli` in the box. `login` is a directory with a login that it may renew."""
+def boxed(
+    box: Box,
+    cli: Path,
+    arguments: Sequence[str],
+    work: Path,
+    login: Path | None = None,
+    talk: Path | None = None,
+) -> tuple[str, ...]:
+    """The command line that starts `cli` in the box. `login` is a directory with a login that it may renew, `talk` one
+    in which it writes down its conversation: in its home, which no command and no file tool reaches."""
     mounts = (
         *(word for path in _SYSTEM for word in ("--ro-bind-try", path, path)),
         *("--ro-bind", str(cli), _CLI),
@@ -61,6 +71,7 @@ def boxed(box: Box, cli: Path, arguments: Sequence[str], work: Path, login: Path
         *("--perms", "0700", "--size", str(_SCRATCH_BYTES), "--tmpfs", "/tmp"),  # noqa: S108 - of the box
         *("--perms", "0700", "--size", str(_SCRATCH_BYTES), "--tmpfs", HOME),
         *(("--bind", str(login), f"{HOME}/.claude") if login else ()),
+        *(("--bind", str(talk) if box.user is None else _TALK, _TALK) if talk else ()),
         *("--chdir", WORK, "--die-with-parent"),
     )
     limited = ("prlimit", f"--nproc={_MOST_PROCESSES}", f"--fsize={box.largest_file}", "--core=0", "--")
@@ -71,9 +82,11 @@ def boxed(box: Box, cli: Path, arguments: Sequence[str], work: Path, login: Path
     # and a fault of the kernel would be root's. /proc is the host's here only because one must be there before a
     # namespace's own can be mounted; the second step covers it. The namespace of processes is for a gateway that is
     # killed: the program that waits in the first step has no capability left by which its end could end another user.
+    # Where the conversation stands there in the first step, the second finds it under what it puts over the home.
+    lent = ("--bind", str(talk), _TALK) if talk else ()
     places = (word for path in _PARENTS for word in ("--perms", "0755", "--dir", path))
     own_first = ("--die-with-parent", "--unshare-pid")
-    first = ("bwrap", *own_first, *places, *mounts, "--bind", "/proc", "/proc", "--dev", "/dev")
+    first = ("bwrap", *own_first, *places, *mounts, *lent, "--bind", "/proc", "/proc", "--dev", "/dev")
     user = str(box.user)
     become = ("setpriv", "--reuid", user, "--regid", user, "--clear-groups", "--no-new-privs", "--pdeathsig", "KILL")
     second = ("bwrap", *_NAMESPACES, "--bind", "/", "/", "--proc", "/proc", "--dev", "/dev")

@@ -1,8 +1,11 @@
 """What agents rely on: processes with tools of Claude's own."""
 
-from claude_gateway.cli_facts.bare_cli import OTHER_MODEL, REFUSED, Cli, last
+from typing import Any
+
+from claude_gateway.cli_facts.bare_cli import MODEL, OTHER_MODEL, REFUSED, Cli, last
 from claude_gateway.cli_facts.fact import Facts, holds, same
 from claude_gateway.demo.upstream import StandIn
+from workers.record import LastMessage, Resumption
 
 fact = Facts()
 
@@ -54,3 +57,36 @@ async def a_command_runs_behind_the_words_that_are_to_stand_before_it(cli: Cli, 
     await cli.ask('{{tool Bash {"command": "wc -c"}}}')
     answer = str(last(upstream)["messages"][-1])
     holds("limited:" in answer and "wc -c" in answer, answer)
+
+
+@fact("A conversation whose process is gone goes on as it went, and the upstream's cache holds.", tools=_TOOLS)
+async def another_agent_takes_a_conversation_up_to_the_byte_behind_any_of_its_messages(
+    cli: Cli, upstream: StandIn
+) -> None:
+    await cli.send(cli.protocol.set_thinking_budget(0), cli.protocol.initialize_with_own_prompt("the caller's"))
+    answer = LastMessage()
+    for frame in await cli.ask('{{tool Bash {"command": "echo x"}}}'):
+        answer.feed(frame)
+    first = _conversation(upstream)
+    await cli.ask("second")
+    cli.process.kill()
+    assert cli.successor is not None
+    async with cli.successor(Resumption(answer.session, answer.id, "", MODEL)) as other:
+        await other.send(
+            other.protocol.set_thinking_budget(0), other.protocol.initialize_with_own_prompt("the caller's")
+        )
+        await other.ask("third")
+    now = _conversation(upstream)
+    same(now[: len(first)], first)
+    same(now[-1], [{"type": "text", "text": "third"}])
+    holds("second" not in str(now[len(first) :]), now[len(first) :])
+
+
+def _conversation(upstream: StandIn) -> list[Any]:
+    """With the marks for the cache, which move on by nature, taken off."""
+    body = last(upstream)
+    turns = [
+        [{name: value for name, value in block.items() if name != "cache_control"} for block in message["content"]]
+        for message in body["messages"]
+    ]
+    return [body["tools"], [block["text"] for block in body["system"]], *turns]

@@ -2,8 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from workers.job import Block, Text, Turn
 from workers.launch import agent_arguments, agent_environment, command_line, environment
 from workers.process import Process
 from workers.protocol import ControlRefused, Protocol, State
+from workers.record import Resumption
 from workers.settings import AuthMethod, LaunchSettings
 
 MODEL = "claude-sonnet-4-5-20250929"
@@ -22,11 +24,17 @@ _PATIENCE_SECONDS = 20
 
 
 class Cli:
-    """One process and its side of the conversation."""
+    """One process and its side of the conversation. `successor` starts another that takes up what an agent's wrote."""
 
-    def __init__(self, process: Process, protocol: Protocol) -> None:
+    def __init__(
+        self,
+        process: Process,
+        protocol: Protocol,
+        successor: Callable[[Resumption], AbstractAsyncContextManager["Cli"]] | None = None,
+    ) -> None:
         self.process = process
         self.protocol = protocol
+        self.successor = successor
 
     async def send(self, *frames: Frame) -> list[Frame]:
         """Send, answer what it asks, and return all that comes back until it is idle and owes no answer.
@@ -96,19 +104,40 @@ async def bare_cli(
         binary, AuthMethod.API_KEY, MODEL, {"ANTHROPIC_API_KEY": STAND_IN_KEY, "ANTHROPIC_BASE_URL": upstream.url}
     )
     host = {"PATH": os.environ.get("PATH", "/usr/bin:/bin")}
-    if tools is None:
-        argv, protocol = command_line(launch, conversation), Protocol()
-        env = environment(launch, directory, host, MODEL if conversation else None)
-    else:
-        argv = (str(binary), *agent_arguments(launch, tools, boxed=False))
-        env = agent_environment(launch, directory, host, None)
-        protocol = Protocol(refusal=lambda _: REFUSED)
+    if tools is not None:
+        async with _agent(launch, directory, host, tools) as cli:
+            yield cli
+        return
+    argv, protocol = command_line(launch, conversation), Protocol()
+    env = environment(launch, directory, host, MODEL if conversation else None)
+    async with _running(argv, env, directory) as process:
+        cli = Cli(process, protocol)
+        await cli.send(protocol.initialize())
+        yield cli
+
+
+@asynccontextmanager
+async def _agent(
+    launch: LaunchSettings,
+    directory: Path,
+    host: dict[str, str],
+    tools: tuple[str, ...],
+    resumption: Resumption | None = None,
+) -> AsyncIterator[Cli]:
+    arguments = agent_arguments(launch, tools, boxed=False, resumption=resumption)
+    # It writes its conversation down, as it does in a box.
+    argv = (str(launch.cli_path), *(word for word in arguments if word != "--no-session-persistence"))
+    env = agent_environment(launch, directory, host, None, resumption.model if resumption else None)
+    protocol = Protocol(refusal=lambda _: REFUSED)
+    async with _running(argv, env, directory) as process:
+        yield Cli(process, protocol, partial(_agent, launch, directory, host, tools))
+
+
+@asynccontextmanager
+async def _running(argv: tuple[str, ...], env: dict[str, str], directory: Path) -> AsyncIterator[Process]:
     process = await Process.spawn(argv, env, directory)
     try:
-        cli = Cli(process, protocol)
-        if tools is None:
-            await cli.send(protocol.initialize())
-        yield cli
+        yield process
     finally:
         process.kill()
         await process.ended()

@@ -4,7 +4,10 @@ from pathlib import Path
 import pytest
 
 from workers.homes import UnsafeDirectory
-from workers.places import Places, Weight, weigh
+from workers.places import Places, Weight, talk_of, weigh
+from workers.record import NO_RECORD
+
+ID = "00000000-0000-4000-8000-000000000000"
 
 
 async def places_in(base: Path) -> Places:
@@ -23,6 +26,32 @@ async def test_a_fresh_place_becomes_a_sessions_with_all_that_it_had(tmp_path: P
     assert settled == old == places.kept("key", "session")
     assert os.listdir(inside) == ["kept"]  # noqa: PTH208 - who lives in it sees it
     os.close(inside)
+
+
+async def test_a_record_goes_on_with_its_place_is_begun_anew_with_another_process_and_goes_with_it(
+    tmp_path: Path,
+) -> None:
+    places = await places_in(tmp_path)
+    record = NO_RECORD.with_end("name", ID, ID)
+    place = await places.make_kept("key", "session")
+    (talk_of(place) / "said").write_text("x")
+    await places.write_record(place, record)
+    assert await places.record("key", "session") == record
+    fresh = await places.fresh()
+    (talk_of(fresh) / "other").write_text("y")
+    await places.settle(fresh, "key", "session")
+    assert [path.name for path in talk_of(place).iterdir()] == ["other"]
+    assert await places.record("key", "session") == NO_RECORD
+    await places.write_record(place, record)
+    await places.forget(place)
+    assert (list(talk_of(place).iterdir()), await places.record("key", "session")) == ([], NO_RECORD)
+    await places.remove(place)
+    gone = await places.make_kept("key", "gone")
+    await places.fresh()
+    await places.sweep([])
+    await places.open()
+    assert not gone.exists()
+    assert list(gone.parent.iterdir()) == []
 
 
 async def test_sessions_of_one_name_have_other_places_for_other_keys(tmp_path: Path) -> None:

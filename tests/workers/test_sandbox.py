@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from workers.launch import CREDENTIAL_VARIABLES, agent_arguments, agent_environment
-from workers.sandbox import Box, boxed, settings
+from workers.sandbox import HOME, Box, boxed, settings
 from workers.settings import AuthMethod, LaunchSettings
 
 LAUNCH = LaunchSettings(
@@ -26,6 +26,23 @@ def test_the_box_shows_of_the_disk_the_system_and_one_directory(user: int | None
     for word in ("--unshare-user", "--unshare-pid", "--unshare-ipc", "--die-with-parent"):
         assert word in argv
     assert argv[-2:] == ("/opt/claude", "--print")
+
+
+@pytest.mark.parametrize("user", [None, 61_999])
+def test_its_conversation_is_written_down_in_its_home_and_seen_nowhere_else(user: int | None) -> None:
+    argv = boxed(replace(BOX, user=user), Path("/opt/cli"), (), Path("/p"), talk=Path("/state/r-p/talk"))
+    there = f"{HOME}/.claude/projects"
+    binds = [argv[n + 1 : n + 3] for n, word in enumerate(argv) if word == "--bind" and argv[n + 2] == there]
+    assert binds == [("/state/r-p/talk", there), *([] if user is None else [(there, there)])]
+    assert max(n for n, word in enumerate(argv) if word == there) > max(
+        n for n, word in enumerate(argv) if word == HOME
+    )
+
+
+def test_only_what_is_in_a_box_is_written_down() -> None:
+    for boxed_too in (False, True):
+        arguments = agent_arguments(LAUNCH, ("Bash",), boxed=boxed_too)
+        assert ("--no-session-persistence" in arguments) is not boxed_too
 
 
 def test_as_root_another_user_is_become_before_anything_of_the_work_runs() -> None:
