@@ -14,12 +14,14 @@ from workers.events import Event, Finished
 from workers.job import ChatJob, ToolWork
 from workers.link import Link, Spawn, starting
 from workers.offer import Offer
+from workers.patience import Patience
 from workers.permission import refusal
 from workers.protocol import Protocol, State
 from workers.record import NO_RECORD, LastMessage, Record, Resumption
 from workers.remote_calls import RemoteCalls
 from workers.resident import Resident
 from workers.setup import Setup
+from workers.tuning import thinking_budget
 from workers.work_answer import WorkAnswer
 
 _STOP_SECONDS = 2.0
@@ -38,6 +40,7 @@ class Agent:
         self._offer = Offer(self._link)
         self._calls = RemoteCalls(self._link)
         self._resident = Resident(self._link)
+        self._patience = Patience(self._link)
         self._setup = Setup(resumption.model if resumption else model)
         if resumption:
             self._resident.standing.end = resumption.end
@@ -75,11 +78,13 @@ class Agent:
         assert job.work is not None
         self.jobs += 1
         before = beginnings(job)
-        await self._prepare(job, job.work, before, deadline)
+        async with self._patience.attentive(deadline):
+            await self._prepare(job, job.work, before, deadline)
+            self._bill = Bill(on_cost, self._link.protocol.cost)
+            await self._resident.ask(before[-1], job.turns[-1], self._patience.soon(deadline))
+            await self._link.heard(self._patience.soon(deadline))
         answer = WorkAnswer(self._denied, last_only=job.work.last_only)
         reply, last = Reply(), LastMessage()
-        self._bill = Bill(on_cost, self._link.protocol.cost)
-        await self._resident.ask(before[-1], job.turns[-1], deadline)
         while not answer.finished:
             frame = await self._link.next(deadline)
             self._resident.note(frame)
@@ -143,16 +148,18 @@ class Agent:
         wanted = replace(self._setup, tuning=job.tuning, guarded=False)
         if not self._resident.standing.newest:
             frames.append(protocol.set_environment(wanted.variables()))
-        await self._link.write(*frames, deadline=deadline)
-        await self._apply(wanted, deadline)
-        await self._link.answered(deadline)
+        soon = self._patience.soon
+        await self._link.write(*frames, deadline=soon(deadline))
+        await self._apply(wanted, soon(deadline))
+        await self._link.answered(soon(deadline))
         if job.model != self._setup.model:
             self._setup = replace(self._setup, model=job.model)
-            await self._link.write(protocol.set_model(job.model, "", is_current=False), deadline=deadline)
-            await self._link.answered(deadline)
-        await self._offer.make(work.remote, deadline)
-        stay = await self._resident.go_back(before, deadline)
-        await self._resident.put_back(job, before, stay, deadline)
+            await self._link.write(protocol.set_model(job.model, "", is_current=False), deadline=soon(deadline))
+            budget = thinking_budget(wanted.tuning)
+            await self._patience.switched(lambda: protocol.set_thinking_budget(budget), deadline)
+        await self._offer.make(work.remote, soon(deadline))
+        stay = await self._resident.go_back(before, soon(deadline))
+        await self._resident.put_back(job, before, stay, soon(deadline))
 
     async def _apply(self, wanted: Setup, deadline: float) -> None:
         frames = self._setup.frames_to(wanted, self._link.protocol)

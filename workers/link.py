@@ -11,6 +11,20 @@ from workers.prepared import Prepared
 from workers.process import Pipe
 from workers.protocol import ControlRefused, Protocol, RemoteError, State
 
+_UNCHECKED = "The model could not be checked upstream."
+# Why a switch of model was refused though nothing is known of the model, by the CLI's own word. Of CLI 2.1.330.
+_UNSETTLED = {
+    "check_failed": (ErrorKind.UPSTREAM, _UNCHECKED),
+    "check_unreachable": (ErrorKind.UPSTREAM, _UNCHECKED),
+    "check_server_error": (ErrorKind.UPSTREAM, _UNCHECKED),
+    "internal_error": (ErrorKind.UPSTREAM, _UNCHECKED),
+    "check_rejected": (ErrorKind.INVALID_REQUEST, "The upstream refused to check the model."),
+    "rate_limit": (ErrorKind.RATE_LIMITED, "The upstream limits the rate; the model could not be checked."),
+    "credits_required": (ErrorKind.RATE_LIMITED, "The upstream wants credits for this model."),
+    "auth_failed": (ErrorKind.LOGIN, "Claude Code's login was refused by the upstream."),
+    "oauth_org_not_allowed": (ErrorKind.LOGIN, "Claude Code's login was refused by the upstream."),
+}
+
 # A process, or one that takes up a conversation.
 Spawn = Callable[[Prepared | None], Awaitable[Pipe]]
 
@@ -139,9 +153,9 @@ def _check(deadline: float | None) -> None:
 
 
 def _refused(error: ControlRefused) -> WorkerError:
-    """A refused `set_model` speaks of the caller's model; any other refusal is this side's misunderstanding."""
+    """A refused `set_model` speaks of the caller's model, or of what hindered the CLI to ask for it; any other refusal
+    is this side's misunderstanding."""
     if error.subtype != "set_model":
         return WorkerError(ErrorKind.WORKER_CONFUSED, "Claude Code refused a setting.", detail=str(error))
-    if error.code == "check_failed":
-        return WorkerError(ErrorKind.UPSTREAM, "The model could not be checked upstream.", detail=str(error))
-    return WorkerError(ErrorKind.MODEL_NOT_FOUND, "The upstream does not know this model.", detail=str(error))
+    kind, message = _UNSETTLED.get(error.code, (ErrorKind.MODEL_NOT_FOUND, "The upstream does not know this model."))
+    return WorkerError(kind, message, detail=str(error))

@@ -3,8 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 
 from workers.answer import Answer
@@ -17,20 +16,19 @@ from workers.job import ChatJob
 from workers.link import Link, Spawn, starting
 from workers.observer import UNOBSERVED, Observer
 from workers.offer import Offer
+from workers.patience import SECONDS, Patience
 from workers.prepared import WORTH_A_PROCESS, Prepared, prepare
 from workers.protocol import Protocol, State
 from workers.resident import Resident
 from workers.setup import Setup
 from workers.tool_bridge import Names, inward
 from workers.transcript import Transcript
+from workers.tuning import thinking_budget
 
 # What the CLI assumes where a job names no limit of its own.
 _USUAL_OUTPUT_LIMIT = 32_000
 # The most that a character costs; a guard that is armed early harms nobody.
 _TOKENS_A_CHARACTER = 4
-# How long the process may be silent where the next word is its own, not the upstream's. One that is well says it in
-# milliseconds; the rest is for a machine that is not.
-_PATIENCE_SECONDS = 30.0
 # After a refused switch: no job wants it, so the next one sets its own.
 _UNKNOWN_MODEL = ""
 
@@ -45,13 +43,13 @@ class Worker:
         new_protocol: Callable[[], Protocol] = Protocol,
         observer: Observer = UNOBSERVED,
         *,
-        patience: float = _PATIENCE_SECONDS,
+        patience: float = SECONDS,
     ) -> None:
         self._observer = observer
         self._link = Link(spawn, new_protocol, self._forget_model)
         self._resident = Resident(self._link)
         self._setup = Setup(default_model)
-        self._patience = patience
+        self._patience = Patience(self._link, patience)
         self._offer = Offer(self._link)
         self._bill = Bill()
         self.had_system = False
@@ -107,11 +105,11 @@ class Worker:
         names = Names(job)
         job = inward(job)
         before = beginnings(job)
-        async with self._attentive(deadline):
+        async with self._patience.attentive(deadline):
             await self._prepare(job, before, deadline)
             self._bill = Bill(on_cost, self.protocol.cost)
-            await self._resident.ask(before[-1], job.turns[-1], self._soon(deadline))
-            await self._link.heard(self._soon(deadline))
+            await self._resident.ask(before[-1], job.turns[-1], self._patience.soon(deadline))
+            await self._link.heard(self._patience.soon(deadline))
         while not answer.finished:
             frame = await self._link.next(deadline)
             self._resident.note(frame)
@@ -157,22 +155,6 @@ class Worker:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise self._link.distrust(repr(error)) from error
 
-    @asynccontextmanager
-    async def _attentive(self, deadline: float) -> AsyncIterator[None]:
-        """A process that is stopped or stuck is given up when it has been silent too long where the word was its own,
-        or it would cost its caller all his time."""
-        try:
-            yield
-        except WorkerError as error:
-            if error.kind is ErrorKind.TIMEOUT and asyncio.get_running_loop().time() < deadline:
-                raise self._link.distrust("it does not react") from error
-            raise
-
-    def _soon(self, deadline: float) -> float:
-        """So that there is time for another try in another process."""
-        now = asyncio.get_running_loop().time()
-        return now + min(self._patience, (deadline - now) / 3)
-
     async def _prepare(self, job: ChatJob, before: Beginnings, deadline: float) -> None:
         """Set everything to what the job wants, and the conversation to what came before its question."""
         history = len(before) - 1
@@ -184,12 +166,12 @@ class Worker:
         else:
             self._observer.prepared("chat", "taken_up" if missing > WORTH_A_PROCESS else "rebuilt")
         if missing > WORTH_A_PROCESS:
-            await self._take_up(job, before, deadline)
-        stay = await self._resident.go_back(before, self._soon(deadline))
+            await self._take_up(job, before, self._patience.soon(deadline))
+        stay = await self._resident.go_back(before, self._patience.soon(deadline))
         await self._set_model(job, deadline)  # of which the upstream is asked
-        await self._apply(replace(self._setup, tuning=job.tuning, guarded=False), self._soon(deadline))
-        await self._offer.make(job.tools, self._soon(deadline))
-        await self._resident.put_back(job, before, stay, self._soon(deadline))
+        await self._apply(replace(self._setup, tuning=job.tuning, guarded=False), self._patience.soon(deadline))
+        await self._offer.make(job.tools, self._patience.soon(deadline))
+        await self._resident.put_back(job, before, stay, self._patience.soon(deadline))
 
     async def _take_up(self, job: ChatJob, before: Beginnings, deadline: float) -> None:
         """Go on in a fresh process that begins with the job's long history. Raises `WorkerError`."""
@@ -210,10 +192,14 @@ class Worker:
         # Noted before it is sent: whoever leaves from here on leaves a process that may have taken it.
         self.had_system = self.had_system or bool(job.system)
         self._setup = replace(self._setup, model=job.model, system=job.system)
-        await self._link.write(self.protocol.set_model(job.model, job.system, is_current=current), deadline=deadline)
+        frame = self.protocol.set_model(job.model, job.system, is_current=current)
+        await self._link.write(frame, deadline=self._patience.soon(deadline))
         if not current:
             # The CLI asks the upstream whether the model exists; the prompt must not overtake a refusal.
-            await self._link.answered(deadline)
+            await self._patience.switched(self._same_budget, deadline)
+
+    def _same_budget(self) -> Frame:
+        return self.protocol.set_thinking_budget(thinking_budget(self._setup.tuning))
 
     def _forget_model(self) -> None:
         self._setup = replace(self._setup, model=_UNKNOWN_MODEL)

@@ -52,6 +52,22 @@ async def another_model_is_checked_upstream_once(cli: Cli, upstream: StandIn) ->
     same(seen, [(True, OTHER_MODEL), (True, MODEL)])
 
 
+@fact("Otherwise a process that waits for the upstream could not be told from one that is frozen.")
+async def whatever_is_asked_beside_that_check_is_answered_before_it(cli: Cli, upstream: StandIn) -> None:
+    upstream.checks.clear()
+    await cli.process.write(cli.protocol.set_model(OTHER_MODEL, "", is_current=False))
+    budget = cli.protocol.set_thinking_budget(0)
+    try:
+        await cli.process.write(budget)
+        answered = [
+            frame["response"]["request_id"] for frame in await cli.receive() if frame["type"] == "control_response"
+        ]
+    finally:
+        upstream.checks.set()
+    same(answered, [budget["request_id"]])
+    await cli.send()
+
+
 @fact("The gateway switches models in empty conversations alone, and puts the past back behind the switch.")
 async def a_model_switch_is_noted_in_a_conversation_but_not_before_its_first_message(
     cli: Cli, upstream: StandIn

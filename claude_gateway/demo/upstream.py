@@ -60,7 +60,7 @@ class Received:
 
 class StandIn:
     """The server and its memory. `url` is valid between `start` and `stop`; a bench has it remember nothing.
-    `retired` are names of models that it does not know."""
+    `retired` are names of models that it does not know; while `checks` is not set, nobody learns whether it does."""
 
     def __init__(self, *, remember: bool = True) -> None:
         self._remember = remember
@@ -68,6 +68,8 @@ class StandIn:
         self.received: list[Received] = []
         self._attempts: Counter[str] = Counter()
         self._arrival = asyncio.Condition()
+        self.checks = asyncio.Event()
+        self.checks.set()
         self._runner: web.AppRunner | None = None
         self.url = ""
 
@@ -147,6 +149,8 @@ class StandIn:
         text = last_user_text(received.body)
         self._attempts[text] += 1
         faulty = not script.times or self._attempts[text] <= script.times
+        if received.is_probe:
+            await self.checks.wait()
         if script.delay:
             await asyncio.sleep(script.delay)
         if script.status != 200 and faulty and not received.is_probe:

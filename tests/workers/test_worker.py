@@ -11,10 +11,12 @@ from tests.workers.helpers import (
     answer_of,
     assistant,
     boot,
+    kind,
     kinds,
     later,
     reads,
     soon,
+    until,
     user,
 )
 from workers.errors import ErrorKind, WorkerError
@@ -275,7 +277,17 @@ async def test_an_error_of_the_upstream_ends_the_job_and_spares_the_worker() -> 
     assert reads(await answer_of(worker, a_job())) == ("one", "")
 
 
-@pytest.mark.parametrize(("code", "kind"), [("", ErrorKind.MODEL_NOT_FOUND), ("check_failed", ErrorKind.UPSTREAM)])
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("", ErrorKind.MODEL_NOT_FOUND),
+        ("check_failed", ErrorKind.UPSTREAM),
+        ("check_unreachable", ErrorKind.UPSTREAM),
+        ("check_server_error", ErrorKind.UPSTREAM),
+        ("rate_limit", ErrorKind.RATE_LIMITED),
+        ("auth_failed", ErrorKind.LOGIN),
+    ],
+)
 async def test_a_refused_model_is_the_callers_unless_it_could_not_be_checked(code: str, kind: ErrorKind) -> None:
     worker = await boot(WilfulProcess(refuses="set_model", code=code))
     assert (await failure_of(worker, model="other")).kind is kind
@@ -347,6 +359,34 @@ async def test_a_process_that_does_not_react_is_given_up_long_before_the_deadlin
     assert caught.value.kind is ErrorKind.WORKER_CONFUSED
     with pytest.raises(WorkerError):
         await soon(worker.recover(PATIENCE))
+
+
+class Freezing(WilfulProcess):
+    """Stops at the first switch of model, for ever."""
+
+    frozen = False
+
+    def _reply(self, frame: Frame) -> list[Frame]:
+        self.frozen = self.frozen or kind(frame) == "set_model"
+        return [] if self.frozen else super()._reply(frame)
+
+
+async def test_a_process_that_freezes_in_a_switch_of_model_is_given_up_long_before_the_deadline() -> None:
+    process = Freezing()
+    worker = await boot(process, patience=0.01)
+    assert (await failure_of(worker, model="other")).kind is ErrorKind.WORKER_CONFUSED
+    with pytest.raises(WorkerError):
+        await soon(worker.recover(PATIENCE))
+
+
+async def test_an_upstream_that_takes_its_time_over_a_switch_of_model_is_waited_for() -> None:
+    process = WilfulProcess([says("one")], holds="set_model")
+    worker = await boot(process, patience=0.1)
+    asking = asyncio.create_task(answer_of(worker, a_job(model="other")))
+    # It was asked for a sign of life, and gave it, more than once.
+    await until(lambda: len(process.sent("set_max_thinking_tokens")) == 2 or asking.done())
+    process.release()
+    assert reads(await soon(asking)) == ("one", "")
 
 
 async def test_a_model_that_takes_its_time_is_waited_for() -> None:

@@ -18,7 +18,8 @@ from tests.e2e.faults.leftovers import Holdings
 from tests.e2e.faults.load import Load
 from tests.e2e.faults.wrapper import misbehaving
 
-IMPATIENT = {"MAX_TIMEOUT": "10000"}
+LONGEST_SECONDS = 10
+IMPATIENT = {"MAX_TIMEOUT": str(LONGEST_SECONDS * 1000)}
 
 
 @dataclass(slots=True)

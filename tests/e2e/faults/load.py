@@ -40,8 +40,9 @@ class Load:
         await asyncio.gather(*map(caller, range(crowd)))
 
     async def call(self, ask: Ask, key: str) -> Outcome:
-        if ask.at_boot:
-            await asyncio.to_thread((self._claims / f"boot-{ask.token}").write_text, ask.at_boot)
+        for moment, act in (("boot", ask.at_boot), ("switch", ask.at_switch)):
+            if act:
+                await asyncio.to_thread((self._claims / f"{moment}-{ask.token}").write_text, act)
         return await self._callers.call(ask, key)
 
     def note(self, outcome: Outcome) -> None:

@@ -2,7 +2,8 @@
 
 Run as `python -I -S misbehaving_cli.py CLAIMS CLAUDE ARGUMENT…`. Commands stand in the texts that go through, as
 ``[[ACT STATE COUNT TOKEN]]``, and each is carried out once: who makes the file TOKEN in the directory CLAIMS does it. A
-file `boot-TOKEN` there, with an act in it, is a command to the next process that starts.
+file `boot-TOKEN` there, with an act in it, is a command to the next process that starts, one `switch-TOKEN` to the next
+that is to change its model.
 
 States are those of `workers.protocol`. A fault of ANSWERING comes after COUNT events of the answer; one of IDLE behind
 the answer's end; one of STOPPING, CLEARING or LOADING when the gateway asks for that. To see it ask for CLEARING, the
@@ -39,7 +40,7 @@ class Misbehaving:
         self._ballast = b""
 
     def run(self) -> None:
-        if act := self._boot_fault():
+        if act := self._claimed("boot"):
             self._do(act)
         threading.Thread(target=self._outward, daemon=True).start()
         for line in sys.stdin.buffer:
@@ -47,8 +48,8 @@ class Misbehaving:
         self._child.stdin.close()
         self._child.wait()
 
-    def _boot_fault(self) -> bytes:
-        for path in self._claims.glob("boot-*"):
+    def _claimed(self, moment: str) -> bytes:
+        for path in self._claims.glob(f"{moment}-*"):
             try:
                 act = path.read_bytes()
                 path.unlink()
@@ -70,6 +71,8 @@ class Misbehaving:
             subtype = frame["request"]["subtype"]
             if subtype == "interrupt" and self._state == b"STOPPING":
                 self._do(self._disarm())
+            elif subtype == "set_model" and "only_if_model_is_current" not in frame["request"]:
+                self._do(self._claimed("switch"))
             elif subtype == "rewind_conversation" and self._state == b"CLEARING":
                 self._say({"type": "control_response", "response": _not_cut(frame["request_id"])})
                 return

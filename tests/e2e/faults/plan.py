@@ -9,6 +9,8 @@ from typing import Any
 from claude_gateway.demo.lies import LIES
 
 MODEL = "claude-sonnet-4-5-20250929"
+# Its first job in a process is a switch, and so is the next of the other.
+OTHER_MODEL = "claude-opus-4-20250514"
 
 
 class Manner(Enum):
@@ -23,7 +25,8 @@ class Manner(Enum):
 class Ask:
     """One request. `answer` is the whole text that its caller is owed; `fault` names what goes wrong, "" for nothing.
 
-    `patience`: chunks after which a caller who leaves does; `at_boot`: what the next process does that starts.
+    `patience`: chunks after which a caller who leaves does; `at_boot`: what the next process does that starts;
+    `at_switch`: what the next one does that is to change its model.
     """
 
     token: str
@@ -34,21 +37,23 @@ class Ask:
     patience: int = 0
     fault: str = ""
     at_boot: str = ""
+    at_switch: str = ""
+    model: str = MODEL
     session: str | None = None
 
     def body(self) -> dict[str, Any]:
         named = {"session_id": self.session} if self.session else {}
-        return {"model": MODEL, "messages": list(self.messages), "stream": self.streamed, **named}
+        return {"model": self.model, "messages": list(self.messages), "stream": self.streamed, **named}
 
 
 # Act and state of what a process does, as `misbehaving_cli` reads it.
 WORKER_FAULTS = tuple(
     (act, state)
-    for state in ("BOOTING", "IDLE", "LOADING", "ANSWERING", "STOPPING", "CLEARING")
+    for state in ("BOOTING", "IDLE", "SWITCHING", "LOADING", "ANSWERING", "STOPPING", "CLEARING")
     for act in ("kill", "exit", "garbage", "babble", "shapeless", "noise")
 )
 # These hold a slot for as long as a request may last.
-SLOW_WORKER_FAULTS = (("freeze", "ANSWERING"), ("freeze", "STOPPING"), ("freeze", "CLEARING"))
+SLOW_WORKER_FAULTS = tuple(("freeze", state) for state in ("ANSWERING", "STOPPING", "CLEARING", "SWITCHING"))
 UPSTREAM_FAULTS = (
     *(f"{{{{lie {kind}}}}}" for kind in LIES),
     *(f"{{{{lie {kind}}}}}{{{{times 1}}}}" for kind in LIES),
@@ -176,6 +181,8 @@ def with_worker_fault(dice: random.Random, token: str, act: str, state: str) -> 
         case "BOOTING":
             # Its process ends behind the answer, so that there is one to start.
             return replace(ask(dice, token, worker=f"[[kill IDLE 0 {token}]]"), at_boot=act)
+        case "SWITCHING":
+            return replace(ask(dice, token), at_switch=act, model=OTHER_MODEL)
         case "LOADING":
             return ask(dice, token, worker_in_history=command)
         case "STOPPING":

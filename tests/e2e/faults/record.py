@@ -55,7 +55,7 @@ class Record:
         ask = outcome.ask
         self.ends[outcome.end] += 1
         self.attempts += len(outcome.sights)
-        faulty = bool(ask.fault or ask.at_boot)
+        faulty = bool(ask.fault or ask.at_boot or ask.at_switch)
         self._sights |= {sight.request_id: (sight, faulty) for sight in outcome.sights}
         self.slowest = max(self.slowest, outcome.seconds)
         self.faults[ask.fault.split()[0].strip("{[}") if ask.fault else "none"] += 1

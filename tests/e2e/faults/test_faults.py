@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tests.e2e.faults.callers import End, Outcome
-from tests.e2e.faults.conftest import Patient
+from tests.e2e.faults.conftest import LONGEST_SECONDS, Patient
 from tests.e2e.faults.gateway import KEY
 from tests.e2e.faults.plan import (
     SLOW_WORKER_FAULTS,
@@ -27,7 +27,7 @@ from tests.e2e.faults.plan import (
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
-STATES = ("BOOTING", "IDLE", "LOADING", "ANSWERING", "STOPPING", "CLEARING")
+STATES = ("BOOTING", "IDLE", "SWITCHING", "LOADING", "ANSWERING", "STOPPING", "CLEARING")
 # To end, to lie in its own language, to speak none.
 FORMS = ("kill", "babble", "garbage")
 
@@ -40,7 +40,7 @@ async def tried(patient: Patient, *asks: Ask) -> list[Outcome]:
         patient.load.note(outcome)
         innocent = await patient.load.call(ask(patient.dice, patient.token), KEY)
         patient.load.note(innocent)
-        assert innocent.end is End.WHOLE, (one.fault or one.at_boot, innocent)
+        assert innocent.end is End.WHOLE, (one.fault or one.at_boot or one.at_switch, innocent)
         return outcome
 
     async with asyncio.timeout(60):
@@ -64,10 +64,12 @@ async def test_a_worker_that_fails_in_any_state_costs_nobody_more_than_his_own_a
 
 async def test_a_frozen_worker_costs_its_caller_no_more_than_the_longest_time(patient: Patient) -> None:
     asks = [with_worker_fault(patient.dice, patient.token, *fault) for fault in SLOW_WORKER_FAULTS]
-    answering, stopping, clearing = await tried(patient, *asks)
+    answering, stopping, clearing, switching = await tried(patient, *asks)
     # Frozen at the prompt it is given up and another asked; where that one froze too, or the time was over, it is said.
     assert answering.end is End.WHOLE or answering.detail in ("worker_confused", "timeout"), answering
     assert (stopping.end, clearing.end) == (End.LEFT, End.WHOLE)
+    # Frozen in a switch it is given up while there is time for another.
+    assert (switching.end, switching.seconds < LONGEST_SECONDS) == (End.WHOLE, True), switching
     assert await patient.leftovers() == []
 
 
