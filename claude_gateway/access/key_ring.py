@@ -34,8 +34,8 @@ class KeySource(Protocol):
     """Where the keys are kept."""
 
     @property
-    def changes(self) -> int:
-        """Counts them, whoever made them; costs nothing to ask."""
+    def changes(self) -> object:
+        """Another one after each of them, whoever made it; costs nothing to ask."""
         ...
 
     async def held(self) -> tuple[bool, Sequence[StoredKey]]:
@@ -55,7 +55,7 @@ class KeyRing:
         self._digest = digest(api_key) if api_key else None
         self._source = source
         self._now = now
-        self._seen = -1
+        self._seen: object = None
         self._any_stored = False
         self._stored: Mapping[str, StoredKey] = {}
 

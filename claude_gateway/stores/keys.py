@@ -2,6 +2,8 @@
 `claude-gateway keys`, at the same time too."""
 
 import asyncio
+import contextlib
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +15,10 @@ from claude_gateway.access.keys import Budget, Key, Rates, StoredKey
 from claude_gateway.stores.change_count import ChangeCount
 from claude_gateway.stores.db import Database, Row, StoreUnusable
 
+_log = logging.getLogger(__name__)
+
+# How soon a change by another process is seen after somebody deleted the file that tells of them.
+_LOOK_SECONDS = 1.0
 # So many are read whenever one changed.
 MOST_KEYS = 1_000
 _COLUMNS = "id, digest, name, allowed, created_at, expires_at, revoked_at"
@@ -28,8 +34,22 @@ class KeyStore:
         self._changes = changes
 
     @property
-    def changes(self) -> int:
+    def changes(self) -> tuple[int, int]:
         return self._changes.value
+
+    async def watch(self, seconds: float) -> None:
+        """Without end: see every so often that it is still the same count that all processes share."""
+        fault = ""
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                if await asyncio.to_thread(self._changes.renew):
+                    _log.warning("the file beside the database that tells of changed keys was gone; it is there again")
+                fault = ""
+            except OSError as error:
+                # Nor could anybody change a key without it.
+                if fault != (fault := str(error)):
+                    _log.error("the file beside the database that tells of changed keys is gone: %s", error)
 
     async def held(self) -> tuple[bool, Sequence[StoredKey]]:
         """Whether there ever was a key, and those that were not revoked."""
@@ -79,15 +99,20 @@ class KeyStore:
 
 
 @asynccontextmanager
-async def open_keys(database: Database, path: Path) -> AsyncIterator[KeyStore]:
+async def open_keys(database: Database, path: Path, look_seconds: float = _LOOK_SECONDS) -> AsyncIterator[KeyStore]:
     """The keys in the database, which lies at `path`. Raises `StoreUnusable`."""
     try:
         changes = await asyncio.to_thread(ChangeCount, path)
     except OSError as error:
         raise StoreUnusable(f"Cannot use {path.parent}: {error.strerror}. Set STATE_DIR.") from None
+    store = KeyStore(database, changes)
+    watch = asyncio.create_task(store.watch(look_seconds))
     try:
-        yield KeyStore(database, changes)
+        yield store
     finally:
+        watch.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watch
         changes.close()
 
 

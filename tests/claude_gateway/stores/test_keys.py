@@ -1,5 +1,6 @@
 """The keys in the database, and that whoever holds them hears of every change."""
 
+import asyncio
 import stat
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -11,6 +12,7 @@ from claude_gateway.access.keys import Budget, Key, Rates, StoredKey
 from claude_gateway.stores.change_count import ChangeCount
 from claude_gateway.stores.db import StoreUnusable, open_database
 from claude_gateway.stores.keys import MOST_KEYS, KeyStore, TooManyKeys, open_keys
+from tests.workers.helpers import PATIENCE
 
 KEY = Key(
     "0123456789ab",
@@ -68,7 +70,7 @@ async def test_every_change_is_counted_also_for_others_at_the_same_file(store: K
         await store.revoke(KEY.id, 1.0)
         seen.append(other.changes)
 
-        assert seen == [0, 1, 2, 3]
+        assert seen == [(1, 0), (1, 1), (1, 2), (1, 3)]
         assert await other.held() == (True, [])
 
 
@@ -100,8 +102,43 @@ async def test_the_file_beside_the_database_is_its_user_s_alone_and_never_made_s
     count = ChangeCount(tmp_path / "gateway.db")
     count.add_one()
 
-    assert (count.value, file.stat().st_size, stat.S_IMODE(file.stat().st_mode)) == (8, 100, 0o600)
+    assert (count.value[1], file.stat().st_size, stat.S_IMODE(file.stat().st_mode)) == (8, 100, 0o600)
     count.close()
+
+
+@pytest.mark.parametrize("replaced", [False, True], ids=["deleted", "replaced"])
+async def test_who_deletes_that_file_cuts_nobody_off_for_long(path: Path, replaced: bool) -> None:
+    file = path.with_suffix(".changes")
+    async with open_database(path) as database, open_keys(database, path, look_seconds=0.001) as store:
+        before = store.changes
+        if replaced:
+            (path.parent / "other").write_bytes(bytes(8))
+            (path.parent / "other").rename(file)
+        else:
+            file.unlink()
+        async with asyncio.timeout(PATIENCE):
+            while store.changes == before:
+                await asyncio.to_thread(file.exists)
+        cut_off = store.changes
+        async with open_database(path) as another, open_keys(another, path) as elsewhere:
+            await elsewhere.add(STORED)
+
+        assert store.changes != cut_off
+
+
+def test_a_change_is_seen_that_came_between_the_deletion_and_the_look(path: Path) -> None:
+    """Whatever number stands in the new file, also the one that stood in the old."""
+    count = ChangeCount(path)
+    count.add_one()
+    before = count.value
+    path.with_suffix(".changes").unlink()
+    another = ChangeCount(path)
+    another.add_one()
+
+    assert (count.value, count.renew(), count.renew()) == (before, True, False)
+    assert count.value != before
+    count.close()
+    another.close()
 
 
 async def test_a_link_in_its_place_is_not_followed(path: Path, tmp_path: Path) -> None:

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from claude_gateway.stores.keys import KeyStore
+from claude_gateway.stores.db import DATABASE, open_database
+from claude_gateway.stores.keys import KeyStore, open_keys
 from tests.claude_gateway.scripted import CHAT, HELLO, STREAM, ScriptedDispatcher
 from tests.claude_gateway.web.conftest import Client, Serve
+from tests.workers.helpers import PATIENCE
 
 OWNER = {"authorization": "Bearer the-owner-s"}
 API_KEY = SecretStr("the-owner-s")
@@ -243,10 +245,26 @@ async def test_the_command_works_beside_a_running_gateway_and_acts_at_once(
     assert (code, note) == (1, "claude-gateway: There is no such key, or it was revoked.\n")
 
 
-async def test_the_command_makes_the_first_key_of_a_gateway_that_never_ran(serve: Serve, state_dir: Path) -> None:
-    from claude_gateway.stores.db import DATABASE, open_database
-    from claude_gateway.stores.keys import open_keys
+async def test_a_key_is_revoked_also_where_somebody_deleted_the_file_that_tells_of_it(
+    serve: Serve, state_dir: Path
+) -> None:
+    path = state_dir / DATABASE
+    async with open_database(path) as database, open_keys(database, path, look_seconds=0.001) as store:
+        client = await serve(keys=store, api_key=API_KEY)
+        _, secret, _ = await command(state_dir, "create", "--name", "a laptop")
+        assert await status(client, secret.strip()) == 200
+        ((held,),) = (await store.held())[1:]
 
+        path.with_suffix(".changes").unlink()
+        code, _, _ = await command(state_dir, "revoke", held.key.id)
+
+        assert code == 0
+        async with asyncio.timeout(PATIENCE):
+            while await status(client, secret.strip()) != 401:
+                pass
+
+
+async def test_the_command_makes_the_first_key_of_a_gateway_that_never_ran(serve: Serve, state_dir: Path) -> None:
     code, secret, _ = await command(state_dir, "create", "--name", "first")
     assert code == 0
 
