@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from workers.bill import Bill, OnCost, not_wanted
-from workers.continuation import Beginnings, Reply, beginnings
+from workers.continuation import Beginnings, Reply, after, beginnings
 from workers.errors import WorkerError
 from workers.events import Event, Finished
 from workers.job import ChatJob, ToolWork
@@ -17,7 +17,7 @@ from workers.offer import Offer
 from workers.patience import Patience
 from workers.permission import refusal
 from workers.protocol import Protocol, State
-from workers.record import NO_RECORD, LastMessage, Record, Resumption
+from workers.record import NO_RECORD, LastMessage, Record, Resumption, names_on_record
 from workers.remote_calls import RemoteCalls
 from workers.resident import Resident
 from workers.setup import Setup
@@ -100,8 +100,9 @@ class Agent:
                 reply.feed(event)
                 if isinstance(event, Finished) and event.stop_reason in ("end_turn", "stop_sequence"):
                     self._resident.conclude(job, before[-1], reply, event)
-                    if self._resident.standing.end is not None:
-                        self.record = self.record.with_end(self._resident.standing.end, last.session, last.id)
+                    if said := reply.turn():
+                        name = after(names_on_record(job)[-1], job.turns[-1], said)
+                        self.record = self.record.with_end(name, last.session, last.id)
                 yield event
             last_turn = answer.streaming and answer.turns + 1 == job.work.max_turns
             if last_turn and not self._setup.guarded:

@@ -170,7 +170,7 @@ class Agents:
     async def _taken_up(self, job: ChatJob, work: ToolWork, key: Key, deadline: float) -> _Seat | None:
         """A process with the conversation of one that is gone, as it really went; None where that is not on record."""
         record = await self._places.record(*key)
-        resumption = record.resumption(beginnings(job), job.model)
+        resumption = record.resumption(job)
         if resumption is None:
             return None
         try:

@@ -7,13 +7,14 @@ that file is which message of it ends which conversation.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
 
-from workers.continuation import Beginnings
+from workers.continuation import Beginnings, beginnings
 from workers.frames import Frame
+from workers.job import ChatJob
 
 # They become arguments of a process.
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -22,7 +23,7 @@ _MOST_ENDS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Resumption:
-    """The conversation `end`, of `model`, stands in the CLI's `session` up to the message `at`."""
+    """What is now the conversation `end`, with `model`, stands in the CLI's `session` up to the message `at`."""
 
     session: str
     at: str
@@ -32,7 +33,8 @@ class Resumption:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """`session` is the CLI's name for its file, `ends` the last message of each conversation that has ended in it."""
+    """`session` is the CLI's name for its file, `ends` the last message of each conversation that has ended in it, by
+    `names_on_record`."""
 
     session: str = ""
     ends: Mapping[str, str] = field(default_factory=dict)
@@ -44,11 +46,12 @@ class Record:
         ends = {**(self.ends if session == self.session else {}), name: message}
         return Record(session, dict(list(ends.items())[-_MOST_ENDS:]))
 
-    def resumption(self, before: Beginnings, model: str) -> Resumption | None:
-        """The longest beginning of a job's conversation that is on record; the first of them is the empty one."""
-        for name in reversed(before[1:]):
+    def resumption(self, job: ChatJob) -> Resumption | None:
+        """The longest beginning of the job's conversation that is on record; the first of them is the empty one."""
+        pairs = list(zip(names_on_record(job), beginnings(job), strict=True))
+        for name, end in reversed(pairs[1:]):
             if name in self.ends:
-                return Resumption(self.session, self.ends[name], name, model)
+                return Resumption(self.session, self.ends[name], end, job.model)
         return None
 
     def written(self) -> bytes:
@@ -68,6 +71,11 @@ def read(written: bytes) -> Record:
         case {"session": session, "ends": dict(ends)} if _is_id(session) and all(map(_is_id, ends.values())):
             return Record(session, ends)
     return NO_RECORD
+
+
+def names_on_record(job: ChatJob) -> Beginnings:
+    """A job's beginnings by what was said alone: another model or prompt goes on from the same words."""
+    return beginnings(replace(job, model="", system=""))
 
 
 class LastMessage:

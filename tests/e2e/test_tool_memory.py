@@ -6,6 +6,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from openai import APIStatusError
 
 from claude_gateway.demo.upstream import StandIn, stand_in
 from tests.e2e.conftest import API_KEY, Gateway, gateway_on
@@ -93,9 +94,21 @@ async def test_what_was_broken_off_or_is_told_otherwise_by_the_caller_is_cut_off
         assert told(upstream)[: len(first)] == first
         assert told(upstream)[-1]["content"] == [{"type": "text", "text": "instead of the second"}]
         assert "second" not in str(told(upstream)[:-1])
-        # Other tools are another process.
+        # Other tools, another model and another prompt are another process.
         await work(gateway, "third", extra_headers={"X-Claude-Allowed-Tools": "Read"})
         assert told(upstream)[: len(first)] == first
+        await work(gateway, "fourth", model="claude-opus-4-20250514")
+        await work(gateway, "fifth", "s", {"role": "system", "content": "Be brief."}, model="claude-opus-4-20250514")
+        body = upstream.chats[-1].body
+        assert body["model"] == "claude-opus-4-20250514"
+        assert "Be brief." in str(body["system"])
+        assert [kinds(message) for message in told(upstream)[1:4]] == [kinds(message) for message in first[1:]] + [
+            ["text"]
+        ]
+
+
+def kinds(message: Any) -> list[str]:
+    return [block["type"] for block in message["content"]]
 
 
 async def leave_in_the_middle(gateway: Gateway, words: str) -> None:
@@ -137,6 +150,21 @@ async def test_no_command_and_no_tool_reads_or_changes_what_is_written_down(tmp_
         async with gateway_on(upstream, tmp_path) as gateway:
             await work(gateway, "what is the word")
             assert told(upstream)[: len(before)] == before
+
+
+async def test_it_counts_for_the_disk_of_its_session_and_goes_where_that_is_full(tmp_path: Path) -> None:
+    need(SANDBOX)
+    async with stand_in() as upstream, gateway_on(upstream, tmp_path, session_disk_mb=1) as gateway:
+        refused = []
+        # The CLI keeps what is too long for the model: half a megabyte each.
+        for words in (THEN.join([bash("seq 1 90000")] * 4) + THEN + "{{say done}}", "second", "third"):
+            try:
+                await work(gateway, words)
+            except APIStatusError as error:
+                refused.append((error.status_code, error.code))
+        assert refused == [(413, "session_disk_full")]
+        assert not list(tmp_path.rglob("tool-results"))
+        assert told(upstream)[-1]["content"][-1] == {"type": "text", "text": "third"}
 
 
 async def test_it_goes_with_its_session_and_where_it_is_no_good_the_words_are_put_back(tmp_path: Path) -> None:

@@ -1,22 +1,46 @@
+from typing import Any
+
 import pytest
 
+from workers.continuation import beginnings
 from workers.fake import says
 from workers.frames import Frame
-from workers.record import NO_RECORD, LastMessage, Record, Resumption, read
+from workers.job import ChatJob, Text, Turn
+from workers.record import NO_RECORD, LastMessage, Record, Resumption, names_on_record, read
 
 IDS = [f"0000000{n}-0000-4000-8000-000000000000" for n in range(4)]
 SESSION = IDS[0]
 
 
+def asking(*words: str, model: str = "m", **more: Any) -> ChatJob:
+    """The user's words and the answers to them, in turns."""
+    turns = (Turn("assistant" if number % 2 else "user", (Text(word),)) for number, word in enumerate(words))
+    return ChatJob("owner", model, tuple(turns), **more)
+
+
 def recorded() -> Record:
-    return NO_RECORD.with_end("one", SESSION, IDS[1]).with_end("two", SESSION, IDS[2])
+    """`one` was answered, and then `two`."""
+    record = NO_RECORD
+    for number, words in enumerate((("one", "1"), ("one", "1", "two", "2"))):
+        *_, name = names_on_record(asking(*words, "next"))
+        record = record.with_end(name, SESSION, IDS[1 + number])
+    return record
 
 
 def test_the_longest_beginning_that_is_on_record_is_taken_up() -> None:
-    assert recorded().resumption(("", "one", "two"), "m") == Resumption(SESSION, IDS[2], "two", "m")
-    assert recorded().resumption(("", "one", "another"), "m") == Resumption(SESSION, IDS[1], "one", "m")
-    assert recorded().resumption(("one",), "m") is None
-    assert recorded().resumption(("", "another"), "m") is None
+    for job, message, stays in (
+        (asking("one", "1", "two", "2", "three"), IDS[2], 2),
+        (asking("one", "1", "another"), IDS[1], 1),
+        (asking("one", "1", "two", "otherwise", "three"), IDS[1], 1),
+    ):
+        assert recorded().resumption(job) == Resumption(SESSION, message, beginnings(job)[stays], "m")
+    for job in (asking("one"), asking("another"), asking("one", "otherwise", "two")):
+        assert recorded().resumption(job) is None
+
+
+def test_another_model_or_prompt_takes_up_the_same_words() -> None:
+    job = asking("one", "1", "two", model="other", system="Be brief.")
+    assert recorded().resumption(job) == Resumption(SESSION, IDS[1], beginnings(job)[1], "other")
 
 
 def test_what_is_no_id_is_not_put_on_record_and_another_file_begins_another_record() -> None:
