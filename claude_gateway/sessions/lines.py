@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from workers.errors import ErrorKind, WorkerError
+
 # Whoever came behind these would wait for longer than anybody reads on.
 _MOST_BEHIND_ONE = 16
 
@@ -28,10 +30,19 @@ class Lines:
         self._patience = patience
         self._lines: dict[tuple[str, str], _Line] = {}
         self._waiting: Counter[str] = Counter()
+        self._waits: set[asyncio.Timeout] = set()
+        self._retry_after: float | None = None
+
+    def refuse_waiting(self, retry_after: float) -> None:
+        """The gateway stops: who waits will not be served, nor who would have to. Who has his turn is not touched."""
+        self._retry_after = retry_after
+        for wait in self._waits:
+            if not wait.expired():
+                wait.reschedule(0)
 
     @asynccontextmanager
     async def turn(self, owner: str, name: str) -> AsyncIterator[None]:
-        """The turn of whoever comes, for the length of a `with`. Raises `LineTooLong`."""
+        """The turn of whoever comes, for the length of a `with`. Raises `LineTooLong`, `WorkerError` STOPPING."""
         line = self._lines.setdefault((owner, name), _Line())
         line.present += 1
         try:
@@ -49,13 +60,22 @@ class Lines:
         if line.present == 1:
             await line.turn.acquire()
             return
-        if line.present - 1 > _MOST_BEHIND_ONE or self._waiting[owner] >= self._most_waiting:
-            raise LineTooLong
+        too_long = line.present - 1 > _MOST_BEHIND_ONE or self._waiting[owner] >= self._most_waiting
+        if too_long or self._retry_after is not None:
+            raise self._refusal()
         self._waiting[owner] += 1
+        wait = asyncio.timeout(self._patience)
         try:
-            async with asyncio.timeout(self._patience):
+            async with wait:
+                self._waits.add(wait)
                 await line.turn.acquire()
         except TimeoutError:
-            raise LineTooLong from None
+            raise self._refusal() from None
         finally:
+            self._waits.discard(wait)
             self._waiting[owner] -= 1
+
+    def _refusal(self) -> Exception:
+        if self._retry_after is None:
+            return LineTooLong()
+        return WorkerError(ErrorKind.STOPPING, "The gateway is stopping.", retry_after=self._retry_after)

@@ -65,7 +65,8 @@ class Sessions:
     async def open(self, owner: str, id_: str | None) -> AsyncIterator[Session]:
         """The session for the length of a `with`, once nobody else has it; `NO_SESSION` without an id.
 
-        Raises `ApiError`: 400 for what is no id, 409 where others have the session for too long.
+        Raises `ApiError`: 400 for what is no id, 409 where others have the session for too long; `WorkerError`
+        STOPPING.
         """
         if not id_:
             yield NO_SESSION
@@ -88,6 +89,10 @@ class Sessions:
                 code="session_busy",
                 retry_after=_BUSY_RETRY_SECONDS,
             ) from None
+
+    def refuse_waiting(self, retry_after: float) -> None:
+        """The gateway stops: who waits for a session is told so at once, and when to come again."""
+        self._lines.refuse_waiting(retry_after)
 
     @contextmanager
     def _not_swept(self, reading: Reading | None) -> Iterator[None]:

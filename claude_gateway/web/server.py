@@ -53,6 +53,7 @@ async def accepting(app: web.Application, listener: Listener, ending: Ending) ->
 
 async def _finish(parts: Parts, ending: Ending) -> None:
     ending.refuse_waiting(parts.drain.retry_after)
+    parts.sessions.refuse_waiting(parts.drain.retry_after)
     finished = asyncio.create_task(_finished(parts))
     hurried = asyncio.create_task(ending.hurry.wait())
     await asyncio.wait({finished, hurried}, timeout=parts.settings.drain_seconds, return_when=asyncio.FIRST_COMPLETED)

@@ -8,6 +8,7 @@ import pytest
 
 from claude_gateway.sessions.lines import Lines, LineTooLong
 from tests.workers.helpers import PATIENCE, soon, until
+from workers.errors import ErrorKind, WorkerError
 
 
 class Guest:
@@ -110,3 +111,18 @@ async def test_who_is_refused_or_served_leaves_nothing_behind() -> None:
     async with guests(lines, 1):
         pass
     await until(lambda: not vars(lines)["_lines"])
+
+
+async def test_where_the_gateway_stops_who_waits_is_refused_at_once_and_who_is_served_is_not() -> None:
+    lines = Lines(most_waiting=10, patience=PATIENCE)
+    async with guests(lines, 3) as (first, second, third):
+        await until(lambda: vars(lines)["_waiting"]["ann"] == 2)
+        lines.refuse_waiting(7)
+        for waiting in (second, third, Guest(lines)):
+            with pytest.raises(WorkerError) as caught:
+                await soon(waiting.task)
+            assert (caught.value.kind, caught.value.retry_after) == (ErrorKind.STOPPING, 7)
+        assert not first.task.done()
+        async with lines.turn("ann", "another"):
+            pass
+    assert vars(lines)["_waits"] == set()

@@ -10,10 +10,15 @@ import pytest
 
 from claude_gateway.daemon.drain import Drain
 from claude_gateway.daemon.listener import Listener, bind
+from claude_gateway.sessions.lines import Lines
+from claude_gateway.sessions.register import Sessions
+from claude_gateway.stores.db import Database
+from claude_gateway.stores.sessions import SessionStore
 from claude_gateway.web.parts import PARTS
 from claude_gateway.web.server import Ending, accepting
 from tests.claude_gateway.scripted import CHAT, HELLO, STREAM, ScriptedDispatcher, scripted_app
-from tests.workers.helpers import until
+from tests.claude_gateway.scripted import settings as scripted_settings
+from tests.workers.helpers import PATIENCE, soon, until
 from workers.errors import ErrorKind, WorkerError
 
 
@@ -86,6 +91,30 @@ async def test_a_running_stream_ends_well_and_who_comes_meanwhile_is_told_when_t
         await serving
     assert gateway.refused
     assert not gateway.killed.is_set()
+    assert len(dispatcher.jobs) == 1
+
+
+@pytest.mark.promise("stop.drains")
+async def test_who_waits_for_his_session_is_told_at_once_when_to_come_again(database: Database) -> None:
+    more = asyncio.Event()
+    dispatcher = ScriptedDispatcher([[*HELLO[:3], more, *HELLO[3:]]])
+    lines = Lines(10, PATIENCE)
+    sessions = Sessions(SessionStore(database), scripted_settings().sessions(), lines)
+    async with running(dispatcher, sessions=sessions, drain_seconds=20) as (gateway, session, serving):
+        async with session.post("/v1/chat/completions", json={**STREAM, "session_id": "s"}) as stream:
+            await stream.content.readline()
+            behind = asyncio.create_task(
+                session.post("/v1/chat/completions", json={**CHAT, "session_id": "s"}).__aenter__()
+            )
+            await until(lambda: vars(lines)["_waiting"].total() == 1)
+            await gateway.stop()
+
+            refused = await soon(behind)
+            assert (refused.status, (await refused.json())["error"]["code"]) == (503, "stopping")
+            assert 1 <= int(refused.headers["Retry-After"]) <= 22
+            more.set()
+            assert (await stream.text()).rstrip().endswith("data: [DONE]")
+        await serving
     assert len(dispatcher.jobs) == 1
 
 
