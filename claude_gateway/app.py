@@ -172,7 +172,7 @@ def _compose(
 ) -> Parts:
     report = EngineReport(engine)
     key_ring = KeyRing(settings.api_key.get_secret_value() if settings.api_key else None, keys)
-    health = Health(report, database, settings.auth_method, key_ring)
+    health = Health(report, database, settings.auth_method, key_ring, ledger)
     if not health.has_login():
         raise StartFailed(_HOW_TO_LOG_IN)
     try:

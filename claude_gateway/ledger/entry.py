@@ -30,6 +30,14 @@ class Visit:
     trace: Any = None
 
 
+@dataclass(frozen=True, slots=True)
+class Unwritten:
+    """Lines that wait for a disk that takes them, and those that were given up since the start."""
+
+    waiting: int = 0
+    lost: int = 0
+
+
 # The request that the running task works for. What is made in the background takes it along.
 VISIT: ContextVar[Visit | None] = ContextVar("visit", default=None)
 

@@ -14,7 +14,7 @@ from typing import Protocol
 from claude_gateway.access.keys import Key
 from claude_gateway.ledger.budget import Spending, Spent, require
 from claude_gateway.ledger.days import DAY, day_of, midnight
-from claude_gateway.ledger.entry import BEGUN, OK, VISIT, Entry, Visit
+from claude_gateway.ledger.entry import BEGUN, OK, VISIT, Entry, Unwritten, Visit
 from claude_gateway.ledger.usage import NOTHING_USED, Question, Report
 from claude_gateway.stores.db import StoreFailing
 from workers.errors import ErrorKind
@@ -29,6 +29,8 @@ _MOST_HELD = 10_000
 _MOST_GROUPS = 10_000
 # For so long what was noted may gather.
 _PAUSE_SECONDS = 0.25
+# And for so long where it could not be written.
+_RETRY_SECONDS = 5.0
 # These jobs were turned away as they came: nothing of them ran, nor waited.
 _NEVER_BEGUN = [kind.name.lower() for kind in (ErrorKind.QUEUE_FULL, ErrorKind.TOO_MANY_AT_ONCE)]
 
@@ -94,6 +96,8 @@ class Ledger:
         self._spending = Spending()
         self._pending: dict[int, Entry] = {}
         self._hurry = asyncio.Event()
+        self._failing = False
+        self._lost = 0
         self._next: asyncio.Task[None] | None = None
         self._running: asyncio.Task[None] | None = None
 
@@ -115,6 +119,7 @@ class Ledger:
                 await sweeping
             await self.flushed()
             self._is_open = False
+            await self._give_up()
 
     def open(self, job: ChatJob) -> Entry:
         """A job comes; nothing is written before it is begun."""
@@ -186,8 +191,12 @@ class Ledger:
         await self.flushed()
         return await self._store.usage(asked, _MOST_GROUPS)
 
+    @property
+    def unwritten(self) -> Unwritten:
+        return Unwritten(len(self._pending) if self._failing else 0, self._lost)
+
     async def flushed(self) -> None:
-        """Whatever happened so far is written."""
+        """Whatever happened so far is written, as far as the disk takes it."""
         self._hurry.set()
         for task in (self._running, self._next):
             if task is not None:
@@ -205,23 +214,27 @@ class Ledger:
         return result not in _NEVER_BEGUN
 
     async def _record(self, entry: Entry) -> None:
-        if not self._note(entry) and self._next is not None:
+        # The answers go on: a gateway that cannot count is of more use than one that cannot speak.
+        if not self._note(entry) and self._next is not None and not self._failing:
             await asyncio.shield(self._next)
 
     def _note(self, entry: Entry) -> bool:
         """Whether it is on record. It is written soon, or else now."""
         self._pending[entry.id] = entry
         if self._next is None:
-            self._hurry.clear()
-            self._next = asyncio.create_task(self._write(self._running))
+            self._write_after(_RETRY_SECONDS if self._failing else _PAUSE_SECONDS)
         noted = self._store.note(entry)
-        if not noted:
+        if not noted and not self._failing:
             self._hurry.set()
         return noted
 
-    async def _write(self, before: asyncio.Task[None] | None) -> None:
+    def _write_after(self, seconds: float) -> None:
+        self._hurry.clear()
+        self._next = asyncio.create_task(self._write(self._running, seconds))
+
+    async def _write(self, before: asyncio.Task[None] | None, pause: float) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(_PAUSE_SECONDS):
+            async with asyncio.timeout(pause):
                 await self._hurry.wait()
         if before is not None and not before.done():
             await asyncio.wait([before])
@@ -229,11 +242,42 @@ class Ledger:
         batch, self._pending = self._pending, {}
         try:
             await self._store.write(list(batch.values()))
-        except StoreFailing:
-            # The answers go on: a gateway that cannot count is of more use than one that cannot speak.
-            _log.exception("%d lines of the ledger could not be written", len(batch))
-            held = [*batch.items(), *((id_, entry) for id_, entry in self._pending.items() if id_ not in batch)]
-            self._pending = dict(held[-_MOST_HELD:])
+        except StoreFailing as error:
+            self._hold(batch, error)
+        else:
+            if self._failing:
+                _log.warning("the ledger is written again; %d lines had waited", len(batch))
+            self._failing = False
+
+    def _hold(self, batch: dict[int, Entry], error: StoreFailing) -> None:
+        """They wait until the disk takes them, the newest at least."""
+        if not self._failing:
+            _log.error("lines of the ledger could not be written, and wait: %s", error)
+        self._failing = True
+        held = batch | self._pending
+        given_up = list(held.values())[:-_MOST_HELD]
+        for entry in given_up:
+            del held[entry.id]
+        self._count_lost(given_up, f"more than {_MOST_HELD} wait")
+        self._pending = held
+        if self._next is None:
+            self._write_after(_RETRY_SECONDS)
+
+    async def _give_up(self) -> None:
+        """At the end: what could not be written may still be noted, for the next gateway to write."""
+        if self._next is not None:
+            self._next.cancel()
+            await asyncio.wait([self._next])
+        unnoted = [entry for entry in self._pending.values() if not self._store.note(entry)]
+        self._count_lost(unnoted, "the disk took them to the end neither there nor beside it")
+
+    def _count_lost(self, entries: Sequence[Entry], why: str) -> None:
+        lost = [entry for entry in entries if entry.result != BEGUN]  # the others come again when they end
+        if lost:
+            self._lost += len(lost)
+            tokens, usd = sum(entry.tokens for entry in lost), sum(entry.cost or 0.0 for entry in lost)
+            told = (len(lost), tokens, usd, why)
+            _log.error("%d jobs, of %d tokens and %.4f US dollars, are lost to the ledger: %s", *told)
 
     async def _sweep_for_ever(self, days: float) -> None:
         while True:

@@ -21,10 +21,18 @@ class PoolCheck(Answered):
     queue: dict[str, int]
 
 
+class LedgerCheck(Answered):
+    """Lines that wait for a disk that takes them, and those given up since the start."""
+
+    waiting: int
+    lost: int
+
+
 class Checks(Answered):
     login: bool
     pool: PoolCheck
     store: bool
+    ledger: LedgerCheck
 
 
 class ReadyAnswer(Answered):
@@ -69,7 +77,11 @@ class AuthAnswer(Answered):
     caller: CallerInfo
 
 
-_READY = {"login": True, "pool": {"serving": True, "workers": {"ready": 2}, "queue": {"running": 0, "waiting": 0}}}
+_READY = {
+    "login": True,
+    "pool": {"serving": True, "workers": {"ready": 2}, "queue": {"running": 0, "waiting": 0}},
+    "ledger": {"waiting": 0, "lost": 0},
+}
 
 OPERATIONS = (
     Operation(

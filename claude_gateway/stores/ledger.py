@@ -39,6 +39,8 @@ _SUMS = (
     "coalesce(sum(cache_read), 0), coalesce(sum(cache_write), 0), coalesce(sum(thinking), 0), "
     "coalesce(sum(cost_usd), 0), avg(queue_ms), avg(first_token_ms), avg(total_ms)"
 )
+# More gather only where the disk takes none for a while; making the statement holds up the event loop.
+_WRITTEN_AT_ONCE = 500
 # Deleting holds up whoever else wants to write.
 _SWEPT_AT_ONCE = 1_000
 
@@ -58,7 +60,8 @@ class LedgerStore:
         """As they stand now, with which everything is written that was noted so far. What was written survives a killed
         process, not a machine that loses its power."""
         noted = self._journal.turn() if self._journal else None
-        await self._write([_row(entry) for entry in entries])
+        for at in range(0, len(entries), _WRITTEN_AT_ONCE):
+            await self._write([_row(entry) for entry in entries[at : at + _WRITTEN_AT_ONCE]])
         if self._journal and noted is not None:
             self._journal.forget(noted)
 

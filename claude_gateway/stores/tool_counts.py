@@ -55,8 +55,10 @@ class ToolCountStore:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-            with suppress(ApiError):
+            try:
                 await self.write(counts)
+            except ApiError as error:
+                _log.error("the latest counts of tools are lost: %s", error)
 
     async def _write_for_ever(self, counts: ToolCounts) -> None:
         while True:

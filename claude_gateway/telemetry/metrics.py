@@ -11,7 +11,7 @@ from functools import cache
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from claude_gateway.ledger.entry import OK, Entry, Visit
+from claude_gateway.ledger.entry import OK, Entry, Unwritten, Visit
 from workers.observer import End, History, Kind
 from workers.roster import Post
 
@@ -60,6 +60,9 @@ class Metrics:
         self._queue = gauge("queue_jobs", "Jobs that run or wait.", "kind", "state")
         self._memory = gauge("resident_memory_bytes", "Memory of the gateway itself.")
         self._open = gauge("connections", "Connections that are open.")
+        self._unwritten = gauge(
+            "ledger_lines", "Lines of the ledger that wait for the disk, or are lost.", "state"
+        )
         self._tasks = gauge("tasks", "What the event loop has under way, in asyncio's sense.")
         gauge("start_time_seconds", "When the gateway started, in seconds of the epoch.").set(time.time())
 
@@ -111,6 +114,7 @@ class Metrics:
         tasks: int,
         roster: Sequence[tuple[Post, int]],
         queues: Mapping[str, Mapping[str, int]],
+        unwritten: Unwritten,
     ) -> bytes:
         """Everything, as Prometheus reads it. Memory is in MiB: that of the gateway, and of each process."""
         self._workers.clear()
@@ -124,6 +128,8 @@ class Metrics:
         self._memory.set(own_memory * _MIB)
         self._open.set(self.connections())
         self._tasks.set(tasks)
+        self._unwritten.labels("waiting").set(unwritten.waiting)
+        self._unwritten.labels("lost").set(unwritten.lost)
         return generate_latest(self._registry)
 
     def _model(self, name: str) -> str:

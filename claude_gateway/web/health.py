@@ -6,6 +6,7 @@ from importlib.metadata import version
 from typing import Any, Protocol
 
 from claude_gateway.claude_code.login import reports_login
+from claude_gateway.ledger.entry import Unwritten
 from workers.roster import Post
 from workers.settings import AuthMethod
 
@@ -71,6 +72,15 @@ class StoreReport(Protocol):
         ...
 
 
+class LedgerReport(Protocol):
+    """What health asks of the ledger."""
+
+    @property
+    def unwritten(self) -> Unwritten:
+        """What it could not write."""
+        ...
+
+
 _METHOD_NAMES = {
     AuthMethod.CLI: "claude_cli",
     AuthMethod.API_KEY: "anthropic_api_key",
@@ -87,6 +97,7 @@ class Health:
     store: StoreReport
     method: AuthMethod
     keys: KeyReport
+    ledger: LedgerReport
 
     def health(self) -> dict[str, Any]:
         return {"status": "healthy", "service": "claude-gateway", "version": _VERSION}
@@ -98,12 +109,14 @@ class Health:
         serving = not self.pool.failing and sum(counts.values()) > counts.get("booting", 0)
         store = not self.store.failing
         ready = login and serving and store
+        unwritten = self.ledger.unwritten
         report = {
             "status": "ready" if ready else "not_ready",
             "checks": {
                 "login": login,
                 "pool": {"serving": serving, "workers": counts, "queue": self.pool.queue()},
                 "store": store,
+                "ledger": {"waiting": unwritten.waiting, "lost": unwritten.lost},
             },
         }
         if self.store.failing:

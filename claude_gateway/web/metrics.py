@@ -14,5 +14,5 @@ async def metrics(request: web.Request) -> web.Response:
     parts = request.app[PARTS]
     report = parts.health.pool
     memory, roster, tasks = await mebibytes(os.getpid()), await report.roster(), len(asyncio.all_tasks())
-    body = parts.metrics.exposed(memory, tasks, roster, report.queues())
+    body = parts.metrics.exposed(memory, tasks, roster, report.queues(), parts.ledger.unwritten)
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})

@@ -186,12 +186,12 @@ def scripted_app(
     `responses` one that stores any, without `keys` one that makes a key."""
     chosen = settings(**changes)
     key_ring = KeyRing(chosen.api_key.get_secret_value() if chosen.api_key else None, keys)
-    health = Health(pool or ScriptedPool(), store or ScriptedStore(), chosen.auth_method, key_ring)
     mcp_servers = mcp_servers or no_servers()
     toolbox = toolbox or Toolbox(ScriptedEngine(), None, ToolCounts(), mcp_servers)
     responses = responses or Responses(None, b"the key of the tests")
     metrics = Metrics()
     ledger = ledger or Ledger(watchers=[metrics])
+    health = Health(pool or ScriptedPool(), store or ScriptedStore(), chosen.auth_method, key_ring, ledger)
     at_once = JobsAtOnce(lambda owner: key_ring.concurrent(owner) or chosen.jobs_at_once)
     current = Current(chosen, Catalogue.of(reported, chosen.default_model, chosen.aliases), list)
     service = ChatService(dispatcher, chosen.max_timeout / 1000, toolbox.counts, ledger, at_once, current.refused)

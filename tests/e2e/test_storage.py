@@ -6,10 +6,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import psutil
 import pytest
 
 from claude_gateway.demo.upstream import StandIn
@@ -18,6 +20,7 @@ from tests.installed import say_and_skip
 
 pytestmark = pytest.mark.e2e
 
+KEY = "a-key-of-the-disk"
 MODEL = "claude-sonnet-4-5-20250929"
 
 
@@ -46,10 +49,18 @@ def fill(disk: Path) -> Path:
     return filler
 
 
+async def post(session: aiohttp.ClientSession, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+    async with session.post(path, json=body) as answer:
+        return answer.status, await answer.json()
+
+
 async def ask(session: aiohttp.ClientSession, words: str, **more: Any) -> tuple[int, Any]:
     body = {"model": MODEL, "messages": [{"role": "user", "content": words}], **more}
-    async with session.post("/v1/chat/completions", json=body) as answer:
-        return answer.status, await answer.json()
+    return await post(session, "/v1/chat/completions", body)
+
+
+async def respond(session: aiohttp.ClientSession, **body: Any) -> tuple[int, Any]:
+    return await post(session, "/v1/responses", {"model": MODEL, **body})
 
 
 @pytest.mark.promise("store.failing")
@@ -82,6 +93,83 @@ async def test_a_full_disk_is_said_costs_only_who_needs_it_and_loses_nothing(
     assert len(said) == 3
     assert "lost" not in str(said)
     assert "first" in str(said[0])
+
+
+@contextmanager
+def unwritable(pid: int) -> Iterator[None]:
+    """No file can be written by the process, as on a disk that has become read-only under it: the kernel remounts none
+    that has files open for writing, unless the disk itself has failed."""
+    process = psutil.Process(pid)
+    before = process.rlimit(psutil.RLIMIT_FSIZE)
+    process.rlimit(psutil.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            process.rlimit(psutil.RLIMIT_FSIZE, before)
+
+
+async def ready(session: aiohttp.ClientSession) -> tuple[int, Any]:
+    async with session.get("/health/ready") as answer:
+        return answer.status, await answer.json()
+
+
+@pytest.mark.promise("store.failing")
+async def test_a_disk_that_takes_no_writes_any_more_is_said_by_all_who_need_it_and_forgotten_when_it_does(
+    tmp_path: Path, upstream: StandIn
+) -> None:
+    env = {**for_stand_in(upstream), "API_KEY": KEY, "CHAT_WORKERS": "2", "RATE_LIMIT_ENABLED": "false"}
+    async with serving(tmp_path, env) as process:
+        url = await address(process)
+        async with aiohttp.ClientSession(url, headers={"Authorization": f"Bearer {KEY}"}) as session:
+            assert (await ask(session, "{{say one}} first", session_id="kept"))[0] == 200
+            assert (await respond(session, input="{{say kept}}"))[0] == 200
+            with unwritable(process.pid):
+                for needs_it in (
+                    ask(session, "{{say two}} lost", session_id="kept"),
+                    ask(session, "{{say two}} lost", session_id="new"),
+                    respond(session, input="{{say two}} lost"),
+                    post(session, "/v1/admin/keys", {"name": "nobody"}),
+                    post(session, "/v1/tools/config", {"allowed_tools": ["Read"]}),
+                ):
+                    status, body = await needs_it
+                    assert (status, body["error"]["code"]) == (503, "store_failing"), body
+                for number in range(3):
+                    assert (await ask(session, f"{{{{say anyway}}}} {number}"))[0] == 200
+                assert (await respond(session, input="{{say anyway}}", store=False))[0] == 200
+                async with session.get("/v1/sessions/kept") as known:
+                    assert (known.status, (await known.json())["message_count"]) == (200, 2)
+                status, report = await ready(session)
+                assert (status, report["checks"]["store"], report["checks"]["ledger"]["lost"]) == (503, False, 0)
+                assert report["checks"]["ledger"]["waiting"] >= 4
+                async with session.get("/metrics") as metrics:
+                    assert 'gateway_ledger_lines{state="waiting"} 0.0' not in await metrics.text()
+
+            async with asyncio.timeout(30):
+                while (await ready(session))[0] != 200:  # noqa: ASYNC110 - it finds out by itself, and tells nobody
+                    await asyncio.sleep(0.2)
+            assert (await ask(session, "{{say three}} third", session_id="kept"))[0] == 200
+            async with session.get("/v1/usage?group_by=result") as usage:
+                told = {row["result"]: row["jobs"] for row in (await usage.json())["data"]}
+            assert (await ready(session))[1]["checks"]["ledger"] == {"waiting": 0, "lost": 0}
+    said = [message["content"] for message in upstream.chats[-1].body["messages"]]
+    assert (len(said), "lost" in str(said)) == (3, False)
+    # Whatever the upstream was asked was a job, and no job is missing.
+    assert sum(told.values()) == len(upstream.chats)
+
+
+async def test_a_gateway_that_stops_while_its_disk_takes_nothing_says_what_is_lost(
+    tmp_path: Path, upstream: StandIn
+) -> None:
+    async with serving(tmp_path, for_stand_in(upstream)) as process:
+        async with aiohttp.ClientSession(await address(process)) as session:
+            with unwritable(process.pid):
+                for number in range(2):
+                    assert (await ask(session, f"{{{{say anyway}}}} {number}"))[0] == 200
+                process.terminate()
+                assert await asyncio.wait_for(process.wait(), 30) == 0
+        assert process.stderr is not None
+        assert "2 jobs, of " in (said := (await process.stderr.read()).decode()), said
 
 
 async def test_a_disk_that_cannot_be_written_is_one_clear_line(

@@ -1,10 +1,10 @@
 """Every job in the ledger, once, whatever becomes of it; and the budgets that are counted with it."""
 
 import asyncio
-import logging
 import sqlite3
 from collections.abc import Sequence
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,13 +12,15 @@ import pytest
 from claude_gateway.access.keys import Budget, Key
 from claude_gateway.errors import ApiError
 from claude_gateway.ledger.days import DAY, midnight, named
-from claude_gateway.ledger.entry import VISIT, Entry, Visit
+from claude_gateway.ledger.entry import VISIT, Entry, Unwritten, Visit
 from claude_gateway.ledger.ledger import Ledger, Nowhere
 from claude_gateway.ledger.usage import NOTHING_USED, Report, read_question
 from claude_gateway.service import ChatService
 from claude_gateway.stores.db import Database, StoreFailing
 from claude_gateway.stores.ledger import LedgerStore
+from claude_gateway.stores.ledger_journal import Journal
 from tests.claude_gateway.scripted import COST, HELLO, JOB, MODEL, STARTED, ScriptedDispatcher, Step
+from tests.workers.helpers import until
 from workers.errors import ErrorKind, WorkerError
 from workers.events import Finished, Restarted, Started, Usage
 
@@ -218,28 +220,82 @@ async def test_what_is_too_old_is_swept(database: Database) -> None:
     assert await lines(database, "id") == [(2,), (3,)]
 
 
-async def test_a_disk_that_fails_stops_no_answer_and_what_it_missed_is_written_later(
-    database: Database, caplog: pytest.LogCaptureFixture
+class Failing(LedgerStore):
+    """A disk that takes nothing while `fails`."""
+
+    fails = True
+    tried = 0
+
+    async def write(self, entries: Sequence[Entry]) -> None:
+        self.tried += 1
+        if self.fails:
+            raise StoreFailing(sqlite3.OperationalError("disk full"))
+        await super().write(entries)
+
+
+@pytest.mark.promise("ledger.waits")
+async def test_while_the_disk_takes_nothing_answers_go_on_and_their_lines_wait_and_are_written_without_a_further_job(
+    database: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Failing(LedgerStore):
-        fails = True
-
-        async def write(self, entries: Sequence[Entry]) -> None:
-            if self.fails:
-                raise StoreFailing(sqlite3.OperationalError("disk full"))
-            await super().write(entries)
-
+    monkeypatch.setattr("claude_gateway.ledger.ledger._RETRY_SECONDS", 0.01)
     store = Failing(database)
     ledger = Ledger(store)
-    with caplog.at_level(logging.ERROR):
+    for _ in range(3):
         await ask(ledger, HELLO)
     assert await lines(database, "id") == []
-    assert "could not be written" in caplog.text
+    assert ledger.unwritten == Unwritten(waiting=3)
+    assert caplog.text.count("could not be written") == 1
 
     store.fails = False
-    await ask(ledger, HELLO)
+    await until(lambda: ledger.unwritten == Unwritten())
 
-    assert await lines(database, "id", "result") == [(1, "ok"), (2, "ok")]
+    assert await lines(database, "id", "result") == [(1, "ok"), (2, "ok"), (3, "ok")]
+    assert "3 lines had waited" in caplog.text
+
+
+async def test_a_disk_that_takes_nothing_is_not_asked_anew_for_each_job(database: Database) -> None:
+    store = Failing(database)
+    ledger = Ledger(store)
+    async with ledger.kept(400):
+        await ask(ledger, HELLO)
+        tried = store.tried
+        service = ChatService(ScriptedDispatcher.always(*HELLO), 60, ledger=ledger)
+        for _ in range(20):
+            assert [event async for event in service.run(JOB)]
+        assert store.tried == tried
+
+
+async def test_lines_that_are_given_up_are_counted_once_and_told(
+    database: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("claude_gateway.ledger.ledger._MOST_HELD", 2)
+    ledger = Ledger(Failing(database))
+    async with ledger.kept(400):
+        await ledger.begin(ledger.open(JOB))
+        for _ in range(3):
+            await ask(ledger, HELLO)
+
+        assert ledger.unwritten == Unwritten(waiting=2, lost=1)
+        assert "1 jobs, of 5 tokens and 0.2500 US dollars, are lost" in caplog.text
+    assert ledger.unwritten.lost == 3
+
+
+@pytest.mark.promise("ledger.waits")
+async def test_what_waits_when_the_gateway_stops_is_noted_beside_the_database_or_told_to_be_lost(
+    database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = await asyncio.to_thread(Journal, tmp_path / "gateway.db")
+    noting, forgetful = Ledger(Failing(database, journal)), Ledger(Failing(database))
+    async with noting.kept(400):
+        await ask(noting, HELLO)
+    assert "lost" not in caplog.text
+    async with forgetful.kept(400):
+        await ask(forgetful, HELLO)
+    assert "1 jobs, of 5 tokens and 0.2500 US dollars, are lost" in caplog.text
+
+    async with Ledger(LedgerStore(database, journal)).kept(400):
+        assert await lines(database, "id", "result", "cost_usd") == [(1, "ok", COST)]
+    journal.close()
 
 
 async def test_the_budget_of_a_key_counts_what_it_used_itself() -> None:

@@ -38,6 +38,7 @@ async def test_it_is_ready_with_a_login_and_a_worker(serve: Serve) -> None:
             "login": True,
             "pool": {"serving": True, "workers": {"busy": 1, "booting": 1}, "queue": {"running": 0, "waiting": 0}},
             "store": True,
+            "ledger": {"waiting": 0, "lost": 0},
         },
     }
 
