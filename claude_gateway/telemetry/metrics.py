@@ -60,9 +60,7 @@ class Metrics:
         self._queue = gauge("queue_jobs", "Jobs that run or wait.", "kind", "state")
         self._memory = gauge("resident_memory_bytes", "Memory of the gateway itself.")
         self._open = gauge("connections", "Connections that are open.")
-        self._unwritten = gauge(
-            "ledger_lines", "Lines of the ledger that wait for the disk, or are lost.", "state"
-        )
+        self._unwritten = gauge("ledger_lines", "Lines of the ledger that wait for the disk, or are lost.", "state")
         self._tasks = gauge("tasks", "What the event loop has under way, in asyncio's sense.")
         gauge("start_time_seconds", "When the gateway started, in seconds of the epoch.").set(time.time())
 
