@@ -19,16 +19,20 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """`source` as in the Messages API: `{"type": "base64", "media_type": …, "data": …}`."""
+    """`source` as in the Messages API: `{"type": "base64", "media_type": …, "data": …}`. `url` is where the caller had
+    named it, where it was fetched: of no matter to the model."""
 
     source: Mapping[str, Any]
+    url: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A PDF or a text as the caller sent it: `source`, and any `title`, `context`, `citations`."""
+    """A PDF or a text as the caller sent it: `source`, and any `title`, `context`, `citations`. `url` as of an
+    image."""
 
     fields: Mapping[str, Any]
+    url: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,13 @@ ones, one of the assistant's first or last, calls without an answer.
 """
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Any
 
 from claude_gateway.errors import ApiError
+from claude_gateway.prompt.remote_media import as_named
 from workers.continuation import canonical
 from workers.job import Block, Role, Text, ToolResult, ToolUse, Turn
 
@@ -92,6 +94,8 @@ class Conversation:
         again = self._again(sent)
         if again >= _AN_EXCHANGE:
             past, new = past[:again], sent[again:]
+            if new:
+                new[0] = (new[0][0], _answers_to(past[-1], sent[again - 1][1], new[0][1]))
             if again < len(self._remembered):
                 self.notes.append(
                     f"session_id: what it remembers from turn {again + 1} on was not sent, and is replaced"
@@ -102,8 +106,8 @@ class Conversation:
 
     def _again(self, sent: list[tuple[Role, list[Block]]]) -> int:
         """How many turns, from the first on, are those remembered."""
-        known = map(_comparable, self._remembered)
-        told = (_comparable(Turn(role, tuple(blocks))) for role, blocks in sent)
+        known = _comparable(self._remembered)
+        told = _comparable(Turn(role, tuple(blocks)) for role, blocks in sent)
         return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(known, told, strict=False)))
 
     def _answer_every_call(self) -> None:
@@ -186,7 +190,37 @@ def _results_first(blocks: list[Block]) -> tuple[Block, ...]:
     return tuple(sorted(blocks, key=lambda block: not isinstance(block, ToolResult)))
 
 
-def _comparable(turn: Turn) -> list[Any]:
-    """A turn without what was put into it here."""
-    own = [block for block in turn.blocks if not isinstance(block, ToolResult) or block.content != (Text(_NO_RESULT),)]
-    return [turn.role, canonical(Turn(turn.role, _results_first(own)))]
+def _calls(blocks: Iterable[Block]) -> list[str]:
+    """The ids of a message's calls, in their order."""
+    return [block.id for block in blocks if isinstance(block, ToolUse)]
+
+
+def _answers_to(remembered: Turn, told: Iterable[Block], blocks: list[Block]) -> list[Block]:
+    """What follows a message that is remembered, in the names that its calls have there; the caller may have told of
+    them by others."""
+    names = dict(zip(_calls(told), _calls(remembered.blocks), strict=True))
+    return [_renamed(block, names) for block in blocks]
+
+
+def _comparable(turns: Iterable[Turn]) -> Iterator[list[Any]]:
+    """Turns without what was put into them here. A call counts by where it stands and not by its id, of which programs
+    have their own; what was fetched by its URL."""
+    calls: dict[str, int] = {}
+    for turn in turns:
+        own = [as_named(block) for block in _results_first(_sent(turn))]
+        if turn.role == "assistant":
+            calls = {id_: number for number, id_ in enumerate(_calls(own))}
+        yield [turn.role, [_numbered(frame, calls) for frame in canonical(Turn(turn.role, tuple(own)))]]
+
+
+def _sent(turn: Turn) -> list[Block]:
+    return [block for block in turn.blocks if not isinstance(block, ToolResult) or block.content != (Text(_NO_RESULT),)]
+
+
+def _numbered(frame: dict[str, Any], calls: dict[str, int]) -> dict[str, Any]:
+    match frame:
+        case {"type": "tool_use", "id": id_}:
+            return {**frame, "id": calls[id_]}
+        case {"type": "tool_result", "tool_use_id": id_}:
+            return {**frame, "tool_use_id": calls.get(id_, id_)}
+    return frame

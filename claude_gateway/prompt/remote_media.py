@@ -32,6 +32,13 @@ def with_fetched(turns: Iterable[Turn], fetched: Fetched) -> tuple[Turn, ...]:
     return tuple(_turn(turn, fetched) for turn in turns)
 
 
+def as_named(block: Block) -> Block:
+    """What has a URL, fetched or yet to be, as nothing but that: two are compared by it."""
+    if isinstance(block, ToolResult):
+        return replace(block, content=tuple(_named(part) for part in block.content))
+    return _named(block)
+
+
 def _turn(turn: Turn, fetched: Fetched) -> Turn:
     def whole(block: Block) -> Block:
         if isinstance(block, ToolResult):
@@ -43,7 +50,14 @@ def _turn(turn: Turn, fetched: Fetched) -> Turn:
 
 def _there(part: Part, fetched: Fetched) -> Part | Image | Document:
     remote = _remote(part)
-    return part if remote is None else fetched[remote]
+    return part if remote is None else replace(fetched[remote], url=remote.url)
+
+
+def _named(part: Part) -> Part | Image:
+    if isinstance(part, Image | Document) and part.url:
+        return Image({"type": "url", "url": part.url})
+    remote = _remote(part)
+    return part if remote is None else Image({"type": "url", "url": remote.url})
 
 
 def _parts(block: Block) -> Iterator[Block]:

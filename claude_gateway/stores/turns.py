@@ -7,9 +7,12 @@ import orjson
 from workers.job import Block, Document, Image, RedactedThought, Text, Thought, ToolResult, ToolUse, Turn
 from workers.protocol import block_frame
 
+# No word of the Messages API's.
+_URL = "fetched_from"
+
 
 def dump(turn: Turn) -> bytes:
-    return orjson.dumps({"role": turn.role, "content": [block_frame(block) for block in turn.blocks]})
+    return orjson.dumps({"role": turn.role, "content": [_stored(block) for block in turn.blocks]})
 
 
 def load(stored: bytes) -> Turn:
@@ -17,14 +20,22 @@ def load(stored: bytes) -> Turn:
     return Turn(value["role"], tuple(_block(block) for block in value["content"]))
 
 
+def _stored(block: Block) -> dict[str, Any]:
+    """With the URL of what was fetched, by which it is known again."""
+    frame = block_frame(block)
+    if isinstance(block, ToolResult):
+        return {**frame, "content": [_stored(part) for part in block.content]}
+    return {**frame, _URL: block.url} if isinstance(block, Image | Document) and block.url else frame
+
+
 def _block(stored: dict[str, Any]) -> Block:
     match stored:
         case {"type": "text", "text": text}:
             return Text(text)
         case {"type": "image", "source": source}:
-            return Image(source)
+            return Image(source, stored.get(_URL, ""))
         case {"type": "document", **fields}:
-            return Document(fields)
+            return Document(fields, fields.pop(_URL, ""))
         case {"type": "thinking", "thinking": thinking, "signature": signature}:
             return Thought(thinking, signature)
         case {"type": "redacted_thinking", "data": data}:

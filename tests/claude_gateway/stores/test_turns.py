@@ -41,6 +41,19 @@ def test_a_turn_comes_back_as_it_was(turn: Turn) -> None:
     assert load(dump(turn)) == turn
 
 
+def test_where_something_was_fetched_comes_back_too() -> None:
+    parts = (Image({"type": "base64"}, "https://a/b.png"), Document({"title": "b"}, "https://a/b.pdf"), Image({}))
+    turn = Turn("user", (*parts, ToolResult("c", parts)))
+
+    again = load(dump(turn))
+
+    urls = ["https://a/b.png", "https://a/b.pdf", ""]
+    *blocks, result = again.blocks
+    assert isinstance(result, ToolResult)
+    assert again == turn
+    assert [part.url for part in (*blocks, *result.content) if isinstance(part, Image | Document)] == urls * 2
+
+
 def test_a_block_that_this_version_does_not_know_is_no_silent_loss() -> None:
     stored: Any = b'{"role":"user","content":[{"type":"hologram"}]}'
     with pytest.raises(ValueError, match="hologram"):
