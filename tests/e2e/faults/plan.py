@@ -1,5 +1,6 @@
 """What is asked, by whom, and what goes wrong with it: decided by a seed alone. Pure."""
 
+import json
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -26,7 +27,7 @@ class Ask:
     """One request. `answer` is the whole text that its caller is owed; `fault` names what goes wrong, "" for nothing.
 
     `patience`: chunks after which a caller who leaves does; `at_boot`: what the next process does that starts;
-    `at_switch`: what the next one does that is to change its model.
+    `at_switch`: what the next one does that is to change its model; `works`: with Claude's own tools.
     """
 
     token: str
@@ -40,10 +41,11 @@ class Ask:
     at_switch: str = ""
     model: str = MODEL
     session: str | None = None
+    works: bool = False
 
     def body(self) -> dict[str, Any]:
-        named = {"session_id": self.session} if self.session else {}
-        return {"model": self.model, "messages": list(self.messages), "stream": self.streamed, **named}
+        more = ({"session_id": self.session} if self.session else {}) | ({"enable_tools": True} if self.works else {})
+        return {"model": self.model, "messages": list(self.messages), "stream": self.streamed, **more}
 
 
 # Act and state of what a process does, as `misbehaving_cli` reads it.
@@ -145,9 +147,10 @@ def ask(
     worker_in_history: str = "",
     history: bool = False,
     session: str | None = None,
+    words_at_least: int = 1,
 ) -> Ask:
     """A short one. Who leaves does so before the answer can have ended."""
-    answer = words(token, dice.randint(1, 12))
+    answer = words(token, dice.randint(words_at_least, words_at_least + 11))
     leaves = manner is Manner.LEAVES
     if leaves:
         answer = words(token, 60)
@@ -188,6 +191,15 @@ def with_worker_fault(dice: random.Random, token: str, act: str, state: str) -> 
         case "STOPPING":
             return ask(dice, token, worker=command, manner=Manner.LEAVES)
     return ask(dice, token, worker=command)
+
+
+def working_ask(dice: random.Random, token: str, command: str, *, fault: str = "") -> Ask:
+    """One for whose answer a command is run."""
+    said = words(token, dice.randint(1, 12))
+    called = json.dumps({"command": command, "timeout": 60_000})
+    prompt = {"role": "user", "content": f"{{{{tool Bash {called}}}}}{{{{then}}}}{{{{say {said}}}}} {token}"}
+    # Beside a call the stand-in says no more than a dot.
+    return Ask(token, (prompt,), f".\n\n{said}", streamed=False, fault=fault, works=True)
 
 
 def long_ask(token: str) -> Ask:
