@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 from aiohttp import web
 
@@ -278,7 +279,13 @@ async def _sessions(
 @asynccontextmanager
 async def _mcp_servers(settings: Settings, database: Database) -> AsyncIterator[McpServers]:
     bounds, rules = settings.mcp_bounds(), settings.mcp_rules()
-    housing = Housing(settings.state_dir / "mcp-servers")
+    config = settings.credentials().get("CLAUDE_CONFIG_DIR") or f"{os.environ.get('HOME', '')}/.claude"
+    housing = Housing(
+        settings.state_dir / "mcp-servers",
+        settings.mcp_program_box(settings.agent_uid if os.geteuid() == 0 else None),
+        must_box=settings.mcp_box == "required",
+        secret=(settings.state_dir, settings.claude_cwd or settings.state_dir, Path(config)),
+    )
     opened = opener(bounds, housing, private=rules.private_addresses)
     servers = McpServers(McpServerStore(database), rules, bounds, housing, opened)
     try:

@@ -58,7 +58,13 @@ class Process:
 
     @classmethod
     async def spawn(
-        cls, argv: tuple[str, ...], env: Mapping[str, str], directory: Path, decoder: FrameDecoder | None = None
+        cls,
+        argv: tuple[str, ...],
+        env: Mapping[str, str],
+        directory: Path,
+        decoder: FrameDecoder | None = None,
+        *,
+        hears_errors: bool = True,
     ) -> Self:
         """Start `argv` in `directory` with exactly `env`; `decoder` reads what it says. Raises `OSError` when it cannot
         be started."""
@@ -75,7 +81,7 @@ class Process:
             *argv,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE if hears_errors else asyncio.subprocess.DEVNULL,
             cwd=directory,
             env=dict(env),
             start_new_session=True,
@@ -134,8 +140,7 @@ class Process:
         return b"".join(self._stderr)[-_STDERR_KEPT:].decode("utf-8", "replace").strip()
 
     async def _keep_stderr(self) -> None:
-        assert self._child.stderr is not None
-        while data := await self._child.stderr.read(4096):
+        while self._child.stderr and (data := await self._child.stderr.read(4096)):
             self._stderr.append(data)
             self._stderr_size += len(data)
             while self._stderr_size - len(self._stderr[0]) > _STDERR_KEPT:

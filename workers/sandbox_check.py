@@ -9,26 +9,32 @@ from pathlib import Path
 from workers.sandbox import Box, boxed, limiting, programs
 
 _PATIENCE_SECONDS = 20.0
+_PACKAGES = "Debian: apt-get install bubblewrap socat ripgrep util-linux bash"
 # What the CLI does for each command: a second box within the first, and in it the limits.
 _INNER = "bwrap --unshare-user --unshare-pid --unshare-net --ro-bind / / --proc /proc --dev /dev {} true"
 
 
 async def complaint(box: Box) -> str | None:
     """Why there can be none, in a line with what to do; None where there can."""
-    missing = await asyncio.to_thread(_missing, programs(box))
-    if missing:
-        return f"not installed: {', '.join(missing)} (Debian: apt-get install bubblewrap socat ripgrep util-linux bash)"
+    if lacking := await not_installed(programs(box)):
+        return lacking
     shell = await asyncio.to_thread(Path("/bin/sh").resolve)
     work = Path(await asyncio.to_thread(tempfile.mkdtemp))
     try:
         if box.user is not None:
             await asyncio.to_thread(os.chown, work, box.user, box.user)
-        return await _try(boxed(box, shell, ("-c", _INNER.format(limiting(box))), work))
+        return await tried(boxed(box, shell, ("-c", _INNER.format(limiting(box))), work))
     finally:
         await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
 
 
-async def _try(argv: tuple[str, ...]) -> str | None:
+async def not_installed(names: tuple[str, ...]) -> str | None:
+    missing = await asyncio.to_thread(_missing, names)
+    return f"not installed: {', '.join(missing)} ({_PACKAGES})" if missing else None
+
+
+async def tried(argv: tuple[str, ...]) -> str | None:
+    """Why such a box cannot be made, None where it can."""
     child = await asyncio.create_subprocess_exec(
         *argv,
         stdin=asyncio.subprocess.DEVNULL,

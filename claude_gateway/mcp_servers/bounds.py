@@ -8,7 +8,8 @@ class Bounds:
     """`result_bytes` is what one call may tell the model, `listing_bytes` what all tools of a server may say of
     themselves. A silent server is asked every `ping_seconds` whether it is there; one that is not is tried again after
     a second, two, four, up to `longest_pause`; one that says that its tools have changed is not asked again sooner than
-    after `relist_seconds`."""
+    after `relist_seconds`; one that sends more than `flood_lines`, or than eight of the largest messages, within
+    `flood_seconds` is let go."""
 
     servers: int = 16
     tools: int = 128
@@ -22,3 +23,9 @@ class Bounds:
     first_pause: float = 1.0
     longest_pause: float = 60.0
     relist_seconds: float = 5.0
+    flood_lines: int = 5_000
+    flood_seconds: float = 10.0
+
+    @property
+    def flood_bytes(self) -> int:
+        return 8 * self.message_bytes

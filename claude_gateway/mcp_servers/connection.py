@@ -15,11 +15,15 @@ _log = logging.getLogger(__name__)
 
 _CLOSE_SECONDS = 5.0
 
-Status = Literal["connecting", "connected", "reconnecting"]
+Status = Literal["connecting", "connected", "reconnecting", "disconnected"]
 
 
 class Unreachable(Exception):
     """The server is not there, or is none. The text is for callers: no secret, nothing that the server wrote."""
+
+
+class Flooded(Unreachable):
+    """It sends so much that it is not listened to again before somebody asks for it."""
 
 
 class Session(Protocol):
@@ -39,7 +43,8 @@ Opened = Callable[[], AbstractAsyncContextManager[Session]]
 
 class Connection:
     """`begin`, then `call` at any time, until `close`. `listing` is what the server has, or had when it was last there;
-    `error` is why it is not there, "" while it is."""
+    `error` is why it is not there, "" while it is. It is `disconnected` where it is not tried again unless asked for.
+    """
 
     def __init__(self, server: Server, opened: Opened, bounds: Bounds) -> None:
         self.server = server
@@ -97,18 +102,20 @@ class Connection:
         failures = 0
         while True:
             self._at_once.clear()
+            flooded = False
             try:
                 await self._one_session()
             except Unreachable as error:
+                flooded = isinstance(error, Flooded)
                 self._fail(str(error))
             except TimeoutError:
                 self._fail(f"it was not ready within {self._bounds.connect_seconds:g} seconds")
             failures = 1 if self.status == "connected" else failures + 1
-            self.status = "reconnecting"
+            self.status = "disconnected" if flooded else "reconnecting"
             _log.info("MCP server %s: %s", self.server.name, self.error)
             pause = min(self._bounds.first_pause * 2 ** (min(failures, 30) - 1), self._bounds.longest_pause)
             with suppress(TimeoutError):
-                async with asyncio.timeout(pause):
+                async with asyncio.timeout(None if flooded else pause):
                     await self._at_once.wait()
             if self._closing:  # a session that ended just then took the cancellation for its own
                 return
@@ -118,7 +125,7 @@ class Connection:
         async with asyncio.timeout(self._bounds.connect_seconds) as limit, self._opened() as session:
             self.listing = await session.listing()
             limit.reschedule(None)
-            self.reconnections += self.status == "reconnecting"
+            self.reconnections += self.status != "connecting"
             self._session, self.status, self.error = session, "connected", ""
             if not self._attempt.done():
                 self._attempt.set_result(None)

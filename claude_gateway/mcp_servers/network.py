@@ -13,11 +13,13 @@ from typing import Any
 import httpx2
 
 from claude_gateway.mcp_servers.bounds import Bounds
+from claude_gateway.mcp_servers.flood import Gauge
 from claude_gateway.public_addresses import is_public
 
 _CONNECT_SECONDS = 10.0
 _GOODBYE_SECONDS = 2.0
 _NO_ENTRY = (401, 403)
+_ONE_ANSWER = b"\n" * 10
 _NOT_REACHED = "it could not be reached"
 
 
@@ -36,7 +38,7 @@ def is_of_the_network(error: BaseException) -> bool:
     return isinstance(error, OSError | httpx2.TransportError)
 
 
-async def http_client(bounds: Bounds, *, private: bool) -> Any:
+async def http_client(bounds: Bounds, gauge: Gauge, *, private: bool) -> Any:
     """What makes the client of one connection, as the `mcp` package wants it."""
     # Reading certificates and loading what is needed takes a while.
     inner = await asyncio.to_thread(httpx2.AsyncHTTPTransport, trust_env=False)
@@ -50,7 +52,7 @@ async def http_client(bounds: Bounds, *, private: bool) -> Any:
             headers={"Accept-Encoding": "identity", "User-Agent": "claude-gateway", **(headers or {})},
             # A stream may be silent for long; every request has its deadline where it is made.
             timeout=httpx2.Timeout(_CONNECT_SECONDS, read=None),
-            transport=Transport(inner, bounds.message_bytes, private=private),
+            transport=Transport(inner, bounds.message_bytes, gauge, private=private),
             trust_env=False,
         )
 
@@ -60,12 +62,14 @@ async def http_client(bounds: Bounds, *, private: bool) -> Any:
 class Transport(httpx2.AsyncBaseTransport):
     """Around `inner`: where it goes is judged, what comes back is bounded."""
 
-    def __init__(self, inner: httpx2.AsyncBaseTransport, longest: int, *, private: bool) -> None:
+    def __init__(self, inner: httpx2.AsyncBaseTransport, longest: int, gauge: Gauge, *, private: bool) -> None:
         self._inner = inner
         self._longest = longest
+        self._gauge = gauge
         self._private = private
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        self._gauge.take(_ONE_ANSWER)  # a stream that ends at once is asked for again
         host = request.url.host
         port = request.url.port or (443 if request.url.scheme == "https" else 80)
         # The headers name the host as they did, and TLS asks for its certificate.
@@ -86,8 +90,9 @@ class Transport(httpx2.AsyncBaseTransport):
             await response.aclose()
             raise NotReached("it packs what it answers, though it was asked not to")
         if response.headers.get("Content-Type", "").startswith("text/event-stream"):
-            return response  # events are bounded one by one
-        stream = _Bounded(response.stream, self._longest)
+            stream: httpx2.AsyncByteStream = _Gauged(response.stream, self._gauge)  # events are bounded one by one
+        else:
+            stream = _Bounded(response.stream, self._longest)
         return httpx2.Response(
             response.status_code, headers=response.headers, stream=stream, extensions=response.extensions
         )
@@ -105,6 +110,20 @@ class Transport(httpx2.AsyncBaseTransport):
         if not addresses or not all(may_be_reached(one, port, private=self._private) for one in addresses):
             raise NotReached(_NOT_REACHED)
         return addresses[0]
+
+
+class _Gauged(httpx2.AsyncByteStream):
+    def __init__(self, inner: Any, gauge: Gauge) -> None:
+        self._inner = inner
+        self._gauge = gauge
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for piece in self._inner:
+            self._gauge.take(piece)
+            yield piece
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
 
 
 class _Bounded(httpx2.AsyncByteStream):

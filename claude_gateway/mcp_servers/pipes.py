@@ -5,7 +5,6 @@ what their registration gives them. What they write to stderr is dropped: those 
 """
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -16,29 +15,37 @@ import mcp_types
 from mcp.shared.message import SessionMessage
 from pydantic import ValidationError
 
+from claude_gateway.mcp_servers.flood import Gauge, Overrun
 from claude_gateway.mcp_servers.housing import Housing
 from claude_gateway.mcp_servers.network import NotReached
+from claude_gateway.mcp_servers.program_box import NOT_STARTED
 from claude_gateway.mcp_servers.server import Program
-from workers.frames import FrameDecoder, FrameError
+from workers.frames import Frame, FrameDecoder, FrameError
 from workers.process import Process
 
 _MOST_STRAYS = 1_000
-_USUAL_PATH = "/usr/local/bin:/usr/bin:/bin"
+_LAST_STATUS_SECONDS = 2.0
 
 
-def environment(program: Program, home: Path) -> dict[str, str]:
-    """The whole of it."""
-    own = {"PATH": os.environ.get("PATH", _USUAL_PATH), "HOME": str(home), "LANG": "C.UTF-8"}
-    return {**program.env, **own}
+class GaugedFrames(FrameDecoder):
+    """Raises `Overrun`, too, before anything of a flood is read."""
+
+    def __init__(self, gauge: Gauge, longest: int) -> None:
+        super().__init__(longest, strays=_MOST_STRAYS)
+        self._gauge = gauge
+
+    def feed(self, data: bytes) -> list[Frame]:
+        self._gauge.take(data)
+        return super().feed(data)
 
 
 @asynccontextmanager
 async def piped(
-    program: Program, housing: Housing, home: Path, longest: int, ended: Callable[[str], None]
+    program: Program, housing: Housing, home: Path, longest: int, gauge: Gauge, ended: Callable[[str], None]
 ) -> AsyncIterator[tuple[Any, Any]]:
     """A program's two streams for the length of a `with`, as the `mcp` package wants them. `ended` is told when nothing
     more comes from the program, and why, where that is not its own doing. Raises `NotReached`."""
-    async with _running(program, housing, home, longest) as process:
+    async with _running(program, housing, home, GaugedFrames(gauge, longest)) as process:
         heard, hearing = anyio.create_memory_object_stream[SessionMessage | Exception](0)
         saying, said = anyio.create_memory_object_stream[SessionMessage](0)
         tasks = [asyncio.create_task(_hear(process, heard, ended)), asyncio.create_task(_say(process, said))]
@@ -53,13 +60,13 @@ async def piped(
 
 
 @asynccontextmanager
-async def _running(program: Program, housing: Housing, home: Path, longest: int) -> AsyncIterator[Process]:
+async def _running(program: Program, housing: Housing, home: Path, decoder: FrameDecoder) -> AsyncIterator[Process]:
     """The program, with a record by which the next gateway ends it where this one is killed."""
     record = await housing.records.make()
     try:
-        decoder = FrameDecoder(longest, strays=_MOST_STRAYS)
         try:
-            process = await Process.spawn(program.line, environment(program, home), home, decoder)
+            argv, env = await housing.start(program, home)
+            process = await Process.spawn(argv, env, home, decoder, hears_errors=False)
         except (OSError, ValueError):
             raise NotReached("the program could not be started") from None
         try:
@@ -76,15 +83,25 @@ async def _running(program: Program, housing: Housing, home: Path, longest: int)
 async def _hear(process: Process, heard: Any, ended: Callable[[str], None]) -> None:
     why = ""
     try:
-        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, Overrun):
             while frames := await process.read():
                 for frame in frames:
                     await heard.send(_message(frame))
+            why = await _last_words(process)
     except FrameError:
         why = "it wrote what is no message, or one larger than MCP_MESSAGE_MIB"
     finally:
         ended(why)
         heard.close()
+
+
+async def _last_words(process: Process) -> str:
+    """Of one that ended by itself; "" where there is nothing to say."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_LAST_STATUS_SECONDS):
+            if await process.ended() in NOT_STARTED:
+                return "there is no such program in its box, which shows the system's and MCP_READABLE_PATHS"
+    return ""
 
 
 def _message(frame: dict[str, Any]) -> SessionMessage | Exception:

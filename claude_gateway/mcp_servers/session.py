@@ -6,6 +6,7 @@ The one module that imports the package, which weighs 28 MB: it is imported with
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
@@ -17,7 +18,8 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
 from claude_gateway.mcp_servers.bounds import Bounds
-from claude_gateway.mcp_servers.connection import Unreachable
+from claude_gateway.mcp_servers.connection import Flooded, Unreachable
+from claude_gateway.mcp_servers.flood import Gauge
 from claude_gateway.mcp_servers.housing import Housing
 from claude_gateway.mcp_servers.network import NotReached, http_client, is_of_the_network
 from claude_gateway.mcp_servers.offered import Listing, failed, read_result, read_tools
@@ -31,6 +33,7 @@ for _name in ("mcp", "client", "httpx2", "httpcore2"):
 
 _CLIENT = mcp_types.Implementation(name="claude-gateway", version="1")
 _LONGEST_WORDS = 2_000
+_FLOODED = "it sent more than {0.flood_lines} lines or {0.flood_bytes} bytes within {0.flood_seconds:g} seconds"
 _LEFT = (mcp_types.CONNECTION_CLOSED,)
 _METHODS: dict[str, tuple[Any, Any]] = {
     "tools": (mcp_types.ListToolsRequest, mcp_types.ListToolsResult),
@@ -48,6 +51,8 @@ class Session:
         self._bounds = bounds
         self._session: ClientSession
         self._gone = "it ended the connection"
+        self._flooded = False
+        self.life = asyncio.timeout(None)
         self.stirred = asyncio.Event()
         self.changed = False
 
@@ -100,15 +105,22 @@ class Session:
         self._gone = why or self._gone
         self.stirred.set()
 
+    def drown(self) -> None:
+        """It sends too much: whatever is being done with it, it is over."""
+        self._flooded = True
+        self.life.reschedule(0)
+
     @contextmanager
     def explained(self) -> Iterator[None]:
         """Whatever goes wrong inside is `Unreachable`, in words without anything of the server's or the caller's
         own."""
         try:
             yield
-        except (Unreachable, TimeoutError):
-            raise
         except Exception as error:
+            if self._flooded:
+                raise Flooded(_FLOODED.format(self._bounds)) from None
+            if isinstance(error, Unreachable | TimeoutError):
+                raise
             raise Unreachable(self._why(error)) from None
 
     def _why(self, error: BaseException) -> str:
@@ -146,21 +158,22 @@ async def opened(
     """A session with a key's server for the length of a `with`; all of it happens in the task that entered. Raises
     `Unreachable`, also for what is found out only while it is closed."""
     ours = Session(server, bounds)
+    gauge = Gauge(bounds, time.monotonic, ours.drown)
     with ours.explained():
-        async with AsyncExitStack() as stack:
+        async with ours.life, AsyncExitStack() as stack:
             match server.reach:
                 case Program():
                     home = await housing.home(owner, server.name)
                     read, write = await stack.enter_async_context(
-                        piped(server.reach, housing, home, bounds.message_bytes, ours.end)
+                        piped(server.reach, housing, home, bounds.message_bytes, gauge, ours.end)
                     )
                 case Address(url, headers, "sse"):
-                    client = await http_client(bounds, private=private)
+                    client = await http_client(bounds, gauge, private=private)
                     read, write = await stack.enter_async_context(
                         sse_client(url, dict(headers), httpx_client_factory=client)
                     )
                 case Address(url, headers):
-                    client = (await http_client(bounds, private=private))(dict(headers))
+                    client = (await http_client(bounds, gauge, private=private))(dict(headers))
                     await stack.enter_async_context(client)
                     read, write = await stack.enter_async_context(
                         streamable_http_client(url, http_client=client, max_sse_event_size=bounds.message_bytes)

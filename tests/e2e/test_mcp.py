@@ -1,16 +1,15 @@
 """Jobs with tools of MCP servers, on the real CLI: the model's part is scripted, the servers are real programs."""
 
 import asyncio
-import os
-import re
 import shlex
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import psutil
 import pytest
 import pytest_asyncio
 
@@ -28,8 +27,11 @@ SECRET = "s3cret-of-a-server"
 PROGRAMS = Path(__file__).parent.parent / "mcp_programs"
 LIBRARY = [sys.executable, str(PROGRAMS / "library.py")]
 STRANGER = [sys.executable, str(PROGRAMS / "stranger.py")]
+# What the programs of these tests are made of.
+READABLE = ":".join((str(PROGRAMS.parent.parent), sys.prefix, sys.base_prefix))
 SETTINGS: dict[str, Any] = {
     "mcp_allowed_commands": f"{shlex.join(LIBRARY)}; {shlex.join(STRANGER)} *",
+    "mcp_readable_paths": READABLE,
     "mcp_allow_private_addresses": True,
     "mcp_call_seconds": 5,
     "mcp_message_mib": 2,
@@ -95,6 +97,15 @@ async def until_told(http: aiohttp.ClientSession, is_so: Callable[[dict[str, Any
             await asyncio.sleep(0.05)  # what is waited for is another process
 
 
+def programs_with(word: str) -> list[int]:
+    """Those below this very process that have the word in their command lines."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            found += [process.pid] if word in " ".join(process.cmdline()) else []
+    return found
+
+
 def offered(gateway: Gateway) -> list[str]:
     tools = gateway.upstream.chats[-1].body.get("tools", [])
     return sorted(tool["name"] for tool in tools if tool["name"].startswith("mcp__"))
@@ -106,7 +117,7 @@ async def test_a_search_through_an_mcp_server_is_a_whole_job(gateway: Gateway, h
     connected = await connect(http, "library", LIBRARY)
     assert connected == {
         "message": "Connected to MCP server 'library'",
-        "tools": 8,
+        "tools": 9,
         "resources": 1,
         "prompts": 1,
     }
@@ -133,7 +144,7 @@ async def test_a_server_of_the_network_serves_alike(gateway: Gateway, http: aioh
         server = {"name": "far", "url": url, "headers": {"X-Secret": SECRET}}
         await told(http.post("/v1/mcp/servers", json=server))
         counts = await told(http.post("/v1/mcp/connect", json={"name": "far"}))
-        assert (counts["tools"], counts["resources"], counts["prompts"]) == (8, 1, 1)
+        assert (counts["tools"], counts["resources"], counts["prompts"]) == (9, 1, 1)
 
         assert WHALE in await result_of(gateway, call("mcp__far__search", query="whale"))
 
@@ -182,7 +193,7 @@ async def test_every_dialect_has_the_tools_and_no_job_without_enable_tools(
         ({"X-Claude-Allowed-Tools": "mcp__library__search"}, ["mcp__library__search"]),
         ({"X-Claude-Allowed-Tools": "Read"}, []),
         ({"X-Claude-Disallowed-Tools": "mcp__library"}, []),
-        ({"X-Claude-Allowed-Tools": "mcp__library", "X-Claude-Disallowed-Tools": "mcp__library__hang"}, 7),
+        ({"X-Claude-Allowed-Tools": "mcp__library", "X-Claude-Disallowed-Tools": "mcp__library__hang"}, 8),
     ],
 )
 async def test_headers_say_which_of_them_a_job_gets(
@@ -267,7 +278,7 @@ async def test_no_secret_is_in_reach_of_bash_and_none_of_the_gateways_in_reach_o
         ("gone", "it ended the connection"),
         ("of-another-time", "what it answered is not of the protocol"),
         ("no-list", "what it answered is not of the protocol"),
-        ("babble", "it wrote what is no message"),
+        ("babble", "it sent more than 5000 lines"),
         ("one-line", "it wrote what is no message"),
     ],
 )
@@ -313,6 +324,38 @@ async def test_of_tools_without_measure_the_upstream_is_sent_what_it_takes(
     assert len(offered(gateway)) == tools
 
 
+@pytest.mark.promise("mcp.flood")
+@pytest.mark.parametrize("kind", ["stdio", "http", "sse"])
+async def test_a_server_that_sends_without_end_is_let_go_until_somebody_asks_for_it(
+    gateway: Gateway, http: aiohttp.ClientSession, kind: str
+) -> None:
+    async with AsyncExitStack() as stack:
+        if kind == "stdio":
+            await connect(http, "library", LIBRARY)
+        else:
+            url = await stack.enter_async_context(on_the_network(kind))
+            await told(http.post("/v1/mcp/servers", json={"name": "library", "url": url}))
+            await told(http.post("/v1/mcp/connect", json={"name": "library"}))
+
+        assert "failed: it sent more than" in await result_of(gateway, call("mcp__library__shout"))
+
+        server = await until_told(http, lambda one: one["status"] == "disconnected")
+        assert "16777216 bytes within 10 seconds" in server["error"]
+        await gateway.ask("hello", extra_body=TOOLS)
+        assert offered(gateway) == []
+        await told(http.post("/v1/mcp/connect", json={"name": "library"}))
+        assert WHALE in await result_of(gateway, call("mcp__library__search", query="whale"))
+
+
+async def test_small_words_without_end_are_a_flood_too(gateway: Gateway, http: aiohttp.ClientSession) -> None:
+    await connect(http, "stranger", [*STRANGER, "chatter"])
+
+    assert "failed: it sent more than 5000 lines" in await result_of(gateway, call("mcp__stranger__look"))
+
+    server = await until_told(http, lambda one: one["status"] == "disconnected")
+    assert not server["connected"]
+
+
 async def test_a_server_that_dies_in_a_call_is_back_for_the_next_and_new_tools_are_seen(
     gateway: Gateway, http: aiohttp.ClientSession
 ) -> None:
@@ -328,7 +371,10 @@ async def test_a_server_that_dies_in_a_call_is_back_for_the_next_and_new_tools_a
 
 
 async def test_a_gateway_that_is_killed_takes_its_servers_with_it(upstream: StandIn, tmp_path: Path) -> None:
-    env = for_stand_in(upstream) | {"MCP_ALLOWED_COMMANDS": SETTINGS["mcp_allowed_commands"]}
+    env = for_stand_in(upstream) | {
+        "MCP_ALLOWED_COMMANDS": SETTINGS["mcp_allowed_commands"],
+        "MCP_READABLE_PATHS": READABLE,
+    }
     async with serving(tmp_path, env) as process:
         url = await address(process)
         before = children(process.pid)
@@ -347,12 +393,12 @@ async def test_after_a_restart_what_was_connected_is_and_no_program_is_left_in_b
 ) -> None:
     need(SANDBOX)
     upstream.forget()
+    before = programs_with(LIBRARY[-1])
     async with gateway_on(upstream, tmp_path, **SETTINGS) as first, session_with(first) as http:
         await connect(http, "library", LIBRARY)
-        seen = await result_of(first, call("mcp__library__environment"))
-    pid = int(re.findall(r"PID=(\d+)", seen)[0])
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
+        programs = [one for one in programs_with(LIBRARY[-1]) if one not in before]
+        assert programs
+    await gone(programs)
 
     async with gateway_on(upstream, tmp_path, **SETTINGS) as second, session_with(second) as http:
         await until_told(http, lambda one: one["connected"])

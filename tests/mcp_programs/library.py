@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context, Image
-from mcp_types import ToolListChangedNotification
+from mcp_types import LoggingMessageNotification, LoggingMessageNotificationParams, ToolListChangedNotification
 
 from claude_gateway.cli_facts.pictures import png
 
@@ -31,7 +31,7 @@ def cover() -> Image:
 @server.tool()
 def environment() -> list[str]:
     """Names and values of this program's variables, and the files that it finds at home."""
-    return [*(f"{name}={value}" for name, value in os.environ.items()), f"PID={os.getpid()}", str(Path.cwd())]
+    return [*(f"{name}={value}" for name, value in os.environ.items()), str(Path.cwd())]
 
 
 @server.tool()
@@ -57,6 +57,14 @@ async def hang() -> str:
     """Never answers."""
     await asyncio.Event().wait()
     return ""
+
+
+@server.tool()
+async def shout(context: Context) -> str:
+    """Says something large, again and again."""
+    while True:
+        said = LoggingMessageNotificationParams(level="info", data="x" * 900_000)
+        await context.session.send_notification(LoggingMessageNotification(params=said))
 
 
 @server.tool()

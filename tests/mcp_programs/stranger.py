@@ -1,6 +1,7 @@
 """An MCP server that is none of the good ones: `stranger.py VICE`. It speaks JSON-RPC by hand, for no library lies."""
 
 import json
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -52,6 +53,18 @@ def results(vice: str, message: dict[str, Any]) -> Iterator[Any]:
             for _ in range(1_000):
                 sys.stdout.write("x" * 100_000)
             yield {}
+        case "tools/call" if vice == "chatter":
+            while True:
+                sys.stdout.write('{"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info"}}\n')
+        case "tools/call" if vice == "prowl":
+            done = subprocess.run(
+                ["sh", "-c", message["params"]["arguments"]["command"]],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
+            yield {"content": [{"type": "text", "text": done.stdout.decode("utf-8", "replace") + "END"}]}
         case "tools/call" if vice == "nonsense":
             yield {"content": {"type": "text"}}
         case "tools/call" if vice == "no-picture":

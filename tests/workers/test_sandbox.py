@@ -20,7 +20,7 @@ BOX = Box(61_999, largest_file=10, largest_process=20)
 @pytest.mark.parametrize("user", [None, 61_999])
 def test_the_box_shows_of_the_disk_the_system_and_one_directory(user: int | None) -> None:
     argv = boxed(replace(BOX, user=user), Path("/opt/cli"), ("--print",), Path("/state/p-1"))
-    writable = [argv[n + 1] for n, word in enumerate(argv) if word == "--bind"]
+    writable = [argv[n + 1] for n, word in enumerate(argv) if word in ("--bind", "--bind-try")]
     assert writable == (["/state/p-1"] if user is None else ["/state/p-1", "/proc", "/"])
     assert argv[argv.index("/state/p-1") + 1] == "/desk"
     for word in ("--unshare-user", "--unshare-pid", "--unshare-ipc", "--die-with-parent"):

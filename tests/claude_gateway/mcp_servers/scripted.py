@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from claude_gateway.mcp_servers.bounds import Bounds
-from claude_gateway.mcp_servers.connection import Unreachable
+from claude_gateway.mcp_servers.connection import Flooded, Unreachable
 from claude_gateway.mcp_servers.offered import Listing, Offered, failed
 from claude_gateway.mcp_servers.rules import Rules
 from claude_gateway.mcp_servers.server import Server
@@ -36,6 +36,7 @@ class ScriptedServer:
     has: Listing = field(default_factory=lambda: listing("look"))
     faults: list[Exception | asyncio.Event] = field(default_factory=list)
     is_there: bool = True
+    is_flooding: bool = False
     hangs: bool = False
     handshakes: int = 0
     calls: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
@@ -62,6 +63,11 @@ class ScriptedServer:
         self.is_there = False
         self.sessions[-1].stirred.set()
 
+    def drown(self) -> None:
+        """It sends so much that its session ends."""
+        self.is_flooding = True
+        self.sessions[-1].stirred.set()
+
 
 class ScriptedSession:
     def __init__(self, server: ScriptedServer) -> None:
@@ -74,6 +80,9 @@ class ScriptedSession:
         return self._server.has
 
     async def ping(self) -> None:
+        if self._server.is_flooding:
+            self._server.is_flooding = False
+            raise Flooded("it sends too much")
         if not self._server.is_there:
             raise Unreachable("it ended the connection")
 

@@ -127,6 +127,21 @@ async def test_one_that_was_lost_is_tried_at_once_for_who_asks() -> None:
     await to.close()
 
 
+async def test_one_that_floods_is_left_alone_until_somebody_asks_for_it() -> None:
+    server = ScriptedServer()
+    to = connection(server)
+    await to.connected()
+
+    server.drown()
+    await until(lambda: to.status == "disconnected")
+
+    assert (server.open, server.handshakes, to.error) == (0, 1, "it sends too much")
+    assert "it sends too much" in str((await to.call("look", {})).content)
+    assert await to.connected() == listing("look")
+    assert (to.status, to.error, server.handshakes) == ("connected", "", 2)
+    await to.close()
+
+
 async def test_who_waits_for_one_that_is_let_go_is_told() -> None:
     to = connection(ScriptedServer(faults=[asyncio.Event()]))
     waiting = asyncio.create_task(to.connected())

@@ -1,13 +1,20 @@
 """Where a connection to a server may go: judged by the address, where it is made."""
 
 import asyncio
+from typing import Any
 
 import httpx2
 import pytest
 
 from claude_gateway.mcp_servers.bounds import Bounds
+from claude_gateway.mcp_servers.flood import Gauge, Overrun
 from claude_gateway.mcp_servers.network import NotReached, Transport, http_client, may_be_reached
 from tests.claude_gateway.web.strangers import OUTSIDE, certified, stranger
+
+
+def gauge(**bounds: Any) -> Gauge:
+    """Of a clock that stands still."""
+    return Gauge(Bounds(**bounds), lambda: 0.0, lambda: None)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +47,7 @@ async def test_a_name_of_this_machine_is_not_reached_whoever_looks_it_up(host: s
 
     async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        async with (await http_client(Bounds(), private=False))() as client:
+        async with (await http_client(Bounds(), gauge(), private=False))() as client:
             with pytest.raises(NotReached, match="could not be reached"):
                 await client.post(f"https://{host}:{port}/")
 
@@ -59,7 +66,7 @@ async def answered(head: bytes, body: bytes, bounds: Bounds) -> tuple[httpx2.Res
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        async with (await http_client(bounds, private=True))({"X-Secret": "s"}) as client:
+        async with (await http_client(bounds, gauge(), private=True))({"X-Secret": "s"}) as client:
             return await client.get(f"http://localhost:{port}/a"), asked
 
 
@@ -104,7 +111,7 @@ async def test_a_name_that_moves_inside_after_it_was_looked_up_once_is_judged_an
         return httpx2.Response(200, text="hello")
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_up)
-    transport = Transport(httpx2.MockTransport(answer), 1_000, private=False)
+    transport = Transport(httpx2.MockTransport(answer), 1_000, gauge(), private=False)
     async with httpx2.AsyncClient(transport=transport) as client:
         assert (await client.get("https://moves.example/")).text == "hello"
         found[:] = ["1.1.1.1", "127.0.0.1"]
@@ -124,10 +131,23 @@ async def test_a_certificate_is_held_against_the_name_and_not_the_address(
     async with stranger() as server:
         server.gives("/", b"hello")
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_up)
-        transport = Transport(httpx2.AsyncHTTPTransport(verify=certified()[1]), 1_000, private=True)
+        transport = Transport(httpx2.AsyncHTTPTransport(verify=certified()[1]), 1_000, gauge(), private=True)
         async with httpx2.AsyncClient(transport=transport) as client:
             if is_answered:
                 assert (await client.get(server.url("/", host))).text == "hello"
             else:
                 with pytest.raises(httpx2.ConnectError, match="not valid for"):
                     await client.get(server.url("/", host))
+
+
+async def test_events_without_end_are_not_read_on_and_nothing_is_asked_any_more() -> None:
+    async def answer(_: httpx2.Request) -> httpx2.Response:
+        events = b": nothing\n\n" * 40
+        return httpx2.Response(200, headers={"Content-Type": "text/event-stream"}, content=events)
+
+    transport = Transport(httpx2.MockTransport(answer), 1_000, gauge(flood_lines=100), private=True)
+    async with httpx2.AsyncClient(transport=transport) as client:
+        assert (await client.get("http://127.0.0.1/")).status_code == 200
+        for _ in range(2):
+            with pytest.raises(Overrun):
+                await client.get("http://127.0.0.1/")
