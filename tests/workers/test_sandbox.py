@@ -32,7 +32,9 @@ def test_the_box_shows_of_the_disk_the_system_and_one_directory(user: int | None
 def test_its_conversation_is_written_down_in_its_home_and_seen_nowhere_else(user: int | None) -> None:
     argv = boxed(replace(BOX, user=user), Path("/opt/cli"), (), Path("/p"), talk=Path("/state/r-p/talk"))
     there = f"{HOME}/.claude/projects"
-    binds = [argv[n + 1 : n + 3] for n, word in enumerate(argv) if word == "--bind" and argv[n + 2] == there]
+    binds = [
+        argv[n + 1 : n + 3] for n, word in enumerate(argv) if word in ("--bind", "--bind-try") and argv[n + 2] == there
+    ]
     assert binds == [("/state/r-p/talk", there), *([] if user is None else [(there, there)])]
     assert max(n for n, word in enumerate(argv) if word == there) > max(
         n for n, word in enumerate(argv) if word == HOME
