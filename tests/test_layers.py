@@ -155,6 +155,7 @@ PURE = (
     "claude_gateway.prompt.token_count",
     "claude_gateway.prompt.tools",
     "claude_gateway.public_addresses",
+    "claude_gateway.sessions.replies",
     "claude_gateway.stores.schema",
     "claude_gateway.stores.turns",
     "claude_gateway.structured.json_output",

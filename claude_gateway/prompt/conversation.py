@@ -5,15 +5,15 @@ ones, one of the assistant's first or last, calls without an answer.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import Any
 
 from claude_gateway.errors import ApiError
 from claude_gateway.prompt.remote_media import as_named
 from workers.continuation import canonical
-from workers.job import Block, Role, Text, ToolResult, ToolUse, Turn
+from workers.job import Block, RedactedThought, Role, Text, Thought, ToolResult, ToolUse, Turn
 
 # Each costs its worker about five milliseconds before the upstream hears of the job.
 _MOST_TURNS = 2_000
@@ -25,13 +25,22 @@ _FAILED = "The call failed without a word."
 _AN_EXCHANGE = 2
 
 
+# The whole answer of a model in which a call was made, by the call's id; None where nobody knows it any more.
+Recall = Callable[[str, str], Turn | None]
+
+
+def _nothing(_model: str, _call: str) -> Turn | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Remembered:
     """What Claude remembers of a session: its system prompt, and its turns as they went to the model and came from
-    it. They alternate, the user's first."""
+    it. They alternate, the user's first. `reply` finds answers that callers send back without their thoughts."""
 
     system: str = ""
     turns: tuple[Turn, ...] = ()
+    reply: Recall = field(default=_nothing, repr=False, compare=False)
 
 
 NOTHING = Remembered()
@@ -50,6 +59,7 @@ class Conversation:
         self.notes: list[str] = []
         self._place = place
         self._remembered = remembered.turns
+        self._reply = remembered.reply
         self._turns: list[tuple[Role, list[Block]]] = []
 
     @property
@@ -65,12 +75,14 @@ class Conversation:
         elif kept:
             self._turns.append((role, kept))
 
-    def turns(self) -> tuple[Turn, ...]:
-        """Alternating, the user's first and last. Raises `ApiError` 400 where no sense can be made of it."""
+    def turns(self, model: str = "") -> tuple[Turn, ...]:
+        """Alternating, the user's first and last, for the model. Raises `ApiError` 400 where no sense can be made of
+        it."""
         if not any(role == "user" for role, _ in self._turns):
             raise bad(self._place, "there is no user message with anything in it")
         if self._remembered:
             self._recall()
+        self._put_thoughts_back(model)
         if len(self._turns) > _MOST_TURNS:
             raise bad(self._place, f"there are {len(self._turns)} turns, and at most {_MOST_TURNS} are put back")
         if self._turns[0][0] == "assistant":
@@ -103,6 +115,17 @@ class Conversation:
         self._turns = [(turn.role, list(turn.blocks)) for turn in past]
         for role, blocks in new:
             self.add(role, blocks)
+
+    def _put_thoughts_back(self, model: str) -> None:
+        """Where a caller sends an answer with calls and without the thoughts before them, word for word, it is whole
+        again."""
+        for role, blocks in self._turns:
+            call = next((block.id for block in blocks if isinstance(block, ToolUse)), None)
+            if role == "user" or call is None or any(isinstance(block, Thought | RedactedThought) for block in blocks):
+                continue
+            reply = self._reply(model, call)
+            if reply is not None and canonical(reply) == canonical(Turn(role, tuple(blocks))):
+                blocks[:] = reply.blocks
 
     def _again(self, sent: list[tuple[Role, list[Block]]]) -> int:
         """How many turns, from the first on, are those remembered."""

@@ -11,7 +11,8 @@ from typing import Protocol
 from claude_gateway.errors import ApiError
 from claude_gateway.prompt.conversation import bad
 from claude_gateway.sessions.lines import Lines, LineTooLong
-from claude_gateway.sessions.session import NO_SESSION, OpenSession, Session, SessionLimits
+from claude_gateway.sessions.replies import Replies
+from claude_gateway.sessions.session import NoSession, OpenSession, Session, SessionLimits
 from claude_gateway.stores.sessions import Keeper, Reading, SessionInfo, SessionStore, Totals
 
 _log = logging.getLogger(__name__)
@@ -60,22 +61,23 @@ class Sessions:
         self._now = now
         self._work = work or _NoWork()
         self._in_use: set[int] = set()
+        self._replies = Replies()
 
     @asynccontextmanager
     async def open(self, owner: str, id_: str | None) -> AsyncIterator[Session]:
-        """The session for the length of a `with`, once nobody else has it; `NO_SESSION` without an id.
+        """The session for the length of a `with`, once nobody else has it; a `NoSession` without an id.
 
         Raises `ApiError`: 400 for what is no id, 409 where others have the session for too long; `WorkerError`
         STOPPING.
         """
         if not id_:
-            yield NO_SESSION
+            yield NoSession(self._replies, owner)
             return
         check_id(id_)
         try:
             async with self._lines.turn(owner, id_):
                 before = await self._store.read(owner, id_, self._now())
-                session = OpenSession(self._store, self.limits, self._now, owner, id_, before)
+                session = OpenSession(self._store, self.limits, self._now, owner, id_, before, self._replies)
                 with self._not_swept(before):
                     try:
                         yield session
@@ -127,7 +129,7 @@ class Sessions:
     async def make(self, owner: str, id_: str) -> None:
         """The session, empty, unless there is one."""
         if await self._store.info(owner, id_, self._now()) is None:
-            session = OpenSession(self._store, self.limits, self._now, owner, id_, None)
+            session = OpenSession(self._store, self.limits, self._now, owner, id_, None, self._replies)
             await session.begin()
 
     async def forget(self, owner: str, id_: str) -> None:

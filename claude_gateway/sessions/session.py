@@ -3,12 +3,13 @@
 import math
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Protocol
 
 from claude_gateway.errors import ApiError
 from claude_gateway.prompt.conversation import NOTHING, Remembered
+from claude_gateway.sessions.replies import Replies
 from claude_gateway.stores.sessions import Reading, SessionChanged, SessionStore, Writing
 from claude_gateway.stores.turns import dump
 from workers.continuation import Reply
@@ -37,15 +38,32 @@ class Session(Protocol):
         ...
 
 
-class _NoSession:
-    remembered = NOTHING
+class NoSession:
+    """That of a request that names none. `replies` is None where no answer is sent back by itself."""
 
-    def record(self, _: ChatJob, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
-        return events
+    def __init__(self, replies: Replies | None = None, owner: str = "") -> None:
+        self._replies = replies
+        self.remembered = Remembered(reply=replies.of(owner)) if replies else NOTHING
+
+    def record(self, job: ChatJob, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
+        return _noting(self._replies, job, events) if self._replies and thinks_and_calls(job) else events
 
 
-# That of a request that names none.
-NO_SESSION: Session = _NoSession()
+NO_SESSION: Session = NoSession()
+
+
+def thinks_and_calls(job: ChatJob) -> bool:
+    return bool(job.tools) and job.tuning.thinking != "off"
+
+
+async def _noting(replies: Replies, job: ChatJob, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
+    reply = Reply()
+    async with aclosing(events):
+        async for event in events:
+            reply.feed(event)
+            if isinstance(event, Finished):
+                replies.add(job, reply.turn())
+            yield event
 
 
 class OpenSession:
@@ -57,6 +75,7 @@ class OpenSession:
         owner: str,
         id_: str,
         before: Reading | None,
+        replies: Replies,
     ) -> None:
         self._store = store
         self._limits = limits
@@ -64,11 +83,13 @@ class OpenSession:
         self._owner = owner
         self._id = id_
         self._before = before
+        self._replies = replies
         self._written = False
 
     @property
     def remembered(self) -> Remembered:
-        return self._before.remembered if self._before else NOTHING
+        before = self._before.remembered if self._before else NOTHING
+        return replace(before, reply=self._replies.of(self._owner))
 
     async def record(self, job: ChatJob, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
         """What was asked and answered is stored before `Finished` is passed on; an answer that fails, that is left, or
@@ -87,6 +108,8 @@ class OpenSession:
             async for event in events:
                 reply.feed(event)
                 if isinstance(event, Finished) and event.stop_reason != "refusal":
+                    if thinks_and_calls(job):
+                        self._replies.add(job, reply.turn())
                     await self._write(Writing(job.system, kept, [*turns, *map(dump, _worth_keeping(reply.turn()))]))
                 yield event
 

@@ -61,6 +61,28 @@ async def test_tools_of_one_job_are_not_offered_to_the_next(gateway: Gateway) ->
     assert all(not request.body.get("tools") for request in gateway.upstream.chats[-4:])
 
 
+@pytest.mark.promise("tools.thinks-on")
+async def test_a_model_thinks_on_after_a_call_that_came_back_without_its_thoughts(gateway: Gateway) -> None:
+    asks: Any = {"tools": [nested("weather")], "reasoning_effort": "low"}
+    history: list[Any] = ['{{think hm}}{{say I look.}}{{tool weather {"city":"Oslo"}}}{{then}}{{say cold}}']
+    (choice,) = (await gateway.ask(*history, **asks)).choices
+    (call,) = choice.message.tool_calls
+    history += [
+        {"role": "assistant", "content": choice.message.content, "tool_calls": [call.to_dict()]},
+        {"role": "tool", "tool_call_id": call.id, "content": "-3"},
+    ]
+    # In the process that has the conversation, and then in one that has not.
+    for others in (0, 2):
+        await asyncio.gather(*(gateway.ask(f"{{{{pace 0.05}}}}{n} two three four") for n in range(others)))
+        raw = await gateway.client.chat.completions.with_raw_response.create(
+            model=MODEL, messages=[{"role": "user", "content": history[0]}, *history[1:]], **asks
+        )
+        assert "thinking" not in raw.headers.get("x-gateway-warnings", "")
+        body = gateway.upstream.chats[-1].body
+        assert body["thinking"]["budget_tokens"] == 2048
+        assert [block["type"] for block in body["messages"][1]["content"]] == ["thinking", "text", "tool_use"]
+
+
 async def test_a_call_comes_to_the_caller_and_its_result_goes_back(gateway: Gateway) -> None:
     question = 'weather? {{tool weather {"city":"Oslo"}}}'
     first = await gateway.ask(question, tools=[nested("weather")])

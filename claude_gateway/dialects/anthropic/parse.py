@@ -38,7 +38,7 @@ def parse(request: MessagesRequest, owner: str, model: str, remembered: Remember
         else:
             conversation.add(message.role, read_blocks(message.role, message.content, where, notes))
     system = system_text(request.system, notes)
-    turns = conversation.turns()
+    turns = conversation.turns(model)
     hosted: list[Hosted] = []
     tools = read_tools(request.tools or [], notes, hosted)
     # Their names are the provider's too: `web_search` of the type `web_search_20250305`.

@@ -37,7 +37,7 @@ def parse(request: ChatRequest, owner: str, model: str, remembered: Remembered =
     legacy, request = is_legacy(request), modern(request)
     notes: list[str] = []
     functions, custom = as_functions(request.tools or [], notes)
-    system, turns = _conversation(request, remembered, custom, notes)
+    system, turns = _conversation(request, model, remembered, custom, notes)
     hosted = _search(request.web_search_options)
     tools = read_tools(functions, notes, hosted, "functions" if legacy else "tools")
     choice = read_choice(request.tool_choice, tools, notes, parallel=request.parallel_tool_calls is not False)
@@ -124,7 +124,7 @@ def _thinking(request: ChatRequest) -> tuple[Thinking, Effort | None]:
 
 
 def _conversation(
-    request: ChatRequest, remembered: Remembered, custom: Custom, notes: list[str]
+    request: ChatRequest, model: str, remembered: Remembered, custom: Custom, notes: list[str]
 ) -> tuple[str, tuple[Turn, ...]]:
     """The system prompt and the alternating turns."""
     conversation = Conversation(remembered)
@@ -140,7 +140,7 @@ def _conversation(
                 [_result(message, parts, where)] if message.role == "tool" else [*parts, *calls(message, where, custom)]
             )
             conversation.add(role, [check_role(role, block, where) for block in blocks])
-    turns = conversation.turns()
+    turns = conversation.turns(model)
     notes += conversation.notes
     return "\n\n".join(text for text in system if text.strip()), turns
 

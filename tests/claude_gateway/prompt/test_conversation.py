@@ -12,6 +12,8 @@ ANSWER = Turn("assistant", (Thought("hm", "signed"), RedactedThought("x"), Text(
 PLAIN_ANSWER = assistant("two")
 PAST = (FIRST, ANSWER)
 CALLS = Turn("assistant", (Text("let me see"), ToolUse("c1", "f", {"a": 1}), ToolUse("c2", "g", {})))
+THOUGHTFUL = Turn("assistant", (Thought("hm", "signed"), Text("let me see"), RedactedThought("x"), *CALLS.blocks[1:]))
+OWN_THOUGHT = Turn("assistant", (Thought("own", "s"), *CALLS.blocks))
 OPEN = (FIRST, CALLS)
 GIVEN_UP = ToolResult("c2", (Text("The call was given up; there is no result."),), is_error=True)
 
@@ -52,6 +54,26 @@ def test_a_whole_history_of_calls_and_results_is_not_doubled() -> None:
     past = (*OPEN, results(result("c1"), result("c2")), PLAIN_ANSWER)
 
     assert turns(past, *past, user("next")) == (*past, user("next"))
+
+
+@pytest.mark.parametrize(
+    ("sent", "model", "given"),
+    [
+        (CALLS, "m", THOUGHTFUL),
+        (Turn("assistant", (Text("let me "), Text("see"), *CALLS.blocks[1:])), "m", THOUGHTFUL),
+        (CALLS, "another", CALLS),
+        (Turn("assistant", CALLS.blocks[1:]), "m", Turn("assistant", CALLS.blocks[1:])),
+        (OWN_THOUGHT, "m", OWN_THOUGHT),
+    ],
+    ids=["as-it-was", "in-other-texts", "of-another-model", "in-other-words", "with-thoughts-of-its-own"],
+)  # fmt: skip
+def test_an_answer_sent_back_without_its_thoughts_is_whole_again(sent: Turn, model: str, given: Turn) -> None:
+    talk = Conversation(Remembered(reply=lambda of, call: THOUGHTFUL if (of, call) == ("m", "c1") else None))
+    done = results(result("c1"), result("c2"))
+    for message in (FIRST, sent, done):
+        talk.add(message.role, list(message.blocks))
+
+    assert talk.turns(model) == (FIRST, given, done)
 
 
 def test_a_history_sent_in_messages_of_their_own_is_the_same_history() -> None:

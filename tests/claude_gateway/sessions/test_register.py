@@ -12,7 +12,7 @@ from claude_gateway.prompt.conversation import NOTHING
 from claude_gateway.service import ChatService
 from claude_gateway.sessions.lines import Lines
 from claude_gateway.sessions.register import Sessions
-from claude_gateway.sessions.session import NO_SESSION, Session, SessionLimits
+from claude_gateway.sessions.session import Session, SessionLimits
 from claude_gateway.stores.db import Database
 from claude_gateway.stores.sessions import SessionStore
 from tests.claude_gateway.scripted import FINISHED, JOB, STARTED, ScriptedDispatcher, Step
@@ -81,7 +81,6 @@ async def remembered(sessions: Sessions, owner: str = "ann", id_: str = "s") -> 
 async def test_a_request_that_names_none_remembers_nothing(sessions: Sessions) -> None:
     for no_id in (None, ""):
         async with sessions.open("ann", no_id) as session:
-            assert session is NO_SESSION
             assert session.remembered == NOTHING
             assert await answered(session, JOB) == list(HELLO)
     assert await sessions.infos("ann") == []
