@@ -97,7 +97,7 @@ class Places:
     def _open(self) -> None:
         self._base.mkdir(mode=0o700, parents=True, exist_ok=True)
         check_own(self._base)
-        for left in self._base.glob(f"{_FRESH}*"):
+        for left in self._places(_FRESH):
             _remove_both(left)
 
     def _fresh(self) -> Path:
@@ -128,9 +128,13 @@ class Places:
         return place
 
     def _sweep(self, keep: frozenset[Path]) -> None:
-        for place in self._base.glob(f"{_KEPT}*"):
-            if place not in keep:
-                _remove_both(place)
+        for place in self._places(_KEPT) - keep:
+            _remove_both(place)
+
+    def _places(self, kind: str) -> set[Path]:
+        """Those of which anything is there, be it the record alone."""
+        records = self._base.glob(f"{_RECORD}{kind}*")
+        return {*self._base.glob(f"{kind}*"), *(one.with_name(one.name.removeprefix(_RECORD)) for one in records)}
 
 
 async def weigh(place: Path) -> Weight:
