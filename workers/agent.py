@@ -11,6 +11,7 @@ from workers.bill import Bill, OnCost, not_wanted
 from workers.continuation import Beginnings, Reply, after, beginnings
 from workers.errors import WorkerError
 from workers.events import Event, Finished
+from workers.frames import Frame
 from workers.job import ChatJob, ToolWork
 from workers.link import Link, Spawn, starting
 from workers.offer import Offer
@@ -86,7 +87,7 @@ class Agent:
         answer = WorkAnswer(self._denied, last_only=job.work.last_only)
         reply, last = Reply(), LastMessage()
         while not answer.finished:
-            frame = await self._link.next(deadline)
+            frame = await self._patience.next(self._same_budget, deadline)
             self._resident.note(frame)
             last.feed(frame)
             if frame["type"] == "stream_event":
@@ -156,11 +157,13 @@ class Agent:
         if job.model != self._setup.model:
             self._setup = replace(self._setup, model=job.model)
             await self._link.write(protocol.set_model(job.model, "", is_current=False), deadline=soon(deadline))
-            budget = thinking_budget(wanted.tuning)
-            await self._patience.switched(lambda: protocol.set_thinking_budget(budget), deadline)
+            await self._patience.switched(self._same_budget, deadline)
         await self._offer.make(work.remote, soon(deadline))
         stay = await self._resident.go_back(before, soon(deadline))
         await self._resident.put_back(job, before, stay, soon(deadline))
+
+    def _same_budget(self) -> Frame:
+        return self._link.protocol.set_thinking_budget(thinking_budget(self._setup.tuning))
 
     async def _apply(self, wanted: Setup, deadline: float) -> None:
         frames = self._setup.frames_to(wanted, self._link.protocol)

@@ -38,19 +38,32 @@ class Patience:
                 raise self._link.distrust("it does not react") from error
             raise
 
-    async def switched(self, sign_of_life: Callable[[], Frame], deadline: float) -> None:
-        """Wait for the answer to a switch of model. Where it lets wait, another request, of the kind that is answered
-        at once, tells a process that waits for the upstream from one that is frozen. Raises `WorkerError`."""
-        while self._link.protocol.waits_for_control:
-            a_while = min(deadline, _now() + min(_SWITCH_SECONDS, self._seconds))
+    async def next(self, sign_of_life: Callable[[], Frame], deadline: float) -> Frame:
+        """The next frame of an answer, for which a model may take its time; not so the process, for a sign of life."""
+        while True:
             try:
-                await self._link.answered(a_while)
+                return await self._link.next(min(deadline, _now() + self._seconds))
             except WorkerError as error:
-                if error.kind is not ErrorKind.TIMEOUT or _now() >= deadline:
-                    raise
-                until = _within(min(_SIGN_OF_LIFE_SECONDS, self._seconds), deadline)
-                await self._link.write(sign_of_life(), deadline=until)
-                await self._link.heard(until)
+                async with self.attentive(deadline):
+                    await self._asked_for_life(error, sign_of_life, deadline)
+
+    async def switched(self, sign_of_life: Callable[[], Frame], deadline: float) -> None:
+        """Wait for the answer to a switch of model, of which the CLI may have to ask the upstream. Raises
+        `WorkerError`."""
+        while self._link.protocol.waits_for_control:
+            try:
+                await self._link.answered(min(deadline, _now() + min(_SWITCH_SECONDS, self._seconds)))
+            except WorkerError as error:
+                await self._asked_for_life(error, sign_of_life, deadline)
+
+    async def _asked_for_life(self, error: WorkerError, sign_of_life: Callable[[], Frame], deadline: float) -> None:
+        """After a silence: another request, of the kind that is answered at once, tells a process that waits for the
+        upstream from one that is frozen. Raises `WorkerError`."""
+        if error.kind is not ErrorKind.TIMEOUT or _now() >= deadline:
+            raise error
+        until = _within(min(_SIGN_OF_LIFE_SECONDS, self._seconds), deadline)
+        await self._link.write(sign_of_life(), deadline=until)
+        await self._link.heard(until)
 
 
 def _within(seconds: float, deadline: float) -> float:

@@ -111,7 +111,7 @@ class Worker:
             await self._resident.ask(before[-1], job.turns[-1], self._patience.soon(deadline))
             await self._link.heard(self._patience.soon(deadline))
         while not answer.finished:
-            frame = await self._link.next(deadline)
+            frame = await self._patience.next(self._same_budget, deadline)
             self._resident.note(frame)
             if frame["type"] == "result":
                 self._bill.settle(self.protocol.cost)

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from claude_gateway.cli_facts.bare_cli import MODEL, OTHER_MODEL, REFUSED, Cli, last
+from claude_gateway.cli_facts.bare_cli import MODEL, OTHER_MODEL, REFUSED, Cli, last, user
 from claude_gateway.cli_facts.fact import Facts, holds, same
 from claude_gateway.demo.upstream import StandIn
+from workers.protocol import State
 from workers.record import LastMessage, Resumption
 
 fact = Facts()
@@ -57,6 +58,18 @@ async def a_command_runs_behind_the_words_that_are_to_stand_before_it(cli: Cli, 
     await cli.ask('{{tool Bash {"command": "wc -c"}}}')
     answer = str(last(upstream)["messages"][-1])
     holds("limited:" in answer and "wc -c" in answer, answer)
+
+
+@fact("Otherwise a process whose command runs for long could not be told from one that is frozen.", tools=_TOOLS)
+async def a_setting_is_answered_while_a_command_runs(cli: Cli, _: StandIn) -> None:
+    await cli.send(cli.protocol.set_thinking_budget(0), cli.protocol.initialize_with_own_prompt(""))
+    await cli.process.write(cli.protocol.ask(user('{{tool Bash {"command": "sleep 60"}}}')))
+    while not any(frame["type"] == "assistant" for frame in await cli.receive()):
+        pass
+    await cli.process.write(cli.protocol.set_thinking_budget(0))
+    while cli.protocol.waits_for_control:
+        await cli.receive()
+    same(cli.protocol.state, State.ANSWERING)
 
 
 @fact("A conversation whose process is gone goes on as it went, and the upstream's cache holds.", tools=_TOOLS)

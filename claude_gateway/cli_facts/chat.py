@@ -5,6 +5,7 @@ from claude_gateway.cli_facts.fact import Facts, holds, same
 from claude_gateway.demo.upstream import StandIn
 from workers.frames import Frame
 from workers.job import Text, ToolResult, ToolUse, Turn
+from workers.protocol import State
 
 fact = Facts()
 
@@ -66,6 +67,16 @@ async def whatever_is_asked_beside_that_check_is_answered_before_it(cli: Cli, up
         upstream.checks.set()
     same(answered, [budget["request_id"]])
     await cli.send()
+
+
+@fact("Otherwise a process that waits for the model's next word could not be told from one that is frozen.")
+async def a_setting_is_answered_in_the_middle_of_an_answer(cli: Cli, upstream: StandIn) -> None:
+    await cli.process.write(cli.protocol.ask(user("{{hang}} hello")))
+    await upstream.arrived()
+    await cli.process.write(cli.protocol.set_thinking_budget(0))
+    while cli.protocol.waits_for_control:
+        await cli.receive()
+    same(cli.protocol.state, State.ANSWERING)
 
 
 @fact("The gateway switches models in empty conversations alone, and puts the past back behind the switch.")
