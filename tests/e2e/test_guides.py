@@ -57,9 +57,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def running(tmp_path_factory: pytest.TempPathFactory, server: Path) -> AsyncIterator[Gateway]:
     need({**SANDBOX, "curl": "curl", "node": "nodejs"})
     state = tmp_path_factory.mktemp("state")
+    readable = ":".join(map(str, (server, ROOT, sys.prefix, sys.base_prefix)))
+    programs = {"mcp_allowed_commands": f"{server} --port 3001", "mcp_readable_paths": readable}
     async with (
         stand_in(remember=False) as upstream,
-        gateway_on(upstream, state, mcp_allowed_commands=f"{server} --port 3001", **LIMITS) as gateway,
+        gateway_on(upstream, state, **programs, **LIMITS) as gateway,
     ):
         yield gateway
 
