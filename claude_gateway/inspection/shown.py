@@ -12,12 +12,13 @@ _SHOWN_HEADERS = re.compile(
     r"transfer-encoding|user-agent|x-claude-.*|x-request-id|x-stainless-.*"
 )
 _SECRET_NAME = re.compile(r"(?i)(.*[-_])?(api[-_]?key|authorization|token|secret|password|passwd|credentials?|cookie)")
-# What looks like a key of somebody's, wherever it stands.
+# What looks like a key of somebody's, wherever it stands. Each is sought from one place of a word only, so that no text
+# takes quadratic time.
 _SECRET = re.compile(
     r"cgw_[0-9a-f]{12}_[0-9a-f]+|sk-[\w-]{16,}|AIza[\w-]{20,}|gh[pousr]_\w{20,}|xox[abprs]-[\w-]{10,}|AKIA[0-9A-Z]{16}|"
-    r"eyJ[\w-]{10,}\.[\w-]+\.[\w-]+|(?i:bearer)\s+[\w.~+/=-]{8,}"
+    r"(?<![\w-])(?=[\w-]+\.[\w-]+\.[\w-])[\w-]*?eyJ[\w-]{10,}\.[\w-]+\.[\w-]+|(?i:bearer)\s+[\w.~+/=-]{8,}"
 )
-_LAST_WORD = re.compile(r"\S{1,5000}$")
+_UP_TO_LAST_WORD = re.compile(r".*\s", re.DOTALL)
 _LONGEST = 500
 _SEARCHED = 5_000
 _MOST = 200
@@ -66,10 +67,15 @@ def _object(sent: Mapping[str, Any], secrets: tuple[str, ...], depth: int) -> di
 
 def _text(text: str, secrets: tuple[str, ...]) -> str:
     """Searched before it is cut, and cut at the end of a word: half a key is none that would be found."""
-    seen = text if len(text) <= _SEARCHED else _LAST_WORD.sub("", text[:_SEARCHED])
+    seen = text if len(text) <= _SEARCHED else _whole_words(text[:_SEARCHED])
     for secret in secrets:
         seen = seen.replace(secret, HIDDEN)
     seen = _SECRET.sub(HIDDEN, seen)
     if len(text) <= _SEARCHED and len(seen) <= _LONGEST:
         return seen
     return f"{seen[:_LONGEST]}… ({len(text)} characters)"
+
+
+def _whole_words(text: str) -> str:
+    found = _UP_TO_LAST_WORD.match(text)
+    return found[0] if found else ""

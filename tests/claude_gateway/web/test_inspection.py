@@ -143,3 +143,13 @@ async def test_what_is_long_or_deep_is_cut(serve: Serve) -> None:
     assert "(50000 characters)" in text
     assert "the bottom" not in text
     assert len(text) < 10_000
+
+
+@pytest.mark.parametrize("before", ["", "Basic ", "eyJ", "eyJ" * 300, "x" * 900 + " "])
+async def test_a_signed_token_is_hidden_whatever_stands_before_it(serve: Serve, before: str) -> None:
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
+    sent = {**CHAT, "messages": [{"role": "user", "content": f"{before}{token} and on"}]}
+
+    text = await (await (await serve()).post(DEBUG, json=sent)).text()
+
+    assert token[-12:] not in text
