@@ -12,7 +12,7 @@ from tests.claude_gateway.dialects.adapters import DIALECTS
 from tests.claude_gateway.dialects.event_streams import answers as whole_answers
 from tests.claude_gateway.dialects.event_streams import settled
 from tests.claude_gateway.dialects.face import Dialect
-from tests.claude_gateway.scripted import JOB, STARTED
+from tests.claude_gateway.scripted import FINISHED, JOB, STARTED
 from workers.events import (
     BlockEnded,
     BlockStarted,
@@ -218,3 +218,14 @@ def test_asked_again_the_conversation_goes_on_with_the_faults(answer: str, turn:
     assert user.role == "user"
     assert "\n- $.a: missing\n- $.b: wrong\n" in str(user.blocks[0].text)  # type: ignore[union-attr]
     assert replace(again, turns=WANTED.turns) == WANTED
+
+
+@pytest.mark.parametrize(("end", "fenced"), [("x", False), ("\n```", True), (" ```x", False)])
+def test_a_page_of_blanks_is_no_trouble(end: str, fenced: bool) -> None:
+    """A caller can order one. In quadratic time this test would not end today."""
+    answer = JsonAnswer(live=False, streamed=False)
+    inside = "{" + " \t" * 2_000_000
+    passed(answer, STARTED, *text(f"```json\n{inside}{end}"), FINISHED)
+
+    right = answer.text == (inside if fenced else f"```json\n{inside}{end}")
+    assert right
