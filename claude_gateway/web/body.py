@@ -1,6 +1,8 @@
 """A request's JSON body as a pydantic model, or an error that says which field is wrong."""
 
+import re
 import zlib
+from itertools import islice
 from typing import Any, TypeVar
 
 import orjson
@@ -13,6 +15,15 @@ from claude_gateway.web.parts import PARTS
 Model = TypeVar("Model", bound=BaseModel)
 
 _MOST_DETAILS = 20
+# Ten megabytes hold millions of values, and each costs a thousand times its letter: a few such bodies would take all
+# memory, and all time from everybody else.
+_MOST_VALUES = 300_000
+# Those of objects cost most: every field that nobody knows is looked at by itself, and told of.
+_MOST_FIELDS = 10_000
+# Python's own recursion would bear more, but the writer of JSON takes no more than 254.
+_DEEPEST = 240
+# JSON up to the next comma that stands in no text; nothing in it backtracks, and it matches whatever it is given.
+_UP_TO_COMMA = re.compile(rb'(?:[^",]++|"(?:[^"\\]++|\\.)*+(?:"|\\?\Z))*+(?:,|\Z)', re.DOTALL)
 # Content-Encoding: the `wbits` by which zlib knows the format.
 _ENCODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 _ROLES = "Invalid role values (must be 'system', 'developer', 'user', 'assistant' or 'tool')"
@@ -71,6 +82,7 @@ def _not_as_encoded() -> ApiError:
 
 
 def _object(raw: bytes) -> dict[str, Any]:
+    _check_values(raw)
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
@@ -79,7 +91,32 @@ def _object(raw: bytes) -> dict[str, Any]:
         ) from None
     if not isinstance(value, dict):
         raise ApiError(400, "validation_error", "The body must be a JSON object.", code="invalid_json")
+    if raw.count(b":") > _MOST_FIELDS or raw.count(b"{") + raw.count(b"[") > _DEEPEST:
+        _check_shape(value)
     return value
+
+
+def _check_values(raw: bytes) -> None:
+    """Before it is read: that alone takes a second for millions. A comma stands between any two values."""
+    if raw.count(b",") < _MOST_VALUES:
+        return
+    if sum(1 for _ in islice(_UP_TO_COMMA.finditer(raw), _MOST_VALUES + 1)) > _MOST_VALUES:
+        raise _too_many(f"more than {_MOST_VALUES} values")
+
+
+def _check_shape(value: dict[str, Any]) -> None:
+    level: list[Any] = [value]
+    for _ in range(_DEEPEST):
+        if any(len(one) > _MOST_FIELDS and isinstance(one, dict) for one in level):
+            raise _too_many(f"an object of more than {_MOST_FIELDS} fields")
+        inner = (one.values() if isinstance(one, dict) else one for one in level)
+        level = [each for values in inner for each in values if isinstance(each, dict | list)]
+    if level:
+        raise ApiError(400, "validation_error", f"The body is nested deeper than {_DEEPEST}.", code="invalid_json")
+
+
+def _too_many(what: str) -> ApiError:
+    return ApiError(413, "request_too_large", f"The request body holds {what}.", code="request_too_large")
 
 
 def validated(model: type[Model], value: dict[str, Any]) -> Model:

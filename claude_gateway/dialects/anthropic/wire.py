@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 _MOST_MESSAGES = 10_000
 _MOST_BLOCKS = 10_000
+_MOST_TOOLS = 10_000
+_MOST_STOPS = 1_000
 
 Blocks = Annotated[list[dict[str, Any]], Field(fail_fast=True, max_length=_MOST_BLOCKS)]
 
@@ -47,9 +49,9 @@ class MessagesRequest(Wire):
     temperature: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
     top_p: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
     top_k: int | None = Field(None, ge=1)
-    tools: list[Any] | None = None
+    tools: Annotated[list[Any], Field(max_length=_MOST_TOOLS)] | None = None
     tool_choice: dict[str, Any] | None = None
-    stop_sequences: list[str] | None = None
+    stop_sequences: Annotated[list[str], Field(fail_fast=True, max_length=_MOST_STOPS)] | None = None
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None
     # Not the provider's: which conversation Claude is to remember.

@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 # Ten megabytes hold millions of empty ones, each an object with its own errors: one is told, and the rest unread.
 _MOST_MESSAGES = 10_000
 _MOST_PARTS = 10_000
+_MOST_TOOLS = 10_000
+_MOST_STOPS = 1_000
 
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 
@@ -88,14 +90,14 @@ class ChatRequest(Wire):
     temperature: float | None = Field(None, ge=0, le=2, allow_inf_nan=False)
     top_p: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
     top_k: int | None = Field(None, ge=1)
-    stop: str | list[str] | None = None
+    stop: str | Annotated[list[str], Field(fail_fast=True, max_length=_MOST_STOPS)] | None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
     anthropic_options: AnthropicOptions | None = None
-    tools: list[Any] | None = None
+    tools: Annotated[list[Any], Field(max_length=_MOST_TOOLS)] | None = None
     tool_choice: str | dict[str, Any] | None = None
     web_search_options: dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
-    functions: list[Any] | None = None
+    functions: Annotated[list[Any], Field(max_length=_MOST_TOOLS)] | None = None
     function_call: str | dict[str, Any] | None = None
     response_format: ResponseFormat | None = None
     n: int | None = Field(None, ge=1)

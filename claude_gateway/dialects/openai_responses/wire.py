@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 _MOST_ITEMS = 10_000
+_MOST_TOOLS = 10_000
+_MOST_INCLUDED = 100
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
@@ -38,7 +40,7 @@ class ResponsesRequest(Wire):
     max_output_tokens: int | None = Field(None, ge=1)
     temperature: float | None = Field(None, ge=0, le=2, allow_inf_nan=False)
     top_p: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
-    tools: list[Any] | None = None
+    tools: Annotated[list[Any], Field(max_length=_MOST_TOOLS)] | None = None
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
     reasoning: Reasoning | None = None
@@ -46,7 +48,7 @@ class ResponsesRequest(Wire):
     text: TextConfig | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    include: list[str] | None = None
+    include: Annotated[list[str], Field(fail_fast=True, max_length=_MOST_INCLUDED)] | None = None
     store: bool | None = None
     background: bool | None = None
     metadata: dict[str, Any] | None = None
