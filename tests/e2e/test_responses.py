@@ -43,7 +43,7 @@ async def test_a_response_is_made_and_read_again(gateway: Gateway) -> None:
     assert (made.usage.output_tokens, made.usage.total_tokens) == (7, 117)
     assert await gateway.client.responses.retrieve(made.id) == made
     body = gateway.upstream.chats[-1].body
-    assert (system_of(body), len(gateway.upstream.received)) == (["Be brief."], 1)
+    assert (system_of(body), len(gateway.upstream.chats)) == (["Be brief."], 1)
 
 
 async def test_the_stream_helper_reads_a_thought_a_text_and_a_call(gateway: Gateway) -> None:
@@ -93,7 +93,7 @@ async def test_a_function_and_its_result_go_round_by_the_id_of_the_response(gate
     assert [block["type"] for block in messages[1]["content"]] == ["text", "tool_use"]
     result = messages[2]["content"][0]
     assert (result["type"], result["tool_use_id"]) == ("tool_result", call.call_id)
-    assert len(gateway.upstream.received) == 2
+    assert len(gateway.upstream.chats) == 2
 
 
 @pytest.mark.promise("responses.custom-tools")
@@ -145,7 +145,7 @@ async def test_a_chain_of_fifty_turns_is_one_conversation_that_only_grows(gatewa
 
     said = turns(gateway.upstream.chats[-1].body)
     assert [texts for _, texts in said] == [[f"turn {n // 2}"] for n in range(2 * CHAIN - 1)]
-    assert len(gateway.upstream.received) == CHAIN
+    assert len(gateway.upstream.chats) == CHAIN
     bodies = [request.body["messages"] for request in gateway.upstream.chats]
     for before, after in pairwise(bodies):
         assert after[: len(before) - 1] == before[:-1]

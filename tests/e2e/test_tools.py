@@ -90,7 +90,7 @@ async def test_a_call_comes_to_the_caller_and_its_result_goes_back(gateway: Gate
     assert first.choices[0].finish_reason == "tool_calls"
     (call,) = message.tool_calls
     assert (call.function.name, orjson.loads(call.function.arguments)) == ("weather", {"city": "Oslo"})
-    assert len(gateway.upstream.received) == 1
+    assert len(gateway.upstream.chats) == 1
     second = await gateway.ask(
         question,
         message.model_dump(exclude_none=True),
@@ -98,7 +98,7 @@ async def test_a_call_comes_to_the_caller_and_its_result_goes_back(gateway: Gate
         tools=[nested("weather")],
     )
     assert second.choices[0].finish_reason == "stop"
-    assert len(gateway.upstream.received) == 2
+    assert len(gateway.upstream.chats) == 2
     turns = gateway.upstream.chats[-1].body["messages"]
     assert [block["type"] for block in turns[1]["content"]] == ["text", "tool_use"]
     result = turns[2]["content"][0]
@@ -259,4 +259,4 @@ async def test_the_anthropic_client_runs_a_tool_round_trip(gateway: Gateway) -> 
     assert second.stop_reason == "end_turn"
     sent = gateway.upstream.chats[-1].body["messages"][-1]["content"][0]
     assert (sent["is_error"], sent["content"]) in [(True, "rain"), (True, [{"type": "text", "text": "rain"}])]
-    assert len(gateway.upstream.received) == 2
+    assert len(gateway.upstream.chats) == 2

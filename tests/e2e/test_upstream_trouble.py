@@ -125,7 +125,7 @@ async def test_a_stop_reason_becomes_a_finish_reason_for_one_upstream_request(
         choice = (await gateway.ask(prompt, max_tokens=10)).choices[0]
         assert (choice.finish_reason, choice.message.content) == (finish_reason, "one two")
     await next_request_works(gateway)
-    assert len(gateway.upstream.received) == 2
+    assert len(gateway.upstream.chats) == 2
 
 
 async def test_a_long_answer_that_reaches_the_usual_limit_is_not_continued_either(gateway: Gateway) -> None:
