@@ -21,6 +21,7 @@ from workers.launch import (
     environment,
     has_boxable_login,
     login_directory,
+    login_files,
 )
 from workers.link import Spawn
 from workers.observer import UNOBSERVED, Observer
@@ -38,6 +39,9 @@ from workers.worker import Worker
 Started = tuple[tuple[str, ...], dict[str, str], Path, Path | None]
 # What runs whatever the model writes.
 COMMANDS = frozenset({"Bash"})
+LOGIN_IN_A_FILE = (
+    "the login is in a file, which no box shows; for AWS, keys or AWS_BEARER_TOKEN_BEDROCK can be set in its place"
+)
 
 
 class HousedProcess(Process):
@@ -137,6 +141,9 @@ async def box_here(launch: LaunchSettings, settings: AgentSettings) -> tuple[Box
     box = Box(settings.user if is_root else None, settings.disk_bytes, settings.process_bytes)
     if is_root and not has_boxable_login(launch):
         return box, "as root, a `cli` login needs CLAUDE_CODE_OAUTH_TOKEN for this"
+    files = login_files(launch, os.environ)
+    if await asyncio.to_thread(lambda: any(file.exists() for file in files)):
+        return box, LOGIN_IN_A_FILE
     return box, await sandbox_check.complaint(box)
 
 

@@ -197,6 +197,18 @@ def has_boxable_login(settings: LaunchSettings) -> bool:
     return settings.auth_method is not AuthMethod.CLI or "CLAUDE_CODE_OAUTH_TOKEN" in settings.credentials
 
 
+def login_files(settings: LaunchSettings, host: Mapping[str, str]) -> tuple[Path, ...]:
+    """Where a login of a cloud's may lie that is in no variable: no box shows these, for its commands could be led to
+    them. Where none is there, the cloud's own machine may have the login, and a box is no hindrance."""
+    seen = environment(settings, Path("/"), host)
+    if seen.keys() & {"AWS_ACCESS_KEY_ID", "AWS_BEARER_TOKEN_BEDROCK"}:
+        return ()
+    named = [seen[name] for name in ("AWS_SHARED_CREDENTIALS_FILE", "GOOGLE_APPLICATION_CREDENTIALS") if name in seen]
+    if "CLOUDSDK_CONFIG" in seen:
+        named.append(f"{seen['CLOUDSDK_CONFIG']}/application_default_credentials.json")
+    return tuple(map(Path, named))
+
+
 def login_directory(settings: LaunchSettings, host: Mapping[str, str]) -> Path | None:
     """The directory of a `cli` login, None where the login is in variables."""
     if has_boxable_login(settings):

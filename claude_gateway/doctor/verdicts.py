@@ -50,6 +50,8 @@ def sandbox(complaint: str | None, *, unsandboxed: bool) -> Finding:
     remedy = "apt-get install bubblewrap socat ripgrep util-linux; allow unprivileged user namespaces"
     if "CLAUDE_CODE_OAUTH_TOKEN" in complaint:
         remedy = "serve as a user of its own; or `claude setup-token`, and CLAUDE_CODE_OAUTH_TOKEN"
+    if "AWS_BEARER_TOKEN_BEDROCK" in complaint:
+        remedy = "AWS_BEARER_TOKEN_BEDROCK, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; or a role of the machine's"
     return warning(subject, f"{complaint}: {what}", remedy)
 
 

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workers.engine import LOGIN_IN_A_FILE, box_here
 from workers.launch import command_line, environment
-from workers.settings import AuthMethod, LaunchSettings
+from workers.settings import AgentSettings, AuthMethod, LaunchSettings
 
 # The allow-lists once more, by hand: a name added to the source must be added here on purpose.
 FROM_THE_HOST = {
@@ -152,3 +153,25 @@ def test_a_conversation_to_take_up_goes_by_a_file_and_its_model_by_the_environme
     env = environment(settings, Path("/state/w-1"), {"ANTHROPIC_MODEL": "from the host"}, "claude-b")
     assert env["ANTHROPIC_MODEL"] == "claude-b"
     assert "ANTHROPIC_MODEL" not in environment(settings, Path("/state/w-1"), {"ANTHROPIC_MODEL": "from the host"})
+
+
+@pytest.mark.parametrize(
+    ("method", "variable", "besides", "is_refused"),
+    [
+        (AuthMethod.BEDROCK, "AWS_SHARED_CREDENTIALS_FILE", {}, True),
+        (AuthMethod.BEDROCK, "AWS_SHARED_CREDENTIALS_FILE", {"AWS_BEARER_TOKEN_BEDROCK": "t"}, False),
+        (AuthMethod.VERTEX, "GOOGLE_APPLICATION_CREDENTIALS", {}, True),
+        (AuthMethod.API_KEY, "GOOGLE_APPLICATION_CREDENTIALS", {"ANTHROPIC_API_KEY": "k"}, False),
+    ],
+)
+async def test_a_login_that_is_in_a_file_gets_no_box(
+    tmp_path: Path, method: AuthMethod, variable: str, besides: dict[str, str], is_refused: bool
+) -> None:
+    login = tmp_path / "login"
+    login.touch()
+    launch = LaunchSettings(Path("/opt/cli"), method, "claude-test", {variable: str(login), **besides})
+    agents = AgentSettings(1, 0, 61_999, (), disk_bytes=2**20, memory_mib=512)
+
+    _, complaint = await box_here(launch, agents)
+
+    assert (complaint == LOGIN_IN_A_FILE) is is_refused

@@ -9,6 +9,7 @@ from claude_gateway.doctor import verdicts
 from claude_gateway.doctor.findings import State
 from claude_gateway.stores.schema import SCRIPTS
 from tests.claude_gateway.scripted import settings
+from workers.engine import LOGIN_IN_A_FILE
 from workers.settings import AuthMethod
 
 MIB = 2**20
@@ -112,7 +113,11 @@ def test_settings_as_they_are_given_fit_together() -> None:
 
 @pytest.mark.parametrize(
     ("complaint", "remedy"),
-    [("not installed: bwrap", "apt-get install"), ("as root, a login needs CLAUDE_CODE_OAUTH_TOKEN", "setup-token")],
+    [
+        ("not installed: bwrap", "apt-get install"),
+        ("as root, a login needs CLAUDE_CODE_OAUTH_TOKEN", "setup-token"),
+        (LOGIN_IN_A_FILE, "AWS_ACCESS_KEY_ID"),
+    ],
 )
 def test_without_a_sandbox_the_doctor_says_what_to_do_about_it(complaint: str, remedy: str) -> None:
     finding = verdicts.sandbox(complaint, unsandboxed=False)
