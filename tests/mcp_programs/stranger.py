@@ -77,7 +77,7 @@ def main(vice: str) -> None:
         sys.stdout.write("Welcome to the stranger!\n[1, 2]\n")
     if vice == "babble":
         while True:
-            sys.stdout.write("lorem ipsum\n")
+            sys.stdout.write("lorem ipsum " * 20 + "\n")
     if vice == "one-line":
         while True:
             sys.stdout.write("x" * 65_536)
