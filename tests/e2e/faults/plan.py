@@ -108,10 +108,12 @@ class Plan:
         """Some turns of a conversation that only the gateway remembers, with a fault or two among them."""
         asks = []
         for turn in range(dice.randint(2, 6)):
+            # No number of an errand is as long.
+            own = f"{token}{turn:09}"
             trouble = dice.choice(UPSTREAM_FAULTS) if dice.random() < 0.2 else ""
-            kill = f"[[kill ANSWERING 1 {token}0{turn}]]" if dice.random() < 0.1 else ""
+            kill = f"[[kill ANSWERING 1 {own}]]" if dice.random() < 0.1 else ""
             manner = Manner.LEAVES if dice.random() < 0.1 else Manner.STAYS
-            made = ask(dice, f"{token}0{turn}", upstream=trouble, worker=kill, manner=manner, session=token)
+            made = ask(dice, own, upstream=trouble, worker=kill, manner=manner, session=token)
             asks.append(made)
         return tuple(asks)
 

@@ -1,14 +1,16 @@
 """What holds the books against the callers finds what is wrong with them."""
 
 import random
+from itertools import islice
 
 import pytest
 
 from tests.e2e.faults.books import Line, differences
 from tests.e2e.faults.callers import End, Outcome, Sight
-from tests.e2e.faults.plan import ask
+from tests.e2e.faults.plan import Plan, ask
 from tests.e2e.faults.record import Record
 
+MANY = 20_000  # more than 20 minutes of a soak are
 WHOLE = Sight("a.1", End.WHOLE, 200, tokens=(5, 2))
 CUT = Sight("a.1", End.FAILED, 200, "upstream_cut")
 LEFT = Sight("a.1", End.LEFT, 200)
@@ -82,3 +84,8 @@ def test_a_count_of_messages_that_is_not_what_is_held_is_wrong() -> None:
     record, turns = a_session(End.WHOLE)
     record.close_session("t1x0", 3, turns)
     assert len(record.wrong) == 1
+
+
+def test_no_two_requests_of_a_plan_have_the_same_token() -> None:
+    tokens = [each.token for errand in islice(iter(Plan(2026)), MANY) for each in errand]
+    assert len(set(tokens)) == len(tokens) > MANY
