@@ -172,7 +172,7 @@ def ask(
         token,
         (*past, {"role": "user", "content": prompt}),
         answer,
-        streamed=dice.random() < 0.7,
+        streamed=dice.random() < 0.7 or leaves,  # by what he has read he knows when to
         manner=manner,
         patience=dice.randint(0, 10),
         fault=upstream or worker or worker_in_history,
