@@ -80,6 +80,7 @@ _MEANINGS: Mapping[int, str] = {
     401: "No key, or none that opens this gateway.",
     403: "The key may not do this.",
     404: "There is no such thing, for this key.",
+    408: "The body took longer than `MAX_TIMEOUT` to come.",
     409: "It changed meanwhile; ask again.",
     413: "The request is larger than the gateway takes.",
     415: "The body is packed in a way that is not read here.",
@@ -93,7 +94,7 @@ _MEANINGS: Mapping[int, str] = {
     529: "The upstream is overloaded.",
 }
 _OF_A_KEY = (401, 403, 429, 500)
-_OF_A_BODY = (400, 413, 415, 422)
+_OF_A_BODY = (400, 408, 413, 415, 422)
 # What only a job can come to.
 OF_A_JOB = (400, 403, 404, 409, 413, 429, 502, 503, 504)
 

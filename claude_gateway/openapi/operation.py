@@ -81,7 +81,7 @@ class Operation:
     """One method of one path, as a caller sees it.
 
     `answers` are those that are no errors, by status. `errors` are the statuses beside those that every operation has:
-    401, 403, 429 and 500 for one that needs a key, and for one with a body 400, 413, 415 and 422.
+    401, 403, 429 and 500 for one that needs a key, and for one with a body 400, 408, 413, 415 and 422.
     """
 
     method: Literal["get", "post", "put", "delete"]

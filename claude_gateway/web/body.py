@@ -1,5 +1,6 @@
 """A request's JSON body as a pydantic model, or an error that says which field is wrong."""
 
+import asyncio
 import re
 import zlib
 from itertools import islice
@@ -40,14 +41,26 @@ async def read(request: web.Request, model: type[Model]) -> Model:
 async def read_object(request: web.Request) -> dict[str, Any]:
     """Raises `ApiError`: 400 for what is no JSON object, 413 for what is too large, 415 for an encoding that is not
     read here."""
-    if (request.content_length or 0) > request.app[PARTS].settings.max_request_size:
-        raise _too_large()  # without waiting for what is not going to be read
-    try:
-        raw = await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise _too_large() from None
+    raw = await read_bytes(request)
     encoding = request.headers.get("content-encoding", "identity").lower()
     return _object(_unpacked(raw, encoding, request.app[PARTS].settings.max_request_size))
+
+
+async def read_bytes(request: web.Request) -> bytes:
+    """The body as it was sent. Raises `ApiError`: 413 for what is too large, 408 for what takes too long to come: its
+    key was looked at when it began, and may have been revoked long ago."""
+    settings = request.app[PARTS].settings
+    if (request.content_length or 0) > settings.max_request_size:
+        raise _too_large()  # without waiting for what is not going to be read
+    try:
+        async with asyncio.timeout(settings.max_timeout / 1000):
+            return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise _too_large() from None
+    except TimeoutError:
+        raise ApiError(
+            408, "timeout_error", "The request body took too long to come (MAX_TIMEOUT).", code="request_timeout"
+        ) from None
 
 
 def _unpacked(raw: bytes, encoding: str, limit: int) -> bytes:

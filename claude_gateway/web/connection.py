@@ -16,6 +16,8 @@ _log = logging.getLogger(__name__)
 
 # A connection that sends nothing, or half a header, is closed after this.
 _SILENCE_SECONDS = 75.0
+# One whose caller took not a byte of what waits for him between two looks is cut.
+_LOOK_SECONDS = 60.0
 CONNECTION_OPTIONS: dict[str, Any] = {
     "access_log": None,
     "keepalive_timeout": _SILENCE_SECONDS,
@@ -25,7 +27,39 @@ CONNECTION_OPTIONS: dict[str, Any] = {
 
 
 class Connection(web.RequestHandler):
-    """aiohttp's own, but what cannot be parsed is answered in our envelope and never logged: it may hold a key."""
+    """aiohttp's own, but what cannot be parsed is answered in our envelope and never logged: it may hold a key.
+
+    And who does not read is not waited for: a few thousand such, with a key or without, would be all connections that
+    there may be.
+    """
+
+    __slots__ = ("_look", "_taken", "_waiting", "_wire")
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        assert isinstance(transport, asyncio.Transport)
+        self._wire = transport
+        self._waiting, self._taken = 0, False
+        self._look = self._loop.call_later(_LOOK_SECONDS, self.look)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._taken = True
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._look.cancel()
+        super().connection_lost(exc)
+
+    def look(self) -> None:
+        """Whether the caller takes what waits for him. Nothing is added to it while writing is paused, or behind the
+        end; a stream that goes on has its own clock."""
+        self._look.cancel()
+        before, self._waiting = self._waiting, self._wire.get_write_buffer_size()
+        taken, self._taken = self._taken, False
+        if (self.writing_paused or self._wire.is_closing()) and not taken and 0 < before <= self._waiting:
+            self._wire.abort()
+        else:
+            self._look = self._loop.call_later(_LOOK_SECONDS, self.look)
 
     def handle_error(
         self,

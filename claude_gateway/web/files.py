@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from claude_gateway.sessions.files import Directory
+from claude_gateway.web import body
 from claude_gateway.web.json_answer import json_answer
 from claude_gateway.web.parts import CALLER, PARTS
 
@@ -41,7 +42,7 @@ async def fetched(request: web.Request) -> web.StreamResponse:
 
 
 async def stored(request: web.Request) -> web.Response:
-    content = await request.read()
+    content = await body.read_bytes(request)
     async with _directory(request, make=True) as directory:
         new = await directory.write(request.match_info["path"], content)
     return json_answer({"path": request.match_info["path"], "size": len(content)}, status=201 if new else 200)
