@@ -36,6 +36,10 @@ class Servers(Protocol):
     async def call(self, owner: str, name: str, arguments: Mapping[str, Any]) -> RemoteResult: ...
 
 
+# The CLI takes whatever model a call of it names, and asks nobody.
+_SUB_AGENTS = "Agent"
+
+
 @dataclass(frozen=True, slots=True)
 class Asks:
     """Whether the body asks for tools, wants to read of their use, names a session, and asks for tools that another
@@ -91,6 +95,9 @@ class Toolbox:
             choices.insert(0, ToolChoices(allowed=tuple({*(USUAL if allowed is None else allowed), *names})))
         work, _, notes = choose(choices, commands=self.no_commands)
         notes = [*told, *notes, *missing]
+        if key.models and _SUB_AGENTS in work.tools:
+            work = replace(work, tools=tuple(name for name in work.tools if name != _SUB_AGENTS))
+            notes.append("Task: left out, a sub-agent may take a model that this key may not use")
         if not work.tools and not remote:
             return job, [*notes, *(["enable_tools: no tool is left"] if asks.tools else [])]
         last_only = job.tuning.output is not None

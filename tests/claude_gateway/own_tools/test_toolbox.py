@@ -83,3 +83,14 @@ async def test_a_tool_that_is_not_there_is_named_and_what_can_be_none_is_a_400()
 
     with pytest.raises(ApiError, match="there is no tool 'mcp__a b'"):
         await equipped(allowed_tools="mcp__a b")
+
+
+async def test_a_key_held_to_some_models_has_no_sub_agents_for_those_may_take_any() -> None:
+    held, notes = await equipped(Key("bob", models=("claude-haiku-*",)), allowed_tools="Read, Task")
+    free, none = await equipped(Key("bob"), allowed_tools="Read, Task")
+
+    assert held.work is not None
+    assert free.work is not None
+    assert (held.work.tools, free.work.tools) == (("Read",), ("Agent", "Read"))
+    assert notes == ["Task: left out, a sub-agent may take a model that this key may not use"]
+    assert none == []
