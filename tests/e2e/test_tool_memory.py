@@ -1,15 +1,17 @@
 """A conversation with tools whose process is gone goes on as it really went: the model sees what it saw before."""
 
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from openai import APIStatusError
+from openai import APIStatusError, AsyncOpenAI, DefaultAsyncHttpxClient
 
 from claude_gateway.demo.upstream import StandIn, stand_in
 from tests.e2e.conftest import API_KEY, Gateway, gateway_on
+from tests.e2e.test_start_and_stop import address, for_stand_in, serving
 from tests.e2e.workshop import bash, call, result_of
 from tests.installed import SANDBOX, need
 
@@ -74,6 +76,32 @@ async def test_another_process_is_told_what_the_one_before_was_told_to_the_byte(
             assert len(told(upstream)) == 11
             await work(gateway, "fifth")
             goes_on(upstream, "fifth")
+
+
+async def test_a_gateway_that_is_killed_outright_loses_nothing_of_it(tmp_path: Path) -> None:
+    need(SANDBOX)
+    async with stand_in() as upstream:
+        before: list[Any] = []
+        for words in (WORK, "second", "third"):
+            async with (
+                serving(tmp_path, for_stand_in(upstream)) as process,
+                talking_to(await address(process)) as client,
+            ):
+                await work(Gateway("", upstream, client), words)
+                process.kill()
+                await process.wait()
+            assert told(upstream)[: len(before)] == before
+            before = told(upstream)
+        assert len(before) == 9
+
+
+@asynccontextmanager
+async def talking_to(url: str) -> AsyncIterator[AsyncOpenAI]:
+    direct = DefaultAsyncHttpxClient(trust_env=False)
+    async with AsyncOpenAI(
+        base_url=f"{url}/v1", api_key="none is needed", max_retries=0, timeout=30, http_client=direct
+    ) as client:
+        yield client
 
 
 async def test_what_was_broken_off_or_is_told_otherwise_by_the_caller_is_cut_off(tmp_path: Path) -> None:
