@@ -45,6 +45,11 @@ class Load:
                 await asyncio.to_thread((self._claims / f"{moment}-{ask.token}").write_text, act)
         return await self._callers.call(ask, key)
 
+    def take_back(self) -> None:
+        """The commands to processes that no process has taken."""
+        for command in [*self._claims.glob("boot-*"), *self._claims.glob("switch-*")]:
+            command.unlink(missing_ok=True)
+
     def note(self, outcome: Outcome) -> None:
         self.record.hear(self._upstream)
         self.record.add(outcome)

@@ -13,7 +13,6 @@ from tests.e2e.faults.callers import End, Outcome
 from tests.e2e.faults.conftest import LONGEST_SECONDS, Patient
 from tests.e2e.faults.gateway import KEY
 from tests.e2e.faults.plan import (
-    SLOW_WORKER_FAULTS,
     UPSTREAM_FAULTS,
     WORKER_FAULTS,
     Ask,
@@ -45,6 +44,7 @@ async def tried(patient: Patient, *asks: Ask) -> list[Outcome]:
 
     async with asyncio.timeout(60):
         outcomes = list(await asyncio.gather(*map(errand, asks)))
+        assert {innocent.end for innocent in await patient.innocents()} == {End.WHOLE}
     assert patient.load.record.wrong == []
     return outcomes
 
@@ -63,12 +63,19 @@ async def test_a_worker_that_fails_in_any_state_costs_nobody_more_than_his_own_a
 
 
 async def test_a_frozen_worker_costs_its_caller_no_more_than_the_longest_time(patient: Patient) -> None:
-    asks = [with_worker_fault(patient.dice, patient.token, *fault) for fault in SLOW_WORKER_FAULTS]
-    answering, stopping, clearing, switching = await tried(patient, *asks)
+    states = ("ANSWERING", "STOPPING", "CLEARING")
+    asks = [with_worker_fault(patient.dice, patient.token, "freeze", state) for state in states]
+    answering, stopping, clearing = await tried(patient, *asks)
     # Frozen at the prompt it is given up and another asked; where that one froze too, or the time was over, it is said.
     assert answering.end is End.WHOLE or answering.detail in ("worker_confused", "timeout"), answering
     assert (stopping.end, clearing.end) == (End.LEFT, End.WHOLE)
-    # Frozen in a switch it is given up while there is time for another.
+    assert await patient.leftovers() == []
+
+
+async def test_a_worker_that_freezes_in_a_switch_of_model_is_given_up_while_there_is_time_for_another(
+    patient: Patient,
+) -> None:
+    (switching,) = await tried(patient, with_worker_fault(patient.dice, patient.token, "freeze", "SWITCHING"))
     assert (switching.end, switching.seconds < LONGEST_SECONDS) == (End.WHOLE, True), switching
     assert await patient.leftovers() == []
 
