@@ -6,7 +6,6 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 
 from aiohttp import web
 
@@ -59,6 +58,7 @@ from claude_gateway.web.server import Ending, accepting
 from workers.engine import Engine, running_engine
 from workers.errors import WorkerError
 from workers.homes import Homes, StateDirectoryInUse, UnsafeDirectory
+from workers.launch import config_directory
 
 _log = logging.getLogger(__name__)
 
@@ -279,12 +279,12 @@ async def _sessions(
 @asynccontextmanager
 async def _mcp_servers(settings: Settings, database: Database) -> AsyncIterator[McpServers]:
     bounds, rules = settings.mcp_bounds(), settings.mcp_rules()
-    config = settings.credentials().get("CLAUDE_CONFIG_DIR") or f"{os.environ.get('HOME', '')}/.claude"
+    config = config_directory(settings.credentials(), os.environ)
     housing = Housing(
         settings.state_dir / "mcp-servers",
         settings.mcp_program_box(settings.agent_uid if os.geteuid() == 0 else None),
         must_box=settings.mcp_box == "required",
-        secret=(settings.state_dir, settings.claude_cwd or settings.state_dir, Path(config)),
+        secret=(settings.state_dir, settings.claude_cwd or settings.state_dir, config),
     )
     opened = opener(bounds, housing, private=rules.private_addresses)
     servers = McpServers(McpServerStore(database), rules, bounds, housing, opened)

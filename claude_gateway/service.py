@@ -13,7 +13,7 @@ from claude_gateway.ledger.ledger import Ledger
 from claude_gateway.own_tools.counts import ToolCounts
 from workers.answer import is_visible
 from workers.bill import OnCost
-from workers.errors import ErrorKind, WorkerError
+from workers.errors import ErrorKind, WorkerError, stopping
 from workers.events import Event, Finished, Restarted, Started, ToolBegan, ToolEnded
 from workers.job import ChatJob
 
@@ -123,7 +123,7 @@ class ChatService:
                             yield event
             except WorkerError as error:
                 if self._stopped:
-                    raise WorkerError(ErrorKind.STOPPING, "The gateway is stopping.") from error
+                    raise stopping() from error
                 _log.warning("job failed: %s (%s) %s", error, error.kind.name, error.detail)
                 if last_try or worked or not error.another_attempt_could_help:
                     raise

@@ -22,7 +22,6 @@ from workers.record import NO_RECORD, LastMessage, Record, Resumption, names_on_
 from workers.remote_calls import RemoteCalls
 from workers.resident import Resident
 from workers.setup import Setup
-from workers.tuning import thinking_budget
 from workers.work_answer import WorkAnswer
 
 _STOP_SECONDS = 2.0
@@ -87,7 +86,7 @@ class Agent:
         answer = WorkAnswer(self._denied, last_only=job.work.last_only)
         reply, last = Reply(), LastMessage()
         while not answer.finished:
-            frame = await self._patience.next(self._same_budget, deadline)
+            frame = await self._patience.next(self._sign_of_life, deadline)
             self._resident.note(frame)
             last.feed(frame)
             if frame["type"] == "stream_event":
@@ -157,13 +156,13 @@ class Agent:
         if job.model != self._setup.model:
             self._setup = replace(self._setup, model=job.model)
             await self._link.write(protocol.set_model(job.model, "", is_current=False), deadline=soon(deadline))
-            await self._patience.switched(self._same_budget, deadline)
+            await self._patience.switched(self._sign_of_life, deadline)
         await self._offer.make(work.remote, soon(deadline))
         stay = await self._resident.go_back(before, soon(deadline))
         await self._resident.put_back(job, before, stay, soon(deadline))
 
-    def _same_budget(self) -> Frame:
-        return self._link.protocol.set_thinking_budget(thinking_budget(self._setup.tuning))
+    def _sign_of_life(self) -> Frame:
+        return self._setup.sign_of_life(self._link.protocol)
 
     async def _apply(self, wanted: Setup, deadline: float) -> None:
         frames = self._setup.frames_to(wanted, self._link.protocol)

@@ -10,7 +10,7 @@ from typing import Any
 
 from workers.agent import Agent
 from workers.continuation import beginnings
-from workers.errors import ErrorKind, WorkerError
+from workers.errors import ErrorKind, WorkerError, stopping
 from workers.footprint import memory_mib
 from workers.job import ChatJob, ToolWork
 from workers.observer import UNOBSERVED, Observer
@@ -72,7 +72,7 @@ class Agents:
         Raises `WorkerError`, also in the place of what the job raises when it was ended for what it took."""
         assert job.work is not None
         if self._closing:
-            raise WorkerError(ErrorKind.STOPPING, "The gateway is stopping.")
+            raise stopping()
         key = (job.owner, job.work.place) if job.work.place else None
         self._leases += 1
         try:

@@ -46,3 +46,8 @@ class WorkerError(Exception):
     def another_attempt_could_help(self) -> bool:
         """True when the fault lies with one process or connection, so the same job may succeed on the next."""
         return self.kind in (ErrorKind.WORKER_DIED, ErrorKind.WORKER_CONFUSED, ErrorKind.CUT)
+
+
+def stopping(retry_after: float | None = None) -> WorkerError:
+    """A job comes too late for this gateway, or runs for too long."""
+    return WorkerError(ErrorKind.STOPPING, "The gateway is stopping.", retry_after=retry_after)

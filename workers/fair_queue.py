@@ -41,7 +41,7 @@ class FairQueue(Generic[T]):
         the item may go."""
         most = max(self._lanes, key=lambda each: len(self._lanes[each]), default=key)
         lane = self._lanes.get(most, deque())
-        if len(lane) <= len(self._lanes.get(key, ())) + 1 or not may_go(lane[-1]):
+        if len(lane) <= self.count(key) + 1 or not may_go(lane[-1]):
             return None
         self._length -= 1
         return lane.pop()

@@ -211,7 +211,10 @@ def login_files(settings: LaunchSettings, host: Mapping[str, str]) -> tuple[Path
 
 def login_directory(settings: LaunchSettings, host: Mapping[str, str]) -> Path | None:
     """The directory of a `cli` login, None where the login is in variables."""
-    if has_boxable_login(settings):
-        return None
-    chosen = settings.credentials.get("CLAUDE_CONFIG_DIR")
-    return Path(chosen) if chosen else Path(host.get("HOME", "/")) / ".claude"
+    return None if has_boxable_login(settings) else config_directory(settings.credentials, host)
+
+
+def config_directory(credentials: Mapping[str, str], host: Mapping[str, str]) -> Path:
+    """Where Claude Code keeps the login of this user, if it has one."""
+    chosen = credentials.get("CLAUDE_CONFIG_DIR")
+    return Path(chosen) if chosen else Path(host.get("HOME") or "/") / ".claude"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from workers import rss
 from workers.affinity import Phase, Replace, Take, View, choose
 from workers.continuation import beginnings
-from workers.errors import ErrorKind, WorkerError
+from workers.errors import ErrorKind, WorkerError, stopping
 from workers.job import ChatJob
 from workers.observer import UNOBSERVED, End, Observer
 from workers.roster import Post
@@ -128,7 +128,7 @@ class Pool:
             async with asyncio.timeout_at(deadline):
                 while True:
                     if self._closing:
-                        raise WorkerError(ErrorKind.STOPPING, "The gateway is stopping.")
+                        raise stopping()
                     views = [seat.view() for seat in self._seats.values()]
                     match choose(job, before, views, self._settings.workers):
                         case Take(seat_id):

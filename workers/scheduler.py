@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from workers.errors import ErrorKind, WorkerError
+from workers.errors import ErrorKind, WorkerError, stopping
 from workers.fair_queue import FairQueue
 from workers.job import ChatJob
 from workers.rivals import Rivals
@@ -62,7 +62,7 @@ class Scheduler(Generic[W]):
         while self._queue:
             turn = self._queue.pop().comes
             if not turn.done():
-                turn.set_exception(WorkerError(ErrorKind.STOPPING, "The gateway is stopping.", retry_after=retry_after))
+                turn.set_exception(stopping(retry_after))
 
     @asynccontextmanager
     async def worker(self, job: ChatJob, deadline: float) -> AsyncIterator[W]:
@@ -106,17 +106,16 @@ class Scheduler(Generic[W]):
             raise
 
     def _require_place(self, owner: str, now: float) -> None:
-        """A queue full of one key's jobs is not full for another: the newest of the many gives way, if it has only
-        just come. Raises."""
+        """Where keys compete, each has a share of the queue. If one key's jobs fill it all the same, it is not full for
+        another: the newest of the many gives way, if it has only just come. Raises."""
         wait = self._expected_wait()
-        full = WorkerError(ErrorKind.QUEUE_FULL, "Too many requests are waiting.", retry_after=wait)
         compete = self._rivals.came(owner, now, now + wait + _BACK_WITHIN_SECONDS)
         left = self._settings.limit - len(self._queue)
-        if left > 0:
-            if compete and self._queue.count(owner) >= _SHARE * left:
-                raise full
+        if left > 0 and not (compete and self._queue.count(owner) >= _SHARE * left):
             return
-        crowded_out = self._queue.crowd_out(owner, lambda turn: turn.since > now - self._settings.refusable)
+        full = WorkerError(ErrorKind.QUEUE_FULL, "Too many requests are waiting.", retry_after=wait)
+        may_go = now - self._settings.refusable
+        crowded_out = self._queue.crowd_out(owner, lambda turn: turn.since > may_go) if left <= 0 else None
         if crowded_out is None:
             raise full
         if not crowded_out.comes.done():

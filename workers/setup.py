@@ -34,3 +34,7 @@ class Setup:
         if wanted.variables() != self.variables():
             frames.append(protocol.set_environment(wanted.variables()))
         return frames
+
+    def sign_of_life(self, protocol: Protocol) -> Frame:
+        """What changes nothing, and is answered at once by a process that is well."""
+        return protocol.set_thinking_budget(thinking_budget(self.tuning))

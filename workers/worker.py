@@ -23,7 +23,6 @@ from workers.resident import Resident
 from workers.setup import Setup
 from workers.tool_bridge import Names, inward
 from workers.transcript import Transcript
-from workers.tuning import thinking_budget
 
 # What the CLI assumes where a job names no limit of its own.
 _USUAL_OUTPUT_LIMIT = 32_000
@@ -111,7 +110,7 @@ class Worker:
             await self._resident.ask(before[-1], job.turns[-1], self._patience.soon(deadline))
             await self._link.heard(self._patience.soon(deadline))
         while not answer.finished:
-            frame = await self._patience.next(self._same_budget, deadline)
+            frame = await self._patience.next(self._sign_of_life, deadline)
             self._resident.note(frame)
             if frame["type"] == "result":
                 self._bill.settle(self.protocol.cost)
@@ -196,10 +195,10 @@ class Worker:
         await self._link.write(frame, deadline=self._patience.soon(deadline))
         if not current:
             # The CLI asks the upstream whether the model exists; the prompt must not overtake a refusal.
-            await self._patience.switched(self._same_budget, deadline)
+            await self._patience.switched(self._sign_of_life, deadline)
 
-    def _same_budget(self) -> Frame:
-        return self.protocol.set_thinking_budget(thinking_budget(self._setup.tuning))
+    def _sign_of_life(self) -> Frame:
+        return self._setup.sign_of_life(self.protocol)
 
     def _forget_model(self) -> None:
         self._setup = replace(self._setup, model=_UNKNOWN_MODEL)

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from workers.errors import ErrorKind, WorkerError
+from workers.errors import stopping
 
 # Where the next gateway takes over the socket, who is connected to this one has not been told of it. So long, what his
 # connection brings is still taken; whoever connects meanwhile waits in the kernel for the next.
@@ -37,7 +37,7 @@ class Drain:
     def admit(self) -> None:
         """Raises `WorkerError` for a job that comes too late."""
         if self.is_on and _now() >= self._last_call:
-            raise WorkerError(ErrorKind.STOPPING, "The gateway is stopping.", retry_after=self.retry_after)
+            raise stopping(self.retry_after)
 
     @property
     def retry_after(self) -> float:

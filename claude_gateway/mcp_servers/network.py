@@ -6,7 +6,7 @@ address that was judged, under the server's name. So neither a name that resolve
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from ipaddress import ip_address
 from typing import Any
 
@@ -90,9 +90,9 @@ class Transport(httpx2.AsyncBaseTransport):
             await response.aclose()
             raise NotReached("it packs what it answers, though it was asked not to")
         if response.headers.get("Content-Type", "").startswith("text/event-stream"):
-            stream: httpx2.AsyncByteStream = _Gauged(response.stream, self._gauge)  # events are bounded one by one
+            stream = _Watched(response.stream, self._gauge.take)  # events are bounded one by one
         else:
-            stream = _Bounded(response.stream, self._longest)
+            stream = _Watched(response.stream, _Allowance(self._longest).take)
         return httpx2.Response(
             response.status_code, headers=response.headers, stream=stream, extensions=response.extensions
         )
@@ -112,30 +112,28 @@ class Transport(httpx2.AsyncBaseTransport):
         return addresses[0]
 
 
-class _Gauged(httpx2.AsyncByteStream):
-    def __init__(self, inner: Any, gauge: Gauge) -> None:
-        self._inner = inner
-        self._gauge = gauge
+class _Allowance:
+    """Of so many bytes."""
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for piece in self._inner:
-            self._gauge.take(piece)
-            yield piece
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-
-class _Bounded(httpx2.AsyncByteStream):
-    def __init__(self, inner: Any, longest: int) -> None:
-        self._inner = inner
+    def __init__(self, longest: int) -> None:
         self._left = longest
 
+    def take(self, data: bytes) -> None:
+        self._left -= len(data)
+        if self._left < 0:
+            raise NotReached("it answered more than MCP_MESSAGE_MIB")
+
+
+class _Watched(httpx2.AsyncByteStream):
+    """`take` sees each piece before it is passed on, and may raise."""
+
+    def __init__(self, inner: Any, take: Callable[[bytes], None]) -> None:
+        self._inner = inner
+        self._take = take
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for piece in self._inner:
-            self._left -= len(piece)
-            if self._left < 0:
-                raise NotReached("it answered more than MCP_MESSAGE_MIB")
+            self._take(piece)
             yield piece
 
     async def aclose(self) -> None:

@@ -18,6 +18,8 @@ from workers.job import ChatJob, Progress, RemoteResult, Tool
 from workers.tuning import fit
 
 _MOST_CHOICES = 1_000
+# The CLI takes whatever model a call of it names, and asks nobody.
+_SUB_AGENTS = "Agent"
 
 
 class Commands(Protocol):
@@ -34,10 +36,6 @@ class Servers(Protocol):
 
     def tools(self, owner: str) -> tuple[Tool, ...]: ...
     async def call(self, owner: str, name: str, arguments: Mapping[str, Any]) -> RemoteResult: ...
-
-
-# The CLI takes whatever model a call of it names, and asks nobody.
-_SUB_AGENTS = "Agent"
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,15 @@ def _nothing(_model: str, _call: str) -> Turn | None:
     return None
 
 
+def first_call(blocks: Iterable[Block]) -> str | None:
+    """The id of the call by which an answer is found again."""
+    return next(iter(_calls(blocks)), None)
+
+
+def has_thoughts(blocks: Iterable[Block]) -> bool:
+    return any(isinstance(block, Thought | RedactedThought) for block in blocks)
+
+
 @dataclass(frozen=True, slots=True)
 class Remembered:
     """What Claude remembers of a session: its system prompt, and its turns as they went to the model and came from
@@ -120,8 +129,8 @@ class Conversation:
         """Where a caller sends an answer with calls and without the thoughts before them, word for word, it is whole
         again."""
         for role, blocks in self._turns:
-            call = next((block.id for block in blocks if isinstance(block, ToolUse)), None)
-            if role == "user" or call is None or any(isinstance(block, Thought | RedactedThought) for block in blocks):
+            call = first_call(blocks)
+            if role == "user" or call is None or has_thoughts(blocks):
                 continue
             reply = self._reply(model, call)
             if reply is not None and canonical(reply) == canonical(Turn(role, tuple(blocks))):

@@ -16,7 +16,7 @@ from claude_gateway.responses.event_log import EventLog
 from claude_gateway.responses.register import Asked, Responses
 from claude_gateway.service import ChatService
 from claude_gateway.structured import checked
-from workers.errors import ErrorKind, WorkerError
+from workers.errors import ErrorKind, WorkerError, stopping
 
 _log = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ class Background:
 
     async def close(self) -> None:
         """What is not made by now fails."""
-        error = errors.from_worker(WorkerError(ErrorKind.STOPPING, "The gateway is stopping."))
+        error = errors.from_worker(stopping())
         for run in list(self._runs.values()):
             await self._stop(run, partial(run.answer.fail, error))
 

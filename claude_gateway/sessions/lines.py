@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from workers.errors import ErrorKind, WorkerError
+from workers.errors import stopping
 
 # Whoever came behind these would wait for longer than anybody reads on.
 _MOST_BEHIND_ONE = 16
@@ -78,4 +78,4 @@ class Lines:
     def _refusal(self) -> Exception:
         if self._retry_after is None:
             return LineTooLong()
-        return WorkerError(ErrorKind.STOPPING, "The gateway is stopping.", retry_after=self._retry_after)
+        return stopping(self._retry_after)

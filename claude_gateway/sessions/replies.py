@@ -5,9 +5,9 @@ not the thought, without which most models may not think on. Kept in memory alon
 from collections import OrderedDict
 from functools import partial
 
-from claude_gateway.prompt.conversation import Recall
+from claude_gateway.prompt.conversation import Recall, first_call, has_thoughts
 from claude_gateway.stores.turns import dump
-from workers.job import ChatJob, RedactedThought, Thought, ToolUse, Turn
+from workers.job import ChatJob, Turn
 
 _MOST_BYTES = 32 * 2**20
 
@@ -25,9 +25,8 @@ class Replies:
 
     def add(self, job: ChatJob, reply: Turn | None) -> None:
         """What the job was answered; nothing is kept of an answer that a caller sends back whole anyway."""
-        blocks = reply.blocks if reply else ()
-        call = next((block.id for block in blocks if isinstance(block, ToolUse)), None)
-        if reply is None or call is None or not any(isinstance(block, Thought | RedactedThought) for block in blocks):
+        call = first_call(reply.blocks) if reply else None
+        if reply is None or call is None or not has_thoughts(reply.blocks):
             return
         size = len(dump(reply))
         self._drop((job.owner, job.model, call))

@@ -108,9 +108,10 @@ class OpenSession:
             async for event in events:
                 reply.feed(event)
                 if isinstance(event, Finished) and event.stop_reason != "refusal":
+                    said = reply.turn()
                     if thinks_and_calls(job):
-                        self._replies.add(job, reply.turn())
-                    await self._write(Writing(job.system, kept, [*turns, *map(dump, _worth_keeping(reply.turn()))]))
+                        self._replies.add(job, said)
+                    await self._write(Writing(job.system, kept, [*turns, *map(dump, _worth_keeping(said))]))
                 yield event
 
     async def begin(self) -> None:

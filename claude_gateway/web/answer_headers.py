@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+WARNINGS = "x-gateway-warnings"
 _LONGEST_WARNINGS = 2_000
 
 
@@ -11,5 +12,5 @@ def answer_headers(model: str, warnings: Sequence[str]) -> dict[str, str]:
     if warnings:
         # Names in it are the caller's own: nothing but printable ASCII may reach a header.
         line = "; ".join(warnings)[:_LONGEST_WARNINGS]
-        headers["x-gateway-warnings"] = "".join(c if " " <= c <= "~" else "?" for c in line)
+        headers[WARNINGS] = "".join(c if " " <= c <= "~" else "?" for c in line)
     return headers

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from claude_gateway.errors import ApiError
 from claude_gateway.models.succession import SUCCESSIONS
+from claude_gateway.web.answer_headers import WARNINGS
 from claude_gateway.web.parts import CALLER, PARTS, VISITED
 from workers.errors import ErrorKind, WorkerError
 
@@ -13,7 +14,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _MEANT = web.RequestKey("meant", str)
 _CHOSEN = web.RequestKey("chosen", str)
-_WARNINGS = "x-gateway-warnings"
 
 
 def chosen_model(request: web.Request, name: str, *, spends: bool = True) -> str:
@@ -49,5 +49,5 @@ async def name_the_heir(request: web.Request, response: web.StreamResponse) -> N
     meant, chosen = request.get(_MEANT), request.get(_CHOSEN)
     if meant is not None and meant != chosen:
         told = f"model: {chosen} answers for {meant}, {SUCCESSIONS[meant].why}"
-        others = response.headers.get(_WARNINGS)
-        response.headers[_WARNINGS] = f"{told}; {others}" if others else told
+        others = response.headers.get(WARNINGS)
+        response.headers[WARNINGS] = f"{told}; {others}" if others else told

@@ -29,7 +29,8 @@ class OwnCalls:
     """
 
     def __init__(self) -> None:
-        self._begun: dict[str, ToolBegan] = {}
+        # Of each call that has no result yet: Claude's tool, and the block that told of it.
+        self._begun: dict[str, tuple[str, Block]] = {}
         self._waiting: list[Block] = []
         self._in_block = False
         self._searches = 0
@@ -46,12 +47,13 @@ class OwnCalls:
             case BlockEnded():
                 self._in_block = False
             case ToolBegan():
-                self._begun[event.id] = event
-                self._waiting.append(_use(event))
+                use = _use(event)
+                self._begun[event.id] = event.name, use
+                self._waiting.append(use)
             case ToolEnded(id_) if id_ in self._begun:
-                call = self._begun.pop(id_)
-                self._searches += call.name == _SEARCH and event.outcome == "ok"
-                self._waiting.append(_result(call, event))
+                name, use = self._begun.pop(id_)
+                self._searches += name == _SEARCH and event.outcome == "ok"
+                self._waiting.append(_result(use, event))
         if self._in_block:
             return []
         blocks, self._waiting = self._waiting, []
@@ -72,8 +74,7 @@ def _use(call: ToolBegan) -> Block:
     return {"type": "server_tool_use", "id": _id("srv", call.id), "name": name, "input": arguments}
 
 
-def _result(call: ToolBegan, end: ToolEnded) -> Block:
-    use = _use(call)
+def _result(use: Block, end: ToolEnded) -> Block:
     if use["type"] == "mcp_tool_use":
         content: Any = [{"type": "text", "text": end.text}] if end.text.strip() else []
         return {
