@@ -131,7 +131,7 @@ OPERATIONS = (
             200: Answer(
                 "They are these.",
                 VersionAnswer,
-                {"version": "0.1.0", "api_version": "v1", "sdk_version": "0.2.187", "cli_version": "2.1.330"},
+                {"version": "0.1.0", "api_version": "v1", "sdk_version": "0.2.189", "cli_version": "2.1.332"},
             )
         },
         errors=(429,),
