@@ -109,6 +109,7 @@ PURE = (
     "claude_gateway.access.seal",
     "claude_gateway.claude_code.login",
     "claude_gateway.config.origins",
+    "claude_gateway.demo.exact_json",
     "claude_gateway.demo.lies",
     "claude_gateway.demo.message",
     "claude_gateway.demo.refusals",

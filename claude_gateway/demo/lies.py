@@ -1,14 +1,18 @@
 """What an upstream says that is not what it claims to be: all with status 200. Pure."""
 
-from claude_gateway.demo.message import Message, blocks, head, text_delta
+from claude_gateway.demo.message import Message, steps
+from claude_gateway.demo.script import Script
 
 LIES = ("html", "type", "events", "empty", "object", "half")
 
 
-def lie(kind: str, message: Message) -> tuple[str, bytes]:
+def lie(kind: str, message: Message, script: Script) -> tuple[str, bytes]:
     """A content type and a body. Raises `ValueError` on one that nobody tells."""
-    before, index, _ = blocks(message)
-    begun = head(message) + before + text_delta(index, message["content"][index]["text"][:1])
+    begun = b""
+    for step in steps(message, script):
+        begun += step.data
+        if step.stage == "text":
+            break
     match kind:
         case "html":
             return "text/html", b"<!doctype html><title>Sign in</title><h1>Sign in to the network</h1>"

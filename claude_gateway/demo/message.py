@@ -1,25 +1,43 @@
 """An answer of the stand-in in the words of the Messages API: as one body, and as the events of a stream. Pure."""
 
+import re
 import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
-from claude_gateway.demo.script import Script
+from claude_gateway.demo.exact_json import dumps
+from claude_gateway.demo.script import Script, ToolCall
 from claude_gateway.demo.tokens import count
 
 Message = dict[str, Any]
 
 _SIGNATURE = "c2lnbmVk"
 _SEARCH = "web_search_"
+_FRAGMENT = re.compile(r".{1,16}", re.DOTALL)
+# The connection is closed, the body ends, or nothing comes any more.
+FAULTS = ("broken", "ended", "hanging")
 # What is found, whatever is looked for.
 FOUND = {"type": "web_search_result", "url": "https://example.com/found", "title": "The one page that is found"}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A piece of the stream: the stage that is reached with it (one of `script.STAGES` or `FAULTS`), and its bytes.
+
+    `index` is the block's number, `is_delta` is set for pieces that the stand-in sends at the scripted pace.
+    """
+
+    stage: str
+    data: bytes
+    index: int = 0
+    is_delta: bool = False
 
 
 def whole_message(body: dict[str, Any], script: Script) -> Message:
     """The answer as a non-streaming request gets it; the stream is cut from the same."""
     # Of the whole conversation, for two calls of one never have the same id.
-    number = zlib.crc32(orjson.dumps(body["messages"]))
+    number = zlib.crc32(dumps(body["messages"]))
     content: list[dict[str, Any]] = []
     if script.thinking:
         content.append({"type": "thinking", "thinking": script.thinking, "signature": _SIGNATURE})
@@ -27,7 +45,8 @@ def whole_message(body: dict[str, Any], script: Script) -> Message:
         content.append({"type": "redacted_thinking", "data": script.redacted})
     if any(str(tool.get("type")).startswith(_SEARCH) for tool in body.get("tools", ())):
         content += _search(f"srvtoolu_{number}")
-    content.append({"type": "text", "text": script.text})
+    if not script.wordless:
+        content.append({"type": "text", "text": script.text})
     content += [
         {"type": "tool_use", "id": f"toolu_{number}_{n}", "name": call.name, "input": dict(call.arguments)}
         for n, call in enumerate(script.tools)
@@ -39,7 +58,7 @@ def whole_message(body: dict[str, Any], script: Script) -> Message:
         "model": body["model"],
         "content": content,
         "stop_reason": script.stop_reason or ("tool_use" if script.tools else "end_turn"),
-        "stop_sequence": None,
+        "stop_sequence": script.stop_sequence or None,
         "usage": {
             "input_tokens": script.usage.get("input", count(body)),
             "output_tokens": script.usage.get("output", len(script.deltas)),
@@ -59,50 +78,107 @@ def _search(id_: str) -> list[dict[str, Any]]:
     ]
 
 
-def head(message: Message) -> bytes:
-    usage = {**message["usage"], "output_tokens": 1}
-    return _event("message_start", message={**message, "content": [], "stop_reason": None, "usage": usage})
-
-
-def blocks(message: Message) -> tuple[bytes, int, bytes]:
-    """What comes before the deltas of the text block, that block's index, and what comes after them."""
-    before = after = b""
-    text_index = 0
+def steps(message: Message, script: Script) -> Iterator[Step]:
+    """The stream of an answer, piece by piece."""
+    calls = iter(script.tools)
+    yield _head(message)
     for index, block in enumerate(message["content"]):
         match block["type"]:
             case "thinking":
-                empty = {"type": "thinking", "thinking": "", "signature": ""}
-                before += (
-                    _opened(index, empty)
-                    + _delta(index, {"type": "thinking_delta", "thinking": block["thinking"]})
-                    + _delta(index, {"type": "signature_delta", "signature": block["signature"]})
-                    + _closed(index)
-                )
+                yield from _thought(index, block, script)
             case "server_tool_use":
-                before += _opened(index, {**block, "input": {}}) + _arguments(index, block) + _closed(index)
+                data = _opened(index, {**block, "input": {}}) + _arguments(index, _json_text(block)) + _closed(index)
+                yield Step("search", data, index)
             case "redacted_thinking" | "web_search_tool_result":
-                before += _opened(index, block) + _closed(index)
+                yield Step("search" if "search" in block["type"] else "redacted", _opened(index, block), index)
+                yield Step("", _closed(index), index)
             case "text":
-                text_index = index
-                before += _opened(index, {"type": "text", "text": ""})
-                after += _closed(index)
+                yield Step("text_start", _opened(index, {"type": "text", "text": ""}), index)
+                for piece in script.deltas:
+                    yield Step("text", text_delta(index, piece), index, is_delta=True)
+                yield Step("text_end", _closed(index), index)
             case "tool_use":
-                after += _opened(index, {**block, "input": {}}) + _arguments(index, block) + _closed(index)
-    return before, text_index, after
+                yield from _call(index, block, next(calls), script)
+    yield Step("content", b"")
+    delta = {"stop_reason": message["stop_reason"], "stop_sequence": message["stop_sequence"]}
+    usage = {name: message["usage"][name] for name in ("output_tokens", "output_tokens_details")}
+    yield Step("delta", _event("message_delta", delta=delta, usage=usage))
+    yield Step("stop", _event("message_stop"))
+
+
+def until_fault(message: Message, script: Script) -> Iterator[Step]:
+    """The stream up to the fault that the script holds, whose step (one of `FAULTS`) comes last."""
+    texts = 0
+    if script.ends_at("nothing"):
+        yield _fault(script)
+        return
+    for step in steps(message, script):
+        if step.stage == "text":
+            if texts == script.drop:
+                yield Step("broken", b"")
+                return
+            if texts == script.broken:
+                yield Step("ended", _overloaded())
+                return
+            texts += 1
+        yield step
+        if script.ends_at(step.stage):
+            yield _fault(script)
+            return
+        if script.hang and step.stage == "head":
+            yield Step("hanging", b"")
+
+
+def _fault(script: Script) -> Step:
+    """How the stream ends too early."""
+    assert script.early is not None
+    match script.early.how:
+        case "cut":
+            return Step("broken", b"")
+        case "error":
+            return Step("ended", _overloaded())
+        case "end":
+            return Step("ended", b"")
+
+
+def _overloaded() -> bytes:
+    return _event("error", error={"type": "overloaded_error", "message": "Overloaded"})
+
+
+def _head(message: Message) -> Step:
+    usage = {**message["usage"], "output_tokens": 1}
+    begun = {**message, "content": [], "stop_reason": None, "stop_sequence": None, "usage": usage}
+    return Step("head", _event("message_start", message=begun))
 
 
 def text_delta(index: int, text: str) -> bytes:
     return _delta(index, {"type": "text_delta", "text": text})
 
 
-def end(message: Message) -> bytes:
-    delta = {"stop_reason": message["stop_reason"], "stop_sequence": message["stop_sequence"]}
-    usage = {name: message["usage"][name] for name in ("output_tokens", "output_tokens_details")}
-    return _event("message_delta", delta=delta, usage=usage) + _event("message_stop")
+def _thought(index: int, block: dict[str, Any], script: Script) -> Iterator[Step]:
+    yield Step("thought_start", _opened(index, {"type": "thinking", "thinking": "", "signature": ""}), index)
+    pieces = script.thinking_deltas or (_FRAGMENT.findall(script.thinking) if script.fine else [script.thinking])
+    for piece in pieces:
+        data = _delta(index, {"type": "thinking_delta", "thinking": piece})
+        yield Step("thought", data, index, is_delta=script.fine)
+    yield Step("signature", _delta(index, {"type": "signature_delta", "signature": block["signature"]}), index)
+    yield Step("thought_end", _closed(index), index)
 
 
-def error_event(kind: str, message: str) -> bytes:
-    return _event("error", error={"type": kind, "message": message})
+def _call(index: int, block: dict[str, Any], call: ToolCall, script: Script) -> Iterator[Step]:
+    yield Step("call_start", _opened(index, {**block, "input": {}}), index)
+    text = _json_text(block)
+    fragments = call.fragments or (_FRAGMENT.findall(text) if script.fine else (text,))
+    if script.ends_at("call") and len(fragments) == 1:
+        half = len(fragments[0]) // 2
+        fragments = (fragments[0][:half], fragments[0][half:])
+    for fragment in fragments:
+        yield Step("call", _arguments(index, fragment), index, is_delta=script.fine)
+    yield Step("call_end", _closed(index), index)
+
+
+def _json_text(call: dict[str, Any]) -> str:
+    return dumps(call["input"]).decode()
 
 
 def _opened(index: int, block: dict[str, Any]) -> bytes:
@@ -113,8 +189,8 @@ def _delta(index: int, delta: dict[str, Any]) -> bytes:
     return _event("content_block_delta", index=index, delta=delta)
 
 
-def _arguments(index: int, call: dict[str, Any]) -> bytes:
-    return _delta(index, {"type": "input_json_delta", "partial_json": orjson.dumps(call["input"]).decode()})
+def _arguments(index: int, fragment: str) -> bytes:
+    return _delta(index, {"type": "input_json_delta", "partial_json": fragment})
 
 
 def _closed(index: int) -> bytes:
@@ -122,4 +198,4 @@ def _closed(index: int) -> bytes:
 
 
 def _event(kind: str, **fields: Any) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (kind.encode(), orjson.dumps({"type": kind, **fields}))
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), dumps({"type": kind, **fields}))

@@ -2,38 +2,72 @@
 
 Without a directive it echoes. Directives stand anywhere in the text as ``{{name arguments}}``:
 
-====================  =========================================================================
-``{{say TEXT}}``      answer TEXT instead of the echo
-``{{again TEXT}}``    answer TEXT to the next turn, if that has no directive of its own
-``{{deltas N}}``      answer N numbered words
-``{{stamps N}}``      answer N deltas, each the time it was sent: nanoseconds of `time.monotonic_ns`
-``{{big N}}``         answer one delta of N letters
-``{{think TEXT}}``    a thinking block before the answer
-``{{redact DATA}}``   a thought that only the model can read, before the answer
-``{{tool NAME JSON}}``  a tool call after the answer; may be repeated
-``{{delay S}}``       wait S seconds before the first event
-``{{silence S}}``     wait S seconds between the head of the answer and its first delta
-``{{pace S}}``        wait S seconds before each delta
-``{{status N}}``      fail with status N; ``{{status 429 retry-after=7}}`` sends the header too
-``{{times N}}``       only the first N requests with this text fail, drop or lie
-``{{drop N}}``        cut the connection after N deltas (of a streamed answer)
-``{{break N}}``       an `error` event (overloaded) after N deltas
-``{{lie KIND}}``      status 200 with something else than an answer: one of `claude_gateway.demo.lies`
-``{{hang}}``          the head of the answer, then nothing for ever
-``{{stop REASON}}``   end with this stop reason
-``{{then}}``           what follows is the next answer, after the results of this one's calls; may be repeated
-``{{usage K=N ...}}``  numbers for the usage: input, output, cache_read, cache_write, thinking
-====================  =========================================================================
+=========================  ====================================================================
+``{{say TEXT}}``           answer TEXT instead of the echo
+``{{say_json JSON}}``      answer a JSON string with all its escapes, half a surrogate pair such as `"\\ud83d"` too,
+                           which the events hold as the same escape; a list of strings is one delta each
+``{{again TEXT}}``         answer TEXT to the next turn, if that has no directive of its own
+``{{deltas N}}``           answer N numbered words
+``{{stamps N}}``           answer N deltas, each the time it was sent: nanoseconds of `time.monotonic_ns`
+``{{big N}}``              answer one delta of N letters
+``{{empty}}``              no text block: `end_turn` with `content: []`, or with the thoughts and calls alone
+                           that `think`, `redact` and `tool` add
+``{{blank JSON}}``         a text block with this JSON string of white space alone; `"\\n\\n"` without one.
+                           `{{blank ""}}` opens and closes a text block that has no delta
+``{{think TEXT}}``         a thinking block before the answer
+``{{think_json JSON}}``    a thinking block as `say_json` has texts
+``{{redact DATA}}``        a thought that only the model can read, before the answer
+``{{tool NAME JSON}}``     a tool call after the answer; may be repeated. Integers of any length and half surrogate
+                           pairs stay what they are; the client need not have offered the tool
+``{{tool_raw NAME TEXT}}`` a tool call with TEXT as its arguments to the byte, which may be no whole JSON;
+                           a JSON list of strings is one delta each
+``{{fine}}``               thoughts and arguments come in many small deltas too, at the `pace` of the text
+``{{delay S}}``            wait S seconds before the first event
+``{{silence S}}``          wait S seconds between the head of the answer and its first delta
+``{{pace S}}``             wait S seconds before each delta
+``{{status N}}``           fail with status N; ``{{status 429 retry-after=7}}`` sends the header too
+``{{times N}}``            only the first N requests with this text fail, drop, end early or lie
+``{{drop N}}``             cut the connection after N deltas (of a streamed answer)
+``{{break N}}``            an `error` event (overloaded) after N deltas
+``{{cut STAGE}}``          cut the connection when the stream has come to STAGE, one of `STAGES`
+``{{end STAGE}}``          end the body there as if it were whole, without a word
+``{{error STAGE}}``        an `error` event (overloaded) there, and the end of the body
+``{{lie KIND}}``           status 200 with something else than an answer: one of `claude_gateway.demo.lies`
+``{{hang}}``               the head of the answer, then nothing for ever
+``{{stop REASON}}``        end with this stop reason; ``{{stop stop_sequence END}}`` names the sequence too
+``{{then}}``               what follows is the next answer, after the results of this one's calls; may be repeated
+``{{usage K=N ...}}``      numbers for the usage: input, output, cache_read, cache_write, thinking
+=========================  ====================================================================
 """
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
-import orjson
+from claude_gateway.demo.exact_json import loads_loosely
 
+# How far a stream has come, in order. `nothing` is the response's headers alone, `thought`, `text` and `call` are the
+# first delta of each (of a call that comes in one delta: the first half of its arguments), `content` is the end of the
+# last block, `delta` is `message_delta`, and `stop` is `message_stop`.
+STAGES = (
+    "nothing",
+    "head",
+    "thought_start",
+    "thought",
+    "signature",
+    "thought_end",
+    "text_start",
+    "text",
+    "text_end",
+    "call_start",
+    "call",
+    "call_end",
+    "content",
+    "delta",
+    "stop",
+)
 _DIRECTIVE = re.compile(r"\{\{(\w+)(?:\s+(.*?))?\}\}(?!\})", re.DOTALL)
 _REMINDER = "<system-reminder>"
 _THEN = "{{then}}"
@@ -44,18 +78,35 @@ Body = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
+    """A tool call; `fragments` are its arguments to the byte, one a delta, where they are not plainly `arguments`."""
+
     name: str
     arguments: Mapping[str, Any]
+    fragments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyEnd:
+    """The stream ends at `stage`: the connection is cut, the body ends, or an error event ends it."""
+
+    how: Literal["cut", "end", "error"]
+    stage: str
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """One answer of the stand-in. Times in seconds; `drop`, `broken` count deltas; `times` 0 = always."""
+    """One answer of the stand-in. Times in seconds; `drop`, `broken` count deltas; `times` 0 = always.
+
+    `wordless` answers have no text block. `thinking_deltas` are the pieces of `thinking` where they are scripted.
+    """
 
     deltas: tuple[str, ...] = ()
+    wordless: bool = False
     thinking: str = ""
+    thinking_deltas: tuple[str, ...] = ()
     redacted: str = ""
     tools: tuple[ToolCall, ...] = ()
+    fine: bool = False
     delay: float = 0.0
     silence: float = 0.0
     pace: float = 0.0
@@ -64,15 +115,20 @@ class Script:
     times: int = 0
     drop: int | None = None
     broken: int | None = None
+    early: EarlyEnd | None = None
     hang: bool = False
     lie: str = ""
     stop_reason: str = ""
+    stop_sequence: str = ""
     usage: Mapping[str, int] = field(default_factory=dict)
     stamped: bool = False
 
     @property
     def text(self) -> str:
         return "".join(self.deltas)
+
+    def ends_at(self, stage: str) -> bool:
+        return self.early is not None and self.early.stage == stage
 
 
 def last_user_text(body: Body) -> str:
@@ -147,6 +203,13 @@ def _apply(chosen: dict[str, Any], name: str, argument: str) -> None:
     match name:
         case "say":
             chosen["deltas"] = _pieces(argument)
+        case "say_json":
+            chosen["deltas"] = _json_pieces(argument)
+        case "empty":
+            chosen |= {"deltas": (), "wordless": True}
+        case "blank":
+            text = loads_loosely(argument or r'"\n\n"')
+            chosen["deltas"] = (text,) if text else ()
         case "again":
             pass  # for the turn after this one
         case "deltas":
@@ -158,11 +221,19 @@ def _apply(chosen: dict[str, Any], name: str, argument: str) -> None:
             chosen["deltas"] = ("x" * int(argument),)
         case "think":
             chosen["thinking"] = argument
+        case "think_json":
+            chosen["thinking_deltas"] = _json_pieces(argument)
+            chosen["thinking"] = "".join(chosen["thinking_deltas"])
         case "redact":
             chosen["redacted"] = argument
         case "tool":
             tool, _, arguments = argument.partition(" ")
-            chosen["tools"] += (ToolCall(tool, orjson.loads(arguments or "{}")),)
+            chosen["tools"] += (ToolCall(tool, loads_loosely(arguments or "{}")),)
+        case "tool_raw":
+            tool, _, arguments = argument.partition(" ")
+            chosen["tools"] += (_raw_call(tool, arguments),)
+        case "fine":
+            chosen["fine"] = True
         case "delay" | "silence" | "pace":
             chosen[name] = float(argument)
         case "status":
@@ -173,16 +244,41 @@ def _apply(chosen: dict[str, Any], name: str, argument: str) -> None:
             chosen[name] = int(argument)
         case "break":
             chosen["broken"] = int(argument)
+        case "cut" | "end" | "error":
+            if argument not in STAGES:
+                raise ValueError(f"a stream has no stage {argument!r}, only {', '.join(STAGES)}")
+            chosen["early"] = EarlyEnd(name, argument)
         case "hang":
             chosen["hang"] = True
         case "lie":
             chosen["lie"] = argument
         case "stop":
-            chosen["stop_reason"] = argument
+            chosen["stop_reason"], _, chosen["stop_sequence"] = argument.partition(" ")
         case "usage":
             chosen["usage"] |= {k: int(v) for k, v in (pair.split("=") for pair in argument.split())}
         case _:
             raise ValueError(f"the stand-in knows no directive {name!r}")
+
+
+def _json_pieces(argument: str) -> tuple[str, ...]:
+    """A list of strings is cut as it stands, a string into words."""
+    match loads_loosely(argument):
+        case str(text):
+            return _pieces(text)
+        case list(pieces) if all(isinstance(piece, str) for piece in pieces):
+            return tuple(pieces)
+    raise ValueError(f"neither a JSON string nor a list of strings: {argument[:40]!r}")
+
+
+def _raw_call(name: str, text: str) -> ToolCall:
+    try:
+        value = loads_loosely(text)
+    except ValueError:
+        return ToolCall(name, {}, (text,))
+    if isinstance(value, list) and value and all(isinstance(fragment, str) for fragment in value):
+        whole = _raw_call(name, "".join(value))
+        return ToolCall(name, whole.arguments, tuple(value))
+    return ToolCall(name, value if isinstance(value, dict) else {}, (text,))
 
 
 def _pieces(text: str) -> tuple[str, ...]:

@@ -13,12 +13,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
 from aiohttp import web
 
 from claude_gateway.demo import tokens
+from claude_gateway.demo.exact_json import dumps, loads
 from claude_gateway.demo.lies import lie
-from claude_gateway.demo.message import blocks, end, error_event, head, text_delta, whole_message
+from claude_gateway.demo.message import FAULTS, steps, text_delta, until_fault, whole_message
 from claude_gateway.demo.refusals import refusal
 from claude_gateway.demo.script import Script, last_user_text, plan
 
@@ -114,13 +114,16 @@ class StandIn:
     async def _count_tokens(self, request: web.Request) -> web.Response:
         if not _has_our_key(request):
             return _foreign_key()
-        return web.json_response({"input_tokens": tokens.count(orjson.loads(await request.read()))})
+        return web.json_response({"input_tokens": tokens.count(loads(await request.read()))})
 
     async def _messages(self, request: web.Request) -> web.StreamResponse:
         if not _has_our_key(request):
             return _foreign_key()
         raw = await request.read()
-        body = orjson.loads(raw)
+        try:
+            body = loads(raw)
+        except ValueError as error:
+            return _failure(400, f"The request body is not valid JSON: {error}")
         received = Received(request.path_qs, dict(request.headers), body, raw)
         if self._remember:
             self.received.append(received)
@@ -156,10 +159,10 @@ class StandIn:
         if script.status != 200 and faulty and not received.is_probe:
             return _failure(script.status, f"scripted {script.status}", script.retry_after)
         if script.lie and faulty and not received.is_probe:
-            content_type, said = lie(script.lie, whole_message(received.body, script))
+            content_type, said = lie(script.lie, whole_message(received.body, script), script)
             return web.Response(body=said, headers={"content-type": content_type})
         if not received.body.get("stream"):
-            return web.json_response(whole_message(received.body, script))
+            return await _whole(request, received, script, faulty)
         return await _stream(request, received, script, faulty)
 
 
@@ -189,28 +192,44 @@ def _failure(status: int, message: str, retry_after: str = "") -> web.Response:
     return web.json_response({"type": "error", "error": error}, status=status, headers=headers)
 
 
+async def _whole(request: web.Request, received: Received, script: Script, faulty: bool) -> web.StreamResponse:
+    if script.early is not None and faulty:
+        if script.early.how == "error":
+            return _failure(529, "Overloaded")
+        _cut(request)
+    return web.Response(body=dumps(whole_message(received.body, script)), content_type="application/json")
+
+
 async def _stream(request: web.Request, received: Received, script: Script, faulty: bool) -> web.StreamResponse:
+    message = whole_message(received.body, script)
+    if script.early is not None and script.early.stage not in ("nothing", *(s.stage for s in steps(message, script))):
+        return _failure(400, f"this answer has no stage {script.early.stage!r}")
     response = web.StreamResponse(headers={"content-type": "text/event-stream"})
     await response.prepare(request)
-    message = whole_message(received.body, script)
-    await response.write(head(message))
-    if script.hang and faulty:
-        await asyncio.Event().wait()
-    if script.silence:
-        await asyncio.sleep(script.silence)
-    before, index, after = blocks(message)
-    await response.write(before)
-    for count, piece in enumerate(script.deltas):
-        if faulty and count == script.drop:
-            assert request.transport is not None
-            request.transport.close()  # not abort(): what was written must reach the reader first
-            return response
-        if faulty and count == script.broken:
-            await response.write(error_event("overloaded_error", "Overloaded"))
-            return response
-        if script.pace:
+    waiting = b""  # what goes out in one write
+    for step in until_fault(message, script) if faulty else steps(message, script):
+        if script.pace and step.is_delta:
+            await response.write(waiting)
             await asyncio.sleep(script.pace)
-        received.sent.append(time.perf_counter())
-        await response.write(text_delta(index, f"{time.monotonic_ns()} " if script.stamped else piece))
-    await response.write(after + end(message))
+            waiting = b""
+        if step.stage == "text":
+            received.sent.append(time.perf_counter())
+        stamped = script.stamped and step.stage == "text"
+        waiting += text_delta(step.index, f"{time.monotonic_ns()} ") if stamped else step.data
+        if step.stage in ("head", "text", *FAULTS):
+            await response.write(waiting)
+            waiting = b""
+        if step.stage == "head" and script.silence:
+            await asyncio.sleep(script.silence)
+        if step.stage == "hanging":
+            await asyncio.Event().wait()
+        if step.stage == "broken":
+            _cut(request)
+    await response.write(waiting)
     return response
+
+
+def _cut(request: web.Request) -> None:
+    """Close the connection behind what was written: `abort()` would lose it."""
+    assert request.transport is not None
+    request.transport.close()

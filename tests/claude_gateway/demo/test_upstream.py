@@ -138,6 +138,64 @@ async def test_a_broken_stream_says_overloaded(session: ClientSession) -> None:
     assert sent[-1] == {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
 
 
+async def test_empty_answer_is_a_stream_without_blocks(session: ClientSession) -> None:
+    sent = events(await (await ask(session, "{{empty}}", stream=True)).read())
+
+    assert [event["type"] for event in sent] == ["message_start", "message_delta", "message_stop"]
+    assert sent[1]["delta"]["stop_reason"] == "end_turn"
+
+
+async def test_half_a_surrogate_pair_is_sent_as_its_escape(session: ClientSession) -> None:
+    asked = r'{{say_json "a\ud83d"}}{{think_json "\ud83d"}}{{tool f {"x": "\ud83d"}}}'
+
+    sent = await (await ask(session, asked, stream=True)).read()
+
+    assert rb'"text":"a\ud83d"' in sent
+    assert rb'"thinking":"\ud83d"' in sent
+    assert rb'"partial_json":"{\"x\":\"\\ud83d\"}"' in sent
+
+
+async def test_long_integers_stay_whole_in_calls_and_records(upstream: StandIn, session: ClientSession) -> None:
+    number = 123456789012345678901234567890
+
+    sent = await (await ask(session, f'{{{{tool f {{"n":{number}}}}}}}', stream=True, metadata={"n": number})).read()
+
+    assert rf"{{\"n\":{number}}}".encode() in sent
+    assert upstream.chats[0].body["metadata"] == {"n": number}
+
+
+@pytest.mark.parametrize(
+    ("how", "last"), [("cut", None), ("end", "content_block_delta"), ("error", "error")], ids=["cut", "end", "error"]
+)
+async def test_stream_ends_early_where_scripted(session: ClientSession, how: str, last: str | None) -> None:
+    response = await ask(session, f"word {{{{{how} text}}}}", stream=True)
+
+    if last is None:
+        with pytest.raises(ClientPayloadError):
+            await response.read()
+    else:
+        assert events(await response.read())[-1]["type"] == last
+
+
+async def test_connection_may_be_cut_behind_the_headers(session: ClientSession) -> None:
+    response = await ask(session, "word {{cut nothing}}", stream=True)
+
+    assert response.status == 200
+    with pytest.raises(ClientPayloadError):
+        await response.read()
+
+
+async def test_stage_that_an_answer_never_reaches_is_a_400(session: ClientSession) -> None:
+    assert (await ask(session, "word {{cut call}}", stream=True)).status == 400
+
+
+async def test_half_a_surrogate_pair_in_a_request_is_no_json(session: ClientSession) -> None:
+    response = await session.post("/v1/messages", data=rb'{"model": "\ud83d"}', headers=OURS)
+
+    assert response.status == 400
+    assert "not valid JSON" in (await response.json())["error"]["message"]
+
+
 async def test_a_caller_who_leaves_is_noticed(upstream: StandIn, session: ClientSession) -> None:
     response = await ask(session, "{{hang}}", stream=True)
 
