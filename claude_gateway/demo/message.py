@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from claude_gateway.demo.exact_json import dumps
+from claude_gateway.demo.prompt_cache import PromptUsage
 from claude_gateway.demo.script import Script, ToolCall
+from claude_gateway.demo.thoughts import sign
 from claude_gateway.demo.tokens import count
 
 Message = dict[str, Any]
 
-_SIGNATURE = "c2lnbmVk"
+_PROMPT_NUMBERS = {"input", "cache_read", "cache_write"}
 _SEARCH = "web_search_"
 _FRAGMENT = re.compile(r".{1,16}", re.DOTALL)
 # The connection is closed, the body ends, or nothing comes any more.
@@ -34,13 +36,16 @@ class Step:
     is_delta: bool = False
 
 
-def whole_message(body: dict[str, Any], script: Script) -> Message:
-    """The answer as a non-streaming request gets it; the stream is cut from the same."""
+def whole_message(body: dict[str, Any], script: Script, prompt: PromptUsage | None = None) -> Message:
+    """The answer as a non-streaming request gets it; the stream is cut from the same.
+
+    Without the usage of its prompt nothing of that was in the cache.
+    """
     # Of the whole conversation, for two calls of one never have the same id.
     number = zlib.crc32(dumps(body["messages"]))
     content: list[dict[str, Any]] = []
     if script.thinking:
-        content.append({"type": "thinking", "thinking": script.thinking, "signature": _SIGNATURE})
+        content.append({"type": "thinking", "thinking": script.thinking, "signature": sign(script.thinking)})
     if script.redacted:
         content.append({"type": "redacted_thinking", "data": script.redacted})
     if any(str(tool.get("type")).startswith(_SEARCH) for tool in body.get("tools", ())):
@@ -59,13 +64,28 @@ def whole_message(body: dict[str, Any], script: Script) -> Message:
         "content": content,
         "stop_reason": script.stop_reason or ("tool_use" if script.tools else "end_turn"),
         "stop_sequence": script.stop_sequence or None,
-        "usage": {
-            "input_tokens": script.usage.get("input", count(body)),
-            "output_tokens": script.usage.get("output", len(script.deltas)),
-            "cache_read_input_tokens": script.usage.get("cache_read", 0),
-            "cache_creation_input_tokens": script.usage.get("cache_write", 0),
-            "output_tokens_details": {"thinking_tokens": script.usage.get("thinking", 0)},
+        "usage": _usage(body, script, prompt),
+    }
+
+
+def _usage(body: dict[str, Any], script: Script, prompt: PromptUsage | None) -> dict[str, Any]:
+    if prompt is None or _PROMPT_NUMBERS & script.usage.keys():
+        prompt = PromptUsage(
+            read=script.usage.get("cache_read", 0),
+            written=script.usage.get("cache_write", 0),
+            written_for_an_hour=0,
+            rest=script.usage.get("input", count(body)),
+        )
+    return {
+        "input_tokens": prompt.rest,
+        "output_tokens": script.usage.get("output", len(script.deltas)),
+        "cache_read_input_tokens": prompt.read,
+        "cache_creation_input_tokens": prompt.written,
+        "cache_creation": {
+            "ephemeral_5m_input_tokens": prompt.written - prompt.written_for_an_hour,
+            "ephemeral_1h_input_tokens": prompt.written_for_an_hour,
         },
+        "output_tokens_details": {"thinking_tokens": script.usage.get("thinking", 0)},
     }
 
 

@@ -9,6 +9,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import SchemaError
 
 from claude_gateway.demo.schema_refusals import schema_complaints
+from claude_gateway.demo.thoughts import is_signed
 
 # Whether a pattern is one is not asked: Python's are others than JavaScript's.
 _NO_FORMATS = FormatChecker(formats=())
@@ -165,11 +166,11 @@ def _of_empty_blocks(body: Body) -> Iterator[str]:
             continue
         if not message["content"]:
             yield f"messages.{number}: all messages must have non-empty content"
-        for block in _blocks(message):
+        for index, block in enumerate(_blocks(message)):
             if block["type"] == "text" and not block["text"].strip():
                 yield f"messages.{number}: text content blocks must be non-empty"
-            if block["type"] == "thinking" and not block.get("signature"):
-                yield f"messages.{number}: Invalid `signature` in `thinking` block"
+            if block["type"] == "thinking" and not is_signed(block):
+                yield f"messages.{number}.content.{index}: Invalid `signature` in `thinking` block"
 
 
 def _of_tool_pairs(body: Body) -> Iterator[str]:

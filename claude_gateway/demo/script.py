@@ -42,7 +42,7 @@ Without a directive it echoes. Directives stand anywhere in the text as ``{{name
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Literal
 
@@ -197,6 +197,13 @@ def plan(body: Body) -> Script:
     echo = _DIRECTIVE.sub("", text).strip()
     chosen.setdefault("deltas", _pieces(echo or "."))
     return Script(**chosen)
+
+
+def ending_at(most: int, script: Script) -> Script:
+    """The script where so many tokens are left of the context window, at whose end the answer stops."""
+    if len(script.deltas) <= most:
+        return script
+    return replace(script, deltas=script.deltas[:most], tools=(), stop_reason="model_context_window_exceeded")
 
 
 def _apply(chosen: dict[str, Any], name: str, argument: str) -> None:

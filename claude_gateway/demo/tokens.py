@@ -6,11 +6,12 @@ is read here once more from the start, so that a gateway that counts the wrong t
 
 import struct
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-import orjson
+from claude_gateway.demo.exact_json import dumps
 
 _TOOL_PROMPT = 346
 _A_MESSAGE = 4
@@ -22,22 +23,44 @@ _LARGEST_IMAGE = 1_600
 Json = dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A block of the prompt, in the order in which the model reads: the tools, the system prompt, the messages.
+
+    `role` is "tool", "system" or that of a message.
+    """
+
+    role: str
+    block: Json
+    tokens: float
+
+
 def count(body: Json) -> int:
     """`input_tokens` of a request to `/v1/messages` or `/v1/messages/count_tokens`."""
-    tokens = _A_REQUEST + _length(_system(body))
+    return tokens_of(tuple(pieces(body)))
+
+
+def tokens_of(prompt: Sequence[Piece]) -> int:
+    return ceil(_A_REQUEST + sum(piece.tokens for piece in prompt))
+
+
+def pieces(body: Json) -> Iterator[Piece]:
+    """The prompt block by block; what the tools and a message cost besides falls on the first block of each."""
+    extra: float = _TOOL_PROMPT
     for tool in body.get("tools") or ():
-        tokens += _length(_json({name: tool.get(name) for name in ("name", "description", "input_schema")}))
-    if body.get("tools"):
-        tokens += _TOOL_PROMPT
+        seen = {name: tool.get(name) for name in ("name", "description", "input_schema")}
+        yield Piece("tool", tool, extra + _length(_json(seen)))
+        extra = 0
+    system = body.get("system") or ()
+    for block in [{"type": "text", "text": system}] if isinstance(system, str) else system:
+        yield Piece("system", block, _length(block["text"]))
     last = len(body["messages"]) - 1
     for number, message in enumerate(body["messages"]):
-        tokens += _A_MESSAGE + sum(_seen(message["content"], with_thoughts=number >= last - 1))
-    return ceil(tokens)
-
-
-def _system(body: Json) -> str:
-    system = body.get("system") or ""
-    return system if isinstance(system, str) else "".join(block["text"] for block in system)
+        extra = _A_MESSAGE
+        content = message["content"]
+        for block in [{"type": "text", "text": content}] if isinstance(content, str) else content:
+            yield Piece(message["role"], block, extra + sum(_seen([block], with_thoughts=number >= last - 1)))
+            extra = 0
 
 
 def _seen(content: str | list[Json], *, with_thoughts: bool = False) -> Iterator[float]:
@@ -66,7 +89,7 @@ def _length(text: str) -> float:
 
 
 def _json(value: Any) -> str:
-    return orjson.dumps(value).decode()
+    return dumps(value).decode()
 
 
 def _image(source: Json) -> float:

@@ -8,7 +8,7 @@ import asyncio
 import hmac
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,9 +18,11 @@ from aiohttp import web
 from claude_gateway.demo import tokens
 from claude_gateway.demo.exact_json import dumps, loads
 from claude_gateway.demo.lies import lie
-from claude_gateway.demo.message import FAULTS, steps, text_delta, until_fault, whole_message
+from claude_gateway.demo.limits import MAX_BODY_BYTES, TOO_LARGE, over_long, window
+from claude_gateway.demo.message import FAULTS, Message, steps, text_delta, until_fault, whole_message
+from claude_gateway.demo.prompt_cache import PromptCache
 from claude_gateway.demo.refusals import refusal
-from claude_gateway.demo.script import Script, last_user_text, plan
+from claude_gateway.demo.script import Script, ending_at, last_user_text, plan
 
 STAND_IN_KEY = "stand-in-key-of-no-value"
 _ERROR_TYPES = {
@@ -67,6 +69,7 @@ class StandIn:
         self.retired: set[str] = set()
         self.received: list[Received] = []
         self._attempts: Counter[str] = Counter()
+        self._cache = PromptCache()
         self._arrival = asyncio.Condition()
         self.checks = asyncio.Event()
         self.checks.set()
@@ -98,6 +101,7 @@ class StandIn:
     def forget(self) -> None:
         self.received.clear()
         self._attempts.clear()
+        self._cache.forget()
 
     async def arrived(self, wanted: Callable[[Received], bool] = lambda _: True) -> Received:
         """The newest chat request that fits, waiting for it if need be."""
@@ -120,6 +124,8 @@ class StandIn:
         if not _has_our_key(request):
             return _foreign_key()
         raw = await request.read()
+        if len(raw) > MAX_BODY_BYTES:
+            return _failure(413, TOO_LARGE)
         try:
             body = loads(raw)
         except ValueError as error:
@@ -133,12 +139,16 @@ class StandIn:
             return _failure(404, f"model: {body['model']}")
         if complaint := refusal(body):
             return _failure(400, complaint)
+        prompt = tuple(tokens.pieces(body))
+        most = window(request.headers)
+        if complaint := over_long(body, tokens.tokens_of(prompt), most):
+            return _failure(400, complaint)
         try:
-            script = plan(body)
+            script = ending_at(most - tokens.tokens_of(prompt), plan(body))
         except ValueError as error:
             return _failure(400, str(error))
         try:
-            return await self._perform(request, received, script)
+            return await self._perform(request, received, script, prompt)
         except asyncio.CancelledError:
             received.left.set()
             raise
@@ -148,7 +158,9 @@ class StandIn:
         finally:
             received.ended.set()
 
-    async def _perform(self, request: web.Request, received: Received, script: Script) -> web.StreamResponse:
+    async def _perform(
+        self, request: web.Request, received: Received, script: Script, prompt: Sequence[tokens.Piece]
+    ) -> web.StreamResponse:
         text = last_user_text(received.body)
         self._attempts[text] += 1
         faulty = not script.times or self._attempts[text] <= script.times
@@ -158,12 +170,13 @@ class StandIn:
             await asyncio.sleep(script.delay)
         if script.status != 200 and faulty and not received.is_probe:
             return _failure(script.status, f"scripted {script.status}", script.retry_after)
+        message = whole_message(received.body, script, self._cache.take(received.body, prompt))
         if script.lie and faulty and not received.is_probe:
-            content_type, said = lie(script.lie, whole_message(received.body, script), script)
+            content_type, said = lie(script.lie, message, script)
             return web.Response(body=said, headers={"content-type": content_type})
         if not received.body.get("stream"):
-            return await _whole(request, received, script, faulty)
-        return await _stream(request, received, script, faulty)
+            return await _whole(request, message, script, faulty)
+        return await _stream(request, received, message, script, faulty)
 
 
 @asynccontextmanager
@@ -192,16 +205,17 @@ def _failure(status: int, message: str, retry_after: str = "") -> web.Response:
     return web.json_response({"type": "error", "error": error}, status=status, headers=headers)
 
 
-async def _whole(request: web.Request, received: Received, script: Script, faulty: bool) -> web.StreamResponse:
+async def _whole(request: web.Request, message: Message, script: Script, faulty: bool) -> web.StreamResponse:
     if script.early is not None and faulty:
         if script.early.how == "error":
             return _failure(529, "Overloaded")
         _cut(request)
-    return web.Response(body=dumps(whole_message(received.body, script)), content_type="application/json")
+    return web.Response(body=dumps(message), content_type="application/json")
 
 
-async def _stream(request: web.Request, received: Received, script: Script, faulty: bool) -> web.StreamResponse:
-    message = whole_message(received.body, script)
+async def _stream(
+    request: web.Request, received: Received, message: Message, script: Script, faulty: bool
+) -> web.StreamResponse:
     if script.early is not None and script.early.stage not in ("nothing", *(s.stage for s in steps(message, script))):
         return _failure(400, f"this answer has no stage {script.early.stage!r}")
     response = web.StreamResponse(headers={"content-type": "text/event-stream"})

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from claude_gateway.claude_code.bundled_cli import bundled_cli
+from claude_gateway.demo.thoughts import sign
 from tests.e2e.conftest import API_KEY, MODEL, Gateway
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
@@ -94,7 +95,7 @@ async def test_claude_code_runs_its_own_tool_and_gives_the_result_back(claude: C
     ]
     results = [block for block in blocks if block["type"] == "tool_result"]
     assert "what the file says" in str(results)
-    assert [block["signature"] for block in blocks if block["type"] == "thinking"] == ["c2lnbmVk"]
+    assert [block["signature"] for block in blocks if block["type"] == "thinking"] == [sign("hm")]
 
 
 async def test_what_claude_code_tells_the_model_between_the_messages_stays_where_it_stands(claude: ClaudeCode) -> None:

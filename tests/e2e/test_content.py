@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from claude_gateway.cli_facts.pictures import base64, gif, pdf, png, webp
+from claude_gateway.demo.thoughts import sign
 from claude_gateway.demo.upstream import stand_in
 from tests.e2e.conftest import API_KEY, MODEL, Gateway, gateway_on
 from tests.e2e.test_messages import asked, text
@@ -146,7 +147,7 @@ async def test_thoughts_go_to_the_caller_and_come_back_unchanged(
     async with client.messages.stream(model=MODEL, max_tokens=9000, messages=messages, thinking=thinking) as stream:
         answer = await stream.get_final_message()
     thoughts = [
-        {"type": "thinking", "thinking": "let me see", "signature": "c2lnbmVk"},
+        {"type": "thinking", "thinking": "let me see", "signature": sign("let me see")},
         {"type": "redacted_thinking", "data": "c2VjcmV0"},
     ]
     assert [block.model_dump(exclude_none=True) for block in answer.content[:2]] == thoughts

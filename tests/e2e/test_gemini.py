@@ -9,6 +9,7 @@ import pytest_asyncio
 from google import genai
 from google.genai import errors, types
 
+from claude_gateway.demo.thoughts import sign
 from tests.e2e.conftest import API_KEY, MODEL, Gateway
 
 pytestmark = [
@@ -122,7 +123,7 @@ async def test_a_streamed_call_with_thoughts_goes_there_and_back(gateway: Gatewa
     assert answer.text
     assert len([request for request in gateway.upstream.chats if b"think hm hm" in request.raw]) == 2
     _, (_, turn), (_, results) = asked(gateway)
-    assert {"type": "thinking", "thinking": "hm hm", "signature": "c2lnbmVk"} in turn
+    assert {"type": "thinking", "thinking": "hm hm", "signature": sign("hm hm")} in turn
     assert [block["type"] for block in turn] == ["thinking", "text", "tool_use"]
     assert results[0]["tool_use_id"] == turn[-1]["id"]
     assert gateway.upstream.chats[-1].body["thinking"]["budget_tokens"] == 2_000

@@ -9,6 +9,7 @@ import orjson
 import pytest
 import pytest_asyncio
 
+from claude_gateway.demo.thoughts import sign
 from claude_gateway.demo.upstream import STAND_IN_KEY
 from tests.e2e.conftest import API_KEY, MODEL, Gateway
 
@@ -92,13 +93,13 @@ async def test_the_events_come_in_their_documented_order(gateway: Gateway) -> No
     ]
     assert [data["type"] for data in datas] == names
     assert [data["index"] for data in datas if "index" in data] == [0, 0, 0, 0, 1, 1, 1]
-    assert datas[4]["delta"] == {"type": "signature_delta", "signature": "c2lnbmVk"}
+    assert datas[4]["delta"] == {"type": "signature_delta", "signature": sign("hm")}
 
 
 @pytest.mark.promise("messages.blocks-unchanged")
 async def test_every_block_reaches_the_model_as_it_was_sent(gateway: Gateway, client: anthropic.AsyncAnthropic) -> None:
     image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXEL}}
-    thought = {"type": "thinking", "thinking": "hm", "signature": "c2lnbmVk"}
+    thought = {"type": "thinking", "thinking": "hm", "signature": sign("hm")}
     call = {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {"city": "Oslo"}}
     result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": [text("rain")], "is_error": True}
     messages: Any = [

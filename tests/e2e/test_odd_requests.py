@@ -8,6 +8,7 @@ import openai
 import pytest
 import pytest_asyncio
 
+from claude_gateway.demo.thoughts import sign
 from tests.e2e.conftest import API_KEY, MODEL, Gateway
 
 pytestmark = [
@@ -57,7 +58,7 @@ def tool(id_: str, words: str = "done") -> dict[str, Any]:
 
 
 THINKING = {"thinking": {"type": "enabled", "budget_tokens": 2_000}}
-THOUGHT = {"type": "thinking", "thinking": "hm", "signature": "c2lnbmVk"}
+THOUGHT = {"type": "thinking", "thinking": "hm", "signature": sign("hm")}
 MESSAGES: dict[str, tuple[Messages, dict[str, Any]]] = {
     "the assistant first": ([assistant("I begin"), user("hi")], {}),
     "the assistant last": ([user("hi"), assistant("The answer is")], {}),

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from claude_gateway.demo.refusals import refusal, takes_no_sampling
+from claude_gateway.demo.thoughts import sign
 
 OLD = "claude-opus-4-20250514"
 MIDDLE = "claude-sonnet-4-5-20250929"
@@ -16,7 +17,7 @@ THINKING = {"thinking": {"type": "enabled", "budget_tokens": 2_048}}
 CALL: dict[str, Any] = {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "f", "input": {}}]}
 THOUGHTFUL: dict[str, Any] = {
     "role": "assistant",
-    "content": [{"type": "thinking", "thinking": "hm", "signature": "c2ln"}, *CALL["content"]],
+    "content": [{"type": "thinking", "thinking": "hm", "signature": sign("hm")}, *CALL["content"]],
 }
 RESULT = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": "ok"}]}
 

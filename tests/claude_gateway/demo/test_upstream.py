@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from io import BytesIO
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,7 +24,10 @@ async def session(upstream: StandIn) -> AsyncIterator[ClientSession]:
 
 async def ask(session: ClientSession, text: str, headers: dict[str, str] = OURS, **more: Any) -> ClientResponse:
     body = {"model": MODEL, "max_tokens": 100, "messages": [{"role": "user", "content": text}], **more}
-    return await session.post("/v1/messages", json=body, headers=headers)
+    response = await session.post("/v1/messages", json=body, headers=headers)
+    if not more.get("stream"):
+        await response.read()
+    return response
 
 
 def events(raw: bytes) -> list[dict[str, Any]]:
@@ -186,7 +190,10 @@ async def test_connection_may_be_cut_behind_the_headers(session: ClientSession) 
 
 
 async def test_stage_that_an_answer_never_reaches_is_a_400(session: ClientSession) -> None:
-    assert (await ask(session, "word {{cut call}}", stream=True)).status == 400
+    response = await ask(session, "word {{cut call}}", stream=True)
+
+    assert response.status == 400
+    assert "no stage 'call'" in await response.text()
 
 
 async def test_half_a_surrogate_pair_in_a_request_is_no_json(session: ClientSession) -> None:
@@ -206,3 +213,51 @@ async def test_a_caller_who_leaves_is_noticed(upstream: StandIn, session: Client
 
 async def test_another_path_is_a_404(session: ClientSession) -> None:
     assert (await session.get("/v1/nowhere")).status == 404
+
+
+async def test_prompt_beyond_the_window_is_refused(session: ClientSession) -> None:
+    response = await ask(session, "word " * 170_000)
+
+    assert response.status == 400
+    assert (await response.json())["error"]["message"].startswith("prompt is too long: 2")
+    assert (await ask(session, "word " * 170_000, {**OURS, "anthropic-beta": "context-1m-2025-08-07"})).status == 200
+
+
+async def test_body_beyond_32_mib_is_too_large(session: ClientSession) -> None:
+    response = await session.post("/v1/messages", data=BytesIO(b"x" * (1 + (32 << 20))), headers=OURS)
+
+    assert response.status == 413
+    assert (await response.json())["error"]["type"] == "request_too_large"
+
+
+async def test_second_request_reads_from_the_prompt_cache(session: ClientSession) -> None:
+    system = [{"type": "text", "text": "word " * 2_000, "cache_control": {"type": "ephemeral"}}]
+
+    first, second = [(await (await ask(session, "hi", system=system)).json())["usage"] for _ in range(2)]
+
+    assert first["cache_creation_input_tokens"] == second["cache_read_input_tokens"] > 2_000
+    assert first["input_tokens"] == second["input_tokens"] < 10
+
+
+async def test_numbers_of_the_script_win_over_the_prompt_cache(session: ClientSession) -> None:
+    system = [{"type": "text", "text": "word " * 2_000, "cache_control": {"type": "ephemeral"}}]
+
+    answer = await (await ask(session, "hi {{usage input=7 cache_read=5}}", system=system)).json()
+
+    usage = answer["usage"]
+    assert (usage["input_tokens"], usage["cache_read_input_tokens"], usage["cache_creation_input_tokens"]) == (7, 5, 0)
+
+
+async def test_thought_is_taken_back_with_its_signature_alone(session: ClientSession) -> None:
+    said = (await (await ask(session, "hi {{think hm}}")).json())["content"]
+    others = [{**said[0], "thinking": "another"}, *said[1:]]
+
+    async def go_on(content: Any) -> ClientResponse:
+        turns = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": content}]
+        return await ask(session, "", messages=[*turns, {"role": "user", "content": "and?"}])
+
+    assert (await go_on(said)).status == 200
+    refused = await go_on(others)
+    assert refused.status == 400
+    message = (await refused.json())["error"]["message"]
+    assert message == "messages.1.content.0: Invalid `signature` in `thinking` block"
