@@ -1,8 +1,11 @@
 """Bytes to JSON objects and back, one object a line, as the CLI speaks on stdin and stdout. No I/O."""
 
+import json
 from typing import Any
 
 import orjson
+
+from workers.unicode_repair import without_halves
 
 Frame = dict[str, Any]
 
@@ -63,26 +66,40 @@ def encode(frame: Frame) -> bytes:
     try:
         return orjson.dumps(frame) + b"\n"
     except TypeError:
-        return orjson.dumps(_without_lone_surrogates(frame)) + b"\n"
+        return orjson.dumps(_without_halves(frame)) + b"\n"
 
 
 def _parse(line: bytes) -> Frame:
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        raise FrameError(f"not JSON: {line[:_SNIPPET]!r}") from error
+        value = _with_half_characters(line, error)
     if not isinstance(value, dict):
         raise FrameError(f"not a JSON object: {line[:_SNIPPET]!r}")
     return value
 
 
-def _without_lone_surrogates(value: Any) -> Any:
+def _with_half_characters(line: bytes, error: Exception) -> Any:
+    """A line that names half of a surrogate pair, which JSON may and orjson refuses. The other half of a piece of an
+    answer may be in the next frame, so the pieces are left as they are. Raises `FrameError`."""
+    try:
+        value = json.loads(line.decode())
+    except (ValueError, RecursionError):
+        raise FrameError(f"not JSON: {line[:_SNIPPET]!r}") from error
+    whole = _without_halves(value)
+    match value:
+        case {"type": "stream_event", "event": {"delta": delta}}:
+            whole["event"]["delta"] = delta
+    return whole
+
+
+def _without_halves(value: Any) -> Any:
     match value:
         case str():
-            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            return without_halves(value)
         case dict():
-            return {_without_lone_surrogates(k): _without_lone_surrogates(v) for k, v in value.items()}
+            return {_without_halves(key): _without_halves(item) for key, item in value.items()}
         case list() | tuple():
-            return [_without_lone_surrogates(item) for item in value]
+            return [_without_halves(item) for item in value]
         case _:
             return value

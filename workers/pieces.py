@@ -1,8 +1,7 @@
 """Blocks and deltas of the Messages API as pieces of an answer. Pure."""
 
+import json
 from typing import Any
-
-import orjson
 
 from workers.events import BlockEnded, BlockStarted, InputDelta, Piece, Signed, TextDelta, ThinkingDelta
 from workers.job import RedactedThought, Text, Thought, ToolUse
@@ -49,5 +48,5 @@ def whole(block: dict[str, Any]) -> list[Piece]:
             deltas = [ThinkingDelta(text)] if text else []
             deltas.append(Signed(block.get("signature") or ""))
         case {"type": "tool_use", "input": dict(arguments)}:
-            deltas = [InputDelta(orjson.dumps(arguments).decode())]
+            deltas = [InputDelta(json.dumps(arguments, ensure_ascii=False, separators=(",", ":")))]
     return [opening, *deltas, BlockEnded()]
