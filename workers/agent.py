@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from workers.aliases import offered
 from workers.bill import Bill, OnCost, not_wanted
 from workers.continuation import Beginnings, Reply, after, beginnings
 from workers.errors import WorkerError
@@ -36,7 +37,7 @@ class Agent:
     def __init__(
         self, spawn: Spawn, model: str, record: Record = NO_RECORD, resumption: Resumption | None = None
     ) -> None:
-        self._link = Link(spawn, self._new_protocol, lambda: None)
+        self._link = Link(spawn, self._new_protocol)
         self._offer = Offer(self._link)
         self._calls = RemoteCalls(self._link)
         self._resident = Resident(self._link)
@@ -155,9 +156,9 @@ class Agent:
         await self._link.answered(soon(deadline))
         if job.model != self._setup.model:
             self._setup = replace(self._setup, model=job.model)
-            await self._link.write(protocol.set_model(job.model, "", is_current=False), deadline=soon(deadline))
-            await self._patience.switched(self._sign_of_life, deadline)
-        await self._offer.make(work.remote, soon(deadline))
+            await self._link.write(protocol.switch_model(job.model), deadline=soon(deadline))
+            await self._link.answered(soon(deadline))
+        await self._offer.make(offered(work.remote), soon(deadline))
         stay = await self._resident.go_back(before, soon(deadline))
         await self._resident.put_back(job, before, stay, soon(deadline))
 

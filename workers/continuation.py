@@ -9,10 +9,10 @@ from typing import Any
 
 import orjson
 
+from workers.aliases import inward
 from workers.events import BlockStarted, Event, InputDelta, Restarted, Signed, TextDelta, ThinkingDelta
 from workers.job import Block, ChatJob, RedactedThought, Text, Thought, ToolUse, Turn
 from workers.protocol import block_frame
-from workers.tool_bridge import inward
 
 Beginnings = tuple[str, ...]
 
@@ -21,7 +21,7 @@ def beginnings(job: ChatJob) -> Beginnings:
     """The name of the conversation before each of the user's turns: the first is the empty one, the last is the one
     that the job goes on from."""
     job = inward(job)
-    tools = [[tool.name, tool.description, tool.schema] for tool in job.tools]
+    tools = [[tool.name, tool.description, tool.schema, tool.strict] for tool in job.tools]
     name = _digest([job.owner, job.model, job.system, tools])
     names = []
     for turn in job.turns:

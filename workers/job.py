@@ -82,11 +82,13 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function of the caller's own, which the model may call and the caller runs. `schema` is a JSON Schema."""
+    """A function of the client's own, which the model may call and the client runs. `schema` is a JSON Schema. With
+    `strict` the API holds calls to it."""
 
     name: str
     description: str
     schema: Mapping[str, Any]
+    strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)

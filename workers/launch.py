@@ -90,6 +90,9 @@ _ANY_WORKER = (
 
 _UNRECORDED = ("--no-session-persistence",)
 
+# One line to stderr as each upstream request begins: the moment to forbid the next one (workers/process.py).
+_TELLS_OF_REQUESTS = ("--debug-to-stderr", "--debug=api:timing")
+
 # No command that an agent runs sees these.
 _SECRETS = frozenset().union(*CREDENTIAL_VARIABLES.values()) | {
     "ANTHROPIC_BASE_URL",
@@ -101,6 +104,8 @@ _SECRETS = frozenset().union(*CREDENTIAL_VARIABLES.values()) | {
 _AGENTS: Mapping[str, str] = {
     # A command in the background would outlive its job.
     "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
+    # Tools of MCP servers are described to the model in full; by default it reads 4,096 characters (CLI 2.1.332).
+    "CLAUDE_CODE_MAX_MCP_DESCRIPTION_LENGTH": "1000000",
     # What it has said stands on the disk, however it ends.
     "CLAUDE_CODE_EAGER_FLUSH": "1",
 }
@@ -118,7 +123,7 @@ def command_line(settings: LaunchSettings, conversation: Path | None = None) -> 
     start = ("--model", settings.default_model) if conversation is None else ("--resume", str(conversation))
     # `--bare` sends exactly what we send, with no environment reminder, but reads no OAuth login.
     bare = () if settings.auth_method is AuthMethod.CLI else ("--bare",)
-    return (str(settings.cli_path), *_ANY_WORKER, *_UNRECORDED, *start, *("--tools", ""), *bare)
+    return (str(settings.cli_path), *_ANY_WORKER, *_TELLS_OF_REQUESTS, *_UNRECORDED, *start, *("--tools", ""), *bare)
 
 
 def agent_arguments(

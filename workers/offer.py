@@ -10,18 +10,23 @@ class Offer:
         self._tools: tuple[Tool, ...] = ()
         self._sets = 0
 
+    async def make_names(self, tools: tuple[Tool, ...], deadline: float) -> None:
+        """Offer the names alone. The definitions travel in the body of the request, where the CLI leaves them as they
+        are; through the offer it shortens and rewrites them. Raises `WorkerError`."""
+        await self.make(tuple(Tool(name, "", {}) for name in sorted(tool.name for tool in tools)), deadline)
+
     async def make(self, tools: tuple[Tool, ...], deadline: float) -> None:
         """Make these tools, and no others, those of the next request. Raises `WorkerError`."""
-        if tools == self._tools:
-            return
-        self._tools = tools
         protocol = self._link.protocol
-        protocol.offer(tools)
-        # A name of its own for each set: under a name that it knows, the CLI goes on with the tools of before.
-        self._sets += 1
-        names = (f"caller{self._sets}",) if tools else ()
-        await self._link.write(protocol.set_servers(names), deadline=deadline)
-        await self._link.answered(deadline)
+        if tools != self._tools:
+            self._tools = tools
+            protocol.offer(tools)
+            # A name of its own for each set: under a name that it knows, the CLI goes on with the tools of before.
+            self._sets += 1
+            names = (f"caller{self._sets}",) if tools else ()
+            await self._link.write(protocol.set_servers(names), deadline=deadline)
+            await self._link.answered(deadline)
+        # The client of the job before may have left while the CLI was about to ask.
         while tools and not protocol.list_asked:
             await self._link.next(deadline)
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from contextlib import suppress
 
+from workers.aliases import as_called
 from workers.errors import WorkerError
 from workers.frames import Frame
 from workers.job import RemoteResult, Text, ToolWork
@@ -38,6 +39,8 @@ class RemoteCalls:
 
 async def _result(params: Frame, work: ToolWork | None) -> RemoteResult:
     name, arguments = str(params.get("name")), params.get("arguments") or {}
+    if work is not None:
+        name, arguments = as_called(work.remote, name, arguments)
     if work is None or work.call is None or name not in {tool.name for tool in work.remote}:
         return _failed(f"{name} is not among the tools of this job.")
     # The CLI asks before it calls; this holds where it did not.

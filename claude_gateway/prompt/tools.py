@@ -1,6 +1,7 @@
 """What callers of any dialect say of their own tools. Pure; raises `ApiError` 400 naming the tool at fault."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 import orjson
@@ -9,13 +10,17 @@ from claude_gateway.prompt import schema_shape
 from claude_gateway.prompt.conversation import bad
 from claude_gateway.prompt.hosted_tools import Hosted, left_out, read_hosted
 from workers.job import Tool, ToolChoice
+from workers.output_schema import fitted_schema
+from workers.tuning import takes_schemas
 
 MOST_TOOLS = 512
 _MOST_DEPTH_PROBE = 40
-_NOT_STRICT = "tools: `strict` is left to the model, which is shown the schema; calls are not held against it"
+_MAX_NAMES_CHARS = 200
+# The API refuses a request with more of them.
+_MAX_STRICT_TOOLS = 20
 
 
-def read_tool(definition: Mapping[str, Any], where: str, notes: list[str]) -> Tool | None:
+def read_tool(definition: Mapping[str, Any], where: str) -> Tool | None:
     """A tool in OpenAI's shape (nested or flat) or Anthropic's, as editors mix them; None for one that the
     provider itself would have to run (a web search, a code interpreter)."""
     inner = definition.get("function")
@@ -27,9 +32,9 @@ def read_tool(definition: Mapping[str, Any], where: str, notes: list[str]) -> To
     name = function.get("name")
     if not isinstance(name, str) or not name.strip():
         raise bad(f"{where}.name", "a tool must have a name")
-    if function.get("strict") is True and _NOT_STRICT not in notes:
-        notes.append(_NOT_STRICT)
-    return Tool(name, str(function.get("description") or ""), _schema(schema, f"{where}.{name[:60]}"))
+    is_strict = function.get("strict") is True or definition.get("strict") is True
+    described = str(function.get("description") or "")
+    return Tool(name, described, _schema(schema, f"{where}.{name[:60]}"), strict=is_strict)
 
 
 def read_tools(
@@ -43,7 +48,7 @@ def read_tools(
     for index, definition in enumerate(definitions):
         if not isinstance(definition, Mapping):
             raise bad(f"{where}.{index}", "a tool must be an object")
-        tool = read_tool(definition, f"{where}.{index}", notes)
+        tool = read_tool(definition, f"{where}.{index}")
         if tool is None:
             set_aside(definition, f"{where}.{index}", notes, hosted)
         elif tool.name in tools:
@@ -51,6 +56,18 @@ def read_tools(
         else:
             tools[tool.name] = tool
     return tuple(tools.values())
+
+
+def with_possible_strictness(tools: tuple[Tool, ...], model: str, notes: list[str]) -> tuple[Tool, ...]:
+    """The tools with `strict` where the API can hold a call to the schema as the client wrote it; the others are left
+    to the model, which reads the schema, and noted."""
+    strict = [tool for tool in tools if tool.strict]
+    possible = takes_schemas(model) and len(strict) <= _MAX_STRICT_TOOLS
+    loose = {tool.name for tool in strict if not possible or fitted_schema(tool.schema) != tool.schema}
+    if loose:
+        named = ", ".join(sorted(loose))[:_MAX_NAMES_CHARS]
+        notes.append(f"tools: `strict` is left to the model for {named}; the API cannot hold calls to this schema")
+    return tuple(replace(tool, strict=False) if tool.name in loose else tool for tool in tools)
 
 
 def set_aside(definition: Mapping[str, Any], where: str, notes: list[str], hosted: list[Hosted]) -> None:

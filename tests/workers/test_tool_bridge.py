@@ -1,57 +1,11 @@
-"""The caller's tools as an MCP server, and names and ids there and back."""
-
-import re
+"""The client's tools as an MCP server."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from workers.events import BlockStarted, TextDelta
-from workers.job import ChatJob, Image, RemoteResult, Text, Tool, ToolChoice, ToolResult, ToolUse, Tuning, Turn
-from workers.tool_bridge import Names, answer, call_answer, inward
+from workers.job import Image, RemoteResult, Text, Tool
+from workers.tool_bridge import answer, call_answer
 
-API_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
-
-
-def a_job(*names: str, call_id: str = "call_1") -> ChatJob:
-    turns = (
-        Turn("user", (Text("go"),)),
-        Turn("assistant", tuple(ToolUse(f"{call_id}{n}", name, {}) for n, name in enumerate(names))),
-        Turn("user", tuple(ToolResult(f"{call_id}{n}", ()) for n, _ in enumerate(names))),
-    )
-    tools = tuple(Tool(name, "", SCHEMA) for name in names)
-    return ChatJob("ann", "m", turns, tuning=Tuning(tool_choice=ToolChoice("tool", names[0])), tools=tools)
-
-
-@given(st.lists(st.text(min_size=1, max_size=200), min_size=1, max_size=5, unique=True), st.text(min_size=1))
-def test_every_name_and_id_is_one_that_the_api_takes_and_comes_back_as_the_caller_s(names: list[str], id_: str) -> None:
-    job = a_job(*names, call_id=id_)
-    sent = inward(job)
-    assert all(API_NAME.fullmatch(tool.name) for tool in sent.tools)
-    assert len({tool.name for tool in sent.tools}) == len(names)
-    calls, results = sent.turns[1].blocks, sent.turns[2].blocks
-    for tool, call, result, name in zip(sent.tools, calls, results, names, strict=True):
-        assert isinstance(call, ToolUse)
-        assert isinstance(result, ToolResult)
-        assert call.name == tool.name
-        assert API_NAME.fullmatch(call.id)
-        assert result.tool_use_id == call.id
-        assert Names(job).outward(BlockStarted(call)) == BlockStarted(ToolUse(call.id, name, {}))
-    assert sent.tuning.tool_choice == ToolChoice("tool", sent.tools[0].name)
-
-
-def test_what_the_api_takes_stays_as_it_is() -> None:
-    job = a_job("weather", "mcp__a__b", "Bash")
-    assert inward(job) == job
-
-
-def test_the_one_name_that_the_cli_keeps_for_itself_is_changed() -> None:
-    assert inward(a_job("ToolSearch")).tools[0].name != "ToolSearch"
-
-
-def test_other_events_pass_unchanged() -> None:
-    assert Names(a_job("f")).outward(TextDelta("f")) == TextDelta("f")
 
 
 def test_the_tools_are_listed_with_their_schemas_and_so_that_calls_come_together() -> None:

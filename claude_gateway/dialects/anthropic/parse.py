@@ -9,7 +9,7 @@ from claude_gateway.dialects.anthropic.wire import MessagesRequest
 from claude_gateway.prompt.blocks import only_texts, read_blocks, system_text
 from claude_gateway.prompt.conversation import NOTHING, Conversation, Remembered, reminder
 from claude_gateway.prompt.hosted_tools import Hosted, alone
-from claude_gateway.prompt.tools import read_choice, read_tools
+from claude_gateway.prompt.tools import read_choice, read_tools, with_possible_strictness
 from claude_gateway.structured.schemas import read_schema
 from workers.job import ChatJob, Display, OutputSchema, Thinking, Tuning
 from workers.tuning import fit
@@ -40,7 +40,7 @@ def parse(request: MessagesRequest, owner: str, model: str, remembered: Remember
     system = system_text(request.system, notes)
     turns = conversation.turns(model)
     hosted: list[Hosted] = []
-    tools = read_tools(request.tools or [], notes, hosted)
+    tools = with_possible_strictness(read_tools(request.tools or [], notes, hosted), model, notes)
     # Their names are the provider's too: `web_search` of the type `web_search_20250305`.
     named = {str(tool.get("name")) for tool in request.tools or [] if tool.get("type") in {one.name for one in hosted}}
     choice = read_choice(request.tool_choice, tools, notes, parallel=True, hosted=named)

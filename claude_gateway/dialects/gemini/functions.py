@@ -84,8 +84,6 @@ def _function(declaration: wire.FunctionDeclaration, where: str) -> Tool:
         schema = from_openapi({**declaration.parameters, "nullable": None}, where)
     else:
         schema = declaration.parameters
-    tool = read_tool(
-        {"name": declaration.name, "description": declaration.description, "parameters": schema}, where, []
-    )
+    tool = read_tool({"name": declaration.name, "description": declaration.description, "parameters": schema}, where)
     assert tool is not None  # only what is no function is left out
     return tool

@@ -20,6 +20,7 @@ from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
 from claude_gateway.prompt.conversation import Conversation, bad
 from claude_gateway.prompt.hosted_tools import Hosted, alone
 from claude_gateway.prompt.thoughts import Sealer
+from claude_gateway.prompt.tools import with_possible_strictness
 from claude_gateway.structured.schemas import json_object, read_schema
 from workers.job import ChatJob, Effort, OutputSchema, Thinking, Tuning
 from workers.tuning import fit
@@ -59,7 +60,8 @@ def parse(request: ResponsesRequest, owner: str, model: str, sealer: Sealer, pas
     for message in (*past.said.messages, *said.messages):
         conversation.add(message.role, list(message.blocks))
     turns = conversation.turns()
-    tools, choice = toolset.choose(request.tool_choice, parallel=request.parallel_tool_calls is not False)
+    chosen, choice = toolset.choose(request.tool_choice, parallel=request.parallel_tool_calls is not False)
+    tools = with_possible_strictness(chosen, model, notes)
     tuning, given_way = fit(replace(_tuning(request, notes), tool_choice=choice), model, turns)
     options = request.stream_options
     instructions = request.instructions or ""

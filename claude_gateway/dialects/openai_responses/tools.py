@@ -100,7 +100,7 @@ class Toolset:
         if not isinstance(definition, Mapping):
             raise bad(where, "a tool must be an object")
         kind, function = _as_function(definition, self._notes, where)
-        tool = read_tool(function, where, self._notes)
+        tool = read_tool(function, where)
         if tool is None:
             set_aside(definition, where, self._notes, self.hosted)
             return

@@ -16,9 +16,9 @@ from tests.claude_gateway.dialects.face import Dialect, Json
 from tests.claude_gateway.dialects.jobs import MODELS, PIXEL
 from tests.claude_gateway.dialects.openai_chat import OpenAIChat
 from tests.workers.test_tuning import upstream_body
+from workers.aliases import inward
 from workers.job import ChatJob
 from workers.protocol import block_frame
-from workers.tool_bridge import inward
 
 models = st.sampled_from([*MODELS, "claude-opus-4-5-20250929", "claude-opus-4-7", "claude-of-tomorrow"])
 # Each text that is not blank is told from every other, so that none can be lost unseen.

@@ -1,20 +1,58 @@
 """What is said of callers' tools that is not done."""
 
+from typing import Any
+
 import pytest
 
-from claude_gateway.prompt.tools import read_choice, read_tools
+from claude_gateway.prompt.tools import read_choice, read_tools, with_possible_strictness
 from workers.job import Tool, ToolChoice
 
+CLOSED = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}},
+    "required": ["city"],
+    "additionalProperties": False,
+}
 
-def test_who_asks_for_strict_tools_is_told_once_that_the_model_alone_keeps_to_the_schema() -> None:
+
+def strict(name: str, schema: dict[str, Any] = CLOSED) -> Tool:
+    return Tool(name, "", schema, strict=True)
+
+
+def test_a_tool_is_strict_where_the_client_says_so_in_any_shape() -> None:
+    shapes = [
+        {"type": "function", "function": {"name": "nested", "strict": True}},
+        {"type": "function", "name": "flat", "strict": True},
+        {"name": "anthropic", "input_schema": {"type": "object"}, "strict": True},
+        {"type": "function", "function": {"name": "loose", "strict": False}},
+    ]
+    assert [tool.strict for tool in read_tools(shapes, [], [])] == [True, True, True, False]
+
+
+def test_a_schema_that_the_api_can_hold_calls_to_stays_strict_without_a_word() -> None:
     notes: list[str] = []
-    strict = [{"type": "function", "function": {"name": name, "strict": True}} for name in ("one", "two")]
+    tools = (strict("f"), Tool("g", "", CLOSED))
+    assert with_possible_strictness(tools, "claude-sonnet-4-5", notes) == tools
+    assert notes == []
 
-    tools = read_tools([*strict, {"type": "function", "function": {"name": "three", "strict": False}}], notes, [])
 
-    assert [tool.name for tool in tools] == ["one", "two", "three"]
-    assert [note.partition(":")[0] for note in notes] == ["tools"]
+@pytest.mark.parametrize(
+    ("tools", "model"),
+    [
+        ((strict("f", {"type": "object", "properties": {"n": {"type": "integer", "minimum": 1}}}),), "claude-opus-4-7"),
+        ((strict("f"),), "claude-3-5-haiku-20241022"),
+        (tuple(strict(f"f{number}") for number in range(21)), "claude-opus-4-7"),
+    ],
+    ids=["schema", "model", "many"],
+)
+def test_where_the_api_cannot_hold_calls_to_the_schema_the_tools_are_named_and_not_strict(
+    tools: tuple[Tool, ...], model: str
+) -> None:
+    notes: list[str] = []
+    assert not any(tool.strict for tool in with_possible_strictness(tools, model, notes))
+    assert len(notes) == 1
     assert "`strict`" in notes[0]
+    assert tools[0].name in notes[0]
 
 
 def test_a_call_that_is_demanded_without_a_tool_is_named_and_breaks_nothing() -> None:

@@ -1,0 +1,75 @@
+"""Schemas of tools, as the API takes them: an object at the root, with no union beside it."""
+
+from typing import Any
+
+import pytest
+
+from workers.tool_schema import object_schema
+
+NAME = {"type": "string"}
+A = {"type": "object", "properties": {"a": NAME}, "required": ["a"]}
+B = {"type": "object", "properties": {"b": NAME}, "required": ["b"]}
+
+
+def test_a_schema_that_the_api_takes_is_the_same_object() -> None:
+    schema = {"type": "object", "properties": {"a": {"anyOf": [NAME, {"type": "null"}]}}}
+    assert object_schema(schema) is schema
+
+
+def test_a_schema_without_a_type_is_said_to_be_of_an_object() -> None:
+    assert object_schema({}) == {"type": "object"}
+
+
+@pytest.mark.parametrize(
+    ("keyword", "required"), [("anyOf", None), ("oneOf", None), ("allOf", ["a", "b"])], ids=lambda value: str(value)
+)
+def test_the_branches_of_a_union_become_one_object_that_says_what_they_were(
+    keyword: str, required: list[str] | None
+) -> None:
+    made = object_schema({keyword: [A, B], "description": "Whom to call."})
+    assert made["type"] == "object"
+    assert made["properties"] == {"a": NAME, "b": NAME}
+    assert made.get("required") == required
+    assert keyword not in made
+    assert made["description"].startswith("Whom to call.\n")
+    assert '"required":["a"]' in made["description"]
+
+
+def test_properties_beside_the_union_stay_and_what_each_branch_requires_is_required() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"name": NAME, "area": NAME, "how": NAME},
+        "required": ["how"],
+        "anyOf": [{"required": ["name", "area"]}, {"required": ["area"]}],
+    }
+    made = object_schema(schema)
+    assert made["properties"] == schema["properties"]
+    assert made["required"] == ["area", "how"]
+
+
+def test_branches_may_be_references_and_unions_themselves() -> None:
+    schema = {"allOf": [{"$ref": "#/$defs/A"}, {"anyOf": [B, A]}], "$defs": {"A": A}}
+    made = object_schema(schema)
+    assert made["properties"] == {"a": NAME, "b": NAME}
+    assert made["required"] == ["a"]
+    assert made["$defs"] == {"A": A}
+
+
+def test_a_property_that_two_branches_describe_differently_may_be_either() -> None:
+    other = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    assert object_schema({"oneOf": [A, other, A]})["properties"]["a"] == {"anyOf": [NAME, {"type": "integer"}]}
+
+
+@pytest.mark.parametrize(
+    "branches",
+    [[], [True], [None, "x"], [{"$ref": "#/$defs/none"}], [{"$ref": "https://example.com/a"}], [{"$ref": "#"}]],
+    ids=str,
+)
+def test_branches_that_say_nothing_leave_an_object(branches: list[Any]) -> None:
+    assert object_schema({"anyOf": branches})["type"] == "object"
+
+
+def test_a_union_is_closed_where_all_of_its_branches_are() -> None:
+    closed = {**A, "additionalProperties": False}
+    assert object_schema({"anyOf": [closed, closed]})["additionalProperties"] is False
+    assert "additionalProperties" not in object_schema({"anyOf": [closed, B]})
