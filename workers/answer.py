@@ -6,14 +6,17 @@ Sources of each rule: what CLI 2.1.330 was seen to do with the stand-in upstream
 from typing import Any, cast
 
 from workers import pieces
-from workers.errors import ErrorKind, WorkerError
+from workers.errors import ErrorKind, RequestBlocked, WorkerError
 from workers.events import BlockEnded, Event, Finished, Piece, Restarted, Started, StopReason, Usage
 from workers.frames import Frame
+from workers.piece_repair import PieceRepair
 from workers.shown import Shown
 
 # At these the CLI asks the model again by itself ("Output token limit hit. Resume directly…"); a chat API stops.
 _ENDS_AT_ONCE = frozenset({"max_tokens", "model_context_window_exceeded", "tool_use"})
 _SYNTHETIC = "<synthetic>"
+# What the CLI says of a request that the guard keeps inside (workers/setup.py), in its assistant text and its result.
+_BLOCKED = "ANTHROPIC_CUSTOM_HEADERS"
 _STATUS_KINDS = {
     400: ErrorKind.INVALID_REQUEST,
     401: ErrorKind.LOGIN,
@@ -50,11 +53,7 @@ class Answer:
         self._stop_reason: StopReason | None = None
         self._stop_sequence: str | None = None
         self._error_word = ""
-
-    @property
-    def characters(self) -> int:
-        """How many characters the model has produced so far."""
-        return self._shown.characters
+        self._repair = PieceRepair()
 
     def feed(self, frame: Frame) -> list[Event]:
         """The events that this frame means, in order. Raises `WorkerError` when the answer failed."""
@@ -69,6 +68,10 @@ class Answer:
                 _refuse_long_wait(frame)
             case {"type": "system", "subtype": "compact_boundary"}:
                 raise WorkerError(ErrorKind.TOO_LONG, _caller_message(ErrorKind.TOO_LONG, None, ""))
+            case {"type": "user", "isSynthetic": True} if self._stop_reason is not None:
+                # The answer is whole, and too little for the CLI, which is about to ask for more: the model ended its
+                # turn without a word, or with thoughts alone.
+                return self._finish(self._stop_reason)
             case {"type": "user", "isSynthetic": True}:
                 # "Your response above was cut off mid-stream. Resume directly…": the CLI would go on in a
                 # second message that continues a text which this side cannot know.
@@ -94,14 +97,20 @@ class Answer:
                 self.streaming = False
         return []
 
+    def asked_again(self) -> None:
+        """The same question is about to be asked once more; what was passed on is not repeated."""
+        self._error_word = ""
+        self._stop_reason = None
+
     def _show(self, piece: Piece | None) -> list[Event]:
-        return self._shown.add(piece) if piece is not None else []
+        repaired = self._repair.feed(piece) if piece is not None else []
+        return [event for one in repaired for event in self._shown.add(one)]
 
     def _end_block(self) -> list[Event]:
         """The CLI closes blocks also where the connection broke; only what comes next tells the one from the other."""
         ended = self._block_may_have_ended
         self._block_may_have_ended = False
-        return self._shown.add(BlockEnded()) if ended else []
+        return self._show(BlockEnded()) if ended else []
 
     def _message_start(self, message: dict[str, Any]) -> list[Event]:
         self.streaming = True
@@ -110,6 +119,8 @@ class Answer:
 
     def _begin(self, message: dict[str, Any]) -> None:
         self._shown.rewind()
+        self._repair = PieceRepair()
+        self._stop_reason = None
         self._block_may_have_ended = False
         self._usage = _usage(message.get("usage") or {}, Usage())
 
@@ -134,7 +145,7 @@ class Answer:
         events = self._start(message["model"])
         for block in message["content"]:
             for piece in pieces.whole(block):
-                events += self._shown.add(piece)
+                events += self._show(piece)
         return events + self._stopped(message["stop_reason"], message.get("stop_sequence"))
 
     def _stopped(self, reason: str, sequence: str | None) -> list[Event]:
@@ -143,13 +154,11 @@ class Answer:
         return self._finish(self._stop_reason) if reason in _ENDS_AT_ONCE else []
 
     def _result(self, frame: Frame) -> list[Event]:
-        if self._stop_reason == "refusal":
-            return self._finish("refusal")
+        if self._stop_reason is not None:  # whatever the CLI tried behind a whole answer is of no matter
+            return self._finish(self._stop_reason)
         if frame.get("is_error") or frame.get("subtype") != "success":
             raise self._failure(frame)
-        if self._stop_reason is None:
-            raise WorkerError(ErrorKind.WORKER_CONFUSED, "Claude Code ended the turn without an answer.")
-        return self._finish(self._stop_reason)
+        raise WorkerError(ErrorKind.WORKER_CONFUSED, "Claude Code ended the turn without an answer.")
 
     def _finish(self, reason: StopReason) -> list[Event]:
         self.finished = True
@@ -158,6 +167,8 @@ class Answer:
     def _failure(self, frame: Frame) -> WorkerError:
         status = frame.get("api_error_status")
         text = str(frame.get("result") or "")
+        if status is None and _BLOCKED in text:
+            return RequestBlocked(repr(text[:_LONGEST_QUOTE]))
         if text.startswith("Prompt is too long"):
             kind = ErrorKind.TOO_LONG
         elif isinstance(status, int):

@@ -32,7 +32,7 @@ from workers.process import Process
 from workers.record import Record, Resumption
 from workers.sandbox import Box, boxed
 from workers.scheduler import Scheduler
-from workers.settings import AgentSettings, LaunchSettings, PoolSettings, QueueSettings
+from workers.settings import AgentSettings, AuthMethod, LaunchSettings, PoolSettings, QueueSettings
 from workers.worker import Worker
 
 # Of a process to start: its command line, environment and directory, and a file that goes once it is up.
@@ -115,7 +115,14 @@ async def running_engine(
         bounds = agent_settings if lacking is None else replace(agent_settings, spares=0)
         agents = Agents(_new_agent(homes, launch, box if lacking is None else None), places, bounds, observer)
         pool = Pool(
-            lambda: Worker(_spawn(homes, launch), launch.default_model, observer=observer), pool_settings, observer
+            lambda: Worker(
+                _spawn(homes, launch),
+                launch.default_model,
+                observer=observer,
+                system_in_body=launch.auth_method is not AuthMethod.CLI,
+            ),
+            pool_settings,
+            observer,
         )
         async with AsyncExitStack() as processes:
             processes.push_async_callback(pool.close)

@@ -48,6 +48,14 @@ class WorkerError(Exception):
         return self.kind in (ErrorKind.WORKER_DIED, ErrorKind.WORKER_CONFUSED, ErrorKind.CUT)
 
 
+class RequestBlocked(WorkerError):
+    """The CLI wanted to send a request that the gateway keeps inside the process. Nothing of it left."""
+
+    def __init__(self, detail: str) -> None:
+        message = "The upstream connection broke in the middle of the answer."
+        super().__init__(ErrorKind.CUT, message, detail=detail)
+
+
 def stopping(retry_after: float | None = None) -> WorkerError:
     """A job comes too late for this gateway, or runs for too long."""
     return WorkerError(ErrorKind.STOPPING, "The gateway is stopping.", retry_after=retry_after)

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from workers.frames import Frame
@@ -11,7 +11,7 @@ _KILLED = -signal.SIGKILL
 
 
 class ScriptedProcess:
-    """Plays the CLI's part: takes settings, history and `/clear` as the real one does, and answers each
+    """Plays the CLI's part: takes settings, history and cuts as the real one does, and answers each
     prompt with the next of `answers`. An answer is a list of frames; the empty one never ends.
 
     `written` holds every frame it was sent, `killed` whether it was.
@@ -27,6 +27,7 @@ class ScriptedProcess:
         self._out: asyncio.Queue[list[Frame]] = asyncio.Queue()
         self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._answering = False
+        self._notice_request: Callable[[], None] = lambda: None
 
     async def read(self) -> list[Frame]:
         if self._ended.done() and self._out.empty():
@@ -36,10 +37,20 @@ class ScriptedProcess:
     async def write(self, *frames: Frame) -> None:
         if self._ended.done():
             raise ConnectionResetError("the scripted process has ended")
-        for frame in frames:
+        self.post(*frames)
+
+    def post(self, *frames: Frame) -> None:
+        for frame in () if self._ended.done() else frames:
             self.written.append(frame)
             if reply := self._reply(frame):
                 self._out.put_nowait(reply)
+
+    def on_request(self, notice: Callable[[], None]) -> None:
+        self._notice_request = notice
+
+    def begin_request(self) -> None:
+        """Announce an upstream request, as the CLI does before each."""
+        self._notice_request()
 
     async def started(self) -> None:
         """Nothing is kept for it."""
@@ -83,9 +94,10 @@ class ScriptedProcess:
                 return [_success(request_id), *map(_asks_for_tools, servers)]
             case {"type": "control_request", "request_id": request_id}:
                 return [_success(request_id)]
-            case {"type": "user", "shouldQuery": False} | {"type": "user", "message": {"content": "/clear"}}:
+            case {"type": "user", "shouldQuery": False}:
                 return [result()]
             case {"type": "user"}:
+                self._notice_request()
                 answer_frames = next(self._answers)
                 self._answering = not any(one["type"] == "result" for one in answer_frames)
                 return answer_frames

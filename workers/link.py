@@ -11,20 +11,6 @@ from workers.prepared import Prepared
 from workers.process import Pipe
 from workers.protocol import ControlRefused, Protocol, RemoteError, State
 
-_UNCHECKED = "The model could not be checked upstream."
-# Why a switch of model was refused though nothing is known of the model, by the CLI's own word. Of CLI 2.1.330.
-_UNSETTLED = {
-    "check_failed": (ErrorKind.UPSTREAM, _UNCHECKED),
-    "check_unreachable": (ErrorKind.UPSTREAM, _UNCHECKED),
-    "check_server_error": (ErrorKind.UPSTREAM, _UNCHECKED),
-    "internal_error": (ErrorKind.UPSTREAM, _UNCHECKED),
-    "check_rejected": (ErrorKind.INVALID_REQUEST, "The upstream refused to check the model."),
-    "rate_limit": (ErrorKind.RATE_LIMITED, "The upstream limits the rate; the model could not be checked."),
-    "credits_required": (ErrorKind.RATE_LIMITED, "The upstream wants credits for this model."),
-    "auth_failed": (ErrorKind.LOGIN, "Claude Code's login was refused by the upstream."),
-    "oauth_org_not_allowed": (ErrorKind.LOGIN, "Claude Code's login was refused by the upstream."),
-}
-
 # A process, or one that takes up a conversation.
 Spawn = Callable[[Prepared | None], Awaitable[Pipe]]
 
@@ -33,11 +19,17 @@ class Link:
     """Deadlines are in the loop's clock; past one, TIMEOUT is raised. `confused` once the process said something
     that cannot be: nothing it says later is to be believed."""
 
-    def __init__(self, spawn: Spawn, new_protocol: Callable[[], Protocol], on_refusal: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        spawn: Spawn,
+        new_protocol: Callable[[], Protocol],
+        *,
+        on_request: Callable[[], None] = lambda: None,
+    ) -> None:
         self._spawn = spawn
         self._pipe: Pipe | None = None
         self._inbox: deque[Frame] = deque()
-        self._on_refusal = on_refusal
+        self._on_request = on_request
         self._new_protocol = new_protocol
         self.protocol = new_protocol()
         self.confused = False
@@ -50,6 +42,7 @@ class Link:
         """Start the process, in the place of the one before. Raises `OSError`."""
         fresh = await self._spawn(prepared)
         self.kill()
+        fresh.on_request(self._on_request)
         self._pipe = fresh
         self._inbox.clear()
         self.protocol = self._new_protocol()
@@ -81,6 +74,11 @@ class Link:
         except ConnectionError:
             raise self._died() from None
 
+    def post(self, *frames: Frame) -> None:
+        """Write at once and wait for nothing: the process may be about to do what the frames forbid."""
+        if self._pipe is not None:
+            self._pipe.post(*frames)
+
     async def next(self, deadline: float | None = None) -> Frame:
         """The next frame, already taken by the protocol and answered where it wants an answer."""
         await self.heard(deadline)
@@ -89,9 +87,9 @@ class Link:
             if reply := self.protocol.receive(frame):
                 await self.write(reply, deadline=deadline)
         except ControlRefused as error:
-            self._on_refusal()
-            self.confused = error.subtype != "set_model"
-            raise _refused(error) from error
+            self.confused = True
+            message = "Claude Code refused a setting."
+            raise WorkerError(ErrorKind.WORKER_CONFUSED, message, detail=str(error)) from error
         except RemoteError as error:
             raise self.distrust(str(error)) from error
         return frame
@@ -150,12 +148,3 @@ async def starting(deadline: float) -> AsyncIterator[None]:
 def _check(deadline: float | None) -> None:
     if deadline is not None and asyncio.get_running_loop().time() >= deadline:
         raise TimeoutError
-
-
-def _refused(error: ControlRefused) -> WorkerError:
-    """A refused `set_model` speaks of the caller's model, or of what hindered the CLI to ask for it; any other refusal
-    is this side's misunderstanding."""
-    if error.subtype != "set_model":
-        return WorkerError(ErrorKind.WORKER_CONFUSED, "Claude Code refused a setting.", detail=str(error))
-    kind, message = _UNSETTLED.get(error.code, (ErrorKind.MODEL_NOT_FOUND, "The upstream does not know this model."))
-    return WorkerError(kind, message, detail=str(error))

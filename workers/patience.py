@@ -13,8 +13,6 @@ from workers.frames import Frame
 from workers.link import Link
 
 SECONDS = 30.0
-# A switch of model is answered in milliseconds, unless the CLI must ask the upstream, which has some seconds for it.
-_SWITCH_SECONDS = 2.0
 # Meanwhile it answers whatever else it is asked, at once.
 _SIGN_OF_LIFE_SECONDS = 8.0
 
@@ -46,15 +44,6 @@ class Patience:
             except WorkerError as error:
                 async with self.attentive(deadline):
                     await self._asked_for_life(error, sign_of_life, deadline)
-
-    async def switched(self, sign_of_life: Callable[[], Frame], deadline: float) -> None:
-        """Wait for the answer to a switch of model, of which the CLI may have to ask the upstream. Raises
-        `WorkerError`."""
-        while self._link.protocol.waits_for_control:
-            try:
-                await self._link.answered(min(deadline, _now() + min(_SWITCH_SECONDS, self._seconds)))
-            except WorkerError as error:
-                await self._asked_for_life(error, sign_of_life, deadline)
 
     async def _asked_for_life(self, error: WorkerError, sign_of_life: Callable[[], Frame], deadline: float) -> None:
         """After a silence: another request, of the kind that is answered at once, tells a process that waits for the

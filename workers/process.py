@@ -5,15 +5,14 @@ import contextlib
 import ctypes
 import os
 import signal
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol, Self
 
+from workers.error_output import ErrorOutput
 from workers.frames import Frame, FrameDecoder, encode
 
 _READ_SIZE = 256 * 1024
-_STDERR_KEPT = 16 * 1024
 _LAST_WORDS_WAIT = 1.0
 _PR_SET_PDEATHSIG = 1
 _SYS_KEYCTL = 250 if os.uname().machine == "x86_64" else 219
@@ -34,6 +33,14 @@ class Pipe(Protocol):
         """Raises `ConnectionError` when nobody reads any more."""
         ...
 
+    def post(self, *frames: Frame) -> None:
+        """Write without waiting; into the void where nobody reads any more."""
+        ...
+
+    def on_request(self, notice: Callable[[], None]) -> None:
+        """Call `notice` each time that the process begins an upstream request whose headers are made."""
+        ...
+
     async def started(self) -> None:
         """It is up, and has read whatever it was started from."""
         ...
@@ -48,13 +55,13 @@ class Pipe(Protocol):
 class Process:
     """A child in a process group of its own, that dies with this program however this program dies."""
 
-    def __init__(self, child: asyncio.subprocess.Process, decoder: FrameDecoder | None = None) -> None:
+    def __init__(
+        self, child: asyncio.subprocess.Process, decoder: FrameDecoder | None = None, errors: ErrorOutput | None = None
+    ) -> None:
         self.pid = child.pid
         self._child = child
         self._decoder = decoder or FrameDecoder()
-        self._stderr: deque[bytes] = deque()
-        self._stderr_size = 0
-        self._stderr_task = asyncio.create_task(self._keep_stderr(), name=f"stderr of {self.pid}")
+        self._errors = errors
 
     @classmethod
     async def spawn(
@@ -77,18 +84,27 @@ class Process:
             if os.getppid() != parent:  # it died before the signal was armed
                 os._exit(1)
 
-        child = await asyncio.create_subprocess_exec(
-            *argv,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE if hears_errors else asyncio.subprocess.DEVNULL,
-            cwd=directory,
-            env=dict(env),
-            start_new_session=True,
-            preexec_fn=die_with_parent,
-            limit=_READ_SIZE,
-        )
-        return cls(child, decoder)
+        errors = ErrorOutput() if hears_errors else None
+        try:
+            child = await asyncio.create_subprocess_exec(
+                *argv,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=errors.write_end if errors else asyncio.subprocess.DEVNULL,
+                cwd=directory,
+                env=dict(env),
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+                limit=_READ_SIZE,
+            )
+        except BaseException:
+            if errors:
+                errors.close()
+            raise
+        finally:
+            if errors:
+                os.close(errors.write_end)
+        return cls(child, decoder, errors)
 
     async def read(self) -> list[Frame]:
         assert self._child.stdout is not None
@@ -109,9 +125,20 @@ class Process:
             await self._hear_last_words()
             raise
 
+    def post(self, *frames: Frame) -> None:
+        if self._child.stdin is not None and not self._child.stdin.is_closing():
+            self._child.stdin.write(b"".join(map(encode, frames)))
+
+    def on_request(self, notice: Callable[[], None]) -> None:
+        if self._errors:
+            self._errors.notice_request = notice
+
     async def _hear_last_words(self) -> None:
         """stderr ends with the process, but on a pipe of its own: the last words may be a moment behind."""
-        await asyncio.wait({self._stderr_task}, timeout=_LAST_WORDS_WAIT)
+        if self._errors:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WORDS_WAIT):
+                    await self._errors.ended.wait()
 
     async def forget_output(self) -> None:
         """Read what it still writes, and drop it: the end of a process is only seen behind the last of its output."""
@@ -130,18 +157,10 @@ class Process:
     async def ended(self) -> int:
         """Wait for the end; returns the exit status (negative: the signal)."""
         status = await self._child.wait()
-        self._stderr_task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._stderr_task
+        if self._errors:
+            self._errors.close()
         return status
 
     def last_words(self) -> str:
         """The last of what it wrote to stderr, for the log."""
-        return b"".join(self._stderr)[-_STDERR_KEPT:].decode("utf-8", "replace").strip()
-
-    async def _keep_stderr(self) -> None:
-        while self._child.stderr and (data := await self._child.stderr.read(4096)):
-            self._stderr.append(data)
-            self._stderr_size += len(data)
-            while self._stderr_size - len(self._stderr[0]) > _STDERR_KEPT:
-                self._stderr_size -= len(self._stderr.popleft())
+        return self._errors.last_words() if self._errors else ""

@@ -7,7 +7,6 @@ raises: `LocalError` where this side is at fault, `RemoteError` where the CLI is
     IDLE --load--> LOADING --result--> IDLE        an earlier user turn is put back, without an answer
     IDLE --ask--> ANSWERING --result--> IDLE       the turn that the model answers
     ANSWERING --stop--> STOPPING --result--> IDLE  the caller left, or has all he will get
-    IDLE --clear--> CLEARING --result--> IDLE      a new conversation in the same process
     any --end--> DEAD
 """
 
@@ -27,7 +26,6 @@ class State(Enum):
     LOADING = auto()
     ANSWERING = auto()
     STOPPING = auto()
-    CLEARING = auto()
     DEAD = auto()
 
 
@@ -36,12 +34,13 @@ class Signal(Enum):
     LOAD = auto()
     ASK = auto()
     STOP = auto()
-    CLEAR = auto()
     RESULT = auto()
     END = auto()
 
 
-_COMMANDS = frozenset({Signal.LOAD, Signal.ASK, Signal.STOP, Signal.CLEAR})
+_COMMANDS = frozenset({Signal.LOAD, Signal.ASK, Signal.STOP})
+
+_NO_CONTENT = "(no content)"
 
 _IN_A_TURN = (State.ANSWERING, State.STOPPING)
 
@@ -53,8 +52,6 @@ TRANSITIONS: dict[tuple[State, Signal], State] = {
     (State.ANSWERING, Signal.RESULT): State.IDLE,
     (State.ANSWERING, Signal.STOP): State.STOPPING,
     (State.STOPPING, Signal.RESULT): State.IDLE,
-    (State.IDLE, Signal.CLEAR): State.CLEARING,
-    (State.CLEARING, Signal.RESULT): State.IDLE,
     **{(state, Signal.END): State.DEAD for state in State},
 }
 
@@ -110,7 +107,7 @@ class Protocol:
         self._pending: dict[str, str] = {}
 
     def initialize(self) -> Frame:
-        """The first frame. No snapshot of the system prompt, so that `set_model` can change it later."""
+        """The first frame. No snapshot of the system prompt, so that `set_system` can change it later."""
         return self._control("initialize", systemPrompt=[], systemPromptSnapshot=False, skills=[])
 
     def initialize_with_own_prompt(self, appended: str) -> Frame:
@@ -121,12 +118,14 @@ class Protocol:
     def set_permission_mode(self, mode: str) -> Frame:
         return self._control("set_permission_mode", mode=mode)
 
-    def set_model(self, model: str, system: str, *, is_current: bool) -> Frame:
-        """Change the model, the system prompt or both. With `is_current` the CLI takes the new system
-        prompt without asking the upstream whether the model exists."""
-        named = {"system_prompt": system} if system else {}
-        current = {"only_if_model_is_current": True} if is_current else {}
-        return self._control("set_model", model=model, **named, **current)
+    def switch_model(self, model: str) -> Frame:
+        """Change the model for the next request. As a live setting the CLI takes it unchecked; its own way of switching
+        asks the upstream first whether the model exists, with a request of one token."""
+        return self._control("apply_flag_settings", settings={"model": model})
+
+    def set_system(self, model: str, system: str) -> Frame:
+        """Change the system prompt behind the CLI's own words; `model` must be the current one."""
+        return self._control("set_model", model=model, system_prompt=system, only_if_model_is_current=True)
 
     def set_environment(self, variables: dict[str, str]) -> Frame:
         """Change variables that the CLI reads anew for each upstream request. They stick until overwritten."""
@@ -165,14 +164,6 @@ class Protocol:
     def stop(self) -> Frame:
         self._move(Signal.STOP)
         return self._control("interrupt")
-
-    def clear(self) -> Frame:
-        """A new conversation, for want of a better way: the CLI puts three blocks of its own at its head.
-
-        The one frame that must be read as a command, hence not `client_composed`.
-        """
-        self._move(Signal.CLEAR)
-        return {"type": "user", "message": {"role": "user", "content": "/clear"}, **self._envelope()}
 
     def rewind(self, target: str, newest: str, *, to_reply: bool = False) -> Frame:
         """Cut the conversation in front of a message, the last of the user's being `newest`; `rewound` tells, once
@@ -302,6 +293,20 @@ def block_frame(block: Block) -> dict[str, Any]:
             }
 
 
+def is_taken_for_nothing(block: Block) -> bool:
+    """True for the words that Claude Code puts where an answer was empty: it drops a message that begins with them,
+    also where the client sent them or the model said them (CLI 2.1.332)."""
+    return isinstance(block, Text) and block.text.strip() == _NO_CONTENT
+
+
+def _said(block: Block) -> list[dict[str, Any]]:
+    if isinstance(block, Text) and is_taken_for_nothing(block):
+        # In two blocks it is kept, and the model reads the same.
+        cut = block.text.index(" content")
+        return [block_frame(Text(block.text[:cut])), block_frame(Text(block.text[cut:]))]
+    return [block_frame(block)]
+
+
 def assistant_message(turn: Turn, model: str, id_: str) -> dict[str, Any]:
     """An earlier answer in the words of the Messages API."""
     return {
@@ -309,7 +314,7 @@ def assistant_message(turn: Turn, model: str, id_: str) -> dict[str, Any]:
         "type": "message",
         "role": "assistant",
         "model": model,
-        "content": [block_frame(block) for block in turn.blocks],
+        "content": [frame for block in turn.blocks for frame in _said(block)],
         "stop_reason": "end_turn",
         "stop_sequence": None,
         "usage": {"input_tokens": 0, "output_tokens": 0},

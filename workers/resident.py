@@ -1,7 +1,7 @@
 """The conversation that stands in a process: gone on with, cut back, put right after an answer that was cut off.
 
 The CLI cuts a conversation in front of any message in a few milliseconds (`rewind_conversation`), and leaves nothing
-of its own behind, as `/clear` does. Seen on CLI 2.1.330 (claude_gateway/cli_facts/chat.py).
+of its own behind; its command `/clear` would. Seen on CLI 2.1.330 (claude_gateway/cli_facts/chat.py).
 """
 
 from collections.abc import Sequence
@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from workers.continuation import Beginnings, Reply, after
 from workers.events import Finished
 from workers.frames import Frame
-from workers.job import ChatJob, ToolUse, Turn
+from workers.job import ChatJob, Text, ToolUse, Turn
 from workers.link import Link
 from workers.prepared import Prepared
-from workers.transcript import Transcript
+from workers.protocol import is_taken_for_nothing
+from workers.transcript import Mark, Transcript
 
 # How an answer ends after which the conversation can go on as it stands, and after which it must be put right first.
 _WHOLE = ("end_turn", "stop_sequence")
@@ -37,6 +38,8 @@ class Resident:
         self._link = link
         self.standing = Transcript()
         self._cut_off: CutOff | None = None
+        # Where a cut was asked for whose answer has not been read yet.
+        self._cutting: Mark | None = None
         # The CLI's id of the answer's first message.
         self._reply_uuid: str | None = None
 
@@ -59,18 +62,13 @@ class Resident:
 
     async def go_back(self, before: Beginnings, deadline: float) -> int:
         """Cut the conversation back to what it has in common with a job's; returns how many of the user's turns
-        still stand. From here on it is no longer the one that was left, whatever becomes of the job."""
+        still stand. From here on it is no longer the one that was left, whatever becomes of the job. Raises
+        `WorkerError` where the CLI does not cut: what stands in the process is then unknown."""
         stay, mark = self.standing.way_back(before)
         self.standing.end = None
-        if mark is None:
-            return stay
-        if await self._rewind(mark.uuid, deadline):
-            self.standing.cut(mark)
-            return stay
-        await self._link.write(self._link.protocol.clear(), deadline=deadline)
-        await self._link.idle(deadline)
-        self.standing.empty()
-        return 0
+        if mark is not None and not await self._cut(mark, deadline):
+            raise self._link.distrust("it did not cut its conversation")
+        return stay
 
     async def put_back(self, job: ChatJob, before: Beginnings, stay: int, deadline: float) -> None:
         """Put in what of the job's history is not there yet; `stay` of the user's turns are."""
@@ -92,16 +90,18 @@ class Resident:
     def conclude(self, job: ChatJob, before: str, reply: Reply, end: Finished) -> None:
         """Name the conversation as it stands after an answer, also where it is yet to be put right."""
         said = reply.turn() if end.stop_reason in (*_WHOLE, *_CUT_OFF) else None
-        if said is None:
+        # Behind an answer without a word the CLI has put its own request for one: the next job cuts that away.
+        if said is None or not any(isinstance(block, Text | ToolUse) for block in said.blocks):
             return
         asked = job.turns[-1]
         self.standing.end = after(before, asked, said)
-        if end.stop_reason in _CUT_OFF:
+        if end.stop_reason in _CUT_OFF or is_taken_for_nothing(said.blocks[0]):
             self._cut_off = CutOff(before, asked, said, job.model)
 
     async def put_right(self, deadline: float) -> None:
         """After an answer that ended before the CLI's turn did, leave exactly the question and the answer: the CLI
-        has put its own words about the interruption behind them."""
+        has put its own words about the interruption behind them. A cut that nobody waited for is taken note of."""
+        self._note_cut()
         if self._cut_off is None:
             return
         cut_off, self._cut_off = self._cut_off, None
@@ -118,11 +118,24 @@ class Resident:
         assert mark is not None
         if mark.has_results:
             return self._reply_uuid is not None and await self._rewind(self._reply_uuid, deadline, to_reply=True)
-        if not await self._rewind(mark.uuid, deadline):
+        if not await self._cut(mark, deadline):
             return False
-        self.standing.cut(mark)
         await self._load(cut_off.before, cut_off.asked, deadline)
         return True
+
+    async def _cut(self, mark: Mark, deadline: float) -> bool:
+        """Cut in front of a mark. The client may leave before the CLI has answered: `put_right` takes note then."""
+        self._cutting = mark
+        await self._rewind(mark.uuid, deadline)
+        return self._note_cut()
+
+    def _note_cut(self) -> bool:
+        """Take note of an answered cut; True where the CLI made it."""
+        mark, self._cutting = self._cutting, None
+        done = mark is not None and self._link.protocol.rewound
+        if mark is not None and done:
+            self.standing.cut(mark)
+        return done
 
     async def _rewind(self, target: str, deadline: float, *, to_reply: bool = False) -> bool:
         newest = self.standing.newest

@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import orjson
-
+from workers.frames import encode
 from workers.job import Document, Effort, RedactedThought, Thought, ToolChoice, ToolResult, Tuning, Turn
 from workers.output_schema import fitted_schema
 
@@ -31,11 +30,11 @@ def fit(tuning: Tuning, model: str, turns: Sequence[Turn]) -> tuple[Tuning, list
     return _fit_sampling(_fit_effort(fitted, model, notes), model, notes), notes
 
 
-def environment(tuning: Tuning) -> dict[str, str]:
-    """The live variables that make the CLI's next request carry the tuning. All of them, each time: one that
-    is left out keeps its old value."""
+def environment(tuning: Tuning, more: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """The live variables that make the CLI's next request carry the tuning, and `more` in its body. All of them, each
+    time: one that is left out keeps its old value."""
     return {
-        "CLAUDE_CODE_EXTRA_BODY": orjson.dumps(_extra_body(tuning)).decode(),
+        "CLAUDE_CODE_EXTRA_BODY": _json({**_extra_body(tuning), **(more or {})}),
         "CLAUDE_CODE_MAX_OUTPUT_TOKENS": str(tuning.max_tokens or ""),
     }
 
@@ -236,3 +235,7 @@ def _extra_body(tuning: Tuning) -> dict[str, Any]:
         # The CLI's own edit clears thinking blocks, which the API refuses where nothing thinks.
         body |= {"thinking": {"type": "disabled"}, "context_management": {"edits": []}}
     return body
+
+
+def _json(body: dict[str, Any]) -> str:
+    return encode(body).decode().rstrip("\n")

@@ -6,10 +6,11 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 
+from workers.aliases import Outward, inward
 from workers.answer import Answer
 from workers.bill import Bill, OnCost, not_wanted
 from workers.continuation import Beginnings, Reply, beginnings
-from workers.errors import ErrorKind, WorkerError
+from workers.errors import ErrorKind, RequestBlocked, WorkerError
 from workers.events import Event, Finished
 from workers.frames import Frame
 from workers.job import ChatJob
@@ -20,20 +21,15 @@ from workers.patience import SECONDS, Patience
 from workers.prepared import WORTH_A_PROCESS, Prepared, prepare
 from workers.protocol import Protocol, State
 from workers.resident import Resident
-from workers.setup import Setup
-from workers.tool_bridge import Names, inward
+from workers.setup import Setup, request_body
 from workers.transcript import Transcript
-
-# What the CLI assumes where a job names no limit of its own.
-_USUAL_OUTPUT_LIMIT = 32_000
-# The most that a character costs; a guard that is armed early harms nobody.
-_TOKENS_A_CHARACTER = 4
-# After a refused switch: no job wants it, so the next one sets its own.
-_UNKNOWN_MODEL = ""
 
 
 class Worker:
-    """Runs one job at a time: `boot`, then `run` and `recover` in turns, until `kill`."""
+    """Runs one job at a time: `boot`, then `run` and `recover` in turns, until `kill`.
+
+    With `system_in_body` a job's system prompt replaces the CLI's own words about itself; a `cli` login needs those.
+    """
 
     def __init__(
         self,
@@ -43,11 +39,15 @@ class Worker:
         observer: Observer = UNOBSERVED,
         *,
         patience: float = SECONDS,
+        system_in_body: bool = True,
     ) -> None:
         self._observer = observer
-        self._link = Link(spawn, new_protocol, self._forget_model)
+        self._system_in_body = system_in_body
+        # True while a request is on its way behind which no other may leave.
+        self._guards = False
+        self._link = Link(spawn, new_protocol, on_request=self._forbid_another_request)
         self._resident = Resident(self._link)
-        self._setup = Setup(default_model)
+        self._setup = self._fresh_setup(default_model)
         self._patience = Patience(self._link, patience)
         self._offer = Offer(self._link)
         self._bill = Bill()
@@ -101,26 +101,45 @@ class Worker:
         self.jobs += 1
         answer = Answer()
         reply = Reply()
-        names = Names(job)
+        outward = Outward(job)
         job = inward(job)
         before = beginnings(job)
-        async with self._patience.attentive(deadline):
-            await self._prepare(job, before, deadline)
-            self._bill = Bill(on_cost, self.protocol.cost)
-            await self._resident.ask(before[-1], job.turns[-1], self._patience.soon(deadline))
-            await self._link.heard(self._patience.soon(deadline))
-        while not answer.finished:
-            frame = await self._patience.next(self._sign_of_life, deadline)
-            self._resident.note(frame)
-            if frame["type"] == "result":
-                self._bill.settle(self.protocol.cost)
-            for event in self._read(answer, frame):
-                reply.feed(event)
-                if isinstance(event, Finished):
-                    # Before the event is passed on: its reader may not come back.
-                    self._resident.conclude(job, before[-1], reply, event)
-                yield names.outward(event)
-            await self._guard(answer, reply, job, deadline)
+        for guarded in (True, False):
+            async with self._patience.attentive(deadline):
+                await self._prepare(job, before, deadline)
+                if guarded:
+                    self._bill = Bill(on_cost, self.protocol.cost)
+                self._guards = guarded
+                await self._resident.ask(before[-1], job.turns[-1], self._patience.soon(deadline))
+                await self._link.heard(self._patience.soon(deadline))
+            try:
+                while not answer.finished:
+                    for event in await self._next_events(answer, deadline):
+                        reply.feed(event)
+                        if isinstance(event, Finished):
+                            # Before the event is passed on: its reader may not come back.
+                            self._resident.conclude(job, before[-1], reply, event)
+                        for named in outward.feed(event):
+                            yield named
+            except RequestBlocked:
+                # The connection broke, and the CLI wanted to ask again at once. The gateway does so in its place, this
+                # time with leave to try in whatever way the CLI knows; what was passed on is not repeated.
+                if not guarded:
+                    raise
+                answer.asked_again()
+                await self._link.idle(self._patience.soon(deadline))
+            else:
+                return
+
+    async def _next_events(self, answer: Answer, deadline: float) -> list[Event]:
+        frame = await self._patience.next(self._sign_of_life, deadline)
+        self._resident.note(frame)
+        if frame["type"] == "result":
+            self._bill.settle(self.protocol.cost)
+        if frame.get("subtype") == "api_retry" and self._setup.guarded:
+            # Nothing of the answer stands, and the CLI waits before it asks again: it may.
+            await self._apply(replace(self._setup, guarded=False), deadline)
+        return self._read(answer, frame)
 
     async def recover(self, timeout: float) -> None:
         """Stop what still runs and leave the conversation fit to go on; what cannot go on, the next job cuts back.
@@ -134,7 +153,8 @@ class Worker:
         self._bill.settle(self.protocol.cost)
         await self._link.answered(deadline)  # an answer to this job must not come into the next
         await self._resident.put_right(deadline)
-        # Only now can no request follow; and the upstream check of a next job's model must be able to leave.
+        # Only now can no request follow.
+        self._guards = False
         await self._apply(replace(self._setup, guarded=False), deadline)
 
     def kill(self) -> None:
@@ -167,15 +187,18 @@ class Worker:
         if missing > WORTH_A_PROCESS:
             await self._take_up(job, before, self._patience.soon(deadline))
         stay = await self._resident.go_back(before, self._patience.soon(deadline))
-        await self._set_model(job, deadline)  # of which the upstream is asked
-        await self._apply(replace(self._setup, tuning=job.tuning, guarded=False), self._patience.soon(deadline))
-        await self._offer.make(job.tools, self._patience.soon(deadline))
+        self._guards = False
+        await self._set_model(job, self._patience.soon(deadline))
+        body = request_body(job.tools, job.system if self._system_in_body else None)
+        wanted = replace(self._setup, tuning=job.tuning, body=body, guarded=False)
+        await self._apply(wanted, self._patience.soon(deadline))
+        await self._offer.make_names(job.tools, self._patience.soon(deadline))
         await self._resident.put_back(job, before, stay, self._patience.soon(deadline))
 
     async def _take_up(self, job: ChatJob, before: Beginnings, deadline: float) -> None:
         """Go on in a fresh process that begins with the job's long history. Raises `WorkerError`."""
         prepared = prepare(job.turns[:-1], job.model)
-        self._setup = Setup(job.model)
+        self._setup = self._fresh_setup(job.model)
         self._offer.forget()
         self.had_system = False
         self._link.confused = True  # until it is up: whoever leaves meanwhile leaves a process of no use
@@ -185,23 +208,35 @@ class Worker:
         await self._resident.take_up(prepared, before, job.turns[:-1], deadline)
 
     async def _set_model(self, job: ChatJob, deadline: float) -> None:
-        current = self._setup.model == job.model
-        if current and self._setup.system == job.system:
-            return
-        # Noted before it is sent: whoever leaves from here on leaves a process that may have taken it.
-        self.had_system = self.had_system or bool(job.system)
-        self._setup = replace(self._setup, model=job.model, system=job.system)
-        frame = self.protocol.set_model(job.model, job.system, is_current=current)
-        await self._link.write(frame, deadline=self._patience.soon(deadline))
-        if not current:
-            # The CLI asks the upstream whether the model exists; the prompt must not overtake a refusal.
-            await self._patience.switched(self._sign_of_life, deadline)
+        system = "" if self._system_in_body else job.system
+        if self._setup.model != job.model:
+            self._setup = replace(self._setup, model=job.model)
+            await self._link.write(self.protocol.switch_model(job.model), deadline=deadline)
+        if self._setup.system != system:
+            # Noted before it is sent: a client that leaves from here on leaves a process that may have taken it.
+            self.had_system = self.had_system or bool(system)
+            self._setup = replace(self._setup, system=system)
+            await self._link.write(self.protocol.set_system(job.model, system), deadline=deadline)
+        await self._link.answered(deadline)
+
+    def _fresh_setup(self, model: str) -> Setup:
+        return Setup(model, body=request_body((), "" if self._system_in_body else None))
 
     def _sign_of_life(self) -> Frame:
         return self._setup.sign_of_life(self.protocol)
 
-    def _forget_model(self) -> None:
-        self._setup = replace(self._setup, model=_UNKNOWN_MODEL)
+    def _forbid_another_request(self) -> None:
+        """See to it that no second request leaves the process for one question.
+
+        Where an answer ends at its limit, without a word, in a refusal or in a call of a tool that nobody offered, the
+        CLI asks the model again by itself, a millisecond later: no `interrupt` comes in time. So the next request is
+        made unsendable as soon as this one has its headers.
+        """
+        if self._guards and not self._setup.guarded:
+            wanted = replace(self._setup, guarded=True)
+            frames = self._setup.frames_to(wanted, self.protocol)
+            self._setup = wanted
+            self._link.post(*frames)
 
     async def _apply(self, wanted: Setup, deadline: float) -> None:
         """Send what differs from the present set-up, without waiting for the answers."""
@@ -209,20 +244,6 @@ class Worker:
         self._setup = wanted
         if frames:
             await self._link.write(*frames, deadline=deadline)
-
-    async def _guard(self, answer: Answer, reply: Reply, job: ChatJob, deadline: float) -> None:
-        """See to it that the CLI's own second request cannot leave the process, where it may be about to make one.
-
-        When the model stops at `max_tokens` the CLI asks it to go on, a millisecond later: no `interrupt` comes in
-        time. The same where the model calls a tool that nobody offered. So while the stream is open and either is
-        in reach, the next request is made unsendable.
-        """
-        limit = job.tuning.max_tokens
-        in_reach = limit is not None or answer.characters * _TOKENS_A_CHARACTER >= _USUAL_OUTPUT_LIMIT
-        strays = bool(reply.calls) and not reply.calls <= {tool.name for tool in job.tools}
-        guarded = answer.streaming and (in_reach or strays)
-        if guarded is not self._setup.guarded:
-            await self._apply(replace(self._setup, guarded=guarded), deadline)
 
 
 async def end(worker: Worker) -> None:

@@ -20,7 +20,7 @@ async def an_agent_takes_another_prompt_behind_its_own_with_its_first_job(cli: C
     await cli.ask("hello")
     prompt = last(upstream)["system"][-1]["text"]
     holds("the caller's" in prompt and len(prompt) > 5_000, prompt)
-    await cli.send(cli.protocol.set_model(OTHER_MODEL, "", is_current=False))
+    await cli.send(cli.protocol.switch_model(OTHER_MODEL))
     await cli.ask("hello")
     holds("the caller's" in last(upstream)["system"][-1]["text"], last(upstream)["system"][-1]["text"])
 

@@ -97,23 +97,42 @@ def texts(message: dict[str, Any]) -> list[str]:
 
 @asynccontextmanager
 async def bare_cli(
-    binary: Path, upstream: StandIn, directory: Path, tools: tuple[str, ...] | None, conversation: Path | None = None
+    binary: Path,
+    upstream: StandIn,
+    directory: Path,
+    tools: tuple[str, ...] | None,
+    conversation: Path | None = None,
+    login: AuthMethod = AuthMethod.API_KEY,
 ) -> AsyncIterator[Cli]:
     """A chat worker's process, past its start; or an agent's, outside of any box, before it."""
-    launch = LaunchSettings(
-        binary, AuthMethod.API_KEY, MODEL, {"ANTHROPIC_API_KEY": STAND_IN_KEY, "ANTHROPIC_BASE_URL": upstream.url}
-    )
-    host = {"PATH": os.environ.get("PATH", "/usr/bin:/bin")}
+    launch = LaunchSettings(binary, login, MODEL, _credentials(login, upstream.url))
+    host = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": str(directory)}
     if tools is not None:
         async with _agent(launch, directory, host, tools) as cli:
             yield cli
         return
     argv, protocol = command_line(launch, conversation), Protocol()
     env = environment(launch, directory, host, MODEL if conversation else None)
+    # Otherwise it would ask Google for a token.
+    env |= {"CLAUDE_CODE_SKIP_VERTEX_AUTH": "1"} if login is AuthMethod.VERTEX else {}
     async with _running(argv, env, directory) as process:
         cli = Cli(process, protocol)
         await cli.send(protocol.initialize())
         yield cli
+
+
+def _credentials(login: AuthMethod, url: str) -> dict[str, str]:
+    match login:
+        case AuthMethod.API_KEY:
+            return {"ANTHROPIC_API_KEY": STAND_IN_KEY, "ANTHROPIC_BASE_URL": url}
+        case AuthMethod.CLI:
+            return {"CLAUDE_CODE_OAUTH_TOKEN": STAND_IN_KEY, "ANTHROPIC_BASE_URL": url}
+        case AuthMethod.BEDROCK:
+            region = {"AWS_REGION": "us-east-1", "ANTHROPIC_BEDROCK_BASE_URL": url}
+            return {"AWS_BEARER_TOKEN_BEDROCK": STAND_IN_KEY, **region}
+        case AuthMethod.VERTEX:
+            project = {"ANTHROPIC_VERTEX_PROJECT_ID": "stand-in", "CLOUD_ML_REGION": "us-east5"}
+            return {"ANTHROPIC_VERTEX_BASE_URL": url, **project}
 
 
 @asynccontextmanager

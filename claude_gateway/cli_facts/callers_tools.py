@@ -1,40 +1,101 @@
 """What the callers' own tools and long histories rely on."""
 
 from pathlib import Path
+from typing import Any
 
 from claude_gateway.cli_facts.bare_cli import MODEL, Cli, last, texts, user
 from claude_gateway.cli_facts.fact import Facts, same
 from claude_gateway.demo.upstream import StandIn
-from workers.frames import Frame
+from workers.frames import Frame, encode
 from workers.job import Text, Tool, Turn
 from workers.launch import CONVERSATION
 from workers.prepared import prepare
 from workers.protocol import State
+from workers.settings import AuthMethod
 
 fact = Facts()
 
-_SCHEMA = {"type": "object", "properties": {"city": {"type": "string", "pattern": "^[A-Z]"}}, "required": ["city"]}
+_NAMES = ("zeta", "Bash", "alpha")
+_TOOLS: list[dict[str, Any]] = [
+    {
+        "name": name,
+        "description": f"{name}, \uff21\uff22 \u2460.\n\nNever use it for locks.\n" + "word " * 2_000,
+        "input_schema": {
+            "type": "object",
+            "properties": {
+                "filter[id]": {"type": "string", "enum": ["\uff21\uff22\uff23", "e\u0301", "\u0645\u06cc\u200c\u062e"]},
+                "city": {"type": "string", "pattern": "^[A-Z]"},
+            },
+            "required": ["city"],
+        },
+        "strict": True,
+    }
+    for name in _NAMES
+]
 
 
-async def offer(cli: Cli, *names: str) -> None:
-    """Make these the tools of the next request."""
-    cli.protocol.offer(tuple(Tool(name, f"about {name}", _SCHEMA) for name in names))
-    await cli.send(cli.protocol.set_servers(("caller1",)))
-    while not cli.protocol.list_asked:
+async def offer(cli: Cli, tools: list[dict[str, Any]], server: str = "caller1") -> None:
+    """Make these the tools of the next request: their names by an MCP server, their definitions in its body."""
+    cli.protocol.offer(tuple(Tool(tool["name"], "", {}) for tool in tools))
+    body = {"tools": tools} if tools else {}
+    await cli.send(
+        cli.protocol.set_servers((server,) if tools else ()),
+        cli.protocol.set_environment({"CLAUDE_CODE_EXTRA_BODY": encode(body).decode()}),
+    )
+    while tools and not cli.protocol.list_asked:
         await cli.receive()
 
 
-@fact("A tool has the caller's name for it and his schema, or his program does not know its call.")
-async def the_tools_of_a_caller_keep_their_names_and_schemas(cli: Cli, upstream: StandIn) -> None:
-    await offer(cli, "weather", "Bash")
+async def _are_sent_as_they_are(cli: Cli, upstream: StandIn) -> None:
+    for server, tools in (("caller1", _TOOLS), ("caller2", [{**_TOOLS[0], "description": "another"}]), ("", [])):
+        await offer(cli, tools, server)
+        await cli.ask("hello")
+        same(last(upstream).get("tools") or [], tools)
+
+
+@fact("The model reads what the client wrote: through the offer, texts are cut and letters changed.")
+async def tools_in_the_extra_body_are_sent_to_the_letter_and_none_is_left_over(cli: Cli, upstream: StandIn) -> None:
+    await _are_sent_as_they_are(cli, upstream)
+
+
+@fact("The same where the login is a `cli` one.", login=AuthMethod.CLI)
+async def tools_in_the_extra_body_are_sent_to_the_letter_with_a_cli_login_too(cli: Cli, upstream: StandIn) -> None:
+    await _are_sent_as_they_are(cli, upstream)
+
+
+@fact("The same where the login is Amazon's.", login=AuthMethod.BEDROCK)
+async def tools_in_the_extra_body_are_sent_to_the_letter_through_bedrock_too(cli: Cli, upstream: StandIn) -> None:
+    await _are_sent_as_they_are(cli, upstream)
+
+
+@fact("The same where the login is Google's.", login=AuthMethod.VERTEX)
+async def tools_in_the_extra_body_are_sent_to_the_letter_through_vertex_too(cli: Cli, upstream: StandIn) -> None:
+    await _are_sent_as_they_are(cli, upstream)
+
+
+@fact("A request of the largest size that the gateway takes is served.")
+async def five_hundred_tools_of_two_kilobytes_are_sent_to_the_letter(cli: Cli, upstream: StandIn) -> None:
+    many = [{**_TOOLS[0], "name": f"tool_{number}", "description": "d" * 2_000} for number in range(512)]
+    await offer(cli, many)
     await cli.ask("hello")
-    same([tool["name"] for tool in last(upstream)["tools"]], ["Bash", "weather"])
-    same([tool["input_schema"] for tool in last(upstream)["tools"]], [_SCHEMA, _SCHEMA])
+    same(last(upstream)["tools"], many)
+
+
+@fact("The call is told under the client's name, with what the model wrote.")
+async def a_call_of_a_tool_that_is_offered_by_name_alone_is_asked_for_with_its_arguments(
+    cli: Cli, upstream: StandIn
+) -> None:
+    await offer(cli, _TOOLS)
+    await cli.process.write(cli.protocol.ask(user('{{tool alpha {"filter[id]": "\uff21", "city": "C"}}}')))
+    while not (asked := [frame for frame in await cli.receive() if _asks_leave(frame)]):
+        pass
+    same(asked[0]["request"]["input"], {"filter[id]": "\uff21", "city": "C"})
+    same(len(upstream.chats), 1)
 
 
 @fact("A turn ends at the caller's tools, which he runs himself: nothing goes on behind his back.")
 async def a_call_waits_for_leave_and_an_interrupt_ends_its_turn(cli: Cli, upstream: StandIn) -> None:
-    await offer(cli, "weather")
+    await offer(cli, [{**_TOOLS[0], "name": "weather"}])
     await cli.process.write(cli.protocol.ask(user('{{tool weather {"city": "C"}}}')))
     while not any(_asks_leave(frame) for frame in await cli.receive()):
         pass

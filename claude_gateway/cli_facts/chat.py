@@ -3,11 +3,13 @@
 from claude_gateway.cli_facts.bare_cli import MODEL, OTHER_MODEL, Cli, last, result, texts, user
 from claude_gateway.cli_facts.fact import Facts, holds, same
 from claude_gateway.demo.upstream import StandIn
-from workers.frames import Frame
+from workers.frames import Frame, encode
 from workers.job import Text, ToolResult, ToolUse, Turn
 from workers.protocol import State
 
 fact = Facts()
+
+_GUARD = {"ANTHROPIC_CUSTOM_HEADERS": "x-guard: \N{SNOWMAN}"}
 
 
 @fact("Otherwise the model reads what no caller wrote.")
@@ -26,14 +28,14 @@ async def no_built_in_tool_is_offered_with_an_empty_tool_list(cli: Cli, upstream
 @fact("A process serves one job after another, each with a system prompt of its own.")
 async def a_system_prompt_can_be_set_and_changed_on_a_live_process(cli: Cli, upstream: StandIn) -> None:
     for prompt in ("first", "second"):
-        await cli.send(cli.protocol.set_model(MODEL, prompt, is_current=True))
+        await cli.send(cli.protocol.set_system(MODEL, prompt))
         await cli.ask("hello")
         same(last(upstream)["system"][-1]["text"], prompt)
 
 
 @fact("Jobs without a system prompt go to processes that never had one; were it accepted, they need not.")
 async def an_empty_system_prompt_is_refused(cli: Cli, _: StandIn) -> None:
-    frame = cli.protocol.set_model(MODEL, "x", is_current=True)
+    frame = cli.protocol.set_system(MODEL, "x")
     frame["request"]["system_prompt"] = ""
     said = await cli.refusal(frame)
     holds("non-empty" in said, said)
@@ -41,32 +43,18 @@ async def an_empty_system_prompt_is_refused(cli: Cli, _: StandIn) -> None:
 
 @fact("A new system prompt must cost no upstream request.")
 async def naming_the_current_model_asks_the_upstream_nothing(cli: Cli, upstream: StandIn) -> None:
-    await cli.send(cli.protocol.set_model(MODEL, "prompt", is_current=True))
+    await cli.send(cli.protocol.set_system(MODEL, "prompt"))
     same(len(upstream.received), 0)
 
 
-@fact("The first job of a model waits for that check, the later ones do not.")
-async def another_model_is_checked_upstream_once(cli: Cli, upstream: StandIn) -> None:
-    for model in (OTHER_MODEL, MODEL, OTHER_MODEL):
-        await cli.send(cli.protocol.set_model(model, "", is_current=False))
-    seen = [(request.is_probe, request.body["model"]) for request in upstream.received]
-    same(seen, [(True, OTHER_MODEL), (True, MODEL)])
-
-
-@fact("Otherwise a process that waits for the upstream could not be told from one that is frozen.")
-async def whatever_is_asked_beside_that_check_is_answered_before_it(cli: Cli, upstream: StandIn) -> None:
-    upstream.checks.clear()
-    await cli.process.write(cli.protocol.set_model(OTHER_MODEL, "", is_current=False))
-    budget = cli.protocol.set_thinking_budget(0)
-    try:
-        await cli.process.write(budget)
-        answered = [
-            frame["response"]["request_id"] for frame in await cli.receive() if frame["type"] == "control_response"
-        ]
-    finally:
-        upstream.checks.set()
-    same(answered, [budget["request_id"]])
-    await cli.send()
+@fact("No job waits for a check of its model: whether there is one, the job's own request tells.")
+async def a_model_that_is_a_live_setting_is_used_without_asking_the_upstream(cli: Cli, upstream: StandIn) -> None:
+    await cli.send(cli.protocol.set_environment({"CLAUDE_CODE_MAX_OUTPUT_TOKENS": "7777"}))
+    for model in (OTHER_MODEL, MODEL, "claude-opus-4-7"):
+        await cli.send(cli.protocol.switch_model(model))
+        await cli.ask("hello")
+    seen = [(request.is_probe, request.body["model"], request.body["max_tokens"]) for request in upstream.received]
+    same(seen, [(False, OTHER_MODEL, 7_777), (False, MODEL, 7_777), (False, "claude-opus-4-7", 7_777)])
 
 
 @fact("Otherwise a process that waits for the model's next word could not be told from one that is frozen.")
@@ -83,25 +71,15 @@ async def a_setting_is_answered_in_the_middle_of_an_answer(cli: Cli, upstream: S
 async def a_model_switch_is_noted_in_a_conversation_but_not_before_its_first_message(
     cli: Cli, upstream: StandIn
 ) -> None:
-    await cli.ask("before")
-    await cli.send(cli.protocol.clear())
-    await cli.send(cli.protocol.set_model(OTHER_MODEL, "", is_current=False))
+    before = await asked(cli, "before")
+    await cli.send(rewind(cli, before, before))
+    await cli.send(cli.protocol.switch_model(OTHER_MODEL))
     await cli.ask("first")
     same(last(upstream)["model"], OTHER_MODEL)
     holds("/model" not in str(last(upstream)["messages"]), last(upstream)["messages"])
-    await cli.send(cli.protocol.set_model(MODEL, "", is_current=False))
+    await cli.send(cli.protocol.switch_model(MODEL))
     await cli.ask("second")
     holds("/model" in str(last(upstream)["messages"]), last(upstream)["messages"])
-
-
-@fact("The last resort for a conversation that cannot be cut.")
-async def clear_forgets_the_conversation_and_leaves_three_marks(cli: Cli, upstream: StandIn) -> None:
-    await cli.ask("before")
-    await cli.send(cli.protocol.clear())
-    await cli.ask("after")
-    same(len(last(upstream)["messages"]), 1)
-    *marks, mine = texts(last(upstream)["messages"][0])
-    same((len(marks), mine), (3, "after"))
 
 
 def rewind(cli: Cli, target: Frame, newest: Frame, *, to_reply: bool = False) -> Frame:
@@ -126,7 +104,7 @@ async def a_conversation_is_cut_in_front_of_any_question_and_nothing_is_left_of_
     seen = [texts(message) for message in last(upstream)["messages"]]
     same(seen, [["zero"], ["zero"], ["one"], ["one"], ["TWO"]])
     await cli.send(rewind(cli, questions[0], again))
-    await cli.send(cli.protocol.set_model(OTHER_MODEL, "", is_current=False))
+    await cli.send(cli.protocol.switch_model(OTHER_MODEL))
     await cli.ask("new")
     same([(len(message["content"]), texts(message)) for message in last(upstream)["messages"]], [(1, ["new"])])
 
@@ -177,6 +155,25 @@ async def a_text_sent_as_a_block_stays_a_block_upstream(cli: Cli, upstream: Stan
     same(last(upstream)["messages"][0]["content"], [{"type": "text", "text": "first"}])
 
 
+@fact("A chat with a key begins with the client's own words, or with none.")
+async def a_system_prompt_in_the_extra_body_stands_in_the_place_of_all_others(cli: Cli, upstream: StandIn) -> None:
+    for system in ([{"type": "text", "text": "mine"}], []):
+        body = {"CLAUDE_CODE_EXTRA_BODY": encode({"system": system}).decode()}
+        await cli.send(cli.protocol.set_environment(body))
+        await cli.ask("hello")
+        same(last(upstream)["system"], system)
+
+
+@fact("Histories hold these words, and the model sees what the client sent.")
+async def a_message_that_begins_with_no_content_is_dropped_unless_it_is_cut_in_two(cli: Cli, upstream: StandIn) -> None:
+    words = Turn("assistant", (Text("(no content)"),))
+    await cli.send(cli.protocol.load(user("one")))
+    await cli.process.write(cli.protocol.append(words, MODEL))
+    await cli.ask("two")
+    same([message["role"] for message in last(upstream)["messages"]], ["user", "assistant", "user"])
+    same("".join(texts(last(upstream)["messages"][1])), "(no content)")
+
+
 @fact("Sampling, stop sequences, limits and schemas go this way.")
 async def variables_reach_the_next_request_and_stick_until_overwritten(cli: Cli, upstream: StandIn) -> None:
     variables = {"CLAUDE_CODE_EXTRA_BODY": '{"stop_sequences":["END"]}', "CLAUDE_CODE_MAX_OUTPUT_TOKENS": "777"}
@@ -213,7 +210,7 @@ async def it_shows_updates_alone_of_the_thoughts_unless_the_extra_body_says_othe
 
 @fact("The gateway names the API's own default where the caller names no effort.")
 async def it_chooses_an_effort_of_its_own_where_none_is_named(cli: Cli, upstream: StandIn) -> None:
-    await cli.send(cli.protocol.set_model("claude-opus-4-7", "", is_current=False))
+    await cli.send(cli.protocol.switch_model("claude-opus-4-7"))
     await cli.ask("hello")
     same(last(upstream)["output_config"], {"effort": "xhigh"})
 
@@ -245,7 +242,7 @@ async def without_its_mark_a_prompt_could_run_a_command(cli: Cli, upstream: Stan
 
 @fact("The model that was named answers, or there is an error.")
 async def old_models_are_not_replaced(cli: Cli, upstream: StandIn) -> None:
-    await cli.send(cli.protocol.set_model("claude-opus-4-1-20250805", "", is_current=False))
+    await cli.send(cli.protocol.switch_model("claude-opus-4-1-20250805"))
     await cli.ask("hello")
     same(last(upstream)["model"], "claude-opus-4-1-20250805")
 
@@ -261,14 +258,31 @@ async def an_upstream_error_comes_as_assistant_text_with_its_status_in_the_resul
 
 @fact("The guard by which the CLI's own follow-up requests stay inside.")
 async def an_unsendable_header_keeps_the_next_request_inside_the_process(cli: Cli, upstream: StandIn) -> None:
-    await cli.send(cli.protocol.set_environment({"ANTHROPIC_CUSTOM_HEADERS": "x-guard: \N{SNOWMAN}"}))
+    await cli.send(cli.protocol.set_environment(_GUARD))
     same(result(await cli.ask("hello"))["is_error"], True)
     same(len(upstream.received), 0)
     await cli.send(cli.protocol.set_environment({"ANTHROPIC_CUSTOM_HEADERS": ""}))
     same(result(await cli.ask("hello"))["is_error"], False)
 
 
-@fact("Why the guard is armed near every output limit.")
+@fact("The guard goes up behind this line: before it, it would stop the job's own request.")
+async def it_tells_of_each_request_once_its_headers_are_made(cli: Cli, upstream: StandIn) -> None:
+    cli.process.on_request(lambda: cli.process.post(cli.protocol.set_environment(_GUARD)))
+    same(result(await cli.ask("{{silence 0.1}} hello {{stop max_tokens}}"))["is_error"], True)
+    same(len(upstream.received), 1)
+    holds("x-guard" not in upstream.chats[0].headers, upstream.chats[0].headers)
+
+
+@fact("An answer without a word is an answer, and no reason to ask again.")
+async def of_an_answer_without_a_word_it_tells_before_it_asks_for_one(cli: Cli, upstream: StandIn) -> None:
+    frames = await cli.ask("{{empty}}")
+    nudge = next(number for number, frame in enumerate(frames) if frame.get("isSynthetic"))
+    whole = next(n for n, frame in enumerate(frames) if frame.get("event", {}).get("type") == "message_delta")
+    holds(whole < nudge, (whole, nudge))
+    holds(len(upstream.chats) > 1, len(upstream.chats))
+
+
+@fact("Why the guard goes up behind every request of a chat.")
 async def at_max_tokens_it_asks_the_model_to_go_on(cli: Cli, upstream: StandIn) -> None:
     await cli.ask("hi {{stop max_tokens}}")
     holds("Output token limit hit" in str(last(upstream)["messages"]), last(upstream)["messages"])

@@ -7,6 +7,7 @@ from typing import Any
 
 from claude_gateway.cli_facts.bare_cli import Cli
 from claude_gateway.demo.upstream import StandIn
+from workers.settings import AuthMethod
 
 Check = Callable[[Cli, StandIn], Awaitable[None]]
 
@@ -18,13 +19,15 @@ class DoesNotHold(Exception):
 @dataclass(frozen=True, slots=True)
 class Fact:
     """`name` is a sentence with underscores; `why` is what the gateway would do wrong without it. `tools` are those of
-    Claude's own that the process is started with, None for a chat worker; `resumed` makes the file it begins with."""
+    Claude's own that the process is started with, None for a chat worker; `resumed` makes the file it begins with,
+    `login` is how a chat worker reaches its model."""
 
     name: str
     why: str
     check: Check
     tools: tuple[str, ...] | None = None
     resumed: Callable[[Path], Path] | None = None
+    login: AuthMethod = AuthMethod.API_KEY
 
     @property
     def sentence(self) -> str:
@@ -38,10 +41,15 @@ class Facts:
         self.found: list[Fact] = []
 
     def __call__(
-        self, why: str, *, tools: tuple[str, ...] | None = None, resumed: Callable[[Path], Path] | None = None
+        self,
+        why: str,
+        *,
+        tools: tuple[str, ...] | None = None,
+        resumed: Callable[[Path], Path] | None = None,
+        login: AuthMethod = AuthMethod.API_KEY,
     ) -> Callable[[Check], Check]:
         def note(check: Check) -> Check:
-            self.found.append(Fact(getattr(check, "__name__", ""), why, check, tools, resumed))
+            self.found.append(Fact(getattr(check, "__name__", ""), why, check, tools, resumed, login))
             return check
 
         return note

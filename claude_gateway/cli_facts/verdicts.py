@@ -38,7 +38,7 @@ async def see(fact: Fact, binary: Path) -> None:
         async with (
             asyncio.timeout(_PATIENCE_SECONDS),
             stand_in() as upstream,
-            bare_cli(binary, upstream, directory, fact.tools, conversation) as cli,
+            bare_cli(binary, upstream, directory, fact.tools, conversation, fact.login) as cli,
         ):
             await fact.check(cli, upstream)
     except TimeoutError:

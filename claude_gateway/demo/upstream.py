@@ -81,6 +81,9 @@ class StandIn:
         app = web.Application(client_max_size=1 << 30)
         app.router.add_post("/v1/messages", self._messages)
         app.router.add_post("/v1/messages/count_tokens", self._count_tokens)
+        # Amazon's and Google's, whose streams have other forms: they are recorded, and refused.
+        app.router.add_post("/model/{model}/invoke-with-response-stream", self._cloud)
+        app.router.add_post("/projects/{path:.*}", self._cloud)
         app.router.add_route("*", "/{path:.*}", self._unknown)
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.2)
         await self._runner.setup()
@@ -114,6 +117,11 @@ class StandIn:
 
     async def _unknown(self, request: web.Request) -> web.Response:
         return _failure(404, f"the stand-in has no {request.method} {request.path}")
+
+    async def _cloud(self, request: web.Request) -> web.Response:
+        raw = await request.read()
+        self.received.append(Received(request.path_qs, dict(request.headers), loads(raw), raw))
+        return _failure(400, "the stand-in has no cloud's stream")
 
     async def _count_tokens(self, request: web.Request) -> web.Response:
         if not _has_our_key(request):

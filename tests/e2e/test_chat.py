@@ -22,7 +22,7 @@ def turns(body: dict[str, Any]) -> list[tuple[str, list[str]]]:
 
 def system_of(body: dict[str, Any]) -> list[str]:
     """The caller's part of the system prompt: what stands behind the CLI's own two blocks."""
-    return [block["text"] for block in body["system"][2:]]
+    return [block["text"] for block in body["system"]]
 
 
 async def test_a_stream_carries_the_model_s_words_one_delta_each(gateway: Gateway) -> None:

@@ -32,6 +32,16 @@ async def test_the_token_of_the_login_is_what_the_upstream_gets(logged_in: Gatew
     assert headers["authorization"] == f"Bearer {STAND_IN_KEY}"
 
 
+async def test_the_words_by_which_the_upstream_knows_the_login_stand_before_the_client_s_prompt(
+    logged_in: Gateway,
+) -> None:
+    await logged_in.ask({"role": "system", "content": "Be brief."}, "hello")
+    billing, itself, prompt = [block["text"] for block in logged_in.upstream.chats[-1].body["system"]]
+    assert billing.startswith("x-anthropic-billing-header")
+    assert itself.startswith("You are a Claude agent")
+    assert prompt == "Be brief."
+
+
 @pytest.mark.parametrize("text", ["@/etc/passwd", "/cost", "!id", "see @/etc/hostname please"])
 async def test_a_caller_s_text_reads_no_file_and_runs_no_command(logged_in: Gateway, text: str) -> None:
     assert await logged_in.stream_text(text) == text

@@ -74,12 +74,16 @@ def reads(events: Iterable[Event]) -> tuple[str, str]:
 def kind(frame: Frame) -> str:
     """What a frame asks of the CLI, in one word."""
     match frame:
+        case {"request": {"subtype": "apply_flag_settings", "settings": {"model": _}}}:
+            return "switch_model"
+        case {
+            "request": {"subtype": "apply_flag_settings", "settings": {"env": {"ANTHROPIC_CUSTOM_HEADERS": _, **rest}}}
+        }:
+            return "apply_flag_settings" if rest else "guard"
         case {"type": "control_request", "request": {"subtype": str(subtype)}}:
             return subtype
         case {"type": "user", "shouldQuery": False}:
             return "load"
-        case {"type": "user", "message": {"content": "/clear"}, **rest} if "client_composed" not in rest:
-            return "clear"
         case {"type": "user"}:
             return "ask"
         case {"type": "assistant"}:
@@ -87,8 +91,9 @@ def kind(frame: Frame) -> str:
     return str(frame["type"])
 
 
-def kinds(frames: Iterable[Frame]) -> list[str]:
-    return [kind(frame) for frame in frames]
+def kinds(frames: Iterable[Frame], *, guard: bool = False) -> list[str]:
+    """What the frames ask, in their order; the guard behind each request only where it matters."""
+    return [word for frame in frames if (word := kind(frame)) != "guard" or guard]
 
 
 class WilfulProcess(ScriptedProcess):
@@ -134,13 +139,13 @@ class WilfulProcess(ScriptedProcess):
             self._out.put_nowait(super()._reply(frame))
 
 
-async def boot(process: ScriptedProcess, *, patience: float = PATIENCE) -> Worker:
+async def boot(process: ScriptedProcess, *, patience: float = PATIENCE, system_in_body: bool = True) -> Worker:
     """A booted worker on the process; what `boot` wrote is forgotten."""
 
     async def spawn(_: object) -> ScriptedProcess:
         return process
 
-    worker = Worker(spawn, MODEL, patience=patience)
+    worker = Worker(spawn, MODEL, patience=patience, system_in_body=system_in_body)
     await worker.boot(PATIENCE)
     process.written.clear()
     return worker

@@ -318,7 +318,12 @@ def test_a_turn_that_fails_without_a_reason_before_its_answer_is_the_upstreams()
 
 
 def test_a_subtype_other_than_success_is_a_failure() -> None:
-    assert failure_of(message_start(), stops("end_turn"), result(subtype="error_max_turns")).kind is ErrorKind.UPSTREAM
+    assert failure_of(message_start(), result(subtype="error_max_turns")).kind is ErrorKind.UPSTREAM
+
+
+def test_whatever_the_cli_tried_behind_a_whole_answer_is_of_no_matter() -> None:
+    events = events_of(message_start(), stops("end_turn"), error_result(subtype="error_during_execution"))
+    assert isinstance(events[-1], Finished)
 
 
 def test_a_turn_without_any_answer_is_not_understood() -> None:

@@ -36,7 +36,14 @@ def a_plain_process() -> ScriptedProcess:
 class Factory:
     """Starts scripted processes and remembers them. The first `failing` starts fail."""
 
-    def __init__(self, make: Callable[[], ScriptedProcess] = a_plain_process, *, failing: float = 0) -> None:
+    def __init__(
+        self,
+        make: Callable[[], ScriptedProcess] = a_plain_process,
+        *,
+        failing: float = 0,
+        system_in_body: bool = True,
+    ) -> None:
+        self._system_in_body = system_in_body
         self.processes: list[ScriptedProcess] = []
         self.failing = failing
         self.starts = 0
@@ -44,7 +51,7 @@ class Factory:
         self._make = make
 
     def worker(self) -> Worker:
-        return Worker(self.start, MODEL)
+        return Worker(self.start, MODEL, system_in_body=self._system_in_body)
 
     def alive(self) -> int:
         return sum(not process.killed for process in self.processes)
@@ -159,11 +166,14 @@ async def test_a_second_owner_gets_the_spare_without_waiting_for_a_boot() -> Non
         assert pool.phases() == {Phase.READY: 2}
 
 
-async def test_a_job_without_a_system_prompt_gets_a_worker_that_never_had_one() -> None:
-    async with a_pool(Factory(), workers=1, spares=1) as pool:
+@pytest.mark.parametrize("system_in_body", [True, False])
+async def test_with_a_cli_login_a_job_without_a_system_prompt_gets_a_worker_that_never_had_one(
+    system_in_body: bool,
+) -> None:
+    async with a_pool(Factory(system_in_body=system_in_body), workers=1, spares=1) as pool:
         used = await serve(pool, "ann", system="be brief")
         await all_ready(pool)
-        assert await serve(pool, "ann") is not used
+        assert (await serve(pool, "ann") is used) is system_in_body
 
 
 async def test_a_worker_is_alone_with_its_job() -> None:

@@ -38,7 +38,6 @@ SIGNALS: dict[Signal, Callable[[Protocol], object]] = {
     Signal.LOAD: lambda protocol: protocol.load(user("earlier")),
     Signal.ASK: lambda protocol: protocol.ask(user("now")),
     Signal.STOP: lambda protocol: protocol.stop(),
-    Signal.CLEAR: lambda protocol: protocol.clear(),
     Signal.RESULT: lambda protocol: protocol.receive(RESULT),
     Signal.END: lambda protocol: protocol.end(),
 }
@@ -48,7 +47,6 @@ WAYS: dict[State, tuple[Signal, ...]] = {
     State.LOADING: (Signal.INITIALIZED, Signal.LOAD),
     State.ANSWERING: (Signal.INITIALIZED, Signal.ASK),
     State.STOPPING: (Signal.INITIALIZED, Signal.ASK, Signal.STOP),
-    State.CLEARING: (Signal.INITIALIZED, Signal.CLEAR),
     State.DEAD: (Signal.END,),
 }
 # The table once more, written by hand: what a state lets happen, and where that leads.
@@ -56,12 +54,10 @@ ALLOWED = {
     (State.BOOTING, Signal.INITIALIZED): State.IDLE,
     (State.IDLE, Signal.LOAD): State.LOADING,
     (State.IDLE, Signal.ASK): State.ANSWERING,
-    (State.IDLE, Signal.CLEAR): State.CLEARING,
     (State.LOADING, Signal.RESULT): State.IDLE,
     (State.ANSWERING, Signal.RESULT): State.IDLE,
     (State.ANSWERING, Signal.STOP): State.STOPPING,
     (State.STOPPING, Signal.RESULT): State.IDLE,
-    (State.CLEARING, Signal.RESULT): State.IDLE,
     **{(state, Signal.END): State.DEAD for state in State},
 }
 
@@ -118,12 +114,6 @@ def test_a_callers_text_is_never_read_as_a_command(text: str) -> None:
         assert frame["message"] == {"role": "user", "content": [{"type": "text", "text": text}]}
 
 
-def test_the_gateways_own_clear_is_read_as_a_command() -> None:
-    frame = initialized().clear()
-    assert "client_composed" not in frame
-    assert frame["message"]["content"] == "/clear"
-
-
 def test_only_an_earlier_turn_is_marked_as_not_to_be_answered() -> None:
     assert initialized().load(user("earlier"))["shouldQuery"] is False
     assert "shouldQuery" not in initialized().ask(user("now"))
@@ -158,10 +148,10 @@ def test_every_message_has_an_id_of_its_own() -> None:
     assert first["message"]["id"] != second["message"]["id"]
 
 
-def test_no_system_prompt_is_left_out_rather_than_sent_empty() -> None:
+def test_a_model_is_switched_by_a_live_setting_and_a_prompt_for_the_current_model_alone() -> None:
     protocol = initialized()
-    assert protocol.set_model("m", "", is_current=False)["request"] == {"subtype": "set_model", "model": "m"}
-    assert protocol.set_model("m", "be brief", is_current=True)["request"] == {
+    assert protocol.switch_model("m")["request"] == {"subtype": "apply_flag_settings", "settings": {"model": "m"}}
+    assert protocol.set_system("m", "be brief")["request"] == {
         "subtype": "set_model",
         "model": "m",
         "system_prompt": "be brief",
@@ -171,7 +161,7 @@ def test_no_system_prompt_is_left_out_rather_than_sent_empty() -> None:
 
 def test_a_refusal_names_what_was_refused_and_why() -> None:
     protocol = initialized()
-    request_id = protocol.set_model("m", "", is_current=False)["request_id"]
+    request_id = protocol.set_system("m", "x")["request_id"]
     refusal = {"subtype": "error", "request_id": request_id, "error": "no such model", "error_code": "unknown"}
     with pytest.raises(ControlRefused) as caught:
         protocol.receive({"type": "control_response", "response": refusal})

@@ -1,10 +1,25 @@
 """What goes into a process for a job, given what stands in it already."""
 
+import asyncio
 from contextlib import aclosing
 
 import pytest
 
-from tests.workers.helpers import MODEL, PATIENCE, WilfulProcess, a_job, answer_of, assistant, boot, kinds, later, user
+from tests.workers.helpers import (
+    MODEL,
+    PATIENCE,
+    WilfulProcess,
+    a_job,
+    answer_of,
+    assistant,
+    boot,
+    kind,
+    kinds,
+    later,
+    soon,
+    user,
+)
+from workers.errors import WorkerError
 from workers.fake import ScriptedProcess, block_start, message_start, result, says, stream_event, text_delta
 from workers.frames import Frame
 from workers.job import ChatJob, Text, Tool, ToolResult, ToolUse, Turn
@@ -119,7 +134,7 @@ async def test_after_a_call_exactly_the_question_and_the_call_are_left() -> None
     worker = await boot(process)
     await do(worker, a_job_with_tools(FIRST))
     assert kinds(process.written)[-5:] == ["ask", "interrupt", "rewind_conversation", "load", "append"]
-    appended = process.written[-1]["message"]["content"]
+    appended = next(frame for frame in reversed(process.written) if kind(frame) == "append")["message"]["content"]
     assert appended == [{"type": "tool_use", "id": "call_1", "name": "f", "input": {"a": 1}}]
     process.written.clear()
     await do(worker, a_job_with_tools(FIRST, CALL, RESULTS))
@@ -165,7 +180,7 @@ async def test_a_call_that_broke_off_in_the_middle_is_not_gone_on_with() -> None
     assert worker.standing.end is None
 
 
-async def test_where_the_cli_does_not_cut_the_conversation_is_cleared() -> None:
+async def test_a_process_that_does_not_cut_its_conversation_is_not_used_again() -> None:
     refusal = {"subtype": "success", "request_id": "", "response": {"rewound": False}}
 
     class Stubborn(WilfulProcess):
@@ -174,11 +189,30 @@ async def test_where_the_cli_does_not_cut_the_conversation_is_cleared() -> None:
                 return [{"type": "control_response", "response": {**refusal, "request_id": frame["request_id"]}}]
             return super()._reply(frame)
 
-    process = Stubborn([says("one"), says("two")])
+    worker = await boot(Stubborn([says("one")]))
+    await do(worker, a_job(FIRST))
+    with pytest.raises(WorkerError) as caught:
+        await answer_of(worker, a_job(user("a"), assistant("b"), user("c")))
+    assert caught.value.another_attempt_could_help
+    with pytest.raises(WorkerError):
+        await worker.recover(PATIENCE)
+
+
+async def test_a_client_that_leaves_while_a_conversation_is_cut_leaves_nothing_of_it() -> None:
+    process = WilfulProcess([says("one"), says("two")])
     worker = await boot(process)
     await do(worker, a_job(FIRST))
-    await do(worker, a_job(user("a"), assistant("b"), user("c")))
-    assert kinds(process.written) == ["ask", "rewind_conversation", "clear", "load", "append", "ask"]
+    process.holds = "rewind_conversation"
+    left = asyncio.create_task(answer_of(worker, a_job(user("other"))))
+    await soon(process.holding.wait())
+    left.cancel()
+    await asyncio.wait({left})
+    process.release()
+    await worker.recover(PATIENCE)
+    process.written.clear()
+    await answer_of(worker, a_job(user("third")))
+    # The conversation was empty already: there was nothing more to cut.
+    assert kinds(process.written) == ["ask"]
 
 
 async def test_a_tool_that_nobody_offered_keeps_the_cli_from_going_on_by_itself() -> None:

@@ -1,6 +1,9 @@
 import asyncio
 from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
 
+import orjson
 import pytest
 
 from tests.workers.helpers import (
@@ -21,8 +24,9 @@ from tests.workers.helpers import (
 )
 from workers.errors import ErrorKind, WorkerError
 from workers.events import Finished, Started, TextDelta, Usage
-from workers.fake import ScriptedProcess, message_start, result, says, text_delta
+from workers.fake import ScriptedProcess, message_start, result, says, stream_event, text_delta
 from workers.frames import Frame, FrameError
+from workers.job import Tool
 from workers.protocol import State
 from workers.worker import Worker, end
 
@@ -31,7 +35,8 @@ REFUSED = "API Error: 400 too odd"
 
 
 def settings_sent(process: ScriptedProcess, variable: str) -> list[str]:
-    return [request["settings"]["env"][variable] for request in process.sent("apply_flag_settings")]
+    environments = [request["settings"].get("env", {}) for request in process.sent("apply_flag_settings")]
+    return [environment[variable] for environment in environments if variable in environment]
 
 
 def guards(process: ScriptedProcess) -> list[bool]:
@@ -134,7 +139,7 @@ async def test_a_job_that_wants_nothing_special_costs_one_frame() -> None:
     process = ScriptedProcess([says("one two")])
     worker = await boot(process)
     events = await answer_of(worker, a_job())
-    assert kinds(process.written) == ["ask"]
+    assert kinds(process.written, guard=True) == ["ask", "guard"]
     assert reads(events) == ("one two", "")
     assert events[0] == Started(MODEL, Usage(input=1, output=1))
     assert isinstance(events[-1], Finished)
@@ -142,8 +147,6 @@ async def test_a_job_that_wants_nothing_special_costs_one_frame() -> None:
 
 # After an answer that ended before the CLI's turn did.
 _PUT_RIGHT = ("rewind_conversation", "load", "append")
-# Armed at the head of an answer with a limit, and disarmed at its end.
-_GUARD = ("apply_flag_settings", "apply_flag_settings")
 
 
 async def test_settings_are_sent_only_when_they_differ() -> None:
@@ -154,22 +157,73 @@ async def test_settings_are_sent_only_when_they_differ() -> None:
         await worker.recover(PATIENCE)
     await answer_of(worker, a_job(system="be long", max_tokens=LONG))
     first, second, third = (
-        ["set_model", "apply_flag_settings", "ask", *_GUARD],
-        ["rewind_conversation", "ask", *_GUARD],
-        ["rewind_conversation", "set_model", "ask", *_GUARD],
+        ["apply_flag_settings", "ask", "guard", "guard"],
+        ["rewind_conversation", "ask", "guard", "guard"],
+        ["rewind_conversation", "apply_flag_settings", "ask", "guard"],
     )
-    assert kinds(process.written) == [*first, *second, *third]
+    assert kinds(process.written, guard=True) == [*first, *second, *third]
 
 
-async def test_a_new_system_prompt_for_the_same_model_does_not_ask_the_upstream_for_it() -> None:
-    process = ScriptedProcess([says("one")])
+def bodies(process: ScriptedProcess) -> list[dict[str, Any]]:
+    return [orjson.loads(body) for body in settings_sent(process, "CLAUDE_CODE_EXTRA_BODY")]
+
+
+async def test_a_system_prompt_takes_the_place_of_the_cli_s_own_words_and_goes_with_its_job() -> None:
+    process = ScriptedProcess([says("one")] * 2)
     worker = await boot(process)
+    await answer_of(worker, a_job(system="be brief"))
+    await worker.recover(PATIENCE)
+    await answer_of(worker, a_job())
+    block = {"type": "text", "text": "be brief", "cache_control": {"type": "ephemeral"}}
+    assert [body["system"] for body in bodies(process)] == [[block], []]
+    assert not process.sent("set_model")
     assert not worker.had_system
+
+
+async def test_with_a_cli_login_a_system_prompt_stands_behind_the_cli_s_own_words() -> None:
+    process = ScriptedProcess([says("one")])
+    worker = await boot(process, system_in_body=False)
     await answer_of(worker, a_job(system="be brief"))
     [request] = process.sent("set_model")
     assert request["system_prompt"] == "be brief"
     assert request["only_if_model_is_current"] is True
     assert worker.had_system
+    assert not any("system" in body for body in bodies(process))
+
+
+async def test_tools_travel_in_the_body_and_their_names_alone_are_offered() -> None:
+    process = ScriptedProcess([says("one")] * 2)
+    worker = await boot(process)
+    schema = {"type": "object", "properties": {"\uff21": {"type": "string"}}}
+    tools = (Tool("zeta", "a\n\nb", {"type": "object"}, strict=True), Tool("fs/read", "", schema))
+    await answer_of(worker, replace(a_job(), tools=tools))
+    [body] = bodies(process)
+    assert body["tools"] == [
+        {"name": "zeta", "description": "a\n\nb", "input_schema": {"type": "object"}, "strict": True},
+        {
+            "name": "fs_read",
+            "input_schema": {"type": "object", "properties": {"A": {"title": "\uff21", "type": "string"}}},
+        },
+    ]
+    offered = next(frame for frame in process.written if frame["type"] == "control_response")
+    listed = offered["response"]["response"]["mcp_response"]["result"]["tools"]
+    assert [(tool["name"], tool["description"], tool["inputSchema"]) for tool in listed] == [
+        ("fs_read", "", {"type": "object"}),
+        ("zeta", "", {"type": "object"}),
+    ]
+    await worker.recover(PATIENCE)
+    await answer_of(worker, a_job())
+    assert "tools" not in bodies(process)[-1]
+
+
+async def test_the_same_names_with_other_texts_are_not_offered_again() -> None:
+    process = ScriptedProcess([says("one")] * 2)
+    worker = await boot(process)
+    for words in ("about the web", "about patients"):
+        await answer_of(worker, replace(a_job(), tools=(Tool("search", words, {}),)))
+        await worker.recover(PATIENCE)
+    assert [body["tools"][0]["description"] for body in bodies(process)] == ["about the web", "about patients"]
+    assert len(process.sent("mcp_set_servers")) == 1
 
 
 async def test_a_limit_of_one_job_does_not_reach_the_next() -> None:
@@ -183,16 +237,16 @@ async def test_a_limit_of_one_job_does_not_reach_the_next() -> None:
 
 
 async def test_a_model_switch_is_waited_for_before_anything_else_is_sent() -> None:
-    process = WilfulProcess([says("one")], holds="set_model")
+    process = WilfulProcess([says("one")], holds="switch_model")
     worker = await boot(process)
     answering = asyncio.create_task(answer_of(worker, a_job(user("a"), assistant("b"), user("c"), model="other")))
     await soon(process.holding.wait())
     await asyncio.sleep(0)
-    assert kinds(process.written) == ["set_model"]
+    assert kinds(process.written) == ["switch_model"]
     process.release()
     await soon(answering)
-    assert kinds(process.written) == ["set_model", "load", "append", "ask"]
-    assert "only_if_model_is_current" not in process.sent("set_model")[0]
+    assert kinds(process.written, guard=True) == ["switch_model", "load", "append", "ask", "guard"]
+    assert process.sent("apply_flag_settings")[0]["settings"] == {"model": "other"}
     assert worker.model == "other"
 
 
@@ -206,8 +260,8 @@ async def test_history_goes_in_turn_by_turn_each_waited_for() -> None:
     assert kinds(process.written) == ["load"]
     process.release()
     await soon(answering)
-    assert kinds(process.written) == ["load", "append", "load", "append", "ask"]
-    assert [frame["message"]["content"] for frame in process.written] == [
+    assert kinds(process.written, guard=True) == ["load", "append", "load", "append", "ask", "guard"]
+    assert [frame["message"]["content"] for frame in process.written[:-1]] == [
         [{"type": "text", "text": t}] for t in "abcde"
     ]
 
@@ -224,22 +278,17 @@ async def test_a_request_of_the_cli_is_refused_and_the_answer_goes_on() -> None:
 # The guard against the CLI's own second request.
 
 
-async def test_near_the_limit_the_guard_is_armed_while_the_stream_is_open() -> None:
+async def test_the_guard_goes_up_behind_each_request_and_comes_down_when_the_worker_has_recovered() -> None:
     process = ScriptedProcess([says("one two")])
     worker = await boot(process)
-    await answer_of(worker, a_job(max_tokens=SHORT))
-    assert guards(process) == [False, True, False]  # the job's limit, message_start, message_stop
-
-
-@pytest.mark.parametrize(("length", "armed"), [(7_999, False), (8_000, True)])
-async def test_a_job_without_a_limit_is_guarded_near_the_usual_one(length: int, armed: bool) -> None:
-    process = ScriptedProcess([says("x" * length)])
-    worker = await boot(process)
     await answer_of(worker, a_job())
-    assert guards(process) == ([True, False] if armed else [])
+    assert kinds(process.written, guard=True) == ["ask", "guard"]
+    assert guards(process) == [True]
+    await worker.recover(PATIENCE)
+    assert guards(process) == [True, False]
 
 
-async def test_the_guard_stays_armed_until_the_cli_has_stopped_at_the_limit() -> None:
+async def test_the_guard_stays_up_until_the_cli_has_stopped_at_the_limit() -> None:
     goes_on_by_itself = says("one two", stop_reason="max_tokens")[:-2]
     process = ScriptedProcess([goes_on_by_itself])
     worker = await boot(process)
@@ -249,19 +298,59 @@ async def test_the_guard_stays_armed_until_the_cli_has_stopped_at_the_limit() ->
     assert guards(process)[-1] is True
     process.written.clear()
     await worker.recover(PATIENCE)
-    assert kinds(process.written) == ["interrupt", *_PUT_RIGHT, "apply_flag_settings"]
+    assert kinds(process.written, guard=True) == ["interrupt", *_PUT_RIGHT, "guard"]
     assert guards(process) == [False]
 
 
-async def test_the_upstream_check_of_the_next_jobs_model_is_not_guarded() -> None:
-    process = ScriptedProcess([says("one", stop_reason="max_tokens"), says("two")])
+async def test_no_request_of_another_kind_puts_the_guard_up() -> None:
+    process = ScriptedProcess()
+    await boot(process)
+    process.begin_request()
+    assert guards(process) == []
+
+
+BLOCKED = result(is_error=True, result="Invalid ANTHROPIC_CUSTOM_HEADERS \u00b7 Fix the environment variable")
+RETRY = {"type": "system", "subtype": "api_retry", "retry_delay_ms": 500, "error_status": None}
+
+
+async def test_an_answer_that_breaks_behind_the_guard_is_asked_for_again_without_it() -> None:
+    process = ScriptedProcess([[*says("one two three")[:4], BLOCKED], says("one two three")])
     worker = await boot(process)
-    await answer_of(worker, a_job(max_tokens=SHORT))
+    events = await answer_of(worker, a_job(max_tokens=LONG))
+    assert reads(events) == ("one two three", "")
+    assert sum(isinstance(event, TextDelta) for event in events) == 3
+    assert kinds(process.written, guard=True)[-4:] == ["guard", "rewind_conversation", "guard", "ask"]
+
+
+async def test_an_answer_that_breaks_twice_is_a_broken_answer_and_no_word_of_the_guard_gets_out() -> None:
+    worker = await boot(ScriptedProcess([[message_start(), BLOCKED], [message_start(), BLOCKED]]))
+    failure = await failure_of(worker)
+    assert failure.kind is ErrorKind.CUT
+    assert "HEADERS" not in failure.message
+
+
+async def test_a_request_that_the_cli_is_to_repeat_after_a_wait_may_leave() -> None:
+    process = ScriptedProcess([[RETRY, *says("one")]])
+    worker = await boot(process)
+    assert reads(await answer_of(worker, a_job())) == ("one", "")
+    assert guards(process) == [True, False]
+
+
+@pytest.mark.parametrize("reason", ["end_turn", "stop_sequence"])
+async def test_an_answer_without_a_word_ends_where_the_cli_asks_for_one(reason: str) -> None:
+    silent = [
+        message_start(),
+        stream_event("message_delta", delta={"stop_reason": reason}, usage={"output_tokens": 1}),
+        stream_event("message_stop"),
+    ]
+    nudge = {"type": "user", "isSynthetic": True, "message": {"content": [{"type": "text", "text": "Say something."}]}}
+    process = ScriptedProcess([[*silent, nudge], says("next")])
+    worker = await boot(process)
+    events = await answer_of(worker, a_job())
+    assert events[-1] == Finished(reason, Usage(input=1, output=1))  # type: ignore[arg-type]
     await worker.recover(PATIENCE)
-    await answer_of(worker, a_job(model="other"))
-    until_the_switch = process.written[: kinds(process.written).index("set_model")]
-    process.written[:] = until_the_switch
-    assert guards(process)[-1] is False
+    await answer_of(worker, a_job(user("now"), assistant("x"), user("then")))
+    assert "rewind_conversation" in kinds(process.written)
 
 
 # Failures.
@@ -277,35 +366,8 @@ async def test_an_error_of_the_upstream_ends_the_job_and_spares_the_worker() -> 
     assert reads(await answer_of(worker, a_job())) == ("one", "")
 
 
-@pytest.mark.parametrize(
-    ("code", "kind"),
-    [
-        ("", ErrorKind.MODEL_NOT_FOUND),
-        ("check_failed", ErrorKind.UPSTREAM),
-        ("check_unreachable", ErrorKind.UPSTREAM),
-        ("check_server_error", ErrorKind.UPSTREAM),
-        ("rate_limit", ErrorKind.RATE_LIMITED),
-        ("auth_failed", ErrorKind.LOGIN),
-    ],
-)
-async def test_a_refused_model_is_the_callers_unless_it_could_not_be_checked(code: str, kind: ErrorKind) -> None:
-    worker = await boot(WilfulProcess(refuses="set_model", code=code))
-    assert (await failure_of(worker, model="other")).kind is kind
-
-
-async def test_after_a_refused_switch_the_next_job_sets_its_own_model_and_prompt() -> None:
-    process = WilfulProcess([says("one")] * 2, refuses="set_model")
-    worker = await boot(process)
-    await failure_of(worker, model="other", system="be brief")
-    await worker.recover(PATIENCE)
-    await failure_of(worker, model="other", system="be brief")
-    await worker.recover(PATIENCE)
-    await failure_of(worker)
-    assert [request["model"] for request in process.sent("set_model")] == ["other", "other", MODEL]
-
-
 async def test_a_job_left_during_a_model_switch_does_not_lend_its_model_to_the_next() -> None:
-    process = WilfulProcess([says("one")], holds="set_model")
+    process = WilfulProcess([says("one")], holds="switch_model")
     worker = await boot(process)
     left = asyncio.create_task(answer_of(worker, a_job(model="other", system="be brief")))
     await soon(process.holding.wait())
@@ -313,9 +375,9 @@ async def test_a_job_left_during_a_model_switch_does_not_lend_its_model_to_the_n
     await asyncio.wait({left})
     process.release()
     await worker.recover(PATIENCE)
-    assert worker.had_system
     await answer_of(worker, a_job(system="be long"))
-    assert [request["model"] for request in process.sent("set_model")] == ["other", MODEL]
+    models = [request["settings"].get("model") for request in process.sent("apply_flag_settings")]
+    assert [model for model in models if model] == ["other", MODEL]
 
 
 async def test_a_worker_that_refused_a_setting_is_not_used_again() -> None:
@@ -368,8 +430,8 @@ class Freezing(WilfulProcess):
 
     def _reply(self, frame: Frame) -> list[Frame]:
         said = [] if self.frozen else super()._reply(frame)
-        self.frozen = self.frozen or kind(frame) in ("set_model", "ask")
-        return [] if kind(frame) == "set_model" else said
+        self.frozen = self.frozen or kind(frame) in ("switch_model", "ask")
+        return [] if kind(frame) == "switch_model" else said
 
 
 @pytest.mark.parametrize("model", [MODEL, "other"])
@@ -380,16 +442,6 @@ async def test_a_process_that_freezes_in_an_answer_or_a_switch_of_model_is_given
     assert (await failure_of(worker, model=model)).kind is ErrorKind.WORKER_CONFUSED
     with pytest.raises(WorkerError):
         await soon(worker.recover(PATIENCE))
-
-
-async def test_an_upstream_that_takes_its_time_over_a_switch_of_model_is_waited_for() -> None:
-    process = WilfulProcess([says("one")], holds="set_model")
-    worker = await boot(process, patience=0.1)
-    asking = asyncio.create_task(answer_of(worker, a_job(model="other")))
-    # It was asked for a sign of life, and gave it, more than once.
-    await until(lambda: len(process.sent("set_max_thinking_tokens")) == 2 or asking.done())
-    process.release()
-    assert reads(await soon(asking)) == ("one", "")
 
 
 async def test_a_model_that_takes_its_time_is_waited_for() -> None:
@@ -403,7 +455,7 @@ async def test_a_model_that_takes_its_time_is_waited_for() -> None:
     await asyncio.wait({asking})
 
 
-@pytest.mark.parametrize("step", ["set_model", "load", "append", "ask", "apply_flag_settings"])
+@pytest.mark.parametrize("step", ["switch_model", "load", "append", "ask", "apply_flag_settings"])
 async def test_a_process_that_dies_at_any_step_of_a_job_is_reported_with_its_last_words(step: str) -> None:
     process = WilfulProcess([says("one")])
     worker = await boot(process)
@@ -440,7 +492,7 @@ async def test_a_process_that_dies_while_it_recovers_has_died(step: str) -> None
     assert caught.value.kind is ErrorKind.WORKER_DIED
 
 
-@pytest.mark.parametrize("step", ["set_model", "load", "ask"])
+@pytest.mark.parametrize("step", ["switch_model", "load", "ask"])
 async def test_past_its_deadline_a_job_ends_wherever_it_is(step: str) -> None:
     worker = await boot(WilfulProcess(holds=step))
     job = a_job(user("a"), assistant("b"), user("c"), model="other")
