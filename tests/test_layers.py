@@ -175,6 +175,7 @@ PURE = (
     "workers.job",
     "workers.launch",
     "workers.observer",
+    "workers.output_limit",
     "workers.output_schema",
     "workers.permission",
     "workers.pieces",

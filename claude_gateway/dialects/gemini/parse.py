@@ -42,7 +42,9 @@ def parse(
     turns = conversation.turns(model)
     calling = request.tool_config.function_calling_config if request.tool_config else None
     tools, choice = read_calling(calling, read_functions(request.tools or (), notes), notes)
-    tuning, given_way = fit(replace(_tuning(config, notes), tool_choice=choice), model, turns)
+    tuning, given_way = fit(
+        replace(_tuning(config, notes), tool_choice=choice), model, turns, limit_name="maxOutputTokens"
+    )
     thinking = config.thinking_config
     return ParsedGemini(
         job=ChatJob(

@@ -41,7 +41,9 @@ def parse(request: ChatRequest, owner: str, model: str, remembered: Remembered =
     hosted = _search(request.web_search_options)
     tools = read_tools(functions, notes, hosted, "functions" if legacy else "tools")
     choice = read_choice(request.tool_choice, tools, notes, parallel=request.parallel_tool_calls is not False)
-    tuning, given_way = fit(replace(_tuning(request, notes), tool_choice=choice), model, turns)
+    limit_name = "max_completion_tokens" if request.max_completion_tokens else "max_tokens"
+    wanted = replace(_tuning(request, notes), tool_choice=choice)
+    tuning, given_way = fit(wanted, model, turns, limit_name=limit_name)
     options = request.stream_options
     return ParsedChat(
         job=ChatJob(

@@ -60,7 +60,9 @@ def parse(request: ResponsesRequest, owner: str, model: str, sealer: Sealer, pas
         conversation.add(message.role, list(message.blocks))
     turns = conversation.turns()
     tools, choice = toolset.choose(request.tool_choice, parallel=request.parallel_tool_calls is not False)
-    tuning, given_way = fit(replace(_tuning(request, notes), tool_choice=choice), model, turns)
+    tuning, given_way = fit(
+        replace(_tuning(request, notes), tool_choice=choice), model, turns, limit_name="max_output_tokens"
+    )
     options = request.stream_options
     instructions = request.instructions or ""
     system = [text for text in (instructions, *past.said.system, *said.system) if text.strip()]
