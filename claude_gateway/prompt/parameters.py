@@ -17,6 +17,13 @@ class Treatment(StrEnum):
 Table = Mapping[str, tuple[Treatment, str]]
 # Parameter: the values that ask for nothing. Many clients send every field they know.
 Neutral = Mapping[str, tuple[Any, ...]]
+# What forms, templates and libraries leave in a field that nobody set.
+BLANK = ("", "NOT_GIVEN")
+# -1 as "not set": of a limit in the examples of LM Studio and the page of llama.cpp, of `top_p` and `top_k` in
+# @langchain/anthropic before 1.3.20, of a seed in most programs for local models.
+MINUS_ONE = (*BLANK, -1)
+# 0 too, which switches `top_k` off in most programs for local models.
+NO_TOP_K = (*BLANK, -1, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,16 @@ def treated(sent: Mapping[str, Any], table: Table, neutral: Neutral) -> Iterator
             yield Treated(name, treatment, reason)
 
 
+def without_unset(sent: Mapping[str, Any], neutral: Neutral) -> dict[str, Any]:
+    """The parameters that are set: not those that hold a value by which a library says that nobody set them."""
+    return {name: value for name, value in sent.items() if not _is_one_of(value, neutral.get(name, ()))}
+
+
 def _asks_for_nothing(value: Any, neutral: tuple[Any, ...]) -> bool:
     # By identity: 0 equals False, and a temperature of 0 asks for something.
-    return value is None or value is False or value in ([], {}) or value in neutral
+    return value is None or value is False or value in ([], {}) or _is_one_of(value, neutral)
+
+
+def _is_one_of(value: Any, values: tuple[Any, ...]) -> bool:
+    """True and False are no numbers here."""
+    return any(value == one and isinstance(value, bool) is isinstance(one, bool) for one in values)

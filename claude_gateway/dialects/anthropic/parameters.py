@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from claude_gateway.prompt import parameters
-from claude_gateway.prompt.parameters import LATER, Neutral, Table, Treated, Treatment
+from claude_gateway.prompt.parameters import BLANK, LATER, MINUS_ONE, NO_TOP_K, Neutral, Table, Treated, Treatment
 
 PARAMETERS: Table = {
     "model": (Treatment.HONOURED, "any `claude-*`"),
@@ -52,17 +52,23 @@ PARAMETERS: Table = {
     "thread": (Treatment.IGNORED, "each request must carry its whole conversation"),
     "fallbacks": (Treatment.IGNORED, "no other model answers in place of the one asked for"),
 }
-_NEUTRAL: Neutral = {
-    "service_tier": ("auto",),
-    "speed": ("standard",),
+# In these a blank text is what the client says.
+_TEXTS = frozenset({"model", "messages", "system", "session_id"})
+NEUTRAL: Neutral = {
+    **{name: BLANK for name in PARAMETERS if name not in _TEXTS},
+    "max_tokens": MINUS_ONE,
+    "top_p": MINUS_ONE,
+    "top_k": NO_TOP_K,
+    "service_tier": (*BLANK, "auto"),
+    "speed": (*BLANK, "standard"),
 }
 
 
 def warnings(sent: Mapping[str, Any]) -> list[str]:
     """A line for each parameter that was sent, asks for something and is not honoured."""
-    return parameters.warnings(sent, PARAMETERS, _NEUTRAL)
+    return parameters.warnings(sent, PARAMETERS, NEUTRAL)
 
 
 def treated(sent: Mapping[str, Any]) -> list[Treated]:
     """What becomes of each parameter of a whole request."""
-    return list(parameters.treated(sent, PARAMETERS, _NEUTRAL))
+    return list(parameters.treated(sent, PARAMETERS, NEUTRAL))

@@ -2,7 +2,11 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from claude_gateway.dialects.anthropic.parameters import NEUTRAL
+from claude_gateway.prompt.numbers import Count, Range, Real, Share
+from claude_gateway.prompt.parameters import without_unset
 
 _MOST_MESSAGES = 10_000
 _MOST_BLOCKS = 10_000
@@ -25,7 +29,7 @@ class Message(Wire):
 class Thinking(Wire):
     # Any text: new kinds and displays come with new betas, and are named in a warning.
     type: str
-    budget_tokens: int | None = Field(None, ge=1)
+    budget_tokens: Count | None = None
     display: str | None = None
 
 
@@ -43,12 +47,12 @@ class OutputConfig(Wire):
 class MessagesRequest(Wire):
     model: str = Field(min_length=1)
     messages: Annotated[list[Message], Field(fail_fast=True, min_length=1, max_length=_MOST_MESSAGES)]
-    max_tokens: int | None = Field(None, ge=1)
+    max_tokens: Count | None = None
     system: str | Blocks | None = None
     stream: bool | None = None
-    temperature: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
-    top_p: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
-    top_k: int | None = Field(None, ge=1)
+    temperature: Annotated[Real, Range(0, 1)] | None = None
+    top_p: Share | None = None
+    top_k: Count | None = None
     tools: Annotated[list[Any], Field(max_length=_MOST_TOOLS)] | None = None
     tool_choice: dict[str, Any] | None = None
     stop_sequences: Annotated[list[str], Field(fail_fast=True, max_length=_MOST_STOPS)] | None = None
@@ -61,6 +65,11 @@ class MessagesRequest(Wire):
     # Nor these: whether Claude is to use its own tools, and tell of each call.
     enable_tools: bool | None = None
     stream_tool_progress: bool | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_what_is_set(cls, value: Any) -> Any:
+        return without_unset(value, NEUTRAL) if isinstance(value, dict) else value
 
     @property
     def unknown(self) -> dict[str, Any]:

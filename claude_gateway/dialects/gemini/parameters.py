@@ -7,7 +7,17 @@ from typing import Any
 from pydantic.alias_generators import to_camel
 
 from claude_gateway.prompt import parameters
-from claude_gateway.prompt.parameters import LATER, Neutral, Table, Treated, Treatment
+from claude_gateway.prompt.parameters import (
+    BLANK,
+    LATER,
+    MINUS_ONE,
+    NO_TOP_K,
+    Neutral,
+    Table,
+    Treated,
+    Treatment,
+    without_unset,
+)
 
 PARAMETERS: Table = {
     "contents": (Treatment.HONOURED, ""),
@@ -72,14 +82,21 @@ _INSIDE: Mapping[str, Table] = {
     "toolConfig": TOOL_CONFIG,
     "toolConfig.functionCallingConfig": FUNCTION_CALLING_CONFIG,
 }
+# In these a blank text is what the client says.
+_TEXTS = frozenset({"contents", "systemInstruction", "sessionId"})
 _NEUTRAL: Neutral = {
-    "candidateCount": (1,),
-    "frequencyPenalty": (0,),
-    "presencePenalty": (0,),
-    "logprobs": (0,),
-    "responseModalities": (["TEXT"], ["text"]),
-    "mediaResolution": ("MEDIA_RESOLUTION_UNSPECIFIED",),
-    "serviceTier": ("", "auto", "default", "standard"),
+    **{name: BLANK for table in (PARAMETERS, *_INSIDE.values()) for name in table if name not in _TEXTS},
+    "maxOutputTokens": MINUS_ONE,
+    "topP": MINUS_ONE,
+    "topK": NO_TOP_K,
+    "seed": MINUS_ONE,
+    "candidateCount": (*BLANK, 1),
+    "frequencyPenalty": (*BLANK, 0),
+    "presencePenalty": (*BLANK, 0),
+    "logprobs": (*BLANK, 0),
+    "responseModalities": (*BLANK, ["TEXT"], ["text"]),
+    "mediaResolution": (*BLANK, "MEDIA_RESOLUTION_UNSPECIFIED"),
+    "serviceTier": (*BLANK, "auto", "default", "standard"),
 }
 _OFF = ("BLOCK_NONE", "OFF", "HARM_BLOCK_THRESHOLD_UNSPECIFIED")
 
@@ -87,6 +104,12 @@ _OFF = ("BLOCK_NONE", "OFF", "HARM_BLOCK_THRESHOLD_UNSPECIFIED")
 def warnings(sent: Mapping[str, Any]) -> list[str]:
     """A line for each parameter of the request itself that was sent, asks for something and is not honoured."""
     return below("", PARAMETERS, {name: value for name, value in sent.items() if not _blocks_nothing(name, value)})
+
+
+def set_ones(sent: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of the request, or of an object inside it, that are set, under the names that they came with."""
+    neutral = {name: _NEUTRAL.get(to_camel(name) if "_" in name else name, ()) for name in sent}
+    return without_unset(sent, neutral)
 
 
 def below(prefix: str, table: Table, sent: Mapping[str, Any]) -> list[str]:

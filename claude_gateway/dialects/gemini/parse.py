@@ -84,13 +84,15 @@ def _tuning(config: GenerationConfig, notes: list[str]) -> Tuning:
     stop = tuple(text for text in asked if text.strip())
     if len(stop) < len(asked):
         notes.append("stopSequences: blank sequences left out, Claude takes none")
+    if config.top_k is not None and not config.top_k.is_integer():
+        notes.append(f"topK: {config.top_k} became {_top_k(config.top_k)}, Claude takes whole numbers")
     thinking, effort = _thinking(config.thinking_config)
     include = config.thinking_config is not None and config.thinking_config.include_thoughts
     return Tuning(
         max_tokens=config.max_output_tokens,
         temperature=temperature,
         top_p=config.top_p if config.top_p != 1 else None,
-        top_k=int(config.top_k) if config.top_k else None,
+        top_k=_top_k(config.top_k),
         stop=stop,
         thinking=thinking,
         display=None if thinking == "off" else "summarized" if include else "omitted",
@@ -116,6 +118,11 @@ def _output(config: GenerationConfig, notes: list[str]) -> OutputSchema | None:
     if kind != "text/plain":
         notes.append(f"generationConfig.responseMimeType: {kind[:40]!r} is not known here, the answer is plain text")
     return None
+
+
+def _top_k(asked: float | None) -> int | None:
+    """0 asks for nothing."""
+    return max(int(asked), 1) if asked else None
 
 
 def _thinking(config: ThinkingConfig | None) -> tuple[Thinking, Effort | None]:

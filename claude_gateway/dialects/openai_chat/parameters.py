@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from claude_gateway.prompt import parameters
-from claude_gateway.prompt.parameters import Neutral, Table, Treated, Treatment
+from claude_gateway.prompt.parameters import BLANK, MINUS_ONE, NO_TOP_K, Neutral, Table, Treated, Treatment
 
 PARAMETERS: Table = {
     "model": (Treatment.HONOURED, "any `claude-*`"),
@@ -52,21 +52,29 @@ PARAMETERS: Table = {
     "metadata": (Treatment.IGNORED, "nothing is stored"),
     "store": (Treatment.IGNORED, "nothing is stored"),
 }
+# In these a blank text is what the client says.
+_TEXTS = frozenset({"model", "messages", "system", "session_id"})
 # Values that ask for nothing: many clients send every field they know.
-_NEUTRAL: Neutral = {
-    "frequency_penalty": (0,),
-    "presence_penalty": (0,),
-    "top_logprobs": (0,),
-    "service_tier": ("auto", "default"),
-    "modalities": (["text"],),
+NEUTRAL: Neutral = {
+    **{name: BLANK for name in PARAMETERS if name not in _TEXTS},
+    "max_tokens": MINUS_ONE,
+    "max_completion_tokens": MINUS_ONE,
+    "top_p": MINUS_ONE,
+    "top_k": NO_TOP_K,
+    "seed": MINUS_ONE,
+    "frequency_penalty": (*BLANK, 0),
+    "presence_penalty": (*BLANK, 0),
+    "top_logprobs": (*BLANK, 0),
+    "service_tier": (*BLANK, "auto", "default"),
+    "modalities": (*BLANK, ["text"]),
 }
 
 
 def warnings(sent: Mapping[str, Any]) -> list[str]:
     """A line for each parameter that was sent, asks for something and is not honoured."""
-    return parameters.warnings(sent, PARAMETERS, _NEUTRAL)
+    return parameters.warnings(sent, PARAMETERS, NEUTRAL)
 
 
 def treated(sent: Mapping[str, Any]) -> list[Treated]:
     """What becomes of each parameter of a whole request."""
-    return list(parameters.treated(sent, PARAMETERS, _NEUTRAL))
+    return list(parameters.treated(sent, PARAMETERS, NEUTRAL))

@@ -4,6 +4,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from claude_gateway.dialects.openai_chat.parameters import NEUTRAL
+from claude_gateway.prompt.numbers import Count, Range, Real, Share
+from claude_gateway.prompt.parameters import without_unset
+
 # Ten megabytes hold millions of empty ones, each an object with its own errors: one is told, and the rest unread.
 _MOST_MESSAGES = 10_000
 _MOST_PARTS = 10_000
@@ -62,7 +66,7 @@ class StreamOptions(Wire):
 
 class Thinking(Wire):
     type: Literal["enabled", "adaptive", "disabled"]
-    budget_tokens: int | None = Field(None, ge=1)
+    budget_tokens: Count | None = None
 
 
 class AnthropicOptions(Wire):
@@ -85,11 +89,11 @@ class ChatRequest(Wire):
     messages: Annotated[list[Message], Field(fail_fast=True, min_length=1, max_length=_MOST_MESSAGES)]
     # Beside the messages, in a string or in blocks, as Cursor sends it.
     system: Any = None
-    max_tokens: int | None = Field(None, ge=1)
-    max_completion_tokens: int | None = Field(None, ge=1)
-    temperature: float | None = Field(None, ge=0, le=2, allow_inf_nan=False)
-    top_p: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
-    top_k: int | None = Field(None, ge=1)
+    max_tokens: Count | None = None
+    max_completion_tokens: Count | None = None
+    temperature: Annotated[Real, Range(0, 2)] | None = None
+    top_p: Share | None = None
+    top_k: Count | None = None
     stop: str | Annotated[list[str], Field(fail_fast=True, max_length=_MOST_STOPS)] | None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
     anthropic_options: AnthropicOptions | None = None
@@ -100,7 +104,7 @@ class ChatRequest(Wire):
     functions: Annotated[list[Any], Field(max_length=_MOST_TOOLS)] | None = None
     function_call: str | dict[str, Any] | None = None
     response_format: ResponseFormat | None = None
-    n: int | None = Field(None, ge=1)
+    n: Count | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     # Not the provider's: which conversation Claude is to remember.
@@ -111,12 +115,12 @@ class ChatRequest(Wire):
 
     @model_validator(mode="before")
     @classmethod
-    def _merge_extra_body(cls, value: Any) -> Any:
+    def _read_what_is_set(cls, value: Any) -> Any:
         """JavaScript callers send the Python library's `extra_body` as it is."""
         match value:
             case {"extra_body": dict(extra), **rest}:
-                return {**rest, **extra}
-        return value
+                value = {**rest, **extra}
+        return without_unset(value, NEUTRAL) if isinstance(value, dict) else value
 
     @property
     def unknown(self) -> dict[str, Any]:

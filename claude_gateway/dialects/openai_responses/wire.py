@@ -3,7 +3,11 @@ stay as they are: `items` and `tools` know which they can pass on."""
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from claude_gateway.dialects.openai_responses.parameters import NEUTRAL
+from claude_gateway.prompt.numbers import Count, Range, Real, Share
+from claude_gateway.prompt.parameters import without_unset
 
 _MOST_ITEMS = 10_000
 _MOST_TOOLS = 10_000
@@ -37,9 +41,9 @@ class ResponsesRequest(Wire):
     # An object here is somebody's mistake that `parse` can name; `Any` spares a list an error for each of its items.
     input: str | Annotated[list[Any], Field(max_length=_MOST_ITEMS)] | dict[str, Any] | None = None
     instructions: str | None = None
-    max_output_tokens: int | None = Field(None, ge=1)
-    temperature: float | None = Field(None, ge=0, le=2, allow_inf_nan=False)
-    top_p: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
+    max_output_tokens: Count | None = None
+    temperature: Annotated[Real, Range(0, 2)] | None = None
+    top_p: Share | None = None
     tools: Annotated[list[Any], Field(max_length=_MOST_TOOLS)] | None = None
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
@@ -58,6 +62,11 @@ class ResponsesRequest(Wire):
     # Not the provider's: whether Claude is to use its own tools, and tell of it among its thoughts.
     enable_tools: bool | None = None
     stream_tool_progress: bool | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_what_is_set(cls, value: Any) -> Any:
+        return without_unset(value, NEUTRAL) if isinstance(value, dict) else value
 
     @property
     def unknown(self) -> dict[str, Any]:
