@@ -88,6 +88,7 @@ DIALECT_MAY_IMPORT = (
     *("string", "types", "typing", "orjson", "pydantic"),
     *(
         "claude_gateway.errors",
+        "claude_gateway.prompt.allowed_tools",
         "claude_gateway.prompt.blocks",
         "claude_gateway.prompt.conversation",
         "claude_gateway.prompt.custom_tools",
@@ -143,6 +144,7 @@ PURE = (
     "claude_gateway.openapi.schemas",
     "claude_gateway.own_tools.built_in",
     "claude_gateway.own_tools.stand_ins",
+    "claude_gateway.prompt.allowed_tools",
     "claude_gateway.prompt.blocks",
     "claude_gateway.prompt.conversation",
     "claude_gateway.prompt.custom_tools",

@@ -9,6 +9,7 @@ from claude_gateway.dialects.openai_chat.functions import is_legacy, modern
 from claude_gateway.dialects.openai_chat.parameters import warnings
 from claude_gateway.dialects.openai_chat.parts import read_parts
 from claude_gateway.dialects.openai_chat.wire import ChatRequest, Message, ResponseFormat
+from claude_gateway.prompt.allowed_tools import offered
 from claude_gateway.prompt.blocks import check_role, result_parts, system_text
 from claude_gateway.prompt.conversation import NOTHING, Conversation, Remembered, bad
 from claude_gateway.prompt.hosted_tools import Hosted, alone, settings_of
@@ -39,8 +40,10 @@ def parse(request: ChatRequest, owner: str, model: str, remembered: Remembered =
     functions, custom = as_functions(request.tools or [], notes)
     system, turns = _conversation(request, model, remembered, custom, notes)
     hosted = _search(request.web_search_options)
-    tools = read_tools(functions, notes, hosted, "functions" if legacy else "tools")
-    choice = read_choice(request.tool_choice, tools, notes, parallel=request.parallel_tool_calls is not False)
+    left = offered(
+        request.tool_choice, read_tools(functions, notes, hosted, "functions" if legacy else "tools"), hosted
+    )
+    choice = read_choice(left.choice, left.tools, notes, parallel=request.parallel_tool_calls is not False)
     limit_name = "max_completion_tokens" if request.max_completion_tokens else "max_tokens"
     wanted = replace(_tuning(request, notes), tool_choice=choice)
     tuning, given_way = fit(wanted, model, turns, limit_name=limit_name)
@@ -52,13 +55,13 @@ def parse(request: ChatRequest, owner: str, model: str, remembered: Remembered =
             system=system or remembered.system,
             turns=turns,
             tuning=tuning,
-            tools=tools,
+            tools=left.tools,
         ),
         stream=bool(request.stream),
         include_usage=bool(options and options.include_usage),
         legacy=legacy,
         custom=custom,
-        hosted=alone(hosted, tools, notes),
+        hosted=alone(left.hosted, left.tools, notes),
         warnings=(*warnings(request.unknown), *notes, *given_way),
     )
 

@@ -59,7 +59,7 @@ def parse(request: ResponsesRequest, owner: str, model: str, sealer: Sealer, pas
     for message in (*past.said.messages, *said.messages):
         conversation.add(message.role, list(message.blocks))
     turns = conversation.turns()
-    tools, choice = toolset.choose(request.tool_choice, parallel=request.parallel_tool_calls is not False)
+    tools, hosted, choice = toolset.choose(request.tool_choice, parallel=request.parallel_tool_calls is not False)
     tuning, given_way = fit(
         replace(_tuning(request, notes), tool_choice=choice), model, turns, limit_name="max_output_tokens"
     )
@@ -77,7 +77,7 @@ def parse(request: ResponsesRequest, owner: str, model: str, sealer: Sealer, pas
         echo=echo(request),
         said=said,
         items=tuple(items),
-        hosted=alone(toolset.hosted, tools, notes),
+        hosted=alone(hosted, tools, notes),
         warnings=(*warnings(request.unknown), *notes, *given_way),
     )
 
