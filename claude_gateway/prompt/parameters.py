@@ -40,6 +40,31 @@ UNKNOWN = "unknown parameter"
 _AS_IT_IS = "asks for nothing that would not be so without it"
 
 
+# What of the Messages API does nothing here, in whichever dialect it is sent.
+_ONE_LOGIN = (Treatment.IGNORED, "the upstream sees the login of this gateway alone")
+_ONE_TIER = (Treatment.IGNORED, "the tier is that of the login")
+_OWN_CONTEXT = (Treatment.IGNORED, "Claude Code manages the context by itself")
+IGNORED_OF_MESSAGES: Table = {
+    "metadata": _ONE_LOGIN,
+    "user_profile_id": _ONE_LOGIN,
+    "workspace_id": _ONE_LOGIN,
+    "service_tier": _ONE_TIER,
+    "speed": _ONE_TIER,
+    "billing_policy": _ONE_TIER,
+    "fallback_credit_token": _ONE_TIER,
+    "inference_geo": (Treatment.IGNORED, "the place is that of the login"),
+    "cache_control": (Treatment.EMULATED, "Claude Code marks the prompt for the cache by itself"),
+    "context_management": _OWN_CONTEXT,
+    "compaction": _OWN_CONTEXT,
+    "diagnostics": (Treatment.IGNORED, LATER),
+    "betas": (Treatment.IGNORED, "what a model can do does not depend on them here"),
+    "container": (Treatment.IGNORED, "there is no container to run code in"),
+    "mcp_servers": (Treatment.IGNORED, LATER),
+    "thread": (Treatment.IGNORED, "each request must carry its whole conversation"),
+    "fallbacks": (Treatment.IGNORED, "no other model answers in place of the one asked for"),
+}
+
+
 def warnings(sent: Mapping[str, Any], table: Table, neutral: Neutral) -> list[str]:
     """A line for each parameter that was sent, asks for something and is ignored."""
     return [f"{one.name}: {one.reason}" for one in treated(sent, table, neutral) if one.treatment is Treatment.IGNORED]

@@ -6,7 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from claude_gateway.dialects.anthropic.parameters import NEUTRAL
 from claude_gateway.prompt.numbers import Count, Range, Real, Share
+from claude_gateway.prompt.output_config import OutputConfig, OutputFormat
 from claude_gateway.prompt.parameters import without_unset
+from claude_gateway.prompt.thinking import ThinkingParameter
 
 _MOST_MESSAGES = 10_000
 _MOST_BLOCKS = 10_000
@@ -26,24 +28,6 @@ class Message(Wire):
     content: str | Blocks
 
 
-class Thinking(Wire):
-    # Any text: new kinds and displays come with new betas, and are named in a warning.
-    type: str
-    budget_tokens: Count | None = None
-    display: str | None = None
-
-
-class OutputFormat(Wire):
-    type: Literal["json_schema"]
-    # `schema` is a method of every pydantic model.
-    schema_: dict[str, Any] = Field(alias="schema")
-
-
-class OutputConfig(Wire):
-    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
-    format: OutputFormat | None = None
-
-
 class MessagesRequest(Wire):
     model: str = Field(min_length=1)
     messages: Annotated[list[Message], Field(fail_fast=True, min_length=1, max_length=_MOST_MESSAGES)]
@@ -56,7 +40,7 @@ class MessagesRequest(Wire):
     tools: Annotated[list[Any], Field(max_length=_MOST_TOOLS)] | None = None
     tool_choice: dict[str, Any] | None = None
     stop_sequences: Annotated[list[str], Field(fail_fast=True, max_length=_MOST_STOPS)] | None = None
-    thinking: Thinking | None = None
+    thinking: ThinkingParameter | None = None
     output_config: OutputConfig | None = None
     # Not the provider's: which conversation Claude is to remember.
     session_id: str | None = None

@@ -86,7 +86,7 @@ def _tuning(config: GenerationConfig, notes: list[str]) -> Tuning:
         notes.append("stopSequences: blank sequences left out, Claude takes none")
     if config.top_k is not None and not config.top_k.is_integer():
         notes.append(f"topK: {config.top_k} became {_top_k(config.top_k)}, Claude takes whole numbers")
-    thinking, effort = _thinking(config.thinking_config)
+    thinking, effort = _thinking(config.thinking_config, notes)
     include = config.thinking_config is not None and config.thinking_config.include_thoughts
     return Tuning(
         max_tokens=config.max_output_tokens,
@@ -125,11 +125,13 @@ def _top_k(asked: float | None) -> int | None:
     return max(int(asked), 1) if asked else None
 
 
-def _thinking(config: ThinkingConfig | None) -> tuple[Thinking, Effort | None]:
+def _thinking(config: ThinkingConfig | None, notes: list[str]) -> tuple[Thinking, Effort | None]:
     """A budget wins over a level. Who asks to see thoughts asks for thinking; who asks for nothing gets none."""
     if config is None:
         return "off", None
     if config.thinking_budget is not None:
+        if config.thinking_level not in (None, "thinking_level_unspecified"):
+            notes.append("generationConfig.thinkingConfig.thinkingLevel: left out, `thinkingBudget` counts")
         return ("adaptive" if config.thinking_budget < 0 else config.thinking_budget or "off"), None
     match config.thinking_level:
         case None | "thinking_level_unspecified":

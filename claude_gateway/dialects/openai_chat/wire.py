@@ -4,9 +4,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from claude_gateway.dialects.openai_chat.parameters import NEUTRAL
+from claude_gateway.dialects.openai_chat.parameters import NEUTRAL, OPTIONS_NEUTRAL
 from claude_gateway.prompt.numbers import Count, Range, Real, Share
+from claude_gateway.prompt.output_config import OutputConfig, OutputFormat
 from claude_gateway.prompt.parameters import without_unset
+from claude_gateway.prompt.thinking import EffortWord, Reasoning, ThinkingParameter
+from workers.job import Effort
 
 # Ten megabytes hold millions of empty ones, each an object with its own errors: one is told, and the rest unread.
 _MOST_MESSAGES = 10_000
@@ -64,13 +67,27 @@ class StreamOptions(Wire):
     include_usage: bool | None = None
 
 
-class Thinking(Wire):
-    type: Literal["enabled", "adaptive", "disabled"]
-    budget_tokens: Count | None = None
-
-
 class AnthropicOptions(Wire):
-    thinking: Thinking | None = None
+    """Parameters of the Messages API; those that a chat cannot take over are kept, to be named in a warning."""
+
+    system: Any = None
+    max_tokens: Count | None = None
+    temperature: Annotated[Real, Range(0, 1)] | None = None
+    top_p: Share | None = None
+    top_k: Count | None = None
+    stop_sequences: Annotated[list[str], Field(fail_fast=True, max_length=_MOST_STOPS)] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    thinking: ThinkingParameter | None = None
+    output_config: OutputConfig | None = None
+    output_format: OutputFormat | None = None
+    # Not of the Messages API: another name of `output_config.effort`, and what some gateways call `cache_control`.
+    effort: Effort | None = None
+    prompt_caching: bool | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_what_is_set(cls, value: Any) -> Any:
+        return without_unset(value, OPTIONS_NEUTRAL) if isinstance(value, dict) else value
 
 
 class JsonSchema(Wire):
@@ -95,7 +112,10 @@ class ChatRequest(Wire):
     top_p: Share | None = None
     top_k: Count | None = None
     stop: str | Annotated[list[str], Field(fail_fast=True, max_length=_MOST_STOPS)] | None = None
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    reasoning_effort: EffortWord | None = None
+    # Anthropic's own for its OpenAI-compatible endpoint, and OpenRouter's.
+    thinking: ThinkingParameter | None = None
+    reasoning: Reasoning | None = None
     anthropic_options: AnthropicOptions | None = None
     tools: Annotated[list[Any], Field(max_length=_MOST_TOOLS)] | None = None
     tool_choice: str | dict[str, Any] | None = None

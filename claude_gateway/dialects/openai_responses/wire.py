@@ -1,19 +1,18 @@
 """`POST /v1/responses` as it is sent. Unknown fields are kept, so that they can be named in a warning; items and tools
 stay as they are: `items` and `tools` know which they can pass on."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from claude_gateway.dialects.openai_responses.parameters import NEUTRAL
 from claude_gateway.prompt.numbers import Count, Range, Real, Share
 from claude_gateway.prompt.parameters import without_unset
+from claude_gateway.prompt.thinking import EffortWord
 
 _MOST_ITEMS = 10_000
 _MOST_TOOLS = 10_000
 _MOST_INCLUDED = 100
-
-Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
 class Wire(BaseModel):
@@ -21,7 +20,7 @@ class Wire(BaseModel):
 
 
 class Reasoning(Wire):
-    effort: Effort | None = None
+    effort: EffortWord | None = None
     summary: str | None = None
 
 
@@ -48,7 +47,7 @@ class ResponsesRequest(Wire):
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
     reasoning: Reasoning | None = None
-    reasoning_effort: Effort | None = None
+    reasoning_effort: EffortWord | None = None
     text: TextConfig | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
