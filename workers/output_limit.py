@@ -1,6 +1,6 @@
-"""How many tokens a model writes at most in one answer, as the CLI has it. Pure.
+"""The maximum of tokens in one answer of a model, as the CLI has it. Pure.
 
-The CLI lowers a higher limit without a word. Read in CLI 2.1.332 and measured there: `cli_facts` tries it.
+The CLI lowers a higher limit silently. Read in CLI 2.1.332 and measured there: `cli_facts` checks it.
 """
 
 import re

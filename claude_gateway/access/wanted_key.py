@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from claude_gateway.access.keys import Budget, Key, Rates, StoredKey
-from claude_gateway.prompt.numbers import Integer, Real
+from claude_gateway.prompt.numbers import Integer, Number
 
 Scope = Literal["chat", "tools", "mcp", "admin"]
 # What is counted together; docs/keys.md says which paths each is.
@@ -26,7 +26,7 @@ class WantedBudget(_Part):
     """What the key may spend on a day (UTC)."""
 
     tokens_per_day: Integer | None = Field(None, ge=1, le=10**15, description="Tokens of all kinds together.")
-    usd_per_day: Real | None = Field(None, gt=0, le=10**9, description="US dollars, as Claude Code reports the cost.")
+    usd_per_day: Number | None = Field(None, gt=0, le=10**9, description="US dollars, as Claude Code reports the cost.")
 
 
 class WantedKey(_Part):
@@ -37,7 +37,7 @@ class WantedKey(_Part):
     models: list[ModelPattern] = Field(
         default=[], max_length=100, description="The only models it may ask for, as names or patterns with `*`."
     )
-    expires_in_days: Real | None = Field(None, gt=0, le=_LONGEST_DAYS, description="Without it the key stays.")
+    expires_in_days: Number | None = Field(None, gt=0, le=_LONGEST_DAYS, description="Without it the key stays.")
     per_minute: dict[Group, PerMinute] = Field(
         default={}, description="Requests a minute by group, in place of the settings."
     )

@@ -8,14 +8,14 @@ from claude_gateway.prompt.conversation import bad
 from claude_gateway.prompt.hosted_tools import Hosted
 from workers.job import Tool
 
-# Tools that the client carries out; any other type is one of the provider's.
-_OF_THE_CLIENT = ("function", "custom", "tool")
+# Types of tools that the client runs. The provider runs tools of any other type.
+_CLIENT_TOOL_TYPES = ("function", "custom", "tool")
 _MODES = ("auto", "required", "any", "none")
 
 
 @dataclass(frozen=True, slots=True)
-class Offered:
-    """What remains of a request's tools; `choice` is one among them, without `allowed_tools`."""
+class RestrictedTools:
+    """The tools of a request that a choice allows; `choice` is the choice among them, without `allowed_tools`."""
 
     tools: tuple[Tool, ...]
     hosted: tuple[Hosted, ...]
@@ -28,18 +28,18 @@ def tool_name(named: Mapping[str, Any]) -> str:
     return str(inner.get("name"))
 
 
-def offered(
+def restrict_tools(
     choice: Any,
     tools: Sequence[Tool],
     hosted: Sequence[Hosted],
     name_of: Callable[[Mapping[str, Any]], str] = tool_name,
-) -> Offered:
-    """The tools that a choice allows, in the shape of chats or of Responses; any other choice leaves them as they are.
+) -> RestrictedTools:
+    """Keep the tools that a choice allows, in the shape of chats or of Responses; any other choice keeps all.
 
-    `name_of` gives the name that Claude knows a tool of the choice by. Raises `ApiError` 400 for an unknown tool.
+    `name_of` gives the name under which Claude knows a tool of the choice. Raises `ApiError` 400 for an unknown tool.
     """
     if not (isinstance(choice, Mapping) and choice.get("type") == "allowed_tools"):
-        return Offered(tuple(tools), tuple(hosted), choice)
+        return RestrictedTools(tuple(tools), tuple(hosted), choice)
     nested = choice.get("allowed_tools")
     allowed = nested if isinstance(nested, Mapping) else choice
     mode, entries = allowed.get("mode") or "auto", allowed.get("tools")
@@ -47,10 +47,10 @@ def offered(
         raise bad("tool_choice.mode", "must be auto or required")
     if not isinstance(entries, list) or not all(isinstance(one, Mapping) for one in entries):
         raise bad("tool_choice.tools", "must be a list of tools, each with its type and its name")
-    names = {name_of(one) for one in entries if one.get("type", "function") in _OF_THE_CLIENT}
+    names = {name_of(one) for one in entries if one.get("type", "function") in _CLIENT_TOOL_TYPES}
     if missing := sorted(names - {tool.name for tool in tools}):
         raise bad("tool_choice", f"there is no tool {missing[0][:60]!r}")
     types = {one.get("type") for one in entries}
-    return Offered(
+    return RestrictedTools(
         tuple(tool for tool in tools if tool.name in names), tuple(one for one in hosted if one.name in types), mode
     )

@@ -1,4 +1,4 @@
-"""The types of numbers in requests: strict, with a range, and one text for whatever lies outside of it. Pure."""
+"""Types for the numbers of requests: strict, with a range, and one error text for a number out of its range. Pure."""
 
 import re
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from claude_gateway.prompt.conversation import bad
 
-# Beyond it no writer of JSON takes an integer.
+# JSON writers refuse integers of more than 64 bits.
 MAX_INTEGER = 2**63 - 1
 # The type of the errors of `Range`.
 OUT_OF_RANGE = "out_of_range"
@@ -19,7 +19,7 @@ _WRITTEN = re.compile(r"-?[0-9]{1,40}")
 
 
 def range_text(value: float | str, least: float, most: float) -> str:
-    """What a client is told of a value outside of its range."""
+    """The error text for a value out of its range."""
     shown = str(int(value) if isinstance(value, float) and value.is_integer() else value)
     if len(shown) > _MAX_DIGITS:
         shown = f"{shown[:_MAX_DIGITS]}…" if isinstance(value, str) else f"{value:g}"
@@ -27,7 +27,7 @@ def range_text(value: float | str, least: float, most: float) -> str:
 
 
 def read_number(text: str, name: str, least: int, most: int) -> int:
-    """An integer of a query or a header. Raises `ApiError` 400 for any other text, and for one out of its range."""
+    """Read an integer of a query or a header. Raises `ApiError` 400 for other text, or out of its range."""
     if _WRITTEN.fullmatch(text) and least <= int(text) <= most:
         return int(text)
     raise bad(name, range_text(text, least, most))
@@ -53,7 +53,7 @@ class Range:
 
 
 def _whole(value: Any) -> Any:
-    """Many programs write every number with a fraction: 40.0."""
+    """An integer for a float without a fraction: many programs write 40.0."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -68,11 +68,10 @@ def _not_a_bool(value: Any) -> Any:
 
 
 Integer = Annotated[int, Strict(), BeforeValidator(_whole)]
-# Google's programs write integers as texts too.
-WrittenInteger = Annotated[int, Strict(), BeforeValidator(_read)]
-Real = Annotated[float, AllowInfNan(False), BeforeValidator(_not_a_bool)]
-# A count of tokens, of candidates, of answers.
+# Google's programs send integers as strings too.
+IntegerOrText = Annotated[int, Strict(), BeforeValidator(_read)]
+Number = Annotated[float, AllowInfNan(False), BeforeValidator(_not_a_bool)]
+# A number of tokens, candidates or answers.
 Count = Annotated[Integer, Range(1, MAX_INTEGER)]
-WrittenCount = Annotated[WrittenInteger, Range(1, MAX_INTEGER)]
-# The share of the likeliest words.
-Share = Annotated[Real, Range(0, 1)]
+CountOrText = Annotated[IntegerOrText, Range(1, MAX_INTEGER)]
+Probability = Annotated[Number, Range(0, 1)]

@@ -17,13 +17,13 @@ class Treatment(StrEnum):
 Table = Mapping[str, tuple[Treatment, str]]
 # Parameter: the values that ask for nothing. Many clients send every field they know.
 Neutral = Mapping[str, tuple[Any, ...]]
-# What forms, templates and libraries leave in a field that nobody set.
-BLANK = ("", "NOT_GIVEN")
+# Forms, templates and libraries send these in a field that the user did not set.
+UNSET_TEXT = ("", "NOT_GIVEN")
 # -1 as "not set": of a limit in the examples of LM Studio and the page of llama.cpp, of `top_p` and `top_k` in
 # @langchain/anthropic before 1.3.20, of a seed in most programs for local models.
-MINUS_ONE = (*BLANK, -1)
+UNSET_LIMIT = (*UNSET_TEXT, -1)
 # 0 too, which switches `top_k` off in most programs for local models.
-NO_TOP_K = (*BLANK, -1, 0)
+UNSET_TOP_K = (*UNSET_TEXT, -1, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +40,11 @@ UNKNOWN = "unknown parameter"
 _AS_IT_IS = "asks for nothing that would not be so without it"
 
 
-# What of the Messages API does nothing here, in whichever dialect it is sent.
+# Parameters of the Messages API without an effect here, in every dialect that takes them.
 _ONE_LOGIN = (Treatment.IGNORED, "the upstream sees the login of this gateway alone")
 _ONE_TIER = (Treatment.IGNORED, "the tier is that of the login")
 _OWN_CONTEXT = (Treatment.IGNORED, "Claude Code manages the context by itself")
-IGNORED_OF_MESSAGES: Table = {
+UNUSED_MESSAGES_PARAMETERS: Table = {
     "metadata": _ONE_LOGIN,
     "user_profile_id": _ONE_LOGIN,
     "workspace_id": _ONE_LOGIN,
@@ -80,8 +80,8 @@ def treated(sent: Mapping[str, Any], table: Table, neutral: Neutral) -> Iterator
             yield Treated(name, treatment, reason)
 
 
-def without_unset(sent: Mapping[str, Any], neutral: Neutral) -> dict[str, Any]:
-    """The parameters that are set: not those that hold a value by which a library says that nobody set them."""
+def drop_unset(sent: Mapping[str, Any], neutral: Neutral) -> dict[str, Any]:
+    """The parameters without those whose value means "not set"."""
     return {name: value for name, value in sent.items() if not _is_one_of(value, neutral.get(name, ()))}
 
 

@@ -1,4 +1,4 @@
-"""How much Claude is to think: the parameters that say it, and which of them counts. Pure."""
+"""Parameters that control thinking: their shapes, their meaning, and their order of precedence. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,15 +7,17 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from claude_gateway.prompt.numbers import Count
-from claude_gateway.prompt.parameters import BLANK, MINUS_ONE, UNKNOWN, without_unset
+from claude_gateway.prompt.parameters import UNKNOWN, UNSET_LIMIT, UNSET_TEXT, drop_unset
 from workers.job import Display, Effort, Thinking
 
 EffortWord = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
 class ThinkingParameter(BaseModel):
-    """`thinking` of the Messages API. Its type and display are any text: new ones come with new betas, and are named in
-    a warning. A bare word or a truth value stands for the type."""
+    """`thinking` of the Messages API. A string stands for the type, a boolean for `adaptive` or `disabled`.
+
+    Type and display may be any text: new ones come with new betas, and an unknown one gets a warning.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -25,7 +27,7 @@ class ThinkingParameter(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _read_what_is_set(cls, value: Any) -> Any:
+    def _drop_unset_fields(cls, value: Any) -> Any:
         match value:
             case bool():
                 return {"type": "adaptive" if value else "disabled"}
@@ -34,13 +36,13 @@ class ThinkingParameter(BaseModel):
             case {"type": "disabled"}:
                 return {name: one for name, one in value.items() if name != "budget_tokens"}
             case dict():
-                return without_unset(value, {"budget_tokens": MINUS_ONE, "display": BLANK})
+                return drop_unset(value, {"budget_tokens": UNSET_LIMIT, "display": UNSET_TEXT})
         return value
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What the parameter `name` asks for; None is what it does not say."""
+class ThinkingRequest:
+    """The meaning of the parameter `name`; a field is None where the parameter does not set it."""
 
     name: str
     thinking: Thinking | None = None
@@ -48,55 +50,58 @@ class Wish:
     display: Display | None = None
 
 
-def of_messages(name: str, asked: ThinkingParameter | None, notes: list[str]) -> Wish:
-    """What `thinking` of the Messages API asks for."""
+def from_thinking(name: str, asked: ThinkingParameter | None, notes: list[str]) -> ThinkingRequest:
+    """Read `thinking` of the Messages API. `name` is its place in the request."""
     if asked is None:
-        return Wish(name)
+        return ThinkingRequest(name)
     notes += [f"{name}.{key[:40]}: {UNKNOWN}" for key, value in (asked.model_extra or {}).items() if value is not None]
     if asked.type == "disabled":
-        return Wish(name, "off")
+        return ThinkingRequest(name, "off")
     if asked.type not in ("enabled", "adaptive"):
         notes.append(f"{name}: the type {asked.type[:40]!r} is not known here, adaptive takes its place")
     display = next((known for known in get_args(Display) if known == asked.display), None)
     if display is None and asked.display is not None:
         notes.append(f"{name}.display: {asked.display[:40]!r} is not known here")
-    return Wish(name, asked.budget_tokens or "adaptive", display=display)
+    return ThinkingRequest(name, asked.budget_tokens or "adaptive", display=display)
 
 
-def of_effort(name: str, word: EffortWord | None) -> Wish:
-    """What OpenAI's word for an effort asks for."""
+def from_effort(name: str, word: EffortWord | None) -> ThinkingRequest:
+    """Read an effort in OpenAI's words."""
     match word:
         case None:
-            return Wish(name)
+            return ThinkingRequest(name)
         case "none":
-            return Wish(name, "off")
+            return ThinkingRequest(name, "off")
         case "minimal":
-            return Wish(name, "adaptive", "low")
+            return ThinkingRequest(name, "adaptive", "low")
         case effort:
-            return Wish(name, "adaptive", effort)
+            return ThinkingRequest(name, "adaptive", effort)
 
 
-def counted(wishes: Sequence[Wish], notes: list[str]) -> Wish:
-    """What the wishes come to: the first that says something of a thing counts. One that asks for something else is
-    left out with a warning; an effort goes well with thinking that names neither a budget nor an effort."""
-    chosen = Wish("")
-    for wish in wishes:
-        if wish.thinking is None and wish.effort is None:
-            chosen = replace(chosen, display=chosen.display or wish.display)
-        elif chosen.thinking is None and chosen.effort is None:
-            chosen = replace(wish, display=chosen.display or wish.display)
-        elif (wish.thinking, wish.effort) == (chosen.thinking, chosen.effort):
-            continue
-        elif wish.thinking == chosen.thinking == "adaptive" and None in (wish.effort, chosen.effort):
-            chosen = replace(chosen, effort=chosen.effort or wish.effort)
+def resolve_thinking(requests: Sequence[ThinkingRequest], notes: list[str]) -> ThinkingRequest:
+    """Combine parameters, the one with the highest precedence first.
+
+    A parameter that contradicts an earlier one is left out with a warning. Adaptive thinking without an effort takes
+    that of a later parameter.
+    """
+    chosen = ThinkingRequest("")
+    for request in requests:
+        display = chosen.display or request.display
+        both_adaptive = request.thinking == chosen.thinking == "adaptive"
+        if chosen.thinking is None:
+            chosen = replace(request, display=display)
+        elif request.thinking in (None, chosen.thinking) and request.effort in (None, chosen.effort):
+            chosen = replace(chosen, display=display)
+        elif both_adaptive and chosen.effort is None:
+            chosen = replace(chosen, effort=request.effort, display=display)
         else:
-            notes.append(f"{wish.name}: left out, `{chosen.name}` counts")
+            notes.append(f"{request.name}: left out, `{chosen.name}` counts")
     return chosen
 
 
 class Reasoning(BaseModel):
-    """`reasoning` of OpenRouter's chats, and of OpenAI's Responses. A bare word stands for the effort, a truth value
-    for `enabled`."""
+    """`reasoning` of OpenRouter's chats, with the `summary` of OpenAI's Responses. A string stands for the effort, a
+    boolean for `enabled`."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -108,36 +113,37 @@ class Reasoning(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _read_what_is_set(cls, value: Any) -> Any:
+    def _drop_unset_fields(cls, value: Any) -> Any:
         match value:
             case bool():
                 return {"enabled": value}
             case str():
                 return {"effort": value}
             case dict():
-                return without_unset(value, _REASONING_NOT_SET)
+                return drop_unset(value, _REASONING_NOT_SET)
         return value
 
 
 _REASONING_NOT_SET: Mapping[str, tuple[Any, ...]] = {
-    "max_tokens": (*MINUS_ONE, 0),
-    **dict.fromkeys(("effort", "enabled", "exclude", "summary"), BLANK),
+    "max_tokens": (*UNSET_LIMIT, 0),
+    **dict.fromkeys(("effort", "enabled", "exclude", "summary"), UNSET_TEXT),
 }
 
 
-def of_reasoning(name: str, asked: Reasoning | None, notes: list[str]) -> Wish:
-    """A budget counts before an effort; where only a summary or `enabled` is asked for, how much is left to Claude."""
+def from_reasoning(name: str, asked: Reasoning | None, notes: list[str]) -> ThinkingRequest:
+    """Read `reasoning`. A budget takes precedence over an effort; with `enabled` or a summary alone, Claude thinks
+    adaptively."""
     if asked is None:
-        return Wish(name)
+        return ThinkingRequest(name)
     notes += [f"{name}.{key[:40]}: {UNKNOWN}" for key, value in (asked.model_extra or {}).items() if value is not None]
     display: Display | None = "omitted" if asked.exclude else None
-    wish = of_effort(name, asked.effort)
+    request = from_effort(name, asked.effort)
     if asked.enabled is False:
-        wish = Wish(name, "off")
+        request = ThinkingRequest(name, "off")
     elif asked.max_tokens is not None:
-        if wish.thinking is not None:
+        if request.thinking is not None:
             notes.append(f"{name}.effort: left out, `{name}.max_tokens` counts")
-        wish = Wish(name, asked.max_tokens)
-    elif wish.thinking is None and (asked.enabled or asked.summary is not None):
-        wish = Wish(name, "adaptive")
-    return replace(wish, display=display)
+        request = ThinkingRequest(name, asked.max_tokens)
+    elif request.thinking is None and (asked.enabled or asked.summary is not None):
+        request = ThinkingRequest(name, "adaptive")
+    return replace(request, display=display)

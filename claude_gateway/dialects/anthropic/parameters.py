@@ -5,10 +5,10 @@ from typing import Any
 
 from claude_gateway.prompt import parameters
 from claude_gateway.prompt.parameters import (
-    BLANK,
-    IGNORED_OF_MESSAGES,
-    MINUS_ONE,
-    NO_TOP_K,
+    UNSET_LIMIT,
+    UNSET_TEXT,
+    UNSET_TOP_K,
+    UNUSED_MESSAGES_PARAMETERS,
     Neutral,
     Table,
     Treated,
@@ -43,17 +43,17 @@ PARAMETERS: Table = {
         Treatment.HONOURED,
         "what Claude does with its own tools, told in `server_tool_use` and `mcp_tool_use` blocks and their results",
     ),
-    **IGNORED_OF_MESSAGES,
+    **UNUSED_MESSAGES_PARAMETERS,
 }
 # In these a blank text is what the client says.
 _TEXTS = frozenset({"model", "messages", "system", "session_id"})
 NEUTRAL: Neutral = {
-    **{name: BLANK for name in PARAMETERS if name not in _TEXTS},
-    "max_tokens": MINUS_ONE,
-    "top_p": MINUS_ONE,
-    "top_k": NO_TOP_K,
-    "service_tier": (*BLANK, "auto"),
-    "speed": (*BLANK, "standard"),
+    **{name: UNSET_TEXT for name in PARAMETERS if name not in _TEXTS},
+    "max_tokens": UNSET_LIMIT,
+    "top_p": UNSET_LIMIT,
+    "top_k": UNSET_TOP_K,
+    "service_tier": (*UNSET_TEXT, "auto"),
+    "speed": (*UNSET_TEXT, "standard"),
 }
 
 

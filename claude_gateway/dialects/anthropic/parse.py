@@ -8,7 +8,7 @@ from claude_gateway.prompt.blocks import only_texts, read_blocks, system_text
 from claude_gateway.prompt.conversation import NOTHING, Conversation, Remembered, reminder
 from claude_gateway.prompt.hosted_tools import Hosted, alone
 from claude_gateway.prompt.output_config import output_schema
-from claude_gateway.prompt.thinking import of_messages
+from claude_gateway.prompt.thinking import from_thinking
 from claude_gateway.prompt.tools import read_choice, read_tools
 from workers.job import ChatJob, Tuning
 from workers.tuning import fit
@@ -62,7 +62,7 @@ def parse(request: MessagesRequest, owner: str, model: str, remembered: Remember
 
 
 def _tuning(request: MessagesRequest, notes: list[str]) -> Tuning:
-    wish = of_messages("thinking", request.thinking, notes)
+    thinking = from_thinking("thinking", request.thinking, notes)
     asked = request.stop_sequences or []
     stop = tuple(text for text in asked if text.strip())
     if len(stop) < len(asked):
@@ -73,7 +73,7 @@ def _tuning(request: MessagesRequest, notes: list[str]) -> Tuning:
         top_p=request.top_p,
         top_k=request.top_k,
         stop=stop,
-        thinking=wish.thinking or "off",
-        display=wish.display,
+        thinking=thinking.thinking or "off",
+        display=thinking.display,
         effort=request.output_config.effort if request.output_config else None,
     )

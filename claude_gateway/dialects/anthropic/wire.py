@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from claude_gateway.dialects.anthropic.parameters import NEUTRAL
-from claude_gateway.prompt.numbers import Count, Range, Real, Share
+from claude_gateway.prompt.numbers import Count, Number, Probability, Range
 from claude_gateway.prompt.output_config import OutputConfig, OutputFormat
-from claude_gateway.prompt.parameters import without_unset
+from claude_gateway.prompt.parameters import drop_unset
 from claude_gateway.prompt.thinking import ThinkingParameter
 
 _MOST_MESSAGES = 10_000
@@ -34,8 +34,8 @@ class MessagesRequest(Wire):
     max_tokens: Count | None = None
     system: str | Blocks | None = None
     stream: bool | None = None
-    temperature: Annotated[Real, Range(0, 1)] | None = None
-    top_p: Share | None = None
+    temperature: Annotated[Number, Range(0, 1)] | None = None
+    top_p: Probability | None = None
     top_k: Count | None = None
     tools: Annotated[list[Any], Field(max_length=_MOST_TOOLS)] | None = None
     tool_choice: dict[str, Any] | None = None
@@ -52,8 +52,8 @@ class MessagesRequest(Wire):
 
     @model_validator(mode="before")
     @classmethod
-    def _read_what_is_set(cls, value: Any) -> Any:
-        return without_unset(value, NEUTRAL) if isinstance(value, dict) else value
+    def _drop_unset_fields(cls, value: Any) -> Any:
+        return drop_unset(value, NEUTRAL) if isinstance(value, dict) else value
 
     @property
     def unknown(self) -> dict[str, Any]:

@@ -8,15 +8,15 @@ from pydantic.alias_generators import to_camel
 
 from claude_gateway.prompt import parameters
 from claude_gateway.prompt.parameters import (
-    BLANK,
     LATER,
-    MINUS_ONE,
-    NO_TOP_K,
+    UNSET_LIMIT,
+    UNSET_TEXT,
+    UNSET_TOP_K,
     Neutral,
     Table,
     Treated,
     Treatment,
-    without_unset,
+    drop_unset,
 )
 
 PARAMETERS: Table = {
@@ -85,18 +85,18 @@ _INSIDE: Mapping[str, Table] = {
 # In these a blank text is what the client says.
 _TEXTS = frozenset({"contents", "systemInstruction", "sessionId"})
 _NEUTRAL: Neutral = {
-    **{name: BLANK for table in (PARAMETERS, *_INSIDE.values()) for name in table if name not in _TEXTS},
-    "maxOutputTokens": MINUS_ONE,
-    "topP": MINUS_ONE,
-    "topK": NO_TOP_K,
-    "seed": MINUS_ONE,
-    "candidateCount": (*BLANK, 1),
-    "frequencyPenalty": (*BLANK, 0),
-    "presencePenalty": (*BLANK, 0),
-    "logprobs": (*BLANK, 0),
-    "responseModalities": (*BLANK, ["TEXT"], ["text"]),
-    "mediaResolution": (*BLANK, "MEDIA_RESOLUTION_UNSPECIFIED"),
-    "serviceTier": (*BLANK, "auto", "default", "standard"),
+    **{name: UNSET_TEXT for table in (PARAMETERS, *_INSIDE.values()) for name in table if name not in _TEXTS},
+    "maxOutputTokens": UNSET_LIMIT,
+    "topP": UNSET_LIMIT,
+    "topK": UNSET_TOP_K,
+    "seed": UNSET_LIMIT,
+    "candidateCount": (*UNSET_TEXT, 1),
+    "frequencyPenalty": (*UNSET_TEXT, 0),
+    "presencePenalty": (*UNSET_TEXT, 0),
+    "logprobs": (*UNSET_TEXT, 0),
+    "responseModalities": (*UNSET_TEXT, ["TEXT"], ["text"]),
+    "mediaResolution": (*UNSET_TEXT, "MEDIA_RESOLUTION_UNSPECIFIED"),
+    "serviceTier": (*UNSET_TEXT, "auto", "default", "standard"),
 }
 _OFF = ("BLOCK_NONE", "OFF", "HARM_BLOCK_THRESHOLD_UNSPECIFIED")
 
@@ -106,10 +106,10 @@ def warnings(sent: Mapping[str, Any]) -> list[str]:
     return below("", PARAMETERS, {name: value for name, value in sent.items() if not _blocks_nothing(name, value)})
 
 
-def set_ones(sent: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of the request, or of an object inside it, that are set, under the names that they came with."""
+def drop_unset_fields(sent: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of the request, or of an object inside it, without those whose value means "not set"."""
     neutral = {name: _NEUTRAL.get(to_camel(name) if "_" in name else name, ()) for name in sent}
-    return without_unset(sent, neutral)
+    return drop_unset(sent, neutral)
 
 
 def below(prefix: str, table: Table, sent: Mapping[str, Any]) -> list[str]:

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
-from claude_gateway.dialects.gemini.parameters import set_ones
-from claude_gateway.prompt.numbers import MAX_INTEGER, Range, Real, Share, WrittenCount, WrittenInteger
+from claude_gateway.dialects.gemini.parameters import drop_unset_fields
+from claude_gateway.prompt.numbers import MAX_INTEGER, CountOrText, IntegerOrText, Number, Probability, Range
 
 _MOST_CONTENTS = 10_000
 _MOST_PARTS = 10_000
@@ -52,8 +52,8 @@ class Settings(Wire):
 
     @model_validator(mode="before")
     @classmethod
-    def _read_what_is_set(cls, value: Any) -> Any:
-        return set_ones(value) if isinstance(value, dict) else value
+    def _drop_unset_fields(cls, value: Any) -> Any:
+        return drop_unset_fields(value) if isinstance(value, dict) else value
 
 
 class Blob(Wire):
@@ -117,7 +117,7 @@ Contents = Annotated[list[AnyContent], Field(fail_fast=True, max_length=_MOST_CO
 class ThinkingConfig(Settings):
     include_thoughts: bool | None = None
     # 0 switches thinking off, -1 leaves it to the model.
-    thinking_budget: Annotated[WrittenInteger, Range(-1, MAX_INTEGER)] | None = None
+    thinking_budget: Annotated[IntegerOrText, Range(-1, MAX_INTEGER)] | None = None
     thinking_level: (
         Annotated[
             Literal["thinking_level_unspecified", "minimal", "low", "medium", "high", "xhigh"], BeforeValidator(_lower)
@@ -127,11 +127,11 @@ class ThinkingConfig(Settings):
 
 
 class GenerationConfig(Settings):
-    temperature: Annotated[Real, Range(0, 2)] | None = None
-    top_p: Share | None = None
+    temperature: Annotated[Number, Range(0, 2)] | None = None
+    top_p: Probability | None = None
     # Google takes fractions too.
-    top_k: Annotated[Real, Range(0, MAX_INTEGER)] | None = None
-    max_output_tokens: WrittenCount | None = None
+    top_k: Annotated[Number, Range(0, MAX_INTEGER)] | None = None
+    max_output_tokens: CountOrText | None = None
     stop_sequences: Several[str] | None = None
     response_mime_type: str | None = None
     # Google's own dialect of OpenAPI, or JSON Schema.

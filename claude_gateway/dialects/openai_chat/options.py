@@ -1,4 +1,4 @@
-"""`anthropic_options` of a chat: parameters of the Messages API, laid over the chat's own. Pure."""
+"""`anthropic_options` of a chat: parameters of the Messages API that replace the chat's own. Pure."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from claude_gateway.dialects.openai_chat.parameters import option_warnings
 from claude_gateway.dialects.openai_chat.wire import AnthropicOptions, ChatRequest
 
 OPTIONS = "anthropic_options"
-# Option: what a chat calls it.
+# Option: the name of the same parameter in a chat.
 _NAMES = {
     "max_tokens": "max_tokens",
     "temperature": "temperature",
@@ -17,9 +17,9 @@ _NAMES = {
 }
 
 
-def overlaid(request: ChatRequest, notes: list[str]) -> tuple[ChatRequest, AnthropicOptions]:
-    """The request with the options in the place of its own parameters, and the options. Where both say something else,
-    the option counts, with a warning; an option that does nothing is named too."""
+def apply_options(request: ChatRequest, notes: list[str]) -> tuple[ChatRequest, AnthropicOptions]:
+    """The request with its parameters replaced by the options, and the options. An option that replaces another value
+    gets a warning, and so does an option without an effect."""
     options = request.anthropic_options
     if options is None:
         return request, AnthropicOptions()

@@ -6,10 +6,10 @@ from typing import Any
 
 from claude_gateway.prompt import parameters
 from claude_gateway.prompt.parameters import (
-    BLANK,
-    IGNORED_OF_MESSAGES,
-    MINUS_ONE,
-    NO_TOP_K,
+    UNSET_LIMIT,
+    UNSET_TEXT,
+    UNSET_TOP_K,
+    UNUSED_MESSAGES_PARAMETERS,
     Neutral,
     Table,
     Treated,
@@ -82,32 +82,32 @@ ANTHROPIC_OPTIONS: Table = {
     "stop_sequences": (Treatment.HONOURED, "blank ones are left out"),
     "tool_choice": (Treatment.HONOURED, ""),
     "prompt_caching": (Treatment.EMULATED, "Claude Code marks the prompt for the cache by itself"),
-    **IGNORED_OF_MESSAGES,
+    **UNUSED_MESSAGES_PARAMETERS,
     **dict.fromkeys(("model", "messages", "stream", "tools"), _IN_THE_CHAT),
 }
 # In these a blank text is what the client says.
 _TEXTS = frozenset({"model", "messages", "system", "session_id"})
 OPTIONS_NEUTRAL: Neutral = {
-    **dict.fromkeys(ANTHROPIC_OPTIONS, BLANK),
-    "max_tokens": MINUS_ONE,
-    "top_p": MINUS_ONE,
-    "top_k": NO_TOP_K,
-    "service_tier": (*BLANK, "auto"),
-    "speed": (*BLANK, "standard"),
+    **dict.fromkeys(ANTHROPIC_OPTIONS, UNSET_TEXT),
+    "max_tokens": UNSET_LIMIT,
+    "top_p": UNSET_LIMIT,
+    "top_k": UNSET_TOP_K,
+    "service_tier": (*UNSET_TEXT, "auto"),
+    "speed": (*UNSET_TEXT, "standard"),
 }
 # Values that ask for nothing: many clients send every field they know.
 NEUTRAL: Neutral = {
-    **{name: BLANK for name in PARAMETERS if name not in _TEXTS},
-    "max_tokens": MINUS_ONE,
-    "max_completion_tokens": MINUS_ONE,
-    "top_p": MINUS_ONE,
-    "top_k": NO_TOP_K,
-    "seed": MINUS_ONE,
-    "frequency_penalty": (*BLANK, 0),
-    "presence_penalty": (*BLANK, 0),
-    "top_logprobs": (*BLANK, 0),
-    "service_tier": (*BLANK, "auto", "default"),
-    "modalities": (*BLANK, ["text"]),
+    **{name: UNSET_TEXT for name in PARAMETERS if name not in _TEXTS},
+    "max_tokens": UNSET_LIMIT,
+    "max_completion_tokens": UNSET_LIMIT,
+    "top_p": UNSET_LIMIT,
+    "top_k": UNSET_TOP_K,
+    "seed": UNSET_LIMIT,
+    "frequency_penalty": (*UNSET_TEXT, 0),
+    "presence_penalty": (*UNSET_TEXT, 0),
+    "top_logprobs": (*UNSET_TEXT, 0),
+    "service_tier": (*UNSET_TEXT, "auto", "default"),
+    "modalities": (*UNSET_TEXT, ["text"]),
 }
 
 

@@ -7,16 +7,16 @@ from typing import Any
 from claude_gateway.dialects.openai_chat.calls import calls
 from claude_gateway.dialects.openai_chat.custom import Custom, as_functions
 from claude_gateway.dialects.openai_chat.functions import is_legacy, modern
-from claude_gateway.dialects.openai_chat.options import OPTIONS, overlaid
+from claude_gateway.dialects.openai_chat.options import OPTIONS, apply_options
 from claude_gateway.dialects.openai_chat.parameters import warnings
 from claude_gateway.dialects.openai_chat.parts import read_parts
 from claude_gateway.dialects.openai_chat.wire import AnthropicOptions, ChatRequest, Message, ResponseFormat
-from claude_gateway.prompt.allowed_tools import offered
+from claude_gateway.prompt.allowed_tools import restrict_tools
 from claude_gateway.prompt.blocks import check_role, result_parts, system_text
 from claude_gateway.prompt.conversation import NOTHING, Conversation, Remembered, bad
 from claude_gateway.prompt.hosted_tools import Hosted, alone, settings_of
 from claude_gateway.prompt.output_config import output_schema
-from claude_gateway.prompt.thinking import Wish, counted, of_effort, of_messages, of_reasoning
+from claude_gateway.prompt.thinking import ThinkingRequest, from_effort, from_reasoning, from_thinking, resolve_thinking
 from claude_gateway.prompt.tools import read_choice, read_tools
 from claude_gateway.structured.schemas import json_object, read_schema
 from workers.job import Block, ChatJob, OutputSchema, Role, Text, ToolResult, Tuning, Turn
@@ -41,12 +41,12 @@ def parse(request: ChatRequest, owner: str, model: str, remembered: Remembered =
     it goes on from holds."""
     legacy, request = is_legacy(request), modern(request)
     notes: list[str] = []
-    request, anthropic_options = overlaid(request, notes)
+    request, anthropic_options = apply_options(request, notes)
     functions, custom = as_functions(request.tools or [], notes)
     beside = (anthropic_options.system, request.system)
     system, turns = _conversation(request.messages, beside, model, remembered, custom, notes)
     hosted = _search(request.web_search_options)
-    left = offered(
+    left = restrict_tools(
         request.tool_choice, read_tools(functions, notes, hosted, "functions" if legacy else "tools"), hosted
     )
     choice = read_choice(left.choice, left.tools, notes, parallel=request.parallel_tool_calls is not False)
@@ -87,8 +87,8 @@ def _tuning(request: ChatRequest, options: AnthropicOptions, notes: list[str]) -
     stop = tuple(text for text in asked if text.strip())
     if len(stop) < len(asked):
         notes.append("stop: blank sequences left out, Claude takes none")
-    wish = _thinking(request, options, notes)
-    thinking = wish.thinking or "off"
+    resolved = _thinking(request, options, notes)
+    thinking = resolved.thinking or "off"
     return Tuning(
         max_tokens=request.max_completion_tokens or request.max_tokens,
         temperature=temperature,
@@ -96,8 +96,8 @@ def _tuning(request: ChatRequest, options: AnthropicOptions, notes: list[str]) -
         top_k=request.top_k,
         stop=stop,
         thinking=thinking,
-        display=None if thinking == "off" else wish.display or "summarized",
-        effort=wish.effort,
+        display=None if thinking == "off" else resolved.display or "summarized",
+        effort=resolved.effort,
         output=_output_of(request, options, notes),
     )
 
@@ -126,21 +126,21 @@ def _output(wanted: ResponseFormat | None, notes: list[str]) -> OutputSchema | N
     return read_schema(schema, "response_format.json_schema.schema", notes)
 
 
-def _thinking(request: ChatRequest, options: AnthropicOptions, notes: list[str]) -> Wish:
+def _thinking(request: ChatRequest, options: AnthropicOptions, notes: list[str]) -> ThinkingRequest:
     """Claude's own words go before the others' for the same; an effort of the options goes with any thinking."""
-    wish = counted(
+    asked = resolve_thinking(
         [
-            of_messages(f"{OPTIONS}.thinking", options.thinking, notes),
-            of_messages("thinking", request.thinking, notes),
-            of_reasoning("reasoning", request.reasoning, notes),
-            of_effort("reasoning_effort", request.reasoning_effort),
+            from_thinking(f"{OPTIONS}.thinking", options.thinking, notes),
+            from_thinking("thinking", request.thinking, notes),
+            from_reasoning("reasoning", request.reasoning, notes),
+            from_effort("reasoning_effort", request.reasoning_effort),
         ],
         notes,
     )
     effort = (options.output_config and options.output_config.effort) or options.effort
-    if effort is not None and wish.effort not in (None, effort):
-        notes.append(f"{wish.name}: its effort is left out, `{OPTIONS}` has another")
-    return replace(wish, effort=effort or wish.effort)
+    if effort is not None and asked.effort not in (None, effort):
+        notes.append(f"{asked.name}: its effort is left out, `{OPTIONS}` has another")
+    return replace(asked, effort=effort or asked.effort)
 
 
 def _conversation(

@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from claude_gateway.dialects.openai_chat.parameters import NEUTRAL, OPTIONS_NEUTRAL
-from claude_gateway.prompt.numbers import Count, Range, Real, Share
+from claude_gateway.prompt.numbers import Count, Number, Probability, Range
 from claude_gateway.prompt.output_config import OutputConfig, OutputFormat
-from claude_gateway.prompt.parameters import without_unset
+from claude_gateway.prompt.parameters import drop_unset
 from claude_gateway.prompt.thinking import EffortWord, Reasoning, ThinkingParameter
 from workers.job import Effort
 
@@ -72,8 +72,8 @@ class AnthropicOptions(Wire):
 
     system: Any = None
     max_tokens: Count | None = None
-    temperature: Annotated[Real, Range(0, 1)] | None = None
-    top_p: Share | None = None
+    temperature: Annotated[Number, Range(0, 1)] | None = None
+    top_p: Probability | None = None
     top_k: Count | None = None
     stop_sequences: Annotated[list[str], Field(fail_fast=True, max_length=_MOST_STOPS)] | None = None
     tool_choice: str | dict[str, Any] | None = None
@@ -86,8 +86,8 @@ class AnthropicOptions(Wire):
 
     @model_validator(mode="before")
     @classmethod
-    def _read_what_is_set(cls, value: Any) -> Any:
-        return without_unset(value, OPTIONS_NEUTRAL) if isinstance(value, dict) else value
+    def _drop_unset_fields(cls, value: Any) -> Any:
+        return drop_unset(value, OPTIONS_NEUTRAL) if isinstance(value, dict) else value
 
 
 class JsonSchema(Wire):
@@ -108,8 +108,8 @@ class ChatRequest(Wire):
     system: Any = None
     max_tokens: Count | None = None
     max_completion_tokens: Count | None = None
-    temperature: Annotated[Real, Range(0, 2)] | None = None
-    top_p: Share | None = None
+    temperature: Annotated[Number, Range(0, 2)] | None = None
+    top_p: Probability | None = None
     top_k: Count | None = None
     stop: str | Annotated[list[str], Field(fail_fast=True, max_length=_MOST_STOPS)] | None = None
     reasoning_effort: EffortWord | None = None
@@ -135,12 +135,12 @@ class ChatRequest(Wire):
 
     @model_validator(mode="before")
     @classmethod
-    def _read_what_is_set(cls, value: Any) -> Any:
+    def _drop_unset_fields(cls, value: Any) -> Any:
         """JavaScript callers send the Python library's `extra_body` as it is."""
         match value:
             case {"extra_body": dict(extra), **rest}:
                 value = {**rest, **extra}
-        return without_unset(value, NEUTRAL) if isinstance(value, dict) else value
+        return drop_unset(value, NEUTRAL) if isinstance(value, dict) else value
 
     @property
     def unknown(self) -> dict[str, Any]:

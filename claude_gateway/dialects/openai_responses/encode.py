@@ -19,9 +19,9 @@ def sent(events: Iterable[WireEvent]) -> list[Sent]:
     return [(event["type"], orjson.dumps(event).decode()) for event in events]
 
 
-def sent_at_the_end(events: Iterable[WireEvent]) -> list[Sent]:
-    """The same for the last events of a stream, which must come in any case. Of an event that cannot be written as JSON
-    what names the response and its error remains; one that says no more than that is left out."""
+def encode_last_events(events: Iterable[WireEvent]) -> list[Sent]:
+    """The same for the last events of a stream, which must arrive in any case. An event that cannot be written as JSON
+    is reduced to the identity, status and error of its response; one without a response is left out."""
     found: list[Sent] = []
     for event in events:
         try:
@@ -43,7 +43,7 @@ class StreamEncoder:
         return sent(events)
 
     def fail(self, error: ApiError) -> list[Sent]:
-        return sent_at_the_end(self._answer.fail(error))
+        return encode_last_events(self._answer.fail(error))
 
 
 class LogEncoder:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from claude_gateway.prompt import parameters
-from claude_gateway.prompt.parameters import BLANK, MINUS_ONE, Neutral, Table, Treated, Treatment
+from claude_gateway.prompt.parameters import UNSET_LIMIT, UNSET_TEXT, Neutral, Table, Treated, Treatment
 
 _NO_SUCH = "Claude has no such parameter"
 _ONE_LOGIN = "the upstream sees the login of this gateway alone"
@@ -62,13 +62,13 @@ PARAMETERS: Table = {
 # In these a blank text is what the client says.
 _TEXTS = frozenset({"model", "input", "instructions"})
 NEUTRAL: Neutral = {
-    **{name: BLANK for name in PARAMETERS if name not in _TEXTS},
-    "max_output_tokens": MINUS_ONE,
-    "top_p": MINUS_ONE,
-    "truncation": (*BLANK, "disabled"),
-    "truncation_strategy": (*BLANK, "disabled"),
-    "top_logprobs": (*BLANK, 0),
-    "service_tier": (*BLANK, "auto", "default"),
+    **{name: UNSET_TEXT for name in PARAMETERS if name not in _TEXTS},
+    "max_output_tokens": UNSET_LIMIT,
+    "top_p": UNSET_LIMIT,
+    "truncation": (*UNSET_TEXT, "disabled"),
+    "truncation_strategy": (*UNSET_TEXT, "disabled"),
+    "top_logprobs": (*UNSET_TEXT, 0),
+    "service_tier": (*UNSET_TEXT, "auto", "default"),
 }
 
 

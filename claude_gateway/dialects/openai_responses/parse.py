@@ -19,7 +19,7 @@ from claude_gateway.dialects.openai_responses.tools import Origin, Toolset
 from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
 from claude_gateway.prompt.conversation import Conversation, bad
 from claude_gateway.prompt.hosted_tools import Hosted, alone
-from claude_gateway.prompt.thinking import Wish, counted, of_effort
+from claude_gateway.prompt.thinking import ThinkingRequest, from_effort, resolve_thinking
 from claude_gateway.prompt.thoughts import Sealer
 from claude_gateway.structured.schemas import json_object, read_schema
 from workers.job import ChatJob, OutputSchema, Tuning
@@ -130,15 +130,15 @@ def _tuning(request: ResponsesRequest, notes: list[str]) -> Tuning:
         notes.append("stream_options.include_obfuscation: nothing is padded")
     if request.text and request.text.verbosity not in (None, "medium"):
         notes.append("text.verbosity: Claude has no such parameter")
-    wish = _thinking(request, notes)
-    thinking = wish.thinking or "off"
+    resolved = _thinking(request, notes)
+    thinking = resolved.thinking or "off"
     return Tuning(
         max_tokens=request.max_output_tokens,
         temperature=temperature,
         top_p=request.top_p if request.top_p != 1 else None,
         thinking=thinking,
         display=None if thinking == "off" else "summarized",
-        effort=wish.effort,
+        effort=resolved.effort,
         output=_output(request.text.format if request.text else None, notes),
     )
 
@@ -160,10 +160,10 @@ def _output(wanted: Mapping[str, Any] | None, notes: list[str]) -> OutputSchema 
     return None
 
 
-def _thinking(request: ResponsesRequest, notes: list[str]) -> Wish:
+def _thinking(request: ResponsesRequest, notes: list[str]) -> ThinkingRequest:
     """A client that wants a summary wants thoughts; how much is then left to the model."""
     reasoning = request.reasoning
-    asked = of_effort("reasoning", reasoning.effort if reasoning else None)
+    asked = from_effort("reasoning", reasoning.effort if reasoning else None)
     if asked.thinking is None and reasoning is not None and reasoning.summary is not None:
-        asked = Wish("reasoning", "adaptive")
-    return counted([asked, of_effort("reasoning_effort", request.reasoning_effort)], notes)
+        asked = ThinkingRequest("reasoning", "adaptive")
+    return resolve_thinking([asked, from_effort("reasoning_effort", request.reasoning_effort)], notes)

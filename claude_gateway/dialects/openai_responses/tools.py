@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from claude_gateway.prompt.allowed_tools import offered, tool_name
+from claude_gateway.prompt.allowed_tools import restrict_tools, tool_name
 from claude_gateway.prompt.conversation import bad
 from claude_gateway.prompt.custom_tools import custom_function, is_custom
 from claude_gateway.prompt.hosted_tools import Hosted
@@ -62,7 +62,7 @@ class Toolset:
 
     def choose(self, choice: Any, *, parallel: bool) -> tuple[tuple[Tool, ...], tuple[Hosted, ...], ToolChoice | None]:
         """The tools to offer, those of the provider, and whether one must be called."""
-        left = offered(choice, self.tools, self.hosted, self._named)
+        left = restrict_tools(choice, self.tools, self.hosted, self._named)
         choice = left.choice
         match choice:
             case {"type": "function" | "custom" | "tool", "name": str()}:

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from claude_gateway.dialects.openai_responses.parameters import NEUTRAL
-from claude_gateway.prompt.numbers import Count, Range, Real, Share
-from claude_gateway.prompt.parameters import without_unset
+from claude_gateway.prompt.numbers import Count, Number, Probability, Range
+from claude_gateway.prompt.parameters import drop_unset
 from claude_gateway.prompt.thinking import EffortWord
 
 _MOST_ITEMS = 10_000
@@ -41,8 +41,8 @@ class ResponsesRequest(Wire):
     input: str | Annotated[list[Any], Field(max_length=_MOST_ITEMS)] | dict[str, Any] | None = None
     instructions: str | None = None
     max_output_tokens: Count | None = None
-    temperature: Annotated[Real, Range(0, 2)] | None = None
-    top_p: Share | None = None
+    temperature: Annotated[Number, Range(0, 2)] | None = None
+    top_p: Probability | None = None
     tools: Annotated[list[Any], Field(max_length=_MOST_TOOLS)] | None = None
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
@@ -64,8 +64,8 @@ class ResponsesRequest(Wire):
 
     @model_validator(mode="before")
     @classmethod
-    def _read_what_is_set(cls, value: Any) -> Any:
-        return without_unset(value, NEUTRAL) if isinstance(value, dict) else value
+    def _drop_unset_fields(cls, value: Any) -> Any:
+        return drop_unset(value, NEUTRAL) if isinstance(value, dict) else value
 
     @property
     def unknown(self) -> dict[str, Any]:

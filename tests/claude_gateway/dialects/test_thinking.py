@@ -160,10 +160,12 @@ def test_parameters_that_ask_for_the_same_thinking_are_not_warned_of(parameters:
 
 def test_an_effort_goes_with_thinking_that_names_neither_a_budget_nor_an_effort() -> None:
     request = on_a_new_model(thinking={"type": "adaptive"}, reasoning_effort="low", reasoning={"exclude": True})
+    enabled = on_a_new_model(thinking={"type": "adaptive"}, reasoning={"enabled": True, "exclude": True})
 
     tuning = request.job.tuning
     assert (tuning.thinking, tuning.effort, tuning.display) == ("adaptive", "low", "omitted")
-    assert request.warnings == ()
+    assert enabled.job.tuning.display == "omitted"
+    assert (request.warnings, enabled.warnings) == ((), ())
 
 
 def test_two_efforts_of_a_response_that_differ_are_warned_of() -> None:
