@@ -12,6 +12,7 @@ from typing import Any
 
 from workers.frames import encode
 from workers.job import Document, Effort, RedactedThought, Thought, ToolChoice, ToolResult, Tuning, Turn
+from workers.output_limit import output_limit
 from workers.output_schema import fitted_schema
 
 _LEAST_BUDGET = 1_024
@@ -22,11 +23,15 @@ _VERSION = re.compile(r"claude-(?:[a-z]+-)?(\d+)(?:-(\d{1,2}))?(?:-|$)")
 _BOTH_SAMPLERS = frozenset({"claude-opus-4-20250514", "claude-sonnet-4-20250514"})
 
 
-def fit(tuning: Tuning, model: str, turns: Sequence[Turn]) -> tuple[Tuning, list[str]]:
-    """The tuning that the model takes for these turns, and a line for each thing that gave way."""
+def fit(
+    tuning: Tuning, model: str, turns: Sequence[Turn], *, limit_name: str = "max_tokens"
+) -> tuple[Tuning, list[str]]:
+    """The tuning that the model takes for these turns, and a line for each thing that gave way. `limit_name` is what
+    the client calls `max_tokens`."""
     notes: list[str] = []
-    chosen = _fit_tool_choice(_fit_output(tuning, model, turns), model, notes)
-    fitted = _fit_thinking(chosen, model, turns, notes)
+    limited = _fit_limit(tuning, model, limit_name, notes)
+    chosen = _fit_tool_choice(_fit_output(limited, model, turns), model, notes)
+    fitted = _fit_thinking(chosen, model, turns, limit_name, notes)
     return _fit_sampling(_fit_effort(fitted, model, notes), model, notes), notes
 
 
@@ -101,22 +106,31 @@ def _fit_tool_choice(tuning: Tuning, model: str, notes: list[str]) -> Tuning:
     return replace(tuning, thinking="off")
 
 
-def _fit_thinking(tuning: Tuning, model: str, turns: Sequence[Turn], notes: list[str]) -> Tuning:
+def _fit_limit(tuning: Tuning, model: str, limit_name: str, notes: list[str]) -> Tuning:
+    """Lowered here, because the CLI would do it without a word, and then send a thinking budget above it."""
+    most = output_limit(model)
+    if tuning.max_tokens is None or tuning.max_tokens <= most:
+        return tuning
+    notes.append(f"{limit_name}: lowered from {tuning.max_tokens} to {most}, the most that this model writes")
+    return replace(tuning, max_tokens=most)
+
+
+def _fit_thinking(tuning: Tuning, model: str, turns: Sequence[Turn], limit_name: str, notes: list[str]) -> Tuning:
     if tuning.thinking == "off":
         return replace(tuning, display=None) if can_stop_thinking(model) else replace(tuning, thinking="adaptive")
     if thinks_adaptively(model):
         return replace(tuning, thinking="adaptive")
-    limit = tuning.max_tokens or _USUAL_MAX_TOKENS
+    limit = tuning.max_tokens or min(_USUAL_MAX_TOKENS, output_limit(model))
     wanted = _BUDGETS[tuning.effort or "high"] if tuning.thinking == "adaptive" else tuning.thinking
     budget = min(max(wanted, _LEAST_BUDGET), limit - 1)
     if budget < _LEAST_BUDGET:
-        notes.append("thinking: left out, max_tokens leaves no room for it")
+        notes.append(f"thinking: left out, {limit_name} leaves no room for it")
         return _without_thinking(tuning)
     if _is_mid_work_without_thoughts(turns):
         notes.append("thinking: left out, the calls just answered came without the thoughts behind them")
         return _without_thinking(tuning)
     if isinstance(tuning.thinking, int) and budget != tuning.thinking:
-        notes.append(f"thinking: the budget became {budget}, between 1024 and max_tokens")
+        notes.append(f"thinking: the budget became {budget}, between 1024 and {limit_name}")
     return replace(tuning, thinking=budget, effort=_effort_beside(tuning))
 
 

@@ -5,12 +5,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from claude_gateway.access.keys import Budget, Key, Rates, StoredKey
+from claude_gateway.prompt.numbers import Integer, Number
 
 Scope = Literal["chat", "tools", "mcp", "admin"]
 # What is counted together; docs/keys.md says which paths each is.
 Group = Literal["chat", "count", "session", "auth", "debug", "health", "general"]
 ModelPattern = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,200}$")]
-PerMinute = Annotated[int, Field(ge=1, le=1_000_000)]
+PerMinute = Annotated[Integer, Field(ge=1, le=1_000_000)]
 
 _DAY_SECONDS = 86_400
 _LONGEST_DAYS = 36_500
@@ -24,8 +25,8 @@ class _Part(BaseModel):
 class WantedBudget(_Part):
     """What the key may spend on a day (UTC)."""
 
-    tokens_per_day: int | None = Field(None, ge=1, le=10**15, description="Tokens of all kinds together.")
-    usd_per_day: float | None = Field(None, gt=0, le=10**9, description="US dollars, as Claude Code reports the cost.")
+    tokens_per_day: Integer | None = Field(None, ge=1, le=10**15, description="Tokens of all kinds together.")
+    usd_per_day: Number | None = Field(None, gt=0, le=10**9, description="US dollars, as Claude Code reports the cost.")
 
 
 class WantedKey(_Part):
@@ -36,11 +37,11 @@ class WantedKey(_Part):
     models: list[ModelPattern] = Field(
         default=[], max_length=100, description="The only models it may ask for, as names or patterns with `*`."
     )
-    expires_in_days: float | None = Field(None, gt=0, le=_LONGEST_DAYS, description="Without it the key stays.")
+    expires_in_days: Number | None = Field(None, gt=0, le=_LONGEST_DAYS, description="Without it the key stays.")
     per_minute: dict[Group, PerMinute] = Field(
         default={}, description="Requests a minute by group, in place of the settings."
     )
-    concurrent: int | None = Field(None, ge=1, le=10_000, description="Jobs at once, waiting ones too.")
+    concurrent: Integer | None = Field(None, ge=1, le=10_000, description="Jobs at once, waiting ones too.")
     budget: WantedBudget = WantedBudget()
 
     @field_validator("name")

@@ -10,6 +10,34 @@ from workers.protocol import State
 fact = Facts()
 
 _GUARD = {"ANTHROPIC_CUSTOM_HEADERS": "x-guard: \N{SNOWMAN}"}
+# Names as clients and providers write them, and the highest limit that the CLI sends for each.
+OUTPUT_LIMITS = {
+    "claude-sonnet-4-5-20250929": 64_000,
+    "claude-sonnet-4-5": 64_000,
+    "claude-sonnet-4-5@20250929": 64_000,
+    "claude-sonnet-4-5-thinking": 64_000,
+    "CLAUDE-SONNET-4-5": 64_000,
+    "us.anthropic.claude-sonnet-4-5-20250929-v1:0": 64_000,
+    "claude-opus-4-5-20251101": 64_000,
+    "claude-haiku-4-5-20251001": 64_000,
+    "claude-sonnet-4-20250514": 64_000,
+    "claude-sonnet-4-0": 64_000,
+    "claude-3-7-sonnet-20250219": 64_000,
+    "claude-opus-4-1-20250805": 32_000,
+    "anthropic.claude-opus-4-1-20250805-v1:0": 32_000,
+    "claude-opus-4-20250514": 32_000,
+    "claude-opus-4": 32_000,
+    "claude-3-5-haiku-20241022": 8_192,
+    "claude-3-sonnet-20240229": 8_192,
+    "claude-3-opus-20240229": 4_096,
+    "claude-opus-4-6": 128_000,
+    "claude-sonnet-4-6": 128_000,
+    "claude-opus-5-5": 128_000,
+    "claude-fable-5-2": 128_000,
+    "claude-sonnet-4-50": 128_000,
+    "claude-haiku-4": 128_000,
+    "claude-of-tomorrow": 128_000,
+}
 
 
 @fact("Otherwise the model reads what no caller wrote.")
@@ -215,11 +243,15 @@ async def it_chooses_an_effort_of_its_own_where_none_is_named(cli: Cli, upstream
     same(last(upstream)["output_config"], {"effort": "xhigh"})
 
 
-@fact("A limit above the model's own is no reason to refuse a request.")
+@fact("A client is told by how much its limit was lowered, and a thinking budget must stay below what is left.")
 async def it_lowers_an_output_limit_to_what_the_model_takes(cli: Cli, upstream: StandIn) -> None:
-    await cli.send(cli.protocol.set_environment({"CLAUDE_CODE_MAX_OUTPUT_TOKENS": "128000"}))
-    await cli.ask("hello")
-    same(last(upstream)["max_tokens"], 64_000)
+    await cli.send(cli.protocol.set_environment({"CLAUDE_CODE_MAX_OUTPUT_TOKENS": "1000000"}))
+    seen = {}
+    for model in OUTPUT_LIMITS:
+        await cli.send(cli.protocol.switch_model(model))
+        await cli.ask("hello")
+        seen[model] = last(upstream)["max_tokens"]
+    same({model: limit for model, limit in seen.items() if limit != OUTPUT_LIMITS[model]}, {})
 
 
 @fact("Conversations are rebuilt as turns, never as a transcript, and without asking the model.")

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import re
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -91,7 +92,7 @@ def _wanted(arguments: argparse.Namespace) -> WantedKey:
 
 def _per_minute(given: str) -> tuple[Any, Any]:
     group, _, number = given.partition("=")
-    return group, number
+    return group, int(number) if re.fullmatch(r"[0-9]{1,9}", number) else number
 
 
 async def _rotate(keys: Keys, arguments: argparse.Namespace) -> None:

@@ -16,6 +16,7 @@ _TABLES: dict[str, Table] = {
     "… `generationConfig.thinkingConfig`": gemini.THINKING_CONFIG,
     "… `toolConfig`": gemini.TOOL_CONFIG,
     "… `toolConfig.functionCallingConfig`": gemini.FUNCTION_CALLING_CONFIG,
+    "`anthropic_options` of `POST /v1/chat/completions`": openai_chat.ANTHROPIC_OPTIONS,
 }
 
 

@@ -25,7 +25,8 @@ _OTHER_NAMES = {
     "anthropic": Kind.MESSAGES,
     "google": Kind.GEMINI,
 }
-_ONLY_MESSAGES = anthropic.PARAMETERS.keys() - openai_chat.PARAMETERS.keys()
+# `thinking` is taken in chats too, and yet speaks for the dialect that it comes from.
+_ONLY_MESSAGES = (anthropic.PARAMETERS.keys() - openai_chat.PARAMETERS.keys()) | {"thinking"}
 _ONLY_CHAT = openai_chat.PARAMETERS.keys() - anthropic.PARAMETERS.keys()
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from claude_gateway.prompt.conversation import bad
+from claude_gateway.prompt.numbers import read_number
 from workers.job import ToolWork
 
 Mode = Literal["default", "acceptEdits", "bypassPermissions", "plan"]
@@ -251,9 +252,4 @@ def _names(headers: Mapping[str, str], name: str) -> tuple[str, ...] | None:
 
 def _number(headers: Mapping[str, str], name: str, least: int, most: int) -> int | None:
     sent = headers.get(name)
-    if sent is None:
-        return None
-    value = int(sent) if sent.isascii() and sent.isdigit() and len(sent) <= len(str(most)) else least - 1
-    if not least <= value <= most:
-        raise bad(name, f"must be a number between {least} and {most}")
-    return value
+    return None if sent is None else read_number(sent, name, least, most)

@@ -9,7 +9,7 @@ from typing import Any
 
 from claude_gateway import errors
 from claude_gateway.dialects.openai_responses.answer import Answer, WireEvent
-from claude_gateway.dialects.openai_responses.encode import Sent, sent
+from claude_gateway.dialects.openai_responses.encode import Sent, encode_last_events, sent
 from claude_gateway.errors import ApiError
 from claude_gateway.prompt.conversation import bad
 from claude_gateway.responses.event_log import EventLog
@@ -171,7 +171,7 @@ class Background:
 
     async def _end(self, run: Run, last: list[WireEvent]) -> None:
         """Stored before its followers see the end; they see it in any case."""
-        events = sent(last)
+        events = encode_last_events(last)
         try:
             packed = await asyncio.to_thread(run.log.pack, events)
             await self._responses.finish(run.asked, run.answer, packed)

@@ -11,6 +11,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from claude_gateway.errors import ApiError
+from claude_gateway.prompt.numbers import OUT_OF_RANGE
 from claude_gateway.web.parts import PARTS
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -133,7 +134,7 @@ def _too_many(what: str) -> ApiError:
 
 
 def validated(model: type[Model], value: dict[str, Any]) -> Model:
-    """Raises `ApiError` 422 for a wrong shape."""
+    """Raises `ApiError`: 400 for a number out of its range, 422 for any other wrong shape."""
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -141,17 +142,23 @@ def validated(model: type[Model], value: dict[str, Any]) -> Model:
 
 
 def wrong_shape(error: ValidationError) -> ApiError:
-    """A 422 that names the fields at fault and repeats nothing of what they held."""
+    """A 422 that names the fields at fault and repeats nothing of what they held; a 400 where each of them holds a
+    number that is out of its range. Every dialect has that one status for it, and the number is repeated."""
     details = [
         {"field": " -> ".join(["body", *map(_shown, one["loc"])]), "message": one["msg"], "type": one["type"]}
         for one in error.errors(include_url=False, include_context=False, include_input=False)[:_MOST_DETAILS]
     ]
+    extra = {"details": details, "help": {"common_issues": _issues(details), "debug_tip": _TIP}}
+    if all(one["type"] == OUT_OF_RANGE for one in details):
+        places = [one["field"].removeprefix("body -> ").replace(" -> ", ".") for one in details]
+        told = "; ".join(f"{place}: {one['message']}" for place, one in zip(places, details, strict=True))
+        return ApiError(400, "validation_error", told, code="invalid_request_error", param=places[0], extra=extra)
     return ApiError(
         422,
         "validation_error",
         "Request validation failed - the request body doesn't match the expected format",
         code="invalid_request_error",
-        extra={"details": details, "help": {"common_issues": _issues(details), "debug_tip": _TIP}},
+        extra=extra,
     )
 
 
@@ -159,7 +166,7 @@ def _issues(details: list[dict[str, Any]]) -> list[str]:
     """What people most often got wrong who got such an answer, of whatever endpoint."""
     missing = [one["field"].rpartition(" -> ")[2] for one in details if one["type"] == "missing"]
     roles = any(one["field"].endswith(" -> role") for one in details)
-    ranges = any(one["type"].startswith(("greater_than", "less_than")) for one in details)
+    ranges = any(one["type"].startswith((OUT_OF_RANGE, "greater_than", "less_than")) for one in details)
     known = [
         f"Missing required fields ({', '.join(dict.fromkeys(missing))})" if missing else "",
         _ROLES if roles else "",

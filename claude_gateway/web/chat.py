@@ -11,6 +11,7 @@ from claude_gateway.dialects.openai_chat.parse import ParsedChat, parse
 from claude_gateway.dialects.openai_chat.wire import ChatRequest
 from claude_gateway.own_tools.toolbox import Asks
 from claude_gateway.prompt.conversation import bad
+from claude_gateway.prompt.numbers import range_text
 from claude_gateway.web import agent_chat, answer, body
 from claude_gateway.web.chosen_model import chosen_model
 from claude_gateway.web.equipment import equipped
@@ -57,6 +58,6 @@ async def _several(request: web.Request, chat: ParsedChat, count: int, identity:
 
 def _check(count: int, most: int, session_id: str | None) -> None:
     if count > most:
-        raise bad("n", f"at most {most} choices are given (MAX_CHOICES)")
+        raise bad("n", f"{range_text(count, 1, most)} (MAX_CHOICES)")
     if count > 1 and session_id:
         raise bad("n", "a session remembers one answer; leave out one of the two")

@@ -16,6 +16,7 @@ from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
 from claude_gateway.errors import ApiError
 from claude_gateway.own_tools.toolbox import Asks
 from claude_gateway.prompt.conversation import bad
+from claude_gateway.prompt.numbers import MAX_INTEGER, read_number
 from claude_gateway.prompt.remote_media import with_fetched
 from claude_gateway.responses.register import Asked
 from claude_gateway.web import answer, body
@@ -30,7 +31,6 @@ from claude_gateway.web.sse import send_stream
 
 _USUAL_PAGE = 20
 _LARGEST_PAGE = 100
-_MOST_DIGITS = 10
 
 
 async def create(request: web.Request) -> web.StreamResponse:
@@ -147,11 +147,6 @@ def _named(request: web.Request) -> tuple[str, str]:
     return request[CALLER].id, request.match_info["id"]
 
 
-def _number(request: web.Request, name: str, usual: int, *, least: int, most: int | None = None) -> int:
+def _number(request: web.Request, name: str, usual: int, *, least: int, most: int = MAX_INTEGER) -> int:
     sent = request.query.get(name)
-    if sent is None:
-        return usual
-    value = int(sent) if sent.isascii() and sent.isdigit() and len(sent) < _MOST_DIGITS else least - 1
-    if value < least or (most is not None and value > most):
-        raise bad(name, f"must be a number of at least {least}" + (f" and at most {most}" if most else ""))
-    return value
+    return usual if sent is None else read_number(sent, name, least, most)

@@ -28,7 +28,7 @@ BODIES: dict[str, tuple[bytes, int]] = {
     "messages as text": (orjson.dumps({"model": MODEL, "messages": "hello"}), 422),
     "an unknown role": (orjson.dumps({"model": MODEL, "messages": [{"role": "wizard", "content": "hi"}]}), 422),
     "a number as content": (orjson.dumps({"model": MODEL, "messages": [{"role": "user", "content": 5}]}), 422),
-    "negative max_tokens": (orjson.dumps({**HELLO, "max_tokens": -1}), 422),
+    "negative max_tokens": (orjson.dumps({**HELLO, "max_tokens": -5}), 400),
     "stream as text": (orjson.dumps({**HELLO, "stream": "perhaps"}), 422),
     "only a system message": (orjson.dumps({"model": MODEL, "messages": [{"role": "system", "content": "x"}]}), 400),
     "a blank message": (orjson.dumps({"model": MODEL, "messages": [{"role": "user", "content": " \n"}]}), 400),

@@ -127,7 +127,7 @@ async def test_a_conversation_with_renamed_calls_stays_in_its_process(gateway: G
             result,
             tools=[{"type": "function", "function": {**offered[0], "parameters": offered[0]["input_schema"]}}],
         )
-        [question, call, answered] = alone.upstream.chats[-1].body["messages"]
+        _, call, _ = alone.upstream.chats[-1].body["messages"]
         assert call["content"][-1]["input"] == {"the_file": "a"}
         assert call["content"][-1]["name"] == "fs_read"
         assert len(alone.upstream.chats) == 2

@@ -34,7 +34,9 @@ def asked(gateway: Gateway, marker: str) -> int:
 async def test_an_answer_without_a_word_ends_as_the_dialect_ends_an_answer(
     gateway: Gateway, dialect: str, stream: bool, history: bool, silence: str
 ) -> None:
-    answer = await ask(gateway.url, dialect, f"quiet {{{{silence 0.05}}}}{silence}", stream=stream, tools=[TOOL], history=history)
+    answer = await ask(
+        gateway.url, dialect, f"quiet {{{{silence 0.05}}}}{silence}", stream=stream, tools=[TOOL], history=history
+    )
     assert (answer.status, answer.text.strip(), answer.calls, answer.end) == (200, "", [], ENDS[dialect])
     await settled(gateway)
     assert asked(gateway, "quiet") == 1

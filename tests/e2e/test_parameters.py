@@ -41,6 +41,12 @@ PLAIN = {"max_tokens": 32000, "thinking": {"type": "disabled"}, "temperature": 1
         ({"stop": "END"}, {"stop_sequences": ["END"]}),
         ({"stop": ["a", " ", "b"]}, {"stop_sequences": ["a", "b"]}),
         ({"extra_body": {"top_k": 5}}, {"top_k": 5}),
+        ({"extra_body": {"top_k": -1, "top_p": -1, "max_tokens": -1}}, {}),
+        (
+            {"extra_body": {"anthropic_options": {"top_k": 5, "stop_sequences": ["END"]}}},
+            {"top_k": 5, "stop_sequences": ["END"]},
+        ),
+        ({"max_tokens": 200_000}, {"max_tokens": 64_000}),
     ],
     ids=str,
 )
@@ -89,9 +95,36 @@ async def test_claude_s_own_thinking_option_is_honoured(gateway: Gateway) -> Non
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        {"thinking": {"type": "enabled", "budget_tokens": 2_000}},
+        {"reasoning": {"max_tokens": 2_000}},
+        {"anthropic_options": {"thinking": {"type": "enabled", "budget_tokens": 2_000}}, "max_tokens": 200_000},
+    ],
+    ids=str,
+)
+async def test_a_chat_thinks_by_the_words_of_other_providers(gateway: Gateway, body: dict[str, Any]) -> None:
+    got = await sent(gateway, extra_body=body)
+
+    assert (got["thinking"]["type"], got["thinking"]["budget_tokens"]) == ("enabled", 2_000)
+    assert await sent(gateway) == PLAIN
+
+
+async def test_only_allowed_tools_are_offered(gateway: Gateway) -> None:
+    tools = [{"type": "function", "function": {"name": name}} for name in ("f", "g")]
+    allowed = {"mode": "required", "tools": [{"type": "function", "function": {"name": "g"}}]}
+
+    got = await sent(gateway, tools=tools, tool_choice={"type": "allowed_tools", "allowed_tools": allowed})
+
+    assert got["tool_choice"] == {"type": "any"}
+    assert [tool["name"] for tool in gateway.upstream.chats[-1].body["tools"]] == ["g"]
+
+
+@pytest.mark.parametrize(
     "parameters",
     [
         {"reasoning_effort": "high", "max_tokens": 500},
+        {"extra_body": {"thinking": {"type": "enabled", "budget_tokens": 100_000}}, "max_tokens": 200_000},
         {"reasoning_effort": "high", "max_tokens": 2000, "temperature": 0.4, "top_p": 0.3},
         {"extra_body": {"anthropic_options": {"thinking": {"type": "enabled", "budget_tokens": 7}}}},
         {"temperature": 2, "top_p": 0.1, "extra_body": {"top_k": 3}, "reasoning_effort": "medium"},

@@ -11,6 +11,7 @@ from claude_gateway.demo.refusals import refusal, takes_no_sampling
 from claude_gateway.demo.refusals import takes_schemas as upstream_takes_schemas
 from tests.workers.schemas import json_schemas
 from workers.job import Document, OutputSchema, RedactedThought, Text, Thought, ToolResult, ToolUse, Tuning, Turn
+from workers.output_limit import output_limit
 from workers.protocol import block_frame
 from workers.tuning import can_stop_thinking, environment, fit, takes_schemas, thinking_budget, thinks_adaptively
 
@@ -27,7 +28,7 @@ MODELS = (
 
 tunings = st.builds(
     Tuning,
-    max_tokens=st.none() | st.integers(1, 64_000),
+    max_tokens=st.none() | st.integers(1, 300_000),
     temperature=st.none() | st.floats(0, 1),
     top_p=st.none() | st.floats(0, 1),
     top_k=st.none() | st.integers(1, 100),
@@ -59,7 +60,7 @@ def upstream_body(tuning: Tuning, model: str, turns: tuple[Turn, ...] = (ASKED,)
     """The request that the CLI makes of these settings, as tests/e2e/test_parameters.py saw it."""
     variables = environment(tuning)
     budget = thinking_budget(tuning)
-    limit = int(variables["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] or 32_000)
+    limit = min(int(variables["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] or 32_000), output_limit(model))
     messages = [{"role": turn.role, "content": [block_frame(block) for block in turn.blocks]} for turn in turns]
     body: dict[str, Any] = {"model": model, "max_tokens": limit, "messages": messages}
     if budget == 0 and can_stop_thinking(model):
@@ -110,6 +111,31 @@ def test_a_budget_stays_below_the_limit_of_the_answer() -> None:
     assert fitted.thinking == 2_999
     assert notes
     assert fit(Tuning(max_tokens=500, thinking=5_000), MIDDLE, ())[0].thinking == "off"
+
+
+@pytest.mark.parametrize(
+    ("model", "asked", "given"),
+    [
+        (MIDDLE, 64_000, 64_000),
+        (MIDDLE, 64_001, 64_000),
+        (OLD, 200_000, 32_000),
+        (NEW, 2**63 - 1, 128_000),
+        ("claude-of-tomorrow", 200_000, 128_000),
+    ],
+)
+def test_lowers_a_limit_above_the_model_s_own_and_names_both_numbers(model: str, asked: int, given: int) -> None:
+    fitted, notes = fit(Tuning(max_tokens=asked), model, (), limit_name="maxOutputTokens")
+
+    assert fitted.max_tokens == given
+    told = [f"maxOutputTokens: lowered from {asked} to {given}, the most that this model writes"]
+    assert notes == (told if asked != given else [])
+
+
+def test_a_budget_stays_below_a_limit_that_was_lowered() -> None:
+    fitted, notes = fit(Tuning(max_tokens=200_000, thinking=100_000), MIDDLE, ())
+
+    assert (fitted.max_tokens, fitted.thinking) == (64_000, 63_999)
+    assert [note.partition(":")[0] for note in notes] == ["max_tokens", "thinking"]
 
 
 def test_effort_is_a_budget_for_models_that_know_none() -> None:

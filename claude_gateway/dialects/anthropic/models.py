@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from claude_gateway.prompt.conversation import bad
+from claude_gateway.prompt.numbers import read_number
 
 _USUAL_PAGE = 20
 _MOST_ON_A_PAGE = 1_000
@@ -33,11 +34,7 @@ def page(ids: Sequence[str], query: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _limit(text: str | None) -> int:
-    if text is None:
-        return _USUAL_PAGE
-    if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= _MOST_ON_A_PAGE:
-        raise bad("limit", f"must be a number from 1 to {_MOST_ON_A_PAGE}")
-    return int(text)
+    return _USUAL_PAGE if text is None else read_number(text, "limit", 1, _MOST_ON_A_PAGE)
 
 
 def _place(ids: Sequence[str], query: Mapping[str, str], cursor: str) -> int:

@@ -4,7 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from claude_gateway.prompt import parameters
-from claude_gateway.prompt.parameters import LATER, Neutral, Table, Treated, Treatment
+from claude_gateway.prompt.parameters import (
+    UNSET_LIMIT,
+    UNSET_TEXT,
+    UNSET_TOP_K,
+    UNUSED_MESSAGES_PARAMETERS,
+    Neutral,
+    Table,
+    Treated,
+    Treatment,
+)
 
 PARAMETERS: Table = {
     "model": (Treatment.HONOURED, "any `claude-*`"),
@@ -34,35 +43,25 @@ PARAMETERS: Table = {
         Treatment.HONOURED,
         "what Claude does with its own tools, told in `server_tool_use` and `mcp_tool_use` blocks and their results",
     ),
-    "metadata": (Treatment.IGNORED, "the upstream sees the login of this gateway alone"),
-    "user_profile_id": (Treatment.IGNORED, "the upstream sees the login of this gateway alone"),
-    "workspace_id": (Treatment.IGNORED, "the upstream sees the login of this gateway alone"),
-    "service_tier": (Treatment.IGNORED, "the tier is that of the login"),
-    "speed": (Treatment.IGNORED, "the tier is that of the login"),
-    "billing_policy": (Treatment.IGNORED, "the tier is that of the login"),
-    "fallback_credit_token": (Treatment.IGNORED, "the tier is that of the login"),
-    "inference_geo": (Treatment.IGNORED, "the place is that of the login"),
-    "cache_control": (Treatment.EMULATED, "Claude Code marks the prompt for the cache by itself"),
-    "context_management": (Treatment.IGNORED, "Claude Code manages the context by itself"),
-    "compaction": (Treatment.IGNORED, "Claude Code manages the context by itself"),
-    "diagnostics": (Treatment.IGNORED, LATER),
-    "betas": (Treatment.IGNORED, "what a model can do does not depend on them here"),
-    "container": (Treatment.IGNORED, "there is no container to run code in"),
-    "mcp_servers": (Treatment.IGNORED, LATER),
-    "thread": (Treatment.IGNORED, "each request must carry its whole conversation"),
-    "fallbacks": (Treatment.IGNORED, "no other model answers in place of the one asked for"),
+    **UNUSED_MESSAGES_PARAMETERS,
 }
-_NEUTRAL: Neutral = {
-    "service_tier": ("auto",),
-    "speed": ("standard",),
+# In these a blank text is what the client says.
+_TEXTS = frozenset({"model", "messages", "system", "session_id"})
+NEUTRAL: Neutral = {
+    **{name: UNSET_TEXT for name in PARAMETERS if name not in _TEXTS},
+    "max_tokens": UNSET_LIMIT,
+    "top_p": UNSET_LIMIT,
+    "top_k": UNSET_TOP_K,
+    "service_tier": (*UNSET_TEXT, "auto"),
+    "speed": (*UNSET_TEXT, "standard"),
 }
 
 
 def warnings(sent: Mapping[str, Any]) -> list[str]:
     """A line for each parameter that was sent, asks for something and is not honoured."""
-    return parameters.warnings(sent, PARAMETERS, _NEUTRAL)
+    return parameters.warnings(sent, PARAMETERS, NEUTRAL)
 
 
 def treated(sent: Mapping[str, Any]) -> list[Treated]:
     """What becomes of each parameter of a whole request."""
-    return list(parameters.treated(sent, PARAMETERS, _NEUTRAL))
+    return list(parameters.treated(sent, PARAMETERS, NEUTRAL))

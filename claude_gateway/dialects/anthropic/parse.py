@@ -1,17 +1,16 @@
 """A Messages request to a job. Pure; raises `ApiError` 400 naming the block at fault."""
 
 from dataclasses import dataclass, replace
-from typing import get_args
 
-from claude_gateway.dialects.anthropic import wire
 from claude_gateway.dialects.anthropic.parameters import warnings
 from claude_gateway.dialects.anthropic.wire import MessagesRequest
 from claude_gateway.prompt.blocks import only_texts, read_blocks, system_text
 from claude_gateway.prompt.conversation import NOTHING, Conversation, Remembered, reminder
 from claude_gateway.prompt.hosted_tools import Hosted, alone
+from claude_gateway.prompt.output_config import output_schema
+from claude_gateway.prompt.thinking import from_thinking
 from claude_gateway.prompt.tools import read_choice, read_tools, with_possible_strictness
-from claude_gateway.structured.schemas import read_schema
-from workers.job import ChatJob, Display, OutputSchema, Thinking, Tuning
+from workers.job import ChatJob, Tuning
 from workers.tuning import fit
 
 
@@ -44,7 +43,8 @@ def parse(request: MessagesRequest, owner: str, model: str, remembered: Remember
     # Their names are the provider's too: `web_search` of the type `web_search_20250305`.
     named = {str(tool.get("name")) for tool in request.tools or [] if tool.get("type") in {one.name for one in hosted}}
     choice = read_choice(request.tool_choice, tools, notes, parallel=True, hosted=named)
-    wanted = replace(_tuning(request, notes), tool_choice=choice, output=_output(request, notes))
+    output = output_schema(request.output_config, request.output_format, notes)
+    wanted = replace(_tuning(request, notes), tool_choice=choice, output=output)
     tuning, given_way = fit(wanted, model, turns)
     return ParsedMessages(
         job=ChatJob(
@@ -62,7 +62,7 @@ def parse(request: MessagesRequest, owner: str, model: str, remembered: Remember
 
 
 def _tuning(request: MessagesRequest, notes: list[str]) -> Tuning:
-    thinking, display = _thinking(request.thinking, notes)
+    thinking = from_thinking("thinking", request.thinking, notes)
     asked = request.stop_sequences or []
     stop = tuple(text for text in asked if text.strip())
     if len(stop) < len(asked):
@@ -73,26 +73,7 @@ def _tuning(request: MessagesRequest, notes: list[str]) -> Tuning:
         top_p=request.top_p,
         top_k=request.top_k,
         stop=stop,
-        thinking=thinking,
-        display=display,
+        thinking=thinking.thinking or "off",
+        display=thinking.display,
         effort=request.output_config.effort if request.output_config else None,
     )
-
-
-def _thinking(asked: wire.Thinking | None, notes: list[str]) -> tuple[Thinking, Display | None]:
-    if asked is None or asked.type == "disabled":
-        return "off", None
-    if asked.type not in ("enabled", "adaptive"):
-        notes.append(f"thinking: the type {asked.type[:40]!r} is not known here, adaptive takes its place")
-    display = next((known for known in get_args(Display) if known == asked.display), None)
-    if display is None and asked.display is not None:
-        notes.append(f"thinking.display: {asked.display[:40]!r} is not known here")
-    return asked.budget_tokens or "adaptive", display
-
-
-def _output(request: MessagesRequest, notes: list[str]) -> OutputSchema | None:
-    if request.output_config is not None and request.output_config.format is not None:
-        return read_schema(request.output_config.format.schema_, "output_config.format.schema", notes)
-    if request.output_format is not None:
-        return read_schema(request.output_format.schema_, "output_format.schema", notes)
-    return None

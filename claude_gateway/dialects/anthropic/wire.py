@@ -2,7 +2,13 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from claude_gateway.dialects.anthropic.parameters import NEUTRAL
+from claude_gateway.prompt.numbers import Count, Number, Probability, Range
+from claude_gateway.prompt.output_config import OutputConfig, OutputFormat
+from claude_gateway.prompt.parameters import drop_unset
+from claude_gateway.prompt.thinking import ThinkingParameter
 
 _MOST_MESSAGES = 10_000
 _MOST_BLOCKS = 10_000
@@ -22,37 +28,19 @@ class Message(Wire):
     content: str | Blocks
 
 
-class Thinking(Wire):
-    # Any text: new kinds and displays come with new betas, and are named in a warning.
-    type: str
-    budget_tokens: int | None = Field(None, ge=1)
-    display: str | None = None
-
-
-class OutputFormat(Wire):
-    type: Literal["json_schema"]
-    # `schema` is a method of every pydantic model.
-    schema_: dict[str, Any] = Field(alias="schema")
-
-
-class OutputConfig(Wire):
-    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
-    format: OutputFormat | None = None
-
-
 class MessagesRequest(Wire):
     model: str = Field(min_length=1)
     messages: Annotated[list[Message], Field(fail_fast=True, min_length=1, max_length=_MOST_MESSAGES)]
-    max_tokens: int | None = Field(None, ge=1)
+    max_tokens: Count | None = None
     system: str | Blocks | None = None
     stream: bool | None = None
-    temperature: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
-    top_p: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
-    top_k: int | None = Field(None, ge=1)
+    temperature: Annotated[Number, Range(0, 1)] | None = None
+    top_p: Probability | None = None
+    top_k: Count | None = None
     tools: Annotated[list[Any], Field(max_length=_MOST_TOOLS)] | None = None
     tool_choice: dict[str, Any] | None = None
     stop_sequences: Annotated[list[str], Field(fail_fast=True, max_length=_MOST_STOPS)] | None = None
-    thinking: Thinking | None = None
+    thinking: ThinkingParameter | None = None
     output_config: OutputConfig | None = None
     # Not the provider's: which conversation Claude is to remember.
     session_id: str | None = None
@@ -61,6 +49,11 @@ class MessagesRequest(Wire):
     # Nor these: whether Claude is to use its own tools, and tell of each call.
     enable_tools: bool | None = None
     stream_tool_progress: bool | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_unset_fields(cls, value: Any) -> Any:
+        return drop_unset(value, NEUTRAL) if isinstance(value, dict) else value
 
     @property
     def unknown(self) -> dict[str, Any]:

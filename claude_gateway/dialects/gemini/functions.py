@@ -68,10 +68,8 @@ def read_calling(
             raise bad(_ALLOWED, f"there is no function {name[:60]!r}")
     if mode == "any" and len(allowed) == 1:
         return functions, read_choice({"type": "tool", "name": allowed[0]}, functions, notes, parallel=True)
-    if mode in ("any", "validated"):
+    if mode != "none":
         functions = tuple(function for function in functions if not allowed or function.name in allowed)
-    elif allowed:
-        notes.append(f"{_ALLOWED}: left out, read with the modes ANY and VALIDATED alone")
     return functions, read_choice(mode if mode in ("any", "none") else "auto", functions, notes, parallel=True)
 
 

@@ -7,7 +7,17 @@ from typing import Any
 from pydantic.alias_generators import to_camel
 
 from claude_gateway.prompt import parameters
-from claude_gateway.prompt.parameters import LATER, Neutral, Table, Treated, Treatment
+from claude_gateway.prompt.parameters import (
+    LATER,
+    UNSET_LIMIT,
+    UNSET_TEXT,
+    UNSET_TOP_K,
+    Neutral,
+    Table,
+    Treated,
+    Treatment,
+    drop_unset,
+)
 
 PARAMETERS: Table = {
     "contents": (Treatment.HONOURED, ""),
@@ -72,14 +82,21 @@ _INSIDE: Mapping[str, Table] = {
     "toolConfig": TOOL_CONFIG,
     "toolConfig.functionCallingConfig": FUNCTION_CALLING_CONFIG,
 }
+# In these a blank text is what the client says.
+_TEXTS = frozenset({"contents", "systemInstruction", "sessionId"})
 _NEUTRAL: Neutral = {
-    "candidateCount": (1,),
-    "frequencyPenalty": (0,),
-    "presencePenalty": (0,),
-    "logprobs": (0,),
-    "responseModalities": (["TEXT"], ["text"]),
-    "mediaResolution": ("MEDIA_RESOLUTION_UNSPECIFIED",),
-    "serviceTier": ("", "auto", "default", "standard"),
+    **{name: UNSET_TEXT for table in (PARAMETERS, *_INSIDE.values()) for name in table if name not in _TEXTS},
+    "maxOutputTokens": UNSET_LIMIT,
+    "topP": UNSET_LIMIT,
+    "topK": UNSET_TOP_K,
+    "seed": UNSET_LIMIT,
+    "candidateCount": (*UNSET_TEXT, 1),
+    "frequencyPenalty": (*UNSET_TEXT, 0),
+    "presencePenalty": (*UNSET_TEXT, 0),
+    "logprobs": (*UNSET_TEXT, 0),
+    "responseModalities": (*UNSET_TEXT, ["TEXT"], ["text"]),
+    "mediaResolution": (*UNSET_TEXT, "MEDIA_RESOLUTION_UNSPECIFIED"),
+    "serviceTier": (*UNSET_TEXT, "auto", "default", "standard"),
 }
 _OFF = ("BLOCK_NONE", "OFF", "HARM_BLOCK_THRESHOLD_UNSPECIFIED")
 
@@ -87,6 +104,12 @@ _OFF = ("BLOCK_NONE", "OFF", "HARM_BLOCK_THRESHOLD_UNSPECIFIED")
 def warnings(sent: Mapping[str, Any]) -> list[str]:
     """A line for each parameter of the request itself that was sent, asks for something and is not honoured."""
     return below("", PARAMETERS, {name: value for name, value in sent.items() if not _blocks_nothing(name, value)})
+
+
+def drop_unset_fields(sent: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of the request, or of an object inside it, without those whose value means "not set"."""
+    neutral = {name: _NEUTRAL.get(to_camel(name) if "_" in name else name, ()) for name in sent}
+    return drop_unset(sent, neutral)
 
 
 def below(prefix: str, table: Table, sent: Mapping[str, Any]) -> list[str]:

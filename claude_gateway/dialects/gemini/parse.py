@@ -42,7 +42,9 @@ def parse(
     turns = conversation.turns(model)
     calling = request.tool_config.function_calling_config if request.tool_config else None
     tools, choice = read_calling(calling, read_functions(request.tools or (), notes), notes)
-    tuning, given_way = fit(replace(_tuning(config, notes), tool_choice=choice), model, turns)
+    tuning, given_way = fit(
+        replace(_tuning(config, notes), tool_choice=choice), model, turns, limit_name="maxOutputTokens"
+    )
     thinking = config.thinking_config
     return ParsedGemini(
         job=ChatJob(
@@ -82,13 +84,15 @@ def _tuning(config: GenerationConfig, notes: list[str]) -> Tuning:
     stop = tuple(text for text in asked if text.strip())
     if len(stop) < len(asked):
         notes.append("stopSequences: blank sequences left out, Claude takes none")
-    thinking, effort = _thinking(config.thinking_config)
+    if config.top_k is not None and not config.top_k.is_integer():
+        notes.append(f"topK: {config.top_k} became {_top_k(config.top_k)}, Claude takes whole numbers")
+    thinking, effort = _thinking(config.thinking_config, notes)
     include = config.thinking_config is not None and config.thinking_config.include_thoughts
     return Tuning(
         max_tokens=config.max_output_tokens,
         temperature=temperature,
         top_p=config.top_p if config.top_p != 1 else None,
-        top_k=int(config.top_k) if config.top_k else None,
+        top_k=_top_k(config.top_k),
         stop=stop,
         thinking=thinking,
         display=None if thinking == "off" else "summarized" if include else "omitted",
@@ -116,11 +120,18 @@ def _output(config: GenerationConfig, notes: list[str]) -> OutputSchema | None:
     return None
 
 
-def _thinking(config: ThinkingConfig | None) -> tuple[Thinking, Effort | None]:
+def _top_k(asked: float | None) -> int | None:
+    """0 asks for nothing."""
+    return max(int(asked), 1) if asked else None
+
+
+def _thinking(config: ThinkingConfig | None, notes: list[str]) -> tuple[Thinking, Effort | None]:
     """A budget wins over a level. Who asks to see thoughts asks for thinking; who asks for nothing gets none."""
     if config is None:
         return "off", None
     if config.thinking_budget is not None:
+        if config.thinking_level not in (None, "thinking_level_unspecified"):
+            notes.append("generationConfig.thinkingConfig.thinkingLevel: left out, `thinkingBudget` counts")
         return ("adaptive" if config.thinking_budget < 0 else config.thinking_budget or "off"), None
     match config.thinking_level:
         case None | "thinking_level_unspecified":

@@ -6,8 +6,11 @@ What is the caller's own data (schemas, arguments, responses) is `Any` and stays
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
+
+from claude_gateway.dialects.gemini.parameters import drop_unset_fields
+from claude_gateway.prompt.numbers import MAX_INTEGER, CountOrText, IntegerOrText, Number, Probability, Range
 
 _MOST_CONTENTS = 10_000
 _MOST_PARTS = 10_000
@@ -42,6 +45,15 @@ class Wire(BaseModel):
     def unknown(self) -> dict[str, Any]:
         """Fields that this model does not name."""
         return self.model_extra or {}
+
+
+class Settings(Wire):
+    """An object of parameters."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_unset_fields(cls, value: Any) -> Any:
+        return drop_unset_fields(value) if isinstance(value, dict) else value
 
 
 class Blob(Wire):
@@ -102,10 +114,10 @@ AnyContent = Annotated[Content, BeforeValidator(_as_content)]
 Contents = Annotated[list[AnyContent], Field(fail_fast=True, max_length=_MOST_CONTENTS), BeforeValidator(_listed)]
 
 
-class ThinkingConfig(Wire):
+class ThinkingConfig(Settings):
     include_thoughts: bool | None = None
     # 0 switches thinking off, -1 leaves it to the model.
-    thinking_budget: int | None = Field(None, ge=-1)
+    thinking_budget: Annotated[IntegerOrText, Range(-1, MAX_INTEGER)] | None = None
     thinking_level: (
         Annotated[
             Literal["thinking_level_unspecified", "minimal", "low", "medium", "high", "xhigh"], BeforeValidator(_lower)
@@ -114,11 +126,12 @@ class ThinkingConfig(Wire):
     ) = None
 
 
-class GenerationConfig(Wire):
-    temperature: float | None = Field(None, ge=0, le=2, allow_inf_nan=False)
-    top_p: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
-    top_k: float | None = Field(None, ge=0, allow_inf_nan=False)
-    max_output_tokens: int | None = Field(None, ge=1)
+class GenerationConfig(Settings):
+    temperature: Annotated[Number, Range(0, 2)] | None = None
+    top_p: Probability | None = None
+    # Google takes fractions too.
+    top_k: Annotated[Number, Range(0, MAX_INTEGER)] | None = None
+    max_output_tokens: CountOrText | None = None
     stop_sequences: Several[str] | None = None
     response_mime_type: str | None = None
     # Google's own dialect of OpenAPI, or JSON Schema.
@@ -143,18 +156,18 @@ class Tool(Wire):
     code_execution: Any = None
 
 
-class FunctionCallingConfig(Wire):
+class FunctionCallingConfig(Settings):
     mode: Annotated[Literal["mode_unspecified", "auto", "any", "none", "validated"], BeforeValidator(_lower)] | None = (
         None
     )
     allowed_function_names: Several[str] | None = None
 
 
-class ToolConfig(Wire):
+class ToolConfig(Settings):
     function_calling_config: FunctionCallingConfig | None = None
 
 
-class GenerateContentRequest(Wire):
+class GenerateContentRequest(Settings):
     contents: Contents
     system_instruction: AnyContent | None = None
     generation_config: GenerationConfig | None = None

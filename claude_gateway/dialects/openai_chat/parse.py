@@ -1,20 +1,25 @@
 """A chat request to a job. Pure; raises `ApiError` 400 naming the message at fault."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from claude_gateway.dialects.openai_chat.calls import calls
 from claude_gateway.dialects.openai_chat.custom import Custom, as_functions
 from claude_gateway.dialects.openai_chat.functions import is_legacy, modern
+from claude_gateway.dialects.openai_chat.options import OPTIONS, apply_options
 from claude_gateway.dialects.openai_chat.parameters import warnings
 from claude_gateway.dialects.openai_chat.parts import read_parts
-from claude_gateway.dialects.openai_chat.wire import ChatRequest, Message, ResponseFormat
+from claude_gateway.dialects.openai_chat.wire import AnthropicOptions, ChatRequest, Message, ResponseFormat
+from claude_gateway.prompt.allowed_tools import restrict_tools
 from claude_gateway.prompt.blocks import check_role, result_parts, system_text
 from claude_gateway.prompt.conversation import NOTHING, Conversation, Remembered, bad
 from claude_gateway.prompt.hosted_tools import Hosted, alone, settings_of
+from claude_gateway.prompt.output_config import output_schema
+from claude_gateway.prompt.thinking import ThinkingRequest, from_effort, from_reasoning, from_thinking, resolve_thinking
 from claude_gateway.prompt.tools import read_choice, read_tools, with_possible_strictness
 from claude_gateway.structured.schemas import json_object, read_schema
-from workers.job import Block, ChatJob, Effort, OutputSchema, Role, Text, Thinking, ToolResult, Tuning, Turn
+from workers.job import Block, ChatJob, OutputSchema, Role, Text, ToolResult, Tuning, Turn
 from workers.tuning import fit
 
 
@@ -36,13 +41,18 @@ def parse(request: ChatRequest, owner: str, model: str, remembered: Remembered =
     it goes on from holds."""
     legacy, request = is_legacy(request), modern(request)
     notes: list[str] = []
+    request, anthropic_options = apply_options(request, notes)
     functions, custom = as_functions(request.tools or [], notes)
-    system, turns = _conversation(request, model, remembered, custom, notes)
+    beside = (anthropic_options.system, request.system)
+    system, turns = _conversation(request.messages, beside, model, remembered, custom, notes)
     hosted = _search(request.web_search_options)
     named = read_tools(functions, notes, hosted, "functions" if legacy else "tools")
-    tools = with_possible_strictness(named, model, notes)
-    choice = read_choice(request.tool_choice, tools, notes, parallel=request.parallel_tool_calls is not False)
-    tuning, given_way = fit(replace(_tuning(request, notes), tool_choice=choice), model, turns)
+    left = restrict_tools(request.tool_choice, named, hosted)
+    tools = with_possible_strictness(left.tools, model, notes)
+    choice = read_choice(left.choice, tools, notes, parallel=request.parallel_tool_calls is not False)
+    limit_name = "max_completion_tokens" if request.max_completion_tokens else "max_tokens"
+    wanted = replace(_tuning(request, anthropic_options, notes), tool_choice=choice)
+    tuning, given_way = fit(wanted, model, turns, limit_name=limit_name)
     options = request.stream_options
     return ParsedChat(
         job=ChatJob(
@@ -57,7 +67,7 @@ def parse(request: ChatRequest, owner: str, model: str, remembered: Remembered =
         include_usage=bool(options and options.include_usage),
         legacy=legacy,
         custom=custom,
-        hosted=alone(hosted, tools, notes),
+        hosted=alone(left.hosted, tools, notes),
         warnings=(*warnings(request.unknown), *notes, *given_way),
     )
 
@@ -68,7 +78,7 @@ def _search(options: dict[str, Any] | None) -> list[Hosted]:
     return [] if options is None else [Hosted(place, place, "search", settings_of(options))]
 
 
-def _tuning(request: ChatRequest, notes: list[str]) -> Tuning:
+def _tuning(request: ChatRequest, options: AnthropicOptions, notes: list[str]) -> Tuning:
     temperature = request.temperature
     if temperature is not None and temperature > 1:
         notes.append("temperature: lowered to 1, the highest that Claude takes")
@@ -77,7 +87,8 @@ def _tuning(request: ChatRequest, notes: list[str]) -> Tuning:
     stop = tuple(text for text in asked if text.strip())
     if len(stop) < len(asked):
         notes.append("stop: blank sequences left out, Claude takes none")
-    thinking, effort = _thinking(request)
+    resolved = _thinking(request, options, notes)
+    thinking = resolved.thinking or "off"
     return Tuning(
         max_tokens=request.max_completion_tokens or request.max_tokens,
         temperature=temperature,
@@ -85,10 +96,19 @@ def _tuning(request: ChatRequest, notes: list[str]) -> Tuning:
         top_k=request.top_k,
         stop=stop,
         thinking=thinking,
-        display=None if thinking == "off" else "summarized",
-        effort=effort,
-        output=_output(request.response_format, notes),
+        display=None if thinking == "off" else resolved.display or "summarized",
+        effort=resolved.effort,
+        output=_output_of(request, options, notes),
     )
+
+
+def _output_of(request: ChatRequest, options: AnthropicOptions, notes: list[str]) -> OutputSchema | None:
+    schema = output_schema(options.output_config, options.output_format, notes, f"{OPTIONS}.")
+    if schema is None:
+        return _output(request.response_format, notes)
+    if request.response_format is not None and request.response_format.type != "text":
+        notes.append(f"response_format: left out, `{OPTIONS}` has a schema")
+    return schema
 
 
 def _output(wanted: ResponseFormat | None, notes: list[str]) -> OutputSchema | None:
@@ -106,31 +126,35 @@ def _output(wanted: ResponseFormat | None, notes: list[str]) -> OutputSchema | N
     return read_schema(schema, "response_format.json_schema.schema", notes)
 
 
-def _thinking(request: ChatRequest) -> tuple[Thinking, Effort | None]:
-    """Claude's own option wins over OpenAI's word for the same."""
-    options = request.anthropic_options.thinking if request.anthropic_options else None
-    match options.type if options else None:
-        case "disabled":
-            return "off", None
-        case "enabled" | "adaptive":
-            assert options is not None
-            return options.budget_tokens or "adaptive", None
-    match request.reasoning_effort:
-        case None | "none":
-            return "off", None
-        case "minimal":
-            return "adaptive", "low"
-        case effort:
-            return "adaptive", effort
+def _thinking(request: ChatRequest, options: AnthropicOptions, notes: list[str]) -> ThinkingRequest:
+    """Claude's own words go before the others' for the same; an effort of the options goes with any thinking."""
+    asked = resolve_thinking(
+        [
+            from_thinking(f"{OPTIONS}.thinking", options.thinking, notes),
+            from_thinking("thinking", request.thinking, notes),
+            from_reasoning("reasoning", request.reasoning, notes),
+            from_effort("reasoning_effort", request.reasoning_effort),
+        ],
+        notes,
+    )
+    effort = (options.output_config and options.output_config.effort) or options.effort
+    if effort is not None and asked.effort not in (None, effort):
+        notes.append(f"{asked.name}: its effort is left out, `{OPTIONS}` has another")
+    return replace(asked, effort=effort or asked.effort)
 
 
 def _conversation(
-    request: ChatRequest, model: str, remembered: Remembered, custom: Custom, notes: list[str]
+    messages: Sequence[Message],
+    beside: Sequence[Any],
+    model: str,
+    remembered: Remembered,
+    custom: Custom,
+    notes: list[str],
 ) -> tuple[str, tuple[Turn, ...]]:
-    """The system prompt and the alternating turns."""
+    """The system prompt and the alternating turns; `beside` are system prompts that stand beside the messages."""
     conversation = Conversation(remembered)
-    system = [system_text(request.system, conversation.notes)]
-    for number, message in enumerate(request.messages):
+    system = [system_text(one, conversation.notes) for one in beside]
+    for number, message in enumerate(messages):
         where = f"messages.{number}"
         parts = read_parts(message, where, conversation.notes)
         if message.role in ("system", "developer"):

@@ -4,6 +4,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from claude_gateway.dialects.openai_chat.parameters import NEUTRAL, OPTIONS_NEUTRAL
+from claude_gateway.prompt.numbers import Count, Number, Probability, Range
+from claude_gateway.prompt.output_config import OutputConfig, OutputFormat
+from claude_gateway.prompt.parameters import drop_unset
+from claude_gateway.prompt.thinking import EffortWord, Reasoning, ThinkingParameter
+from workers.job import Effort
+
 # Ten megabytes hold millions of empty ones, each an object with its own errors: one is told, and the rest unread.
 _MOST_MESSAGES = 10_000
 _MOST_PARTS = 10_000
@@ -60,13 +67,27 @@ class StreamOptions(Wire):
     include_usage: bool | None = None
 
 
-class Thinking(Wire):
-    type: Literal["enabled", "adaptive", "disabled"]
-    budget_tokens: int | None = Field(None, ge=1)
-
-
 class AnthropicOptions(Wire):
-    thinking: Thinking | None = None
+    """Parameters of the Messages API; those that a chat cannot take over are kept, to be named in a warning."""
+
+    system: Any = None
+    max_tokens: Count | None = None
+    temperature: Annotated[Number, Range(0, 1)] | None = None
+    top_p: Probability | None = None
+    top_k: Count | None = None
+    stop_sequences: Annotated[list[str], Field(fail_fast=True, max_length=_MOST_STOPS)] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    thinking: ThinkingParameter | None = None
+    output_config: OutputConfig | None = None
+    output_format: OutputFormat | None = None
+    # Not of the Messages API: another name of `output_config.effort`, and what some gateways call `cache_control`.
+    effort: Effort | None = None
+    prompt_caching: bool | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_unset_fields(cls, value: Any) -> Any:
+        return drop_unset(value, OPTIONS_NEUTRAL) if isinstance(value, dict) else value
 
 
 class JsonSchema(Wire):
@@ -85,13 +106,16 @@ class ChatRequest(Wire):
     messages: Annotated[list[Message], Field(fail_fast=True, min_length=1, max_length=_MOST_MESSAGES)]
     # Beside the messages, in a string or in blocks, as Cursor sends it.
     system: Any = None
-    max_tokens: int | None = Field(None, ge=1)
-    max_completion_tokens: int | None = Field(None, ge=1)
-    temperature: float | None = Field(None, ge=0, le=2, allow_inf_nan=False)
-    top_p: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
-    top_k: int | None = Field(None, ge=1)
+    max_tokens: Count | None = None
+    max_completion_tokens: Count | None = None
+    temperature: Annotated[Number, Range(0, 2)] | None = None
+    top_p: Probability | None = None
+    top_k: Count | None = None
     stop: str | Annotated[list[str], Field(fail_fast=True, max_length=_MOST_STOPS)] | None = None
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    reasoning_effort: EffortWord | None = None
+    # Anthropic's own for its OpenAI-compatible endpoint, and OpenRouter's.
+    thinking: ThinkingParameter | None = None
+    reasoning: Reasoning | None = None
     anthropic_options: AnthropicOptions | None = None
     tools: Annotated[list[Any], Field(max_length=_MOST_TOOLS)] | None = None
     tool_choice: str | dict[str, Any] | None = None
@@ -100,7 +124,7 @@ class ChatRequest(Wire):
     functions: Annotated[list[Any], Field(max_length=_MOST_TOOLS)] | None = None
     function_call: str | dict[str, Any] | None = None
     response_format: ResponseFormat | None = None
-    n: int | None = Field(None, ge=1)
+    n: Count | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     # Not the provider's: which conversation Claude is to remember.
@@ -111,12 +135,12 @@ class ChatRequest(Wire):
 
     @model_validator(mode="before")
     @classmethod
-    def _merge_extra_body(cls, value: Any) -> Any:
+    def _drop_unset_fields(cls, value: Any) -> Any:
         """JavaScript callers send the Python library's `extra_body` as it is."""
         match value:
             case {"extra_body": dict(extra), **rest}:
-                return {**rest, **extra}
-        return value
+                value = {**rest, **extra}
+        return drop_unset(value, NEUTRAL) if isinstance(value, dict) else value
 
     @property
     def unknown(self) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Wire events to server-sent ones; events of a job to one body. Pure."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -11,11 +11,26 @@ from claude_gateway.errors import ApiError, cut_short
 from workers.events import Event, Restarted
 
 Sent = tuple[str, str]
+_ALWAYS_WRITABLE = ("id", "object", "created_at", "status", "error", "incomplete_details", "model", "usage")
 
 
 def sent(events: Iterable[WireEvent]) -> list[Sent]:
     """The name and the data of each."""
     return [(event["type"], orjson.dumps(event).decode()) for event in events]
+
+
+def encode_last_events(events: Iterable[WireEvent]) -> list[Sent]:
+    """The same for the last events of a stream, which must arrive in any case. An event that cannot be written as JSON
+    is reduced to the identity, status and error of its response; one without a response is left out."""
+    found: list[Sent] = []
+    for event in events:
+        try:
+            found += sent([event])
+        except TypeError:
+            if isinstance(response := event.get("response"), Mapping):
+                bare = {name: response.get(name) for name in _ALWAYS_WRITABLE}
+                found += sent([{**event, "response": {**bare, "output": []}}])
+    return found
 
 
 class StreamEncoder:
@@ -28,7 +43,7 @@ class StreamEncoder:
         return sent(events)
 
     def fail(self, error: ApiError) -> list[Sent]:
-        return sent(self._answer.fail(error))
+        return encode_last_events(self._answer.fail(error))
 
 
 class LogEncoder:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from claude_gateway.prompt import parameters
-from claude_gateway.prompt.parameters import Table, Treated, Treatment
+from claude_gateway.prompt.parameters import UNSET_LIMIT, UNSET_TEXT, Neutral, Table, Treated, Treatment
 
 _NO_SUCH = "Claude has no such parameter"
 _ONE_LOGIN = "the upstream sees the login of this gateway alone"
@@ -59,19 +59,24 @@ PARAMETERS: Table = {
     "access_programs": (Treatment.IGNORED, _NO_SUCH),
     "image": (Treatment.IGNORED, _NO_SUCH),
 }
-_NEUTRAL: Mapping[str, tuple[Any, ...]] = {
-    "truncation": ("disabled",),
-    "truncation_strategy": ("disabled",),
-    "top_logprobs": (0,),
-    "service_tier": ("auto", "default"),
+# In these a blank text is what the client says.
+_TEXTS = frozenset({"model", "input", "instructions"})
+NEUTRAL: Neutral = {
+    **{name: UNSET_TEXT for name in PARAMETERS if name not in _TEXTS},
+    "max_output_tokens": UNSET_LIMIT,
+    "top_p": UNSET_LIMIT,
+    "truncation": (*UNSET_TEXT, "disabled"),
+    "truncation_strategy": (*UNSET_TEXT, "disabled"),
+    "top_logprobs": (*UNSET_TEXT, 0),
+    "service_tier": (*UNSET_TEXT, "auto", "default"),
 }
 
 
 def warnings(sent: Mapping[str, Any]) -> list[str]:
     """A line for each parameter that was sent, asks for something and is ignored."""
-    return parameters.warnings(sent, PARAMETERS, _NEUTRAL)
+    return parameters.warnings(sent, PARAMETERS, NEUTRAL)
 
 
 def treated(sent: Mapping[str, Any]) -> list[Treated]:
     """What becomes of each parameter of a whole request."""
-    return list(parameters.treated(sent, PARAMETERS, _NEUTRAL))
+    return list(parameters.treated(sent, PARAMETERS, NEUTRAL))

@@ -19,10 +19,11 @@ from claude_gateway.dialects.openai_responses.tools import Origin, Toolset
 from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
 from claude_gateway.prompt.conversation import Conversation, bad
 from claude_gateway.prompt.hosted_tools import Hosted, alone
+from claude_gateway.prompt.thinking import ThinkingRequest, from_effort, resolve_thinking
 from claude_gateway.prompt.thoughts import Sealer
 from claude_gateway.prompt.tools import with_possible_strictness
 from claude_gateway.structured.schemas import json_object, read_schema
-from workers.job import ChatJob, Effort, OutputSchema, Thinking, Tuning
+from workers.job import ChatJob, OutputSchema, Tuning
 from workers.tuning import fit
 
 SEALED = "reasoning.encrypted_content"
@@ -60,9 +61,11 @@ def parse(request: ResponsesRequest, owner: str, model: str, sealer: Sealer, pas
     for message in (*past.said.messages, *said.messages):
         conversation.add(message.role, list(message.blocks))
     turns = conversation.turns()
-    chosen, choice = toolset.choose(request.tool_choice, parallel=request.parallel_tool_calls is not False)
+    chosen, hosted, choice = toolset.choose(request.tool_choice, parallel=request.parallel_tool_calls is not False)
     tools = with_possible_strictness(chosen, model, notes)
-    tuning, given_way = fit(replace(_tuning(request, notes), tool_choice=choice), model, turns)
+    tuning, given_way = fit(
+        replace(_tuning(request, notes), tool_choice=choice), model, turns, limit_name="max_output_tokens"
+    )
     options = request.stream_options
     instructions = request.instructions or ""
     system = [text for text in (instructions, *past.said.system, *said.system) if text.strip()]
@@ -77,7 +80,7 @@ def parse(request: ResponsesRequest, owner: str, model: str, sealer: Sealer, pas
         echo=echo(request),
         said=said,
         items=tuple(items),
-        hosted=alone(toolset.hosted, tools, notes),
+        hosted=alone(hosted, tools, notes),
         warnings=(*warnings(request.unknown), *notes, *given_way),
     )
 
@@ -129,14 +132,15 @@ def _tuning(request: ResponsesRequest, notes: list[str]) -> Tuning:
         notes.append("stream_options.include_obfuscation: nothing is padded")
     if request.text and request.text.verbosity not in (None, "medium"):
         notes.append("text.verbosity: Claude has no such parameter")
-    thinking, effort = _thinking(request)
+    resolved = _thinking(request, notes)
+    thinking = resolved.thinking or "off"
     return Tuning(
         max_tokens=request.max_output_tokens,
         temperature=temperature,
         top_p=request.top_p if request.top_p != 1 else None,
         thinking=thinking,
         display=None if thinking == "off" else "summarized",
-        effort=effort,
+        effort=resolved.effort,
         output=_output(request.text.format if request.text else None, notes),
     )
 
@@ -158,15 +162,10 @@ def _output(wanted: Mapping[str, Any] | None, notes: list[str]) -> OutputSchema 
     return None
 
 
-def _thinking(request: ResponsesRequest) -> tuple[Thinking, Effort | None]:
-    """Who wants a summary wants thoughts; how much is then left to the model."""
+def _thinking(request: ResponsesRequest, notes: list[str]) -> ThinkingRequest:
+    """A client that wants a summary wants thoughts; how much is then left to the model."""
     reasoning = request.reasoning
-    effort = (reasoning.effort if reasoning else None) or request.reasoning_effort
-    match effort:
-        case None if reasoning is not None and reasoning.summary is not None:
-            return "adaptive", None
-        case None | "none":
-            return "off", None
-        case "minimal":
-            return "adaptive", "low"
-    return "adaptive", effort
+    asked = from_effort("reasoning", reasoning.effort if reasoning else None)
+    if asked.thinking is None and reasoning is not None and reasoning.summary is not None:
+        asked = ThinkingRequest("reasoning", "adaptive")
+    return resolve_thinking([asked, from_effort("reasoning_effort", request.reasoning_effort)], notes)

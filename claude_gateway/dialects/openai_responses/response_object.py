@@ -6,6 +6,7 @@ from typing import Any
 
 from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
 from claude_gateway.errors import ApiError
+from claude_gateway.prompt.tools import is_writable
 from workers.events import Usage
 
 # What is ignored and yet repeated, where it is what it should be.
@@ -29,7 +30,12 @@ class Identity:
 
 
 def echo(request: ResponsesRequest) -> dict[str, Any]:
-    """The fields that a response repeats; clients' own types want most of them."""
+    """The fields that a response repeats; clients' own types want most of them. A value that cannot be written as JSON
+    is left out: no answer may fail because of it."""
+    return {name: value if is_writable(value) else None for name, value in _repeated(request).items()}
+
+
+def _repeated(request: ResponsesRequest) -> dict[str, Any]:
     reasoning, text = request.reasoning, request.text
     return {
         "background": bool(request.background),

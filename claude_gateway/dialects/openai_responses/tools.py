@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from claude_gateway.prompt.allowed_tools import restrict_tools, tool_name
 from claude_gateway.prompt.conversation import bad
 from claude_gateway.prompt.custom_tools import custom_function, is_custom
 from claude_gateway.prompt.hosted_tools import Hosted
@@ -59,14 +60,11 @@ class Toolset:
         origin = self.origins.get(self.name_of(name))
         return origin is not None and origin.kind == "custom"
 
-    def choose(self, choice: Any, *, parallel: bool) -> tuple[tuple[Tool, ...], ToolChoice | None]:
-        """The tools to offer and whether one must be called."""
-        offered = self.tools
+    def choose(self, choice: Any, *, parallel: bool) -> tuple[tuple[Tool, ...], tuple[Hosted, ...], ToolChoice | None]:
+        """The tools to offer, those of the provider, and whether one must be called."""
+        left = restrict_tools(choice, self.tools, self.hosted, self._named)
+        choice = left.choice
         match choice:
-            case {"type": "allowed_tools", "tools": list(allowed)}:
-                names = {self._named(one) for one in allowed if isinstance(one, Mapping)}
-                offered = tuple(tool for tool in offered if tool.name in names)
-                choice = "required" if choice.get("mode") == "required" else "auto"
             case {"type": "function" | "custom" | "tool", "name": str()}:
                 choice = {**choice, "type": "function", "name": self._named(choice)}
             case {"type": "function" | "auto" | "none" | "any" | "tool"} | str() | None:
@@ -76,13 +74,11 @@ class Toolset:
                     f"tool_choice: Claude cannot be held to a tool of type {kind[:40]!r}, and is left to choose"
                 )
                 choice = "auto"
-        return offered, read_choice(choice, offered, self._notes, parallel=parallel)
+        return left.tools, left.hosted, read_choice(choice, left.tools, self._notes, parallel=parallel)
 
     def _named(self, chosen: Mapping[str, Any]) -> str:
-        inner = chosen.get("function")
-        function = inner if isinstance(inner, Mapping) else chosen
         namespace = chosen.get("namespace")
-        return self.name_of(str(function.get("name")), namespace if isinstance(namespace, str) else None)
+        return self.name_of(tool_name(chosen), namespace if isinstance(namespace, str) else None)
 
     def _add(self, definition: Any, where: str, replacing: bool) -> None:
         if not isinstance(definition, Mapping):

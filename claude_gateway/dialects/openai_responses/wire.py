@@ -1,15 +1,18 @@
 """`POST /v1/responses` as it is sent. Unknown fields are kept, so that they can be named in a warning; items and tools
 stay as they are: `items` and `tools` know which they can pass on."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from claude_gateway.dialects.openai_responses.parameters import NEUTRAL
+from claude_gateway.prompt.numbers import Count, Number, Probability, Range
+from claude_gateway.prompt.parameters import drop_unset
+from claude_gateway.prompt.thinking import EffortWord
 
 _MOST_ITEMS = 10_000
 _MOST_TOOLS = 10_000
 _MOST_INCLUDED = 100
-
-Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
 class Wire(BaseModel):
@@ -17,7 +20,7 @@ class Wire(BaseModel):
 
 
 class Reasoning(Wire):
-    effort: Effort | None = None
+    effort: EffortWord | None = None
     summary: str | None = None
 
 
@@ -37,14 +40,14 @@ class ResponsesRequest(Wire):
     # An object here is somebody's mistake that `parse` can name; `Any` spares a list an error for each of its items.
     input: str | Annotated[list[Any], Field(max_length=_MOST_ITEMS)] | dict[str, Any] | None = None
     instructions: str | None = None
-    max_output_tokens: int | None = Field(None, ge=1)
-    temperature: float | None = Field(None, ge=0, le=2, allow_inf_nan=False)
-    top_p: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
+    max_output_tokens: Count | None = None
+    temperature: Annotated[Number, Range(0, 2)] | None = None
+    top_p: Probability | None = None
     tools: Annotated[list[Any], Field(max_length=_MOST_TOOLS)] | None = None
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
     reasoning: Reasoning | None = None
-    reasoning_effort: Effort | None = None
+    reasoning_effort: EffortWord | None = None
     text: TextConfig | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -58,6 +61,11 @@ class ResponsesRequest(Wire):
     # Not the provider's: whether Claude is to use its own tools, and tell of it among its thoughts.
     enable_tools: bool | None = None
     stream_tool_progress: bool | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_unset_fields(cls, value: Any) -> Any:
+        return drop_unset(value, NEUTRAL) if isinstance(value, dict) else value
 
     @property
     def unknown(self) -> dict[str, Any]:

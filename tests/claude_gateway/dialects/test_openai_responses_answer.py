@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
 import pytest
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
 from claude_gateway.dialects.openai_responses.answer import Answer, WireEvent
+from claude_gateway.dialects.openai_responses.encode import StreamEncoder
 from claude_gateway.dialects.openai_responses.response_object import Identity, echo
 from claude_gateway.dialects.openai_responses.tools import Origin
 from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
@@ -247,6 +249,29 @@ def test_the_response_repeats_its_request() -> None:
     }
 
     assert {name: answer(**request).response[name] for name in request} == request
+
+
+def test_what_cannot_be_written_as_json_is_not_repeated_and_the_rest_is() -> None:
+    response = answer(metadata={"n": 10**30}, tools=[{"type": "function", "name": "f"}], user="u").response
+
+    assert (response["metadata"], response["user"]) == (None, "u")
+    assert orjson.loads(orjson.dumps(response))["tools"] == [{"type": "function", "name": "f"}]
+
+
+@pytest.mark.parametrize("events", [[], [*text("one")], [*text("half a character: \ud83d")]], ids=str)
+def test_the_error_at_the_end_of_a_stream_depends_on_nothing_that_was_said_before(events: list[Event]) -> None:
+    one = Answer(Identity("resp_1", 1, "m"), {"metadata": {"n": 10**30}}, {})
+    for event in [STARTED, *events]:
+        one.feed(event)
+
+    ended = StreamEncoder(one).fail(from_worker(WorkerError(ErrorKind.CUT, "What happened.")))
+
+    named = [name for name, _ in ended]
+    assert named[-2:] == ["error", "response.failed"]
+    error, failed = [orjson.loads(data) for _, data in ended[-2:]]
+    assert "What happened." in error["message"]
+    assert (failed["response"]["id"], failed["response"]["status"]) == ("resp_1", "failed")
+    assert "What happened." in failed["response"]["error"]["message"]
 
 
 def test_what_is_not_as_it_should_be_is_not_repeated() -> None:

@@ -120,6 +120,11 @@ async def test_a_key_can_do_nothing_but_chat_unless_told(serve: Serve, keys: Key
         {"name": "x", "budget": {"usd": 1}},
         {"name": "x", "budget": {"tokens_per_day": -1}},
         {"name": "x", "models": ["with space"]},
+        {"name": "x", "concurrent": "5"},
+        {"name": "x", "concurrent": True},
+        {"name": "x", "per_minute": {"chat": "9" * 30}},
+        {"name": "x", "budget": {"tokens_per_day": 1e30}},
+        {"name": "x", "budget": {"usd_per_day": True}},
     ],
     ids=str,
 )

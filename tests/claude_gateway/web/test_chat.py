@@ -120,9 +120,14 @@ async def test_a_body_that_is_no_json_object_is_a_400(serve: Serve, body: bytes)
         ({"messages": [{"role": "robot", "content": "hi"}]}, "body -> messages -> 0 -> role"),
         ({"messages": [{"role": "user", "content": 5}]}, "body -> messages -> 0 -> content -> str"),
         ({"messages": [{"role": "user", "content": [{}]}]}, "body -> messages -> 0 -> content -> list[Part] -> 0"),
-        ({"max_tokens": 0}, "body -> max_tokens"),
         ({"max_tokens": "many"}, "body -> max_tokens"),
         ({"max_tokens": 1.5}, "body -> max_tokens"),
+        ({"max_tokens": "100"}, "body -> max_tokens"),
+        ({"max_tokens": "9" * 30}, "body -> max_tokens"),
+        ({"max_tokens": True}, "body -> max_tokens"),
+        ({"temperature": True}, "body -> temperature"),
+        ({"temperature": "1e400"}, "body -> temperature"),
+        ({"max_tokens": 0, "stream": "perhaps"}, "body -> max_tokens"),
         ({"stream": "perhaps"}, "body -> stream"),
         ({"stream_options": 1}, "body -> stream_options"),
     ],
@@ -142,7 +147,6 @@ async def test_a_wrong_shape_is_a_422_that_names_the_field(serve: Serve, change:
     [
         ({}, "Missing required fields (model, messages)"),
         ({**CHAT, "messages": [{"role": "robot", "content": "hi"}]}, "Invalid role values"),
-        ({**CHAT, "temperature": 3}, "Invalid parameter ranges"),
         ({**CHAT, "stream": "perhaps"}, "Invalid field types"),
     ],
 )
@@ -150,6 +154,19 @@ async def test_a_422_helps_with_what_is_wrong_and_with_nothing_else(serve: Serve
     (only,) = (await refused(await serve(), 422, json=body))["help"]["common_issues"]
 
     assert only.startswith(issue)
+
+
+@pytest.mark.promise("parameters.ranges")
+async def test_a_number_out_of_its_range_is_a_400_with_the_parameter_the_number_and_the_range(serve: Serve) -> None:
+    error = await refused(await serve(), 400, json={**CHAT, "temperature": 3, "max_tokens": 0})
+
+    assert (error["type"], error["code"], error["param"]) == ("validation_error", "invalid_request_error", "max_tokens")
+    assert error["message"] == (
+        "max_tokens: Input should be between 1 and 9223372036854775807, not 0; "
+        "temperature: Input should be between 0 and 2, not 3"
+    )
+    assert [one["field"] for one in error["details"]] == ["body -> max_tokens", "body -> temperature"]
+    assert error["help"]["common_issues"] == ["Invalid parameter ranges (e.g. temperature must be 0-2)"]
 
 
 async def test_a_422_does_not_repeat_what_was_sent(serve: Serve) -> None:

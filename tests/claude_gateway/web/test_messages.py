@@ -147,7 +147,7 @@ async def test_a_failure_behind_the_head_is_an_event_and_no_silent_end(serve: Se
 
 async def test_a_wrong_shape_is_told_with_its_field(serve: Serve) -> None:
     async with official(await serve()) as client:
-        with pytest.raises(anthropic.BadRequestError, match="max_tokens: Input should be") as caught:
+        with pytest.raises(anthropic.BadRequestError, match="max_tokens: Input should be between 1 and") as caught:
             await client.messages.create(**{**ASKED, "max_tokens": 0})
 
     assert caught.value.type == "invalid_request_error"
