@@ -48,7 +48,8 @@ from claude_gateway.stores.tool_choices import ToolChoiceStore
 from claude_gateway.stores.tool_counts import ToolCountStore
 from claude_gateway.telemetry.metrics import Metrics
 from claude_gateway.telemetry.tracing import Traces, open_traces
-from claude_gateway.web import admission, chosen_model, cors, middlewares
+from claude_gateway.web import admission, body, chosen_model, cors, middlewares
+from claude_gateway.web.body_memory import BodyMemory
 from claude_gateway.web.current import Current
 from claude_gateway.web.fetch import Fetcher
 from claude_gateway.web.health import Health
@@ -76,6 +77,7 @@ def build_app(parts: Parts) -> web.Application:
             cors.answer_preflights,
             middlewares.answer_errors,
             admission.admit,
+            body.release_memory,
             chosen_model.ask_the_heir,
         ],
         client_max_size=parts.settings.max_request_size,
@@ -203,6 +205,7 @@ def _compose(
         toolbox=toolbox,
         mcp_servers=mcp_servers,
         ledger=ledger,
+        body_memory=BodyMemory(settings.body_memory_bytes),
         metrics=metrics,
         traces=traces,
     )
