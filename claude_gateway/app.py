@@ -63,10 +63,7 @@ from workers.launch import config_directory
 
 _log = logging.getLogger(__name__)
 
-_HOW_TO_LOG_IN = (
-    "Claude Code has no login. Either run `claude-gateway login` as this user, "
-    "or set CLAUDE_AUTH_METHOD=api_key and ANTHROPIC_API_KEY."
-)
+_HOW_TO_LOG_IN = "Claude Code has no login. Either run `claude-gateway login` as this user, or set ANTHROPIC_API_KEY."
 
 
 def build_app(parts: Parts) -> web.Application:
