@@ -48,7 +48,8 @@ from claude_gateway.stores.tool_choices import ToolChoiceStore
 from claude_gateway.stores.tool_counts import ToolCountStore
 from claude_gateway.telemetry.metrics import Metrics
 from claude_gateway.telemetry.tracing import Traces, open_traces
-from claude_gateway.web import admission, chosen_model, cors, middlewares
+from claude_gateway.web import admission, body, chosen_model, cors, middlewares
+from claude_gateway.web.body_memory import BodyMemory
 from claude_gateway.web.current import Current
 from claude_gateway.web.fetch import Fetcher
 from claude_gateway.web.health import Health
@@ -62,10 +63,7 @@ from workers.launch import config_directory
 
 _log = logging.getLogger(__name__)
 
-_HOW_TO_LOG_IN = (
-    "Claude Code has no login. Either run `claude-gateway login` as this user, "
-    "or set CLAUDE_AUTH_METHOD=api_key and ANTHROPIC_API_KEY."
-)
+_HOW_TO_LOG_IN = "Claude Code has no login. Either run `claude-gateway login` as this user, or set ANTHROPIC_API_KEY."
 
 
 def build_app(parts: Parts) -> web.Application:
@@ -76,6 +74,7 @@ def build_app(parts: Parts) -> web.Application:
             cors.answer_preflights,
             middlewares.answer_errors,
             admission.admit,
+            body.release_memory,
             chosen_model.ask_the_heir,
         ],
         client_max_size=parts.settings.max_request_size,
@@ -203,6 +202,7 @@ def _compose(
         toolbox=toolbox,
         mcp_servers=mcp_servers,
         ledger=ledger,
+        body_memory=BodyMemory(settings.body_memory_bytes),
         metrics=metrics,
         traces=traces,
     )

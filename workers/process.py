@@ -159,7 +159,18 @@ class Process:
         status = await self._child.wait()
         if self._errors:
             self._errors.close()
+        await self._close_stdin()
         return status
+
+    async def _close_stdin(self) -> None:
+        """Close the pipe and take the error that a write may have left in it: up to 3.11.3, Python prints one that
+        nobody takes ("Future exception was never retrieved: BrokenPipeError")."""
+        stdin = self._child.stdin
+        assert stdin is not None
+        if not stdin.is_closing():
+            stdin.transport.abort()
+        with contextlib.suppress(ConnectionError):
+            await stdin.wait_closed()
 
     def last_words(self) -> str:
         """The last of what it wrote to stderr, for the log."""

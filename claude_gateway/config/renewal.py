@@ -29,7 +29,10 @@ def read_again() -> Settings:
 
 def complaints(error: ValidationError) -> Iterator[str]:
     for one in error.errors(include_input=False, include_url=False):
-        yield f"setting {'_'.join(map(str, one['loc'])).upper()}: {one['msg']}"
+        if one["loc"]:
+            yield f"setting {'_'.join(map(str, one['loc'])).upper()}: {one['msg']}"
+        else:
+            yield one["msg"].removeprefix("Value error, ")
 
 
 @dataclass(frozen=True, slots=True)

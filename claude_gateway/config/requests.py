@@ -10,7 +10,14 @@ class Requests(Group):
     """Bounds of a request, and the pace of a stream."""
 
     max_request_size: int = Field(
-        10 * 1024 * 1024, gt=0, description="The largest request body, in bytes; more gets 413."
+        32 * 1024 * 1024, gt=0, description="The largest request body, in bytes; more gets 413."
+    )
+    request_memory_mib: int = Field(
+        256,
+        ge=1,
+        le=2**20,
+        description="The most that the bodies of all requests may hold in memory together, half of it for one key. The "
+        "next body waits for room, at most `QUEUE_TIMEOUT_SECONDS`; then 503.",
     )
     fetch_remote_images: bool = Field(
         False,
@@ -42,6 +49,10 @@ class Requests(Group):
     def _origins(cls, value: str) -> str:
         read_origins(value)
         return value
+
+    @property
+    def body_memory_bytes(self) -> int:
+        return self.request_memory_mib * 2**20
 
     @property
     def origins(self) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ _GROWTH = 1.5
 # Of each worker three pipes, and what the gateway itself holds.
 _FILES_A_WORKER = 4
 _FILES_OF_ITS_OWN = 64
-_LOGIN = "claude-gateway login, as the user who serves; or CLAUDE_AUTH_METHOD=api_key and ANTHROPIC_API_KEY"
+_LOGIN = "claude-gateway login, as the user who serves; or ANTHROPIC_API_KEY"
 
 
 def version(seen: str, pinned: str, path: str) -> Finding:

@@ -39,6 +39,11 @@ class Run:
         self.is_ending = False
         self.ended = asyncio.Event()
 
+    def when_ended(self, tell: Callable[[], None]) -> None:
+        """Call `tell` when nothing more is done for it, at once if that is so already."""
+        assert self.task is not None
+        self.task.add_done_callback(lambda _: tell())
+
     @property
     def is_over(self) -> bool:
         """Nothing more is to come, though it may not be stored yet."""

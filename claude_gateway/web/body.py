@@ -3,6 +3,7 @@
 import asyncio
 import re
 import zlib
+from collections.abc import Awaitable, Callable
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -12,12 +13,21 @@ from pydantic import BaseModel, ValidationError
 
 from claude_gateway.errors import ApiError
 from claude_gateway.prompt.numbers import OUT_OF_RANGE
-from claude_gateway.web.parts import PARTS
+from claude_gateway.web.body_memory import Held
+from claude_gateway.web.parts import CALLER, PARTS
 
 Model = TypeVar("Model", bound=BaseModel)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_HELD = web.RequestKey("held", Held)
+# aiohttp keeps a request, and what its own `read()` returned, until the next one comes on the same connection.
+_RAW = web.RequestKey("raw", bytes)
+_MEMORY_RETRY_SECONDS = 5
+# Unpacking more than this takes longer than other requests should wait.
+_UNPACKED_IN_THE_LOOP = 64 * 1024
 
 _MOST_DETAILS = 20
-# Ten megabytes hold millions of values, and each costs a thousand times its letter: a few such bodies would take all
+# A large body holds millions of values, and each costs a thousand times its letter: a few such bodies would take all
 # memory, and all time from everybody else.
 _MOST_VALUES = 300_000
 # Those of objects cost most: every field that nobody knows is looked at by itself, and told of.
@@ -40,34 +50,96 @@ async def read(request: web.Request, model: type[Model]) -> Model:
 
 
 async def read_object(request: web.Request) -> dict[str, Any]:
-    """Raises `ApiError`: 400 for what is no JSON object, 413 for what is too large, 415 for an encoding that is not
+    """Raises `ApiError` as `read_bytes` does, 400 for a body that is no JSON object, 415 for an encoding that is not
     read here."""
+    limit = request.app[PARTS].settings.max_request_size
+    encoding = _encoding(request)
     raw = await read_bytes(request)
-    encoding = request.headers.get("content-encoding", "identity").lower()
-    return _object(_unpacked(raw, encoding, request.app[PARTS].settings.max_request_size))
+    if encoding == "identity":
+        return _object(raw)
+    unpack = asyncio.to_thread(_unpacked, raw, encoding, limit) if len(raw) > _UNPACKED_IN_THE_LOOP else None
+    body = await unpack if unpack else _unpacked(raw, encoding, limit)
+    request[_HELD].shrink(min(request[_HELD].size, len(raw) + len(body)))
+    return _object(body)
 
 
 async def read_bytes(request: web.Request) -> bytes:
-    """The body as it was sent. Raises `ApiError`: 413 for what is too large, 408 for what takes too long to come: its
-    key was looked at when it began, and may have been revoked long ago."""
+    """The body as it was sent. Raises `ApiError`: 413 for a body that is too large, 503 where no memory for it becomes
+    free, 408 for a body that takes too long to come: its key was checked when it began, and may have been revoked long
+    ago."""
     settings = request.app[PARTS].settings
     if (request.content_length or 0) > settings.max_request_size:
         raise _too_large()  # without waiting for what is not going to be read
+    if _RAW in request:
+        return request[_RAW]
+    request[_HELD] = await _memory_for(request)
     try:
         async with asyncio.timeout(settings.max_timeout / 1000):
-            return await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise _too_large() from None
+            raw = request[_RAW] = await _received(request, settings.max_request_size)
     except TimeoutError:
         raise ApiError(
             408, "timeout_error", "The request body took too long to come (MAX_TIMEOUT).", code="request_timeout"
         ) from None
+    if _encoding(request) == "identity":
+        request[_HELD].shrink(min(request[_HELD].size, len(raw)))
+    return raw
+
+
+@web.middleware
+async def release_memory(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """The memory of a request's body is free for the next one when the request has its whole answer."""
+    try:
+        return await handler(request)
+    finally:
+        if (held := request.get(_HELD)) is not None:
+            del request[_HELD]
+            held.release()
+        if _RAW in request:
+            del request[_RAW]
+
+
+def keep_memory(request: web.Request) -> Held:
+    """The memory of this request's body, for work that goes on behind its answer. The caller releases it."""
+    held = request[_HELD]
+    request[_HELD] = Held(held.memory, held.owner, 0)
+    return held
+
+
+async def _received(request: web.Request, limit: int) -> bytes:
+    body = bytearray()
+    async for piece in request.content.iter_any():
+        body += piece
+        if len(body) > limit:
+            raise _too_large()
+    return bytes(body)
+
+
+async def _memory_for(request: web.Request) -> Held:
+    """Room for the largest body that this request can bring. Raises `ApiError` 503."""
+    parts = request.app[PARTS]
+    most = parts.settings.max_request_size
+    size = most if request.content_length is None and request.can_read_body else request.content_length or 0
+    if _encoding(request) != "identity":
+        size += most
+    try:
+        return await parts.body_memory.hold(request[CALLER].id, size, parts.settings.queue_timeout_seconds)
+    except TimeoutError:
+        raise ApiError(
+            503,
+            "overloaded_error",
+            "Other requests hold all the memory that this gateway has for request bodies (REQUEST_MEMORY_MIB). "
+            f"Try again in {_MEMORY_RETRY_SECONDS} seconds.",
+            code="request_memory_full",
+            retry_after=_MEMORY_RETRY_SECONDS,
+        ) from None
+
+
+def _encoding(request: web.Request) -> str:
+    return request.headers.get("content-encoding", "identity").lower()
 
 
 def _unpacked(raw: bytes, encoding: str, limit: int) -> bytes:
     """Unpacked here, behind the key and bounded: a megabyte on the wire may hold a gigabyte of zeros."""
-    if encoding == "identity":
-        return raw
     if encoding not in _ENCODINGS:
         raise ApiError(415, "validation_error", "Content-Encoding may be gzip or deflate.", code="unsupported_encoding")
     unpacker = zlib.decompressobj(_ENCODINGS[encoding])

@@ -108,7 +108,7 @@ async def debug(request: web.Request) -> web.Response:
             "request": {
                 "request_id": request[REQUEST_ID],
                 "headers": shown.headers(request.headers.items(), secrets),
-                "body_bytes": len(await request.read()),
+                "body_bytes": len(await body.read_bytes(request)),
             },
             "valid": reading.error is None,
             "error": reading.refusal(),

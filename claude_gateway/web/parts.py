@@ -22,6 +22,7 @@ from claude_gateway.sessions.files import SessionFiles
 from claude_gateway.sessions.register import Sessions
 from claude_gateway.telemetry.metrics import Metrics
 from claude_gateway.telemetry.tracing import NoTraces, Traces
+from claude_gateway.web.body_memory import BodyMemory
 from claude_gateway.web.current import Current
 from claude_gateway.web.fetch import Fetcher
 from claude_gateway.web.health import Health
@@ -45,6 +46,7 @@ class Parts:
     toolbox: Toolbox
     mcp_servers: McpServers
     ledger: Ledger
+    body_memory: BodyMemory
     drain: Drain = field(default_factory=Drain)
     metrics: Metrics = field(default_factory=Metrics)
     traces: Traces = field(default_factory=NoTraces)

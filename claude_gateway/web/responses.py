@@ -130,6 +130,8 @@ def _begin(request: web.Request, asked: Asked, identity: Identity) -> Answer:
 async def _in_background(request: web.Request, asked: Asked, identity: Identity) -> web.StreamResponse:
     request.app[PARTS].drain.admit()
     run = await request.app[PARTS].background.start(asked, _begin(request, asked, identity))
+    held = body.keep_memory(request)
+    run.when_ended(held.release)
     headers = answer.headers(asked.parsed)
     if asked.parsed.stream:
         return await _follow(request, run.log.follow(), -1, headers)

@@ -29,6 +29,7 @@ from claude_gateway.sessions.register import Sessions
 from claude_gateway.stores.keys import KeyStore
 from claude_gateway.telemetry.metrics import Metrics
 from claude_gateway.telemetry.tracing import NoTraces, Traces
+from claude_gateway.web.body_memory import BodyMemory
 from claude_gateway.web.current import Current
 from claude_gateway.web.fetch import Fetcher
 from claude_gateway.web.health import Health
@@ -210,6 +211,7 @@ def scripted_app(
             fetcher=fetcher or Fetcher(),
             toolbox=toolbox,
             ledger=ledger,
+            body_memory=BodyMemory(chosen.body_memory_bytes),
             metrics=metrics,
             traces=traces or NoTraces(),
             mcp_servers=mcp_servers,

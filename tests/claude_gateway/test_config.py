@@ -11,14 +11,16 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from claude_gateway.config import Settings
+from claude_gateway.config import FixedSettings, Settings
+from claude_gateway.config.renewal import complaints
 from tests.claude_gateway.scripted import settings
 from workers.settings import AuthMethod
 
 SECRETS = ("api_key", "anthropic_api_key", "claude_code_oauth_token", "aws_access_key_id", "aws_secret_access_key")
 PRINT = """
 import json
-from claude_gateway.config import Settings
+from claude_gateway.config import FixedSettings, Settings
+from claude_gateway.config.renewal import complaints
 settings = Settings()
 key = settings.api_key
 print(json.dumps([settings.port, key and key.get_secret_value(), settings.verbose, str(settings.state_dir)]))
@@ -132,6 +134,52 @@ def test_settings_do_not_change() -> None:
 )
 def test_the_switches_of_claude_code_choose_the_login_too(chosen: dict[str, Any], method: AuthMethod) -> None:
     assert settings(**chosen).launch(Path("claude")).auth_method is method
+
+
+KEY = SecretStr("sk-ant-a-key")
+BEDROCK, VERTEX = {"claude_code_use_bedrock": True}, {"claude_code_use_vertex": True}
+
+
+@pytest.mark.parametrize(
+    ("given", "method"),
+    [
+        ({}, AuthMethod.CLI),
+        ({"anthropic_api_key": KEY}, AuthMethod.API_KEY),
+        ({"anthropic_api_key": SecretStr(" ")}, AuthMethod.CLI),
+        (BEDROCK, AuthMethod.BEDROCK),
+        (VERTEX, AuthMethod.VERTEX),
+        ({"claude_code_use_bedrock": False, "anthropic_api_key": KEY}, AuthMethod.API_KEY),
+        ({"claude_code_oauth_token": SecretStr("token")}, AuthMethod.CLI),
+        ({"claude_auth_method": "cli", "anthropic_api_key": KEY}, AuthMethod.CLI),
+        ({"claude_auth_method": "bedrock", "anthropic_api_key": KEY}, AuthMethod.BEDROCK),
+        ({"claude_auth_method": "vertex"} | BEDROCK | {"anthropic_api_key": KEY}, AuthMethod.VERTEX),
+        ({"claude_auth_method": "cli", "anthropic_api_key": KEY} | BEDROCK, AuthMethod.BEDROCK),
+    ],
+)
+def test_the_credentials_alone_choose_the_login(given: dict[str, Any], method: AuthMethod) -> None:
+    assert FixedSettings(**given).launch(Path("claude")).auth_method is method
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ({"anthropic_api_key": KEY} | BEDROCK, ["ANTHROPIC_API_KEY", "CLAUDE_CODE_USE_BEDROCK", "api_key", "bedrock"]),
+        ({"anthropic_api_key": KEY} | VERTEX, ["ANTHROPIC_API_KEY", "CLAUDE_CODE_USE_VERTEX", "api_key", "vertex"]),
+        (BEDROCK | VERTEX, ["CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "bedrock", "vertex"]),
+        ({"claude_auth_method": "cli"} | BEDROCK | VERTEX, ["CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX"]),
+        (
+            {"anthropic_api_key": KEY, "claude_code_oauth_token": SecretStr("token")},
+            ["ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN", "api_key", "cli"],
+        ),
+    ],
+)
+def test_two_logins_are_refused_with_what_to_set(given: dict[str, Any], names: list[str]) -> None:
+    with pytest.raises(ValidationError) as raised:
+        FixedSettings(**given)
+
+    (complaint,) = complaints(raised.value)
+    assert all(name in complaint for name in [*names, "CLAUDE_AUTH_METHOD"])
+    assert "sk-ant" not in str(raised.value)
 
 
 def test_a_login_is_given_its_own_credentials_alone() -> None:

@@ -34,7 +34,7 @@ BODIES: dict[str, tuple[bytes, int]] = {
     "a blank message": (orjson.dumps({"model": MODEL, "messages": [{"role": "user", "content": " \n"}]}), 400),
     "an unknown model": (orjson.dumps({**HELLO, "model": "llama-x"}), 404),
     "a model with a newline": (orjson.dumps({**HELLO, "model": "claude-\r\nx: y"}), 404),
-    "more than ten megabytes": (orjson.dumps({**HELLO, "padding": "x" * 10_600_000}), 413),
+    "more than 32 MiB": (orjson.dumps({**HELLO, "padding": "x" * 33_600_000}), 413),
 }
 
 
@@ -120,7 +120,7 @@ async def test_a_body_of_two_hundred_megabytes_is_refused_before_it_came(
     length = b"transfer-encoding: chunked" if chunked else b"content-length: 200000000"
     head = b"POST %b HTTP/1.1\r\nhost: x\r\nx-api-key: %b\r\n%b\r\n\r\n" % (path.encode(), API_KEY.encode(), length)
     # In chunks nobody knows its size before the limit is passed; said, not a byte of it need come.
-    sent = (b"100000\r\n" + b"A" * 0x100000 + b"\r\n") * 11 if chunked else b""
+    sent = (b"100000\r\n" + b"A" * 0x100000 + b"\r\n") * 33 if chunked else b""
     answer = await raw(gateway, head + sent)
     assert answer.startswith(b"HTTP/1.1 413"), answer[:80]
     assert answer.partition(b"\r\n\r\n")[2].startswith(shape)

@@ -1,7 +1,9 @@
 """The console command as a person meets it: one clear line when it cannot start, nothing left when it ends."""
 
 import asyncio
+import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -16,6 +18,8 @@ import pytest
 from claude_gateway.demo.upstream import STAND_IN_KEY, StandIn
 
 pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).parents[2]
 
 
 def environment(tmp_path: Path, **settings: str) -> dict[str, str]:
@@ -81,6 +85,46 @@ async def fails_with(tmp_path: Path, env: dict[str, str]) -> tuple[int, list[str
         _, stderr = await asyncio.wait_for(process.communicate(), 30)
         assert process.returncode is not None
         return process.returncode, stderr.decode().strip().splitlines()
+
+
+def image() -> tuple[list[str], dict[str, str]]:
+    """The command of the container image, and the variables that it sets."""
+    text = (ROOT / "deploy/docker/Dockerfile").read_text().rpartition("\nFROM ")[2]
+    command = json.loads(re.findall(r"^CMD (\[.*\])$", text, re.MULTILINE)[-1])
+    (assignments,) = re.findall(r"^ENV ((?:.*\\\n)*.*)$", text, re.MULTILINE)
+    return command, dict(one.split("=", 1) for one in assignments.replace("\\\n", " ").split())
+
+
+async def test_the_image_starts_with_an_anthropic_key_and_a_key_for_callers_alone(
+    tmp_path: Path, upstream: StandIn
+) -> None:
+    """As `docker run -e ANTHROPIC_API_KEY=… -e API_KEY=…` starts it; the stand-in takes the place of Anthropic."""
+    command, variables = image()
+    home = variables["HOME"]
+    env = {name: value.replace(home, str(tmp_path)) for name, value in variables.items()}
+    env |= {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PORT": "0"}
+    env |= {"ANTHROPIC_API_KEY": STAND_IN_KEY, "API_KEY": "your-api-key", "ANTHROPIC_BASE_URL": upstream.url}
+    process = await asyncio.create_subprocess_exec(*command, env=env, cwd=tmp_path, stderr=asyncio.subprocess.PIPE)
+    try:
+        url = (await address(process)).replace("0.0.0.0", "127.0.0.1")
+        async with aiohttp.ClientSession(url, headers={"authorization": "Bearer your-api-key"}) as session:
+            async with session.get("/v1/auth/status") as status:
+                told = await status.json()
+            asked = {"model": "sonnet", "messages": [{"role": "user", "content": "hi"}]}
+            async with session.post("/v1/chat/completions", json=asked) as answer:
+                assert answer.status == 200
+    finally:
+        process.kill()
+        await process.wait()
+    assert "api_key" in json.dumps(told)
+
+
+async def test_two_logins_are_one_clear_line(tmp_path: Path) -> None:
+    env = {"ANTHROPIC_API_KEY": STAND_IN_KEY, "CLAUDE_CODE_USE_BEDROCK": "1"}
+    status, lines = await fails_with(tmp_path, env)
+    assert (status, len(lines)) == (2, 1)
+    assert lines[0].startswith("claude-gateway: CLAUDE_CODE_USE_BEDROCK and ANTHROPIC_API_KEY each choose a login")
+    assert "CLAUDE_AUTH_METHOD" in lines[0]
 
 
 async def test_a_missing_binary_is_one_clear_line(tmp_path: Path, upstream: StandIn) -> None:

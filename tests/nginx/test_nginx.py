@@ -88,17 +88,17 @@ async def test_a_thousand_idle_streams_leave_room_for_another_caller(tmp_path: P
 
 async def test_a_large_body_goes_through_and_what_is_too_large_is_said_in_json(tmp_path: Path) -> None:
     dispatcher = ScriptedDispatcher.always(*HELLO)
-    app = gateway(dispatcher, max_request_size=10 * 2**20)
+    app = gateway(dispatcher, max_request_size=32 * 2**20)
     async with behind_nginx(app, tmp_path) as session:
         told = []
-        for mebibytes in (9, 11, 13):
+        for mebibytes in (31, 33, 37):
             body = {**CHAT, "messages": [{"role": "user", "content": "x" * (mebibytes * 2**20)}]}
             sent = io.BytesIO(json.dumps(body).encode())
             async with session.post("/v1/chat/completions", data=sent, headers=AUTHORIZED) as answer:
                 told.append((answer.status, (await answer.json()).get("error", {}).get("type")))
     assert told == [(200, None), (413, "request_too_large"), (413, "request_too_large")]
     assert len(dispatcher.jobs) == 1
-    assert len(dispatcher.jobs[0].turns[0].blocks[0].text) == 9 * 2**20
+    assert len(dispatcher.jobs[0].turns[0].blocks[0].text) == 31 * 2**20
 
 
 @pytest.mark.promise("cancel.frees-worker")

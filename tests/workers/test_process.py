@@ -45,6 +45,34 @@ async def main():
 
 asyncio.run(main())
 """
+WRITES_TO_A_DEAD_PROCESS = """
+import asyncio, contextlib, gc, os, select
+from asyncio.subprocess import SubprocessStreamProtocol
+from pathlib import Path
+from workers.process import Process
+
+class AsPython3112(SubprocessStreamProtocol):
+    # Later versions mark the error of a closed stdin as one that need not be taken.
+    def pipe_connection_lost(self, fd, exc):
+        super().pipe_connection_lost(fd, exc)
+        if fd == 0 and exc is not None:
+            self._stdin_closed = asyncio.get_running_loop().create_future()
+            self._stdin_closed.set_exception(exc)
+
+asyncio.subprocess.SubprocessStreamProtocol = AsPython3112
+
+async def main():
+    process = await Process.spawn(("/bin/cat",), {}, Path("/"))
+    end = os.pidfd_open(process.pid)
+    process.kill()
+    select.select([end], [], [])
+    with contextlib.suppress(ConnectionError):
+        await process.write({})
+    await process.ended()
+
+asyncio.run(main())
+gc.collect()
+"""
 STARTS_A_PROCESS_AND_WAITS = """
 import asyncio, sys
 from pathlib import Path
@@ -188,6 +216,19 @@ async def test_writing_to_a_child_that_is_gone_is_a_connection_error() -> None:
         await soon(process.ended())
         with pytest.raises(ConnectionError):
             await soon(process.write({"n": 1}))
+
+
+async def test_a_write_to_a_dead_process_prints_nothing_about_an_error_nobody_took() -> None:
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", WRITES_TO_A_DEAD_PROCESS),
+        env={"PYTHONPATH": str(_SOURCE), "PATH": os.environ["PATH"]},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+
+    printed, _ = await soon(child.communicate())
+
+    assert (child.returncode, printed.decode()) == (0, "")
 
 
 async def test_a_program_that_is_not_there_cannot_be_started() -> None:
