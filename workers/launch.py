@@ -74,6 +74,8 @@ _ALWAYS: Mapping[str, str] = {
     "CLAUDE_CODE_DISABLE_MODEL_ACCESS_FALLBACK": "1",
     "CLAUDE_CODE_DISABLE_REFUSAL_FALLBACK": "1",
     "CLAUDE_CODE_DISABLE_REFUSAL_RETRY": "1",
+    # Of its debug log only errors: they hold the upstream's own words (`upstream_words`).
+    "CLAUDE_CODE_DEBUG_LOG_LEVEL": "error",
 }
 
 
@@ -82,6 +84,7 @@ _ANY_WORKER = (
     *("--input-format", "stream-json"),
     *("--output-format", "stream-json"),
     "--verbose",
+    "--debug-to-stderr",
     "--include-partial-messages",
     "--setting-sources=",
     "--strict-mcp-config",

@@ -42,7 +42,12 @@ class Pipe(Protocol):
 
     async def ended(self) -> int: ...
 
-    def last_words(self) -> str: ...
+    def last_words(self, since: int = 0) -> str: ...
+
+    @property
+    def words(self) -> int:
+        """How much it has written to stderr so far: a `since` for `last_words`."""
+        ...
 
 
 class Process:
@@ -54,6 +59,7 @@ class Process:
         self._decoder = decoder or FrameDecoder()
         self._stderr: deque[bytes] = deque()
         self._stderr_size = 0
+        self._words = 0
         self._stderr_task = asyncio.create_task(self._keep_stderr(), name=f"stderr of {self.pid}")
 
     @classmethod
@@ -135,13 +141,20 @@ class Process:
             await self._stderr_task
         return status
 
-    def last_words(self) -> str:
-        """The last of what it wrote to stderr, for the log."""
-        return b"".join(self._stderr)[-_STDERR_KEPT:].decode("utf-8", "replace").strip()
+    @property
+    def words(self) -> int:
+        """How many bytes it has written to stderr so far."""
+        return self._words
+
+    def last_words(self, since: int = 0) -> str:
+        """The last of what it wrote to stderr, no more than what came after the first `since` bytes."""
+        kept = min(_STDERR_KEPT, self._words - since)
+        return b"".join(self._stderr)[-kept:].decode("utf-8", "replace").strip() if kept > 0 else ""
 
     async def _keep_stderr(self) -> None:
         while self._child.stderr and (data := await self._child.stderr.read(4096)):
             self._stderr.append(data)
             self._stderr_size += len(data)
+            self._words += len(data)
             while self._stderr_size - len(self._stderr[0]) > _STDERR_KEPT:
                 self._stderr_size -= len(self._stderr.popleft())

@@ -114,7 +114,7 @@ class Worker:
             self._resident.note(frame)
             if frame["type"] == "result":
                 self._bill.settle(self.protocol.cost)
-            for event in self._read(answer, frame):
+            for event in await self._read(answer, frame):
                 reply.feed(event)
                 if isinstance(event, Finished):
                     # Before the event is passed on: its reader may not come back.
@@ -144,13 +144,13 @@ class Worker:
         """Wait for the process to end."""
         return await self._link.ended()
 
-    def _read(self, answer: Answer, frame: Frame) -> list[Event]:
+    async def _read(self, answer: Answer, frame: Frame) -> list[Event]:
         try:
             return answer.feed(frame)
         except WorkerError as error:
             if error.kind is ErrorKind.WORKER_CONFUSED:
                 self._link.confused = True  # whose end that was, nobody can say
-            raise
+            raise await self._link.in_upstream_words(error) from None
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise self._link.distrust(repr(error)) from error
 

@@ -154,7 +154,7 @@ class StandIn:
         if script.delay:
             await asyncio.sleep(script.delay)
         if script.status != 200 and faulty and not received.is_probe:
-            return _failure(script.status, f"scripted {script.status}", script.retry_after)
+            return _failure(script.status, script.message or f"scripted {script.status}", script.retry_after)
         if script.lie and faulty and not received.is_probe:
             content_type, said = lie(script.lie, whole_message(received.body, script))
             return web.Response(body=said, headers={"content-type": content_type})
