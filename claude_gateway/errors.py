@@ -42,6 +42,7 @@ _KINDS: Mapping[ErrorKind, tuple[int, str, str]] = {
     ErrorKind.TOO_LONG: (400, "invalid_request_error", "context_length_exceeded"),
     ErrorKind.TOO_LARGE: (413, "request_too_large", "request_too_large"),
     ErrorKind.MODEL_NOT_FOUND: (404, "invalid_request_error", "model_not_found"),
+    ErrorKind.BILLING: (402, "billing_error", "insufficient_quota"),
     ErrorKind.LOGIN: (503, "authentication_error", "claude_login_failed"),
     ErrorKind.RATE_LIMITED: (429, "rate_limit_exceeded", "upstream_rate_limit"),
     ErrorKind.OVERLOADED: (503, "overloaded_error", "upstream_overloaded"),

@@ -94,7 +94,10 @@ class Agent:
                 self.asked.set()
             if frame["type"] == "result":
                 self._bill.settle(self._link.protocol.cost)
-            events = answer.feed(frame)
+            try:
+                events = answer.feed(frame)
+            except WorkerError as error:
+                raise await self._link.in_upstream_words(error) from None
             if answer.calls_done and answer.turns == job.work.max_turns and not answer.finished:
                 events += answer.stop()
             for event in events:

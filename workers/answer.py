@@ -11,6 +11,7 @@ from workers.events import BlockEnded, Event, Finished, Piece, Restarted, Starte
 from workers.frames import Frame
 from workers.piece_repair import PieceRepair
 from workers.shown import Shown
+from workers.upstream_words import name_too_long
 
 # At these the CLI asks the model again by itself ("Output token limit hit. Resume directly…"); a chat API stops.
 _ENDS_AT_ONCE = frozenset({"max_tokens", "model_context_window_exceeded", "tool_use"})
@@ -20,6 +21,7 @@ _BLOCKED = "ANTHROPIC_CUSTOM_HEADERS"
 _STATUS_KINDS = {
     400: ErrorKind.INVALID_REQUEST,
     401: ErrorKind.LOGIN,
+    402: ErrorKind.BILLING,
     403: ErrorKind.LOGIN,
     404: ErrorKind.MODEL_NOT_FOUND,
     413: ErrorKind.TOO_LARGE,
@@ -28,7 +30,7 @@ _STATUS_KINDS = {
 }
 _WORD_KINDS = {
     "authentication_failed": ErrorKind.LOGIN,
-    "billing_error": ErrorKind.LOGIN,
+    "billing_error": ErrorKind.BILLING,
     "oauth_org_not_allowed": ErrorKind.LOGIN,
     "rate_limit": ErrorKind.RATE_LIMITED,
     "overloaded": ErrorKind.OVERLOADED,
@@ -115,7 +117,7 @@ class Answer:
     def _message_start(self, message: dict[str, Any]) -> list[Event]:
         self.streaming = True
         self._begin(message)
-        return self._start(message["model"])
+        return self._start(message)
 
     def _begin(self, message: dict[str, Any]) -> None:
         self._shown.rewind()
@@ -124,11 +126,11 @@ class Answer:
         self._block_may_have_ended = False
         self._usage = _usage(message.get("usage") or {}, Usage())
 
-    def _start(self, model: str) -> list[Event]:
+    def _start(self, message: dict[str, Any]) -> list[Event]:
         if self._started:
             return []
         self._started = True
-        return [Started(model, self._usage)]
+        return [Started(message["model"], self._usage, str(message.get("id") or ""))]
 
     def _assistant(self, frame: Frame, message: dict[str, Any]) -> list[Event]:
         if frame.get("api_error") == "media_removed":
@@ -142,7 +144,7 @@ class Answer:
             return []  # the blocks of a stream that was already passed on delta by delta
         # A whole message without deltas: the stream broke, and the CLI asked again without streaming.
         self._begin(message)
-        events = self._start(message["model"])
+        events = self._start(message)
         for block in message["content"]:
             for piece in pieces.whole(block):
                 events += self._show(piece)
@@ -222,6 +224,12 @@ def _caller_message(kind: ErrorKind, status: int | None, text: str) -> str:
         case ErrorKind.INVALID_REQUEST:
             said = text.removeprefix("API Error: ").removeprefix(f"{status} ")[:_LONGEST_QUOTE]
             return "".join(c if c.isprintable() else " " for c in said) or "The upstream refused the request."
+        case ErrorKind.TOO_LONG:
+            return name_too_long("")
+        case ErrorKind.BILLING:
+            return (
+                "The upstream refuses this gateway's account for its billing; the owner of this gateway must settle it."
+            )
         case ErrorKind.LOGIN:
             return "Claude Code's own login failed; the owner of this gateway must renew it."
         case ErrorKind.MODEL_NOT_FOUND:

@@ -7,17 +7,19 @@ from collections.abc import Callable
 
 _READ_SIZE = 64 * 1024
 _KEPT_BYTES = 16 * 1024
-# With `--debug-to-stderr --debug=api:timing` the CLI writes one line once the headers of a request are made, before it
-# sends the request, and one at the first byte of the answer; nothing else (CLI 2.1.332).
-_TIMING = b"[API:timing]"
-_REQUEST_BEGINS = b"[API:timing] dispatching"
+# With `--debug-to-stderr` the CLI writes its debug log here. It announces each upstream request once the headers are
+# made, before it sends it (CLI 2.1.332). Of the other lines of this level nothing is kept: they may name what a client
+# sent.
+_DEBUG = b" [DEBUG] "
+_REQUEST_BEGINS = b" [DEBUG] [API:timing] dispatching"
 
 
 class ErrorOutput:
     """A pipe whose `write_end` is given to the child, and closed here once it has it.
 
     It is read in a callback of the event loop and not in a task: what a line announces may come a millisecond later.
-    `notice_request` is called at each line that announces an upstream request. `ended` is set at the end of the stream.
+    `notice_request` is called at each line that announces an upstream request. `words` counts the bytes that were kept,
+    `ended` is set at the end of the stream.
     """
 
     def __init__(self) -> None:
@@ -25,6 +27,7 @@ class ErrorOutput:
         os.set_blocking(self._read_end, False)
         self.notice_request: Callable[[], None] = lambda: None
         self.ended = asyncio.Event()
+        self.words = 0
         self._kept: deque[bytes] = deque()
         self._kept_size = 0
         self._unfinished = b""
@@ -36,12 +39,13 @@ class ErrorOutput:
         if not self.ended.is_set():
             self._loop.remove_reader(self._read_end)
             os.close(self._read_end)
+            self._keep(self._unfinished)
             self.ended.set()
 
-    def last_words(self) -> str:
-        """The last that was written, without the lines that announce requests."""
-        lines = b"".join(self._kept)[-_KEPT_BYTES:].split(b"\n")
-        return b"\n".join(line for line in lines if _TIMING not in line).decode("utf-8", "replace").strip()
+    def last_words(self, since: int = 0) -> str:
+        """The last that was kept, no more than what came after the first `since` bytes."""
+        size = min(_KEPT_BYTES, self.words - since)
+        return b"".join(self._kept)[-size:].decode("utf-8", "replace").strip() if size > 0 else ""
 
     def _read(self) -> None:
         try:
@@ -55,7 +59,13 @@ class ErrorOutput:
         self._unfinished = unfinished[-_KEPT_BYTES:]
         if any(_REQUEST_BEGINS in line for line in lines):
             self.notice_request()
-        self._kept.append(data)
-        self._kept_size += len(data)
+        for line in lines:
+            if _DEBUG not in line:
+                self._keep(line + b"\n")
+
+    def _keep(self, line: bytes) -> None:
+        self.words += len(line)
+        self._kept.append(line)
+        self._kept_size += len(line)
         while self._kept_size - len(self._kept[0]) > _KEPT_BYTES:
             self._kept_size -= len(self._kept.popleft())

@@ -8,6 +8,7 @@ class ErrorKind(Enum):
 
     INVALID_REQUEST = "the upstream refused the request itself"
     LOGIN = "Claude Code has no valid login"
+    BILLING = "the upstream refuses this account for its billing"
     MODEL_NOT_FOUND = "the upstream does not know the model"
     TOO_LONG = "the conversation is longer than the model takes"
     TOO_LARGE = "the request is larger than the upstream takes"

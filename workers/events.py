@@ -42,10 +42,12 @@ NOTHING_USED = Usage()
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The upstream accepted the request; `model` is the one that answers, `usage` what is known so far."""
+    """The upstream accepted the request; `model` is the one that answers, `usage` what is known so far, `id` the
+    upstream's own of the message."""
 
     model: str
     usage: Usage = NOTHING_USED
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,8 +68,12 @@ class ScriptedProcess:
     async def ended(self) -> int:
         return await asyncio.shield(self._ended)
 
-    def last_words(self) -> str:
-        return self.stderr
+    @property
+    def words(self) -> int:
+        return len(self.stderr)
+
+    def last_words(self, since: int = 0) -> str:
+        return self.stderr[since:]
 
     def sent(self, subtype: str) -> list[Frame]:
         """The control requests of one subtype that it was sent."""

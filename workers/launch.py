@@ -82,6 +82,8 @@ _ANY_WORKER = (
     *("--input-format", "stream-json"),
     *("--output-format", "stream-json"),
     "--verbose",
+    # The debug log holds the upstream's own words of a refused request (`upstream_words`).
+    "--debug-to-stderr",
     "--include-partial-messages",
     "--setting-sources=",
     "--strict-mcp-config",
@@ -89,9 +91,6 @@ _ANY_WORKER = (
 )
 
 _UNRECORDED = ("--no-session-persistence",)
-
-# One line to stderr as each upstream request begins: the moment to forbid the next one (workers/process.py).
-_TELLS_OF_REQUESTS = ("--debug-to-stderr", "--debug=api:timing")
 
 # No command that an agent runs sees these.
 _SECRETS = frozenset().union(*CREDENTIAL_VARIABLES.values()) | {
@@ -108,6 +107,8 @@ _AGENTS: Mapping[str, str] = {
     "CLAUDE_CODE_MAX_MCP_DESCRIPTION_LENGTH": "1000000",
     # What it has said stands on the disk, however it ends.
     "CLAUDE_CODE_EAGER_FLUSH": "1",
+    # Of the debug log only errors. A chat worker's announces each request too (`error_output`).
+    "CLAUDE_CODE_DEBUG_LOG_LEVEL": "error",
 }
 
 # The file of a conversation to take up, in the process's own directory. The CLI knows it by the ending.
@@ -123,7 +124,7 @@ def command_line(settings: LaunchSettings, conversation: Path | None = None) -> 
     start = ("--model", settings.default_model) if conversation is None else ("--resume", str(conversation))
     # `--bare` sends exactly what we send, with no environment reminder, but reads no OAuth login.
     bare = () if settings.auth_method is AuthMethod.CLI else ("--bare",)
-    return (str(settings.cli_path), *_ANY_WORKER, *_TELLS_OF_REQUESTS, *_UNRECORDED, *start, *("--tools", ""), *bare)
+    return (str(settings.cli_path), *_ANY_WORKER, *_UNRECORDED, *start, *("--tools", ""), *bare)
 
 
 def agent_arguments(

@@ -10,6 +10,11 @@ from workers.frames import Frame, FrameError
 from workers.prepared import Prepared
 from workers.process import Pipe
 from workers.protocol import ControlRefused, Protocol, RemoteError, State
+from workers.upstream_words import is_quoted, quote, upstream_message
+
+# The CLI writes to stderr before it writes the frames, but stderr is a pipe of its own.
+_WORDS_SECONDS = 0.1
+_WORDS_POLL_SECONDS = 0.005
 
 # A process, or one that takes up a conversation.
 Spawn = Callable[[Prepared | None], Awaitable[Pipe]]
@@ -33,6 +38,7 @@ class Link:
         self._new_protocol = new_protocol
         self.protocol = new_protocol()
         self.confused = False
+        self._words_before = 0
 
     @property
     def pid(self) -> int:
@@ -120,6 +126,20 @@ class Link:
         """Read until no control request is unanswered."""
         while self.protocol.waits_for_control:
             await self.next(deadline)
+
+    def mark_turn(self) -> None:
+        """Take what the process writes to stderr from here on as said about the turn that now begins."""
+        self._words_before = self._pipe.words if self._pipe else 0
+
+    async def in_upstream_words(self, error: WorkerError) -> WorkerError:
+        """Return the error of this turn with the upstream's own message, where the upstream refused the request."""
+        if not is_quoted(error) or self._pipe is None:
+            return error
+        for _ in range(round(_WORDS_SECONDS / _WORDS_POLL_SECONDS)):
+            if message := upstream_message(self._pipe.last_words(self._words_before)):
+                return quote(error, message)
+            await asyncio.sleep(_WORDS_POLL_SECONDS)
+        return error
 
     def distrust(self, detail: str) -> WorkerError:
         """Never again use this process; the error to raise."""

@@ -49,7 +49,12 @@ class Pipe(Protocol):
 
     async def ended(self) -> int: ...
 
-    def last_words(self) -> str: ...
+    def last_words(self, since: int = 0) -> str: ...
+
+    @property
+    def words(self) -> int:
+        """How much it has written to stderr so far: a `since` for `last_words`."""
+        ...
 
 
 class Process:
@@ -172,6 +177,11 @@ class Process:
         with contextlib.suppress(ConnectionError):
             await stdin.wait_closed()
 
-    def last_words(self) -> str:
-        """The last of what it wrote to stderr, for the log."""
-        return self._errors.last_words() if self._errors else ""
+    @property
+    def words(self) -> int:
+        """How many bytes of stderr were kept so far."""
+        return self._errors.words if self._errors else 0
+
+    def last_words(self, since: int = 0) -> str:
+        """The last of what it wrote to stderr, no more than what came after the first `since` bytes."""
+        return self._errors.last_words(since) if self._errors else ""

@@ -80,6 +80,7 @@ class Resident:
                 await self._link.write(self._link.protocol.append(turn, job.model), deadline=deadline)
 
     async def ask(self, before: str, turn: Turn, deadline: float) -> None:
+        self._link.mark_turn()
         await self._put_in(self._link.protocol.ask(turn), before, turn, deadline)
 
     def note(self, frame: Frame) -> None:

@@ -139,7 +139,7 @@ class Worker:
         if frame.get("subtype") == "api_retry" and self._setup.guarded:
             # Nothing of the answer stands, and the CLI waits before it asks again: it may.
             await self._apply(replace(self._setup, guarded=False), deadline)
-        return self._read(answer, frame)
+        return await self._read(answer, frame)
 
     async def recover(self, timeout: float) -> None:
         """Stop what still runs and leave the conversation fit to go on; what cannot go on, the next job cuts back.
@@ -164,13 +164,13 @@ class Worker:
         """Wait for the process to end."""
         return await self._link.ended()
 
-    def _read(self, answer: Answer, frame: Frame) -> list[Event]:
+    async def _read(self, answer: Answer, frame: Frame) -> list[Event]:
         try:
             return answer.feed(frame)
         except WorkerError as error:
             if error.kind is ErrorKind.WORKER_CONFUSED:
                 self._link.confused = True  # whose end that was, nobody can say
-            raise
+            raise await self._link.in_upstream_words(error) from None
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise self._link.distrust(repr(error)) from error
 

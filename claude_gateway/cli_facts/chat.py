@@ -6,6 +6,7 @@ from claude_gateway.demo.upstream import StandIn
 from workers.frames import Frame, encode
 from workers.job import Text, ToolResult, ToolUse, Turn
 from workers.protocol import State
+from workers.upstream_words import upstream_message
 
 fact = Facts()
 
@@ -367,3 +368,20 @@ async def tokens_of_thoughts_are_told_with_those_of_the_answer(cli: Cli, _: Stan
     events = [frame["event"] for frame in frames if frame["type"] == "stream_event"]
     (end,) = [event for event in events if event["type"] == "message_delta"]
     same(end["usage"]["output_tokens_details"], {"thinking_tokens": 20})
+
+
+@fact("Programs act on the upstream's own words, and the frames replace many of them.")
+async def a_refused_request_is_written_to_stderr_in_the_upstream_s_words(cli: Cli, _: StandIn) -> None:
+    words = "prompt is too long: 215000 tokens > 200000 maximum"
+    frames = await cli.ask(f"{{{{status 400}}}}{{{{message {words}}}}}")
+    same(result(frames)["result"], "Prompt is too long")
+    said = cli.process.last_words()
+    same(upstream_message(said), words)
+    holds(not any(f"[{level}]" in said for level in ("DEBUG", "INFO", "WARN")), said[-200:])
+
+
+@fact("Otherwise the log would tell of errors where there are none.")
+async def nothing_of_an_answer_that_succeeds_is_written_to_stderr(cli: Cli, _: StandIn) -> None:
+    before = cli.process.words
+    await cli.ask("hello")
+    same(cli.process.last_words(before), "")

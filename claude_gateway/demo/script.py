@@ -26,6 +26,7 @@ Without a directive it echoes. Directives stand anywhere in the text as ``{{name
 ``{{silence S}}``          wait S seconds between the head of the answer and its first delta
 ``{{pace S}}``             wait S seconds before each delta
 ``{{status N}}``           fail with status N; ``{{status 429 retry-after=7}}`` sends the header too
+``{{message TEXT}}``       the message of that failure, in place of `scripted N`
 ``{{times N}}``            only the first N requests with this text fail, drop, end early or lie
 ``{{drop N}}``             cut the connection after N deltas (of a streamed answer)
 ``{{break N}}``            an `error` event (overloaded) after N deltas
@@ -112,6 +113,7 @@ class Script:
     pace: float = 0.0
     status: int = 200
     retry_after: str = ""
+    message: str = ""
     times: int = 0
     drop: int | None = None
     broken: int | None = None
@@ -247,6 +249,8 @@ def _apply(chosen: dict[str, Any], name: str, argument: str) -> None:
             status, _, header = argument.partition(" retry-after=")
             chosen["status"] = int(status)
             chosen["retry_after"] = header
+        case "message":
+            chosen["message"] = argument
         case "times" | "drop":
             chosen[name] = int(argument)
         case "break":

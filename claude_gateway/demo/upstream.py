@@ -177,7 +177,7 @@ class StandIn:
         if script.delay:
             await asyncio.sleep(script.delay)
         if script.status != 200 and faulty and not received.is_probe:
-            return _failure(script.status, f"scripted {script.status}", script.retry_after)
+            return _failure(script.status, script.message or f"scripted {script.status}", script.retry_after)
         message = whole_message(received.body, script, self._cache.take(received.body, prompt))
         if script.lie and faulty and not received.is_probe:
             content_type, said = lie(script.lie, message, script)

@@ -6,6 +6,17 @@ from typing import Protocol
 
 # The name of a message, where its dialect gives one, and its data: JSON, of one line.
 Sent = tuple[str | None, str]
+# orjson writes these raw. Clients that split a text into lines as Unicode does (Python's `str.splitlines`, httpx's
+# `iter_lines`) end a line at each of them. The other characters of that kind stand below U+0020: JSON escapes those.
+_LINE_ENDS = {"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+
+
+def encode_frame(text: str) -> bytes:
+    """Return the bytes of a piece of a stream, with no line end in its JSON that a client could split it at."""
+    if not text.isascii():
+        for character, escape in _LINE_ENDS.items():
+            text = text.replace(character, escape)
+    return text.encode()
 
 
 class Framing(Protocol):
@@ -24,8 +35,10 @@ class Framing(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ServerSentEvents:
+    """Server-sent events. Without a charset some clients (Python's `requests`) read `text/*` as ISO-8859-1."""
+
     heartbeat: str = ": ping\n\n"
-    content_type: str = "text/event-stream"
+    content_type: str = "text/event-stream; charset=utf-8"
     opening: str = ""
     closing: str = ""
 

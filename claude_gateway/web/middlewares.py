@@ -29,6 +29,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _CALLER_LEFT = 499
+# Codes of errors with a status at which the official clients ask again, where that does not help.
+_NOT_WORTH_A_RETRY = frozenset({"claude_login_failed", "tools_unavailable", "budget_spent"})
 
 
 @web.middleware
@@ -120,8 +122,7 @@ def error_response(error: ApiError, body: dict[str, Any], *, status: int | None 
         response.headers["Retry-After"] = str(error.retry_after)
     if error.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
-    if error.code == "claude_login_failed":
-        # The official clients ask again at every 503, unless they are told that it does not help.
+    if error.code in _NOT_WORTH_A_RETRY:
         response.headers["x-should-retry"] = "false"
     return response
 

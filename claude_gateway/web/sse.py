@@ -13,7 +13,7 @@ from aiohttp_sse import EventSourceResponse
 
 from claude_gateway import errors
 from claude_gateway.errors import ApiError
-from claude_gateway.web.framing import Framing, Sent
+from claude_gateway.web.framing import Framing, Sent, encode_frame
 from workers.errors import WorkerError
 
 _log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ class _Stream(EventSourceResponse):
 
     async def send_raw(self, text: str) -> None:
         if text:
-            data = text.encode()
+            data = encode_frame(text)
             if len(data) < _NEVER_WAITS and self._all_is_sent():
                 await self.write(data)
                 return
@@ -103,7 +103,7 @@ class _Stream(EventSourceResponse):
     async def send_last(self, text: str) -> None:
         """The last piece and the end of the body in one write."""
         async with asyncio.timeout(_STALLED_READER_SECONDS):
-            await self.write_eof(text.encode())
+            await self.write_eof(encode_frame(text))
 
     def _all_is_sent(self) -> bool:
         transport = self._req.transport if self._req else None

@@ -8,6 +8,7 @@ from workers.errors import ErrorKind, WorkerError
 TYPES = {
     *("validation_error", "authentication_error", "permission_error", "streaming_error", "api_error"),
     *("rate_limit_exceeded", "request_too_large", "overloaded_error", "timeout_error", "invalid_request_error"),
+    "billing_error",
 }
 
 
@@ -46,6 +47,7 @@ def test_who_shall_come_back_is_told_when_in_whole_seconds(kind: ErrorKind) -> N
     ("kind", "status"),
     [
         (ErrorKind.INVALID_REQUEST, 400),
+        (ErrorKind.BILLING, 402),
         (ErrorKind.MODEL_NOT_FOUND, 404),
         (ErrorKind.TOO_LARGE, 413),
         (ErrorKind.RATE_LIMITED, 429),

@@ -277,7 +277,7 @@ def test_the_status_decides_even_after_a_part_of_the_answer() -> None:
     ("word", "kind"),
     [
         ("authentication_failed", ErrorKind.LOGIN),
-        ("billing_error", ErrorKind.LOGIN),
+        ("billing_error", ErrorKind.BILLING),
         ("oauth_org_not_allowed", ErrorKind.LOGIN),
         ("rate_limit", ErrorKind.RATE_LIMITED),
         ("overloaded", ErrorKind.OVERLOADED),

@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Iterable
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
@@ -58,6 +59,24 @@ async def boot_failure(process: ScriptedProcess, timeout: float = PATIENCE) -> W
         await soon(Worker(spawn, MODEL).boot(timeout))
     assert caught.value.kind is ErrorKind.START_FAILED
     return caught.value
+
+
+class Logging(ScriptedProcess):
+    """Writes what the upstream said to stderr, when it is asked and before it answers."""
+
+    def __init__(self, said: Iterable[tuple[str, str]]) -> None:
+        """`said` is of each turn: what the upstream says, and what the frames say."""
+        self._said = list(said)
+        super().__init__(
+            [[result(is_error=True, api_error_status=400, result=shown)] for _, shown in self._said],
+        )
+
+    def _reply(self, frame: Frame) -> list[Frame]:
+        if frame["type"] == "user" and self._said and frame.get("shouldQuery") is not False:
+            message, _ = self._said.pop(0)
+            body = f'{{"type":"error","error":{{"type":"invalid_request_error","message":"{message}"}}}}'
+            self.stderr += f"2026-11-30T10:17:26.143Z [ERROR] Error in API request: 400 {body}\n" if message else ""
+        return super()._reply(frame)
 
 
 class Babbling(ScriptedProcess):
@@ -389,6 +408,30 @@ async def test_a_worker_that_refused_a_setting_is_not_used_again() -> None:
     assert caught.value.kind is ErrorKind.WORKER_CONFUSED
     with pytest.raises(WorkerError):
         await soon(worker.recover(PATIENCE))
+
+
+async def test_a_refused_request_is_told_in_the_upstream_s_words() -> None:
+    worker = await boot(Logging([("image exceeds 5 MB maximum", "Image was too large. Try resizing the image.")]))
+
+    failure = await failure_of(worker)
+
+    assert (failure.kind, failure.message) == (ErrorKind.INVALID_REQUEST, "image exceeds 5 MB maximum")
+
+
+async def test_the_words_of_an_earlier_turn_are_not_those_of_a_later_one() -> None:
+    worker = await boot(Logging([("of the first", "Image was too large."), ("", "API Error: 400 of the second")]))
+    await failure_of(worker)
+    await soon(worker.recover(PATIENCE))
+
+    assert (await failure_of(worker)).message == "of the second"
+
+
+async def test_a_conversation_that_is_too_long_is_named_also_where_the_upstream_s_words_are_missing() -> None:
+    worker = await boot(Logging([("", "Prompt is too long")]))
+
+    failure = await failure_of(worker)
+
+    assert (failure.kind, failure.message) == (ErrorKind.TOO_LONG, "prompt is too long")
 
 
 async def test_what_is_no_frame_confuses_the_worker_for_good() -> None:

@@ -55,8 +55,10 @@ class StreamEncoder:
 
     def _sent(self, event: Event) -> list[Sent]:
         match event:
-            case Started(_, usage):
-                return self._start(usage)
+            case Started():
+                # Programs put messages of one id together, so they get the ids that the upstream gives.
+                self._id = event.id or self._id
+                return self._start(event.usage)
             case BlockStarted(block):
                 self._open = True
                 return [self._block("content_block_start", content_block=_empty(block))]
@@ -131,6 +133,8 @@ class BodyFold:
 
     def feed(self, event: Event) -> None:
         match event:
+            case Started():
+                self._id = event.id or self._id
             case BlockStarted(block):
                 self._blocks.append((block, [], []))
             case TextDelta(text) | ThinkingDelta(text) | InputDelta(text):

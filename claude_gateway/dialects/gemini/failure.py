@@ -3,9 +3,11 @@
 from typing import Any
 
 from claude_gateway.errors import ApiError
+from claude_gateway.prompt.too_long import in_gemini_words
 
 _WORDS = {
     401: "UNAUTHENTICATED",
+    402: "FAILED_PRECONDITION",
     403: "PERMISSION_DENIED",
     404: "NOT_FOUND",
     409: "ABORTED",
@@ -32,7 +34,7 @@ def error_object(error: ApiError) -> dict[str, Any]:
     violations = [
         {"field": _path(one["field"]), "description": one["message"]} for one in error.extra.get("details", ())
     ]
-    message = error.message
+    message = in_gemini_words(error)
     if violations:
         message = "; ".join(f"{one['field']}: {one['description']}" for one in violations)
     inner = {"code": code, "message": message, "status": word}

@@ -9,6 +9,7 @@ import orjson
 from claude_gateway.dialects.openai_chat.custom import Custom, Form
 from claude_gateway.errors import ApiError, cut_short
 from claude_gateway.prompt.raw_calls import RawCalls
+from claude_gateway.prompt.too_long import in_openai_words
 from workers.events import (
     BlockEnded,
     BlockStarted,
@@ -248,7 +249,7 @@ def usage_object(usage: Usage) -> dict[str, Any]:
 
 def error_object(error: ApiError) -> dict[str, Any]:
     """The body of an error answer, and the `data` of an error inside a stream."""
-    inner: dict[str, Any] = {"message": error.message, "type": error.type, "code": error.code}
+    inner: dict[str, Any] = {"message": in_openai_words(error), "type": error.type, "code": error.code}
     if error.param is not None:
         inner["param"] = error.param
     if error.retry_after is not None:

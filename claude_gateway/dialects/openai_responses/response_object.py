@@ -6,6 +6,7 @@ from typing import Any
 
 from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
 from claude_gateway.errors import ApiError
+from claude_gateway.prompt.too_long import in_openai_words
 from claude_gateway.prompt.tools import is_writable
 from workers.events import Usage
 
@@ -17,7 +18,11 @@ _REPEATED: Mapping[str, type] = {
     "user": str,
 }
 # The codes that clients act upon; whatever else went wrong is the server's error to them.
-_CODES = {"context_length_exceeded": "context_length_exceeded", "invalid_request": "invalid_prompt"}
+_CODES = {
+    "context_length_exceeded": "context_length_exceeded",
+    "insufficient_quota": "insufficient_quota",
+    "invalid_request": "invalid_prompt",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +109,7 @@ def usage_object(usage: Usage) -> dict[str, Any]:
 def failure(error: ApiError) -> dict[str, Any]:
     """Why a response failed."""
     code = "rate_limit_exceeded" if error.status == 429 else _CODES.get(error.code or "", "server_error")
-    message = error.message
+    message = in_openai_words(error)
     if error.retry_after is not None:
         message += f" Try again in {error.retry_after}s."  # in these words, a client waits that long
     return {"code": code, "message": message}
