@@ -176,7 +176,7 @@ def _compose(
     if not health.has_login():
         raise StartFailed(_HOW_TO_LOG_IN)
     try:
-        catalogue = Catalogue.of(report.models, settings.default_model, settings.aliases)
+        catalogue = Catalogue.of(report.models, settings.default_model, settings.aliases, settings.auth_method)
     except ValueError as error:
         raise StartFailed(f"MODEL_ALIASES: {error}") from None
     current = Current(settings, catalogue, lambda: report.models)

@@ -19,7 +19,8 @@ _LEAST_BUDGET = 1_024
 _TOP_P_WHILE_THINKING = 0.95
 _BUDGETS: dict[Effort, int] = {"low": 2_048, "medium": 8_192, "high": 16_384, "xhigh": 24_576, "max": 31_999}
 _USUAL_MAX_TOKENS = 32_000
-_VERSION = re.compile(r"claude-(?:[a-z]+-)?(\d+)(?:-(\d{1,2}))?(?:-|$)")
+# With what Bedrock writes before a name (`us.anthropic.`), and Vertex (`@20250929`) and Claude Code (`[1m]`) behind it.
+_VERSION = re.compile(r"(?:.*\banthropic\.)?claude-(?:[a-z]+-)?(\d+)(?:-(\d{1,2}))?(?:[-@\[]|$)")
 _BOTH_SAMPLERS = frozenset({"claude-opus-4-20250514", "claude-sonnet-4-20250514"})
 
 

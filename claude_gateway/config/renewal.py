@@ -10,7 +10,15 @@ from claude_gateway.config.settings import Settings
 
 # Looked at anew by each request. All others decided how something was started.
 LIVE = frozenset(RateLimits.__annotations__) | {
-    *("api_key", "default_model", "model_aliases", "cors_origins", "messages_tools", "max_choices"),
+    *(
+        "api_key",
+        "default_model",
+        "model_aliases",
+        "list_model_aliases",
+        "cors_origins",
+        "messages_tools",
+        "max_choices",
+    ),
     *("fetch_remote_images", "stream_head_seconds", "heartbeat_seconds", "drain_seconds", "debug_mode", "verbose"),
 }
 

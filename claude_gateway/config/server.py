@@ -29,7 +29,16 @@ class Server(Group):
         description="Where the gateway keeps its state; one gateway a directory. "
         "Default: `claude-gateway` under `$XDG_STATE_HOME` or `~/.local/state`.",
     )
-    default_model: str = Field("claude-sonnet-4-5-20250929", description="The model workers start with.")
+    default_model: str = Field(
+        "sonnet",
+        description="The model of requests that name another provider's, which the processes start with: a name, or "
+        "`sonnet`, `opus`, `haiku` or `fable` for the current one, as Claude Code knows it.",
+    )
+    list_model_aliases: bool = Field(
+        False,
+        description="`GET /v1/models` lists other names that get an answer too, as `?include=aliases` does: for "
+        "programs that refuse what is not listed.",
+    )
     model_aliases: str = Field(
         "",
         description="Other names for models: `pattern=model`, with commas between; `*` stands for anything, the model "

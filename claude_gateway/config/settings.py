@@ -16,6 +16,7 @@ from claude_gateway.config.own_tools import OwnTools
 from claude_gateway.config.requests import Requests
 from claude_gateway.config.server import Server
 from claude_gateway.config.work import Work
+from claude_gateway.models.catalogue import first_model
 from workers.settings import LaunchSettings, QueueSettings
 
 
@@ -33,7 +34,7 @@ class Settings(Log, Requests, RateLimits, Kept, McpServers, OwnTools, Work, Logi
         return LaunchSettings(
             cli_path=cli_path,
             auth_method=self.auth_method,
-            default_model=self.default_model,
+            default_model=first_model(self.default_model, self.auth_method),
             credentials=self.credentials(),
             upstream_retries=self.upstream_retries,
         )

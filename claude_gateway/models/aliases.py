@@ -35,7 +35,9 @@ def _all_to(target: str, *patterns: str) -> tuple[Alias, ...]:
 
 # Who chose a small model wants a quick and cheap answer; whoever else gets the model that the operator chose.
 DEFAULTS = (
-    *_all_to("haiku", "gpt-*mini*", "gpt-*nano*", "gpt-3.5*", "o1-mini*", "o3-mini*", "o4-mini*", "codex-mini*"),
+    *_all_to(
+        "haiku", "gpt-*mini*", "gpt-*nano*", "gpt-3.5*", "gpt-35*", "o1-mini*", "o3-mini*", "o4-mini*", "codex-mini*"
+    ),
     *_all_to("haiku", "gemini-*flash-lite*", "gemini-*flash-8b*"),
     *_all_to("default", "gpt-*", "chatgpt-*", "codex-*", "o1", "o1-*", "o3", "o3-*", "o4", "o4-*"),
     *_all_to("default", "gemini-*", "auto", "auto-gemini-*"),

@@ -6,7 +6,9 @@ go on for longer. So no date here decides anything; a refusal of the upstream do
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from claude_gateway.models.spelling import read
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +38,11 @@ SUCCESSIONS: Mapping[str, Succession] = {
     **dict(_retired("2025-10-28", "sonnet", "claude-3-5-sonnet-latest", "claude-3-5-sonnet-20241022")),
     **dict(_retired("2025-10-28", "sonnet", "claude-3-5-sonnet-20240620")),
 }
+
+
+def succession_of(model: str) -> Succession | None:
+    """By Anthropic's own name of the model, whatever its provider calls it. None for a model without an heir."""
+    if model in SUCCESSIONS:
+        return SUCCESSIONS[model]
+    spelled = read(model)
+    return SUCCESSIONS.get(replace(spelled, window="").name) if spelled else None

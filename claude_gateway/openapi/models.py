@@ -65,6 +65,7 @@ _LIMIT = Parameter(
 )
 _AFTER = Parameter("after_id", "The page behind this model; of Anthropic's shape alone.", "query")
 _BEFORE = Parameter("before_id", "The page before this model; of Anthropic's shape alone.", "query")
+_INCLUDE = Parameter("include", "`aliases`: also other names that get an answer.", "query", {"type": "string"})
 _VERSION = Parameter("anthropic-version", "Anthropic's shape is wanted.", "header")
 
 OPERATIONS = (
@@ -75,7 +76,7 @@ OPERATIONS = (
         "The models",
         {200: Answer("The list.", AnyModels, {"object": "list", "data": [_MODEL]})},
         description=_ABOUT,
-        parameters=(_LIMIT, _AFTER, _BEFORE, _VERSION),
+        parameters=(_INCLUDE, _LIMIT, _AFTER, _BEFORE, _VERSION),
         errors=(400,),
         envelope=Envelope.ANY,
     ),

@@ -18,7 +18,7 @@ from claude_gateway.prompt.conversation import bad
 from claude_gateway.prompt.raw_calls import RawCalls
 from claude_gateway.web import answer, body
 from claude_gateway.web.bring_in import bring_in
-from claude_gateway.web.chosen_model import chosen_model
+from claude_gateway.web.chosen_model import chosen_model, told_model
 from claude_gateway.web.equipment import equipped
 from claude_gateway.web.parts import CALLER, PARTS
 from workers.events import Event
@@ -51,7 +51,7 @@ def _read(request: web.Request, asked: ResponsesRequest) -> tuple[ParsedResponse
     owner = request[CALLER].id
     model = chosen_model(request, asked.model)
     parsed = parse(asked, owner, model, request.app[PARTS].responses.sealer(owner))
-    return parsed, encode.Identity(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), asked.model)
+    return parsed, encode.Identity(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), told_model(request, asked.model))
 
 
 async def _raw(request: web.Request, parsed: ParsedResponse) -> AsyncGenerator[Event, None]:

@@ -13,7 +13,7 @@ from claude_gateway.own_tools.toolbox import Asks
 from claude_gateway.prompt.conversation import bad
 from claude_gateway.prompt.numbers import range_text
 from claude_gateway.web import agent_chat, answer, body
-from claude_gateway.web.chosen_model import chosen_model
+from claude_gateway.web.chosen_model import chosen_model, told_model
 from claude_gateway.web.equipment import equipped
 from claude_gateway.web.parts import CALLER, PARTS
 
@@ -24,7 +24,7 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
         return await agent_chat.answer_chat(request, sent)
     asked = body.validated(ChatRequest, sent)
     model = chosen_model(request, asked.model)
-    identity = encode.Identity(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), asked.model)
+    identity = encode.Identity(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), told_model(request, asked.model))
     count = asked.n or 1
     _check(count, request.app[PARTS].settings.max_choices, asked.session_id)
     async with request.app[PARTS].sessions.open(request[CALLER].id, asked.session_id) as session:

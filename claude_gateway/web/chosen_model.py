@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from claude_gateway.errors import ApiError
-from claude_gateway.models.succession import SUCCESSIONS
+from claude_gateway.models.succession import succession_of
 from claude_gateway.web.answer_headers import WARNINGS
 from claude_gateway.web.parts import CALLER, PARTS, VISITED
 from workers.errors import ErrorKind, WorkerError
@@ -32,6 +32,12 @@ def chosen_model(request: web.Request, name: str, *, spends: bool = True) -> str
     return model
 
 
+def told_model(request: web.Request, name: str) -> str:
+    """The model that the answer to this request names: the one that answers where `name` is a word such as `sonnet`,
+    else the name as it was asked for, which is how a program knows it."""
+    return request[_CHOSEN] if request.app[PARTS].catalogue.is_word(name) else name
+
+
 @web.middleware
 async def ask_the_heir(request: web.Request, handler: Handler) -> web.StreamResponse:
     """A request for a model that the upstream has just refused is read once more, now for the model that answers for
@@ -47,7 +53,7 @@ async def ask_the_heir(request: web.Request, handler: Handler) -> web.StreamResp
 
 async def name_the_heir(request: web.Request, response: web.StreamResponse) -> None:
     meant, chosen = request.get(_MEANT), request.get(_CHOSEN)
-    if meant is not None and meant != chosen:
-        told = f"model: {chosen} answers for {meant}, {SUCCESSIONS[meant].why}"
+    if meant is not None and meant != chosen and (succession := succession_of(meant)) is not None:
+        told = f"model: {chosen} answers for {meant}, {succession.why}"
         others = response.headers.get(WARNINGS)
         response.headers[WARNINGS] = f"{told}; {others}" if others else told

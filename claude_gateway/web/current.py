@@ -37,7 +37,7 @@ class Current:
         renewed = renewal(self.settings, read)
         settings = renewed.settings
         try:
-            catalogue = Catalogue.of(self.reported(), settings.default_model, settings.aliases)
+            catalogue = Catalogue.of(self.reported(), settings.default_model, settings.aliases, settings.auth_method)
         except ValueError as error:
             raise ValueError(f"MODEL_ALIASES: {error}") from None
         self.settings, self.catalogue = settings, catalogue

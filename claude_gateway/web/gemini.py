@@ -9,11 +9,12 @@ from claude_gateway.dialects.gemini import encode
 from claude_gateway.dialects.gemini.parse import parse
 from claude_gateway.dialects.gemini.wire import CountTokensRequest, GenerateContentRequest
 from claude_gateway.errors import ApiError
+from claude_gateway.models.catalogue import unknown_model
 from claude_gateway.own_tools.toolbox import Asks
 from claude_gateway.prompt.conversation import bad
 from claude_gateway.prompt.token_count import estimate
 from claude_gateway.web import answer, body
-from claude_gateway.web.chosen_model import chosen_model
+from claude_gateway.web.chosen_model import chosen_model, told_model
 from claude_gateway.web.equipment import equipped
 from claude_gateway.web.framing import JsonArray, ServerSentEvents
 from claude_gateway.web.json_answer import json_answer
@@ -27,6 +28,8 @@ async def call(request: web.Request) -> web.StreamResponse:
     name, _, method = request.match_info["call"].rpartition(":")
     if request.match_info["collection"] == "models":
         name = name.removeprefix("models/")
+        if name.startswith("models/"):
+            raise unknown_model(name)
     else:
         name = f"{request.match_info['collection']}/{name}"
     match method:
@@ -50,7 +53,7 @@ async def _generate(request: web.Request, name: str, *, stream: bool) -> web.Str
         job, left_out = await equipped(request, parsed.job, asks)
         parsed = replace(parsed, job=job, warnings=(*parsed.warnings, *left_out))
         del asked  # not held in memory while its job waits and runs
-        identity = (uuid.uuid4().hex, name, sealer)
+        identity = (uuid.uuid4().hex, told_model(request, name), sealer)
         if stream:
             encoder = encode.ChunkEncoder(*identity, include_thoughts=parsed.include_thoughts)
             framing = _SERVER_SENT_EVENTS if request.query.get("alt") == "sse" else JsonArray()

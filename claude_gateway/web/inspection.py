@@ -166,4 +166,4 @@ def _model(request: web.Request, name: str) -> str:
 def _in_path(request: web.Request, sent: Mapping[str, Any]) -> str:
     """The model's name, which Google has in the path."""
     named = request.query.get("model") or sent.get("model")
-    return named.removeprefix("models/") if isinstance(named, str) else request.app[PARTS].settings.default_model
+    return named.removeprefix("models/") if isinstance(named, str) else "default"

@@ -12,7 +12,7 @@ from claude_gateway.dialects.anthropic.wire import MessagesRequest
 from claude_gateway.own_tools.toolbox import Asks
 from claude_gateway.prompt.token_count import estimate
 from claude_gateway.web import answer, body
-from claude_gateway.web.chosen_model import chosen_model
+from claude_gateway.web.chosen_model import chosen_model, told_model
 from claude_gateway.web.equipment import equipped
 from claude_gateway.web.json_answer import json_answer
 from claude_gateway.web.parts import CALLER, PARTS
@@ -21,7 +21,7 @@ from claude_gateway.web.parts import CALLER, PARTS
 async def messages(request: web.Request) -> web.StreamResponse:
     asked = await body.read(request, MessagesRequest)
     model = chosen_model(request, asked.model)
-    identity = (f"msg_{uuid.uuid4().hex}", asked.model)
+    identity = (f"msg_{uuid.uuid4().hex}", told_model(request, asked.model))
     async with request.app[PARTS].sessions.open(request[CALLER].id, asked.session_id) as session:
         parsed = parse(asked, request[CALLER].id, model, session.remembered)
         asks = Asks(

@@ -17,7 +17,9 @@ _CREATED = 1_735_689_600
 
 async def models(request: web.Request) -> web.Response:
     catalogue, only = request.app[PARTS].catalogue, request[CALLER].models
-    names = [name for name in catalogue.names if catalogue.allows(only, catalogue.resolve(name))]
+    with_aliases = request.app[PARTS].settings.list_model_aliases or _includes(request, "aliases")
+    listed = catalogue.names_and_aliases if with_aliases else catalogue.names
+    names = [name for name in listed if catalogue.allows(only, catalogue.resolve(name))]
     match spoken(request):
         case Dialect.GEMINI:
             return json_answer(gemini.page(names))
@@ -42,6 +44,12 @@ async def model(request: web.Request) -> web.Response:
             return json_answer(anthropic.model(found))
         case Dialect.OPENAI:
             return json_answer(_model(found))
+
+
+def _includes(request: web.Request, what: str) -> bool:
+    """Whether `?include=` names it: once, with commas, or as OpenAI's programs write a list."""
+    sent = [*request.query.getall("include", []), *request.query.getall("include[]", [])]
+    return what in {one.strip() for value in sent for one in value.split(",")}
 
 
 def _model(name: str) -> dict[str, Any]:

@@ -50,7 +50,7 @@ async def home(request: web.Request) -> web.Response:
     facts = {
         "theme": theme if theme in page_text.THEMES else "",
         "key": "needed" if await _needs_key(request) else "none",
-        "model": request.app[PARTS].settings.default_model,
+        "model": request.app[PARTS].catalogue.resolve("default"),
     }
     text = page_text.with_root(_PAGES[language], language, facts)
     headers = {**_HEADERS, "Cache-Control": "no-cache", "Content-Language": language, "Vary": "Accept-Language, Cookie"}

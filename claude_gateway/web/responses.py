@@ -21,7 +21,7 @@ from claude_gateway.prompt.remote_media import with_fetched
 from claude_gateway.responses.register import Asked
 from claude_gateway.web import answer, body
 from claude_gateway.web.bring_in import bring_in
-from claude_gateway.web.chosen_model import chosen_model
+from claude_gateway.web.chosen_model import chosen_model, told_model
 from claude_gateway.web.equipment import equipped
 from claude_gateway.web.framing import SERVER_SENT_EVENTS
 from claude_gateway.web.json_answer import json_answer
@@ -119,7 +119,9 @@ async def _read(request: web.Request) -> tuple[Asked, Identity]:
     asks = Asks(bool(sent.enable_tools), bool(sent.stream_tool_progress), None, parsed.hosted)
     job, left_out = await equipped(request, ready.job, asks)
     parsed = replace(parsed, job=job, said=said, warnings=(*ready.warnings, *left_out))
-    return Asked(owner, parsed, memory), Identity(f"resp_{uuid.uuid4().hex}", int(time.time()), sent.model)
+    return Asked(owner, parsed, memory), Identity(
+        f"resp_{uuid.uuid4().hex}", int(time.time()), told_model(request, sent.model)
+    )
 
 
 def _begin(request: web.Request, asked: Asked, identity: Identity) -> Answer:

@@ -194,7 +194,7 @@ def scripted_app(
     ledger = ledger or Ledger(watchers=[metrics])
     health = Health(pool or ScriptedPool(), store or ScriptedStore(), chosen.auth_method, key_ring, ledger)
     at_once = JobsAtOnce(lambda owner: key_ring.concurrent(owner) or chosen.jobs_at_once)
-    current = Current(chosen, Catalogue.of(reported, chosen.default_model, chosen.aliases), list)
+    current = Current(chosen, Catalogue.of(reported, chosen.default_model, chosen.aliases, chosen.auth_method), list)
     service = ChatService(dispatcher, chosen.max_timeout / 1000, toolbox.counts, ledger, at_once, current.refused)
     return build_app(
         Parts(

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from claude_gateway.errors import ApiError
 from claude_gateway.models.aliases import DEFAULTS, Alias, read_aliases
-from claude_gateway.models.catalogue import LISTED, Catalogue, unknown_model
+from claude_gateway.models.catalogue import CURRENT, DATED, Catalogue, first_model, unknown_model
+from workers.settings import AuthMethod
 
 CATALOGUE = Catalogue.of([])
 DEFAULT = "claude-sonnet-4-5-20250929"
@@ -19,7 +20,7 @@ REPORTED = [
     {"value": "opus", "resolvedModel": "claude-opus-5-5"},
     {"value": "fable", "resolvedModel": "claude-fable-5-2"},
     {"value": "haiku", "resolvedModel": HAIKU},
-    {"value": LISTED[1], "resolvedModel": LISTED[1]},
+    {"value": DEFAULT, "resolvedModel": DEFAULT},
 ]
 OUT_OF_THE_BOX = Catalogue.of(REPORTED, DEFAULT, DEFAULTS)
 
@@ -28,24 +29,26 @@ def with_aliases(setting: str) -> Catalogue:
     return Catalogue.of(REPORTED, DEFAULT, read_aliases(setting))
 
 
-def test_the_listed_models_come_first_then_what_the_cli_reports_each_once() -> None:
-    reported = [{"resolvedModel": "claude-new-1"}, {"resolvedModel": LISTED[0]}, {"value": "default"}]
+def test_the_models_that_the_cli_reports_are_listed_each_once_then_the_default_one() -> None:
+    reported = [{"resolvedModel": "claude-new-1"}, {"resolvedModel": "claude-new-1"}, {"value": "default"}]
 
-    assert Catalogue.of(reported).ids == (*LISTED, "claude-new-1")
+    assert Catalogue.of(reported, DEFAULT).names == ("claude-new-1", DEFAULT)
+
+
+def test_before_the_cli_has_reported_any_the_current_models_are_listed() -> None:
+    assert Catalogue.of([]).names == tuple(CURRENT.values())
 
 
 @pytest.mark.promise("models.claude-passed-on")
 @pytest.mark.parametrize(
     "name",
     [
-        *LISTED,
+        *DATED,
         "claude-of-tomorrow",
         "claude-sonnet-4-5",
-        "claude-3-5-sonnet-20241022",
-        "claude-3.5-sonnet",
-        "claude-sonnet-4-5@20250929",
+        "claude-opus-4-7",
         "claude-opus-5[1m]",
-        "claude-sonnet-4-5-20250929-v1:0",
+        "claude-instant-1.2",
         "claude-mini",
     ],
 )
@@ -127,7 +130,7 @@ def test_the_cli_s_own_words_are_names_too(word: str, model: str) -> None:
         ("claude-4.5-sonnet", DEFAULT),
         ("claude-4.5-sonnet-thinking", DEFAULT),
         ("claude-sonnet-4-5-thinking", DEFAULT),
-        ("claude-4.5-opus-high-thinking", LISTED[0]),
+        ("claude-4.5-opus-high-thinking", "claude-opus-4-5-20251101"),
         ("claude-opus-4.1", "claude-opus-4-1-20250805"),
         ("claude-4-sonnet", "claude-sonnet-4-20250514"),
         ("claude-haiku-4.5", "claude-haiku-4-5-20251001"),
@@ -159,7 +162,11 @@ def test_a_name_that_nobody_knows_is_a_404_out_of_the_box_too(name: str) -> None
         ("*=opus", "llama-4", "claude-opus-5-5"),
         ("*=opus", "gpt-4o-mini", "claude-opus-5-5"),
         ("*=opus", "haiku", HAIKU),
-        (f"{LISTED[4]}=opus", LISTED[4], "claude-opus-5-5"),
+        ("claude-opus-4-20250514=opus", "claude-opus-4-20250514", "claude-opus-5-5"),
+        ("anthropic/x=opus", "anthropic/x", "claude-opus-5-5"),
+        ("gpt-5*=opus", "openai/gpt-5.5", "claude-opus-5-5"),
+        ("*=opus", "anthropic/claude-haiku-5-5", HAIKU),
+        ("claude-haiku-5-5=opus", "anthropic/claude-haiku-5-5", "claude-opus-5-5"),
         ("claude-3-*=claude-haiku-4-5-20251001", "claude-3-5-haiku-20241022", "claude-haiku-4-5-20251001"),
         ("m=us.anthropic.claude-x-v1:0,none", "m", "us.anthropic.claude-x-v1:0"),
         ("m=arn:aws:bedrock:eu-west-1:1:inference-profile/x", "m", "arn:aws:bedrock:eu-west-1:1:inference-profile/x"),
@@ -193,16 +200,29 @@ def test_an_alias_for_no_model_is_named_at_the_start(target: str) -> None:
 
 
 def test_every_default_is_for_a_model_even_where_the_cli_reports_none() -> None:
-    assert Catalogue.of([], DEFAULT, DEFAULTS).resolve("gpt-4o-mini") == "claude-haiku-4-5-20251001"
+    assert Catalogue.of([], DEFAULT, DEFAULTS).resolve("gpt-4o-mini") == CURRENT["haiku"]
 
 
-def test_only_a_name_of_the_list_or_an_alias_can_be_looked_up() -> None:
-    assert OUT_OF_THE_BOX.get(LISTED[0]) == LISTED[0]
-    assert OUT_OF_THE_BOX.get("claude-opus-4-5") == LISTED[0]
-    assert OUT_OF_THE_BOX.get("gpt-4o") == "gpt-4o"
-    for unknown in ("claude-of-tomorrow", "llama-4"):
-        with pytest.raises(ApiError):
-            OUT_OF_THE_BOX.get(unknown)
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("claude-opus-5-5", "claude-opus-5-5"),
+        ("anthropic/claude-opus-5.5", "claude-opus-5-5"),
+        ("claude-opus-4-5", "claude-opus-4-5-20251101"),
+        ("claude-sonnet-4.5", DEFAULT),
+        ("gpt-4o", "gpt-4o"),
+        ("openai/gpt-4o", "openai/gpt-4o"),
+        ("opus", "opus"),
+    ],
+)
+def test_a_known_model_a_word_or_an_alias_can_be_looked_up(name: str, shown: str) -> None:
+    assert OUT_OF_THE_BOX.get(name) == shown
+
+
+@pytest.mark.parametrize("name", ["claude-of-tomorrow", "claude-opus-9-9", "llama-4"])
+def test_no_other_name_can_be_looked_up(name: str) -> None:
+    with pytest.raises(ApiError):
+        OUT_OF_THE_BOX.get(name)
 
 
 def test_the_operator_s_own_names_are_listed_behind_the_models() -> None:
@@ -220,6 +240,168 @@ def test_what_is_used_fits_a_header_and_what_is_refused_is_shown_in_short_ascii(
     shown = unknown_model(name).message
     assert shown.isascii()
     assert len(shown) < 1_200
+
+
+# The names of today's models, as the three kinds of logins have them.
+API = [{"value": word, "resolvedModel": model} for word, model in CURRENT.items()]
+ON_BEDROCK = [
+    {"value": name, "resolvedModel": name}
+    for name in (
+        *("eu.anthropic.claude-opus-5-5", "eu.anthropic.claude-sonnet-5-5", "eu.anthropic.claude-sonnet-4-6"),
+        *("eu.anthropic.claude-sonnet-4-6[1m]", "eu.anthropic.claude-haiku-4-5-20251001-v1:0"),
+    )
+]
+ON_VERTEX = [
+    {"value": name, "resolvedModel": name}
+    for name in ("claude-opus-5-5", "claude-sonnet-5-5", "claude-sonnet-4-6", "claude-haiku-4-5@20251001")
+]
+
+
+def answered(name: str, reported: list[dict[str, str]], method: AuthMethod) -> str:
+    return Catalogue.of(reported, "sonnet", DEFAULTS, method).resolve(name)
+
+
+@pytest.mark.promise("models.spellings")
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        *((word, model) for word, model in CURRENT.items()),
+        ("default", "claude-sonnet-5-5"),
+        ("sonnet[1m]", "claude-sonnet-5-5[1m]"),
+        ("claude-sonnet-latest", "claude-sonnet-5-5"),
+        ("~anthropic/claude-sonnet-latest", "claude-sonnet-5-5"),
+        ("claude-haiku", "claude-haiku-5-5"),
+        ("openai/sonnet", "claude-sonnet-5-5"),
+        ("sonnet-4.5", "claude-sonnet-4-5-20250929"),
+        ("anthropic/claude-sonnet-4.5", "claude-sonnet-4-5-20250929"),
+        ("anthropic/claude-sonnet-4", "claude-sonnet-4-20250514"),
+        ("anthropic/claude-opus-4.7", "claude-opus-4-7"),
+        ("openrouter/anthropic/claude-3.7-sonnet:thinking", "claude-3-7-sonnet-20250219"),
+        ("anthropic/claude-3.5-haiku:beta", "claude-3-5-haiku-20241022"),
+        ("anthropic:claude-sonnet-4-5", "claude-sonnet-4-5"),
+        ("litellm_proxy/claude-sonnet-4-5", "claude-sonnet-4-5"),
+        ("my-team/claude-sonnet-4-5-20250929", "claude-sonnet-4-5-20250929"),
+        ("claude-sonnet-4-5-20250929-thinking", "claude-sonnet-4-5-20250929"),
+        ("claude-4.5-sonnet-20250929", "claude-sonnet-4-5-20250929"),
+        ("claude-4-5-sonnet", "claude-sonnet-4-5-20250929"),
+        ("claude-sonnet-4-5-latest", "claude-sonnet-4-5-20250929"),
+        ("claude-3-5-sonnet-latest", "claude-3-5-sonnet-20241022"),
+        ("claude-3.5-sonnet", "claude-3-5-sonnet-20241022"),
+        ("claude-sonnet-4-5:thinking", "claude-sonnet-4-5-20250929"),
+        ("claude-sonnet-4-5-20250929[1m]", "claude-sonnet-4-5-20250929[1m]"),
+        ("claude-sonnet-4-5-20250929:1m", "claude-sonnet-4-5-20250929[1m]"),
+        ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", "claude-sonnet-4-5-20250929"),
+        ("jp.anthropic.claude-opus-4-6-v1", "claude-opus-4-6"),
+        ("global.anthropic.claude-sonnet-5-5", "claude-sonnet-5-5"),
+        ("anthropic.claude-3-haiku-20240307-v1:0:200k", "claude-3-haiku-20240307"),
+        ("bedrock/us-east-1/anthropic.claude-haiku-4-5-20251001-v1:0", "claude-haiku-4-5-20251001"),
+        (
+            "arn:aws:bedrock:us-east-1:1:inference-profile/us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+            "claude-sonnet-4-5-20250929",
+        ),
+        ("claude-sonnet-4-5@20250929", "claude-sonnet-4-5-20250929"),
+        ("vertex_ai/claude-opus-4-1@20250805", "claude-opus-4-1-20250805"),
+        ("projects/p/locations/eu/publishers/anthropic/models/claude-sonnet-4-6@default", "claude-sonnet-4-6"),
+        ("openai/gpt-4o", "claude-sonnet-5-5"),
+        ("openrouter/openai/gpt-5-mini", "claude-haiku-5-5"),
+        ("azure/gpt-4o", "claude-sonnet-5-5"),
+        ("openai:o4-mini", "claude-haiku-5-5"),
+        ("models/gemini-2.5-pro", "claude-sonnet-5-5"),
+        ("google/gemini-2.5-flash-lite", "claude-haiku-5-5"),
+        ("openrouter/auto", "claude-sonnet-5-5"),
+        ("gpt-35-turbo", "claude-haiku-5-5"),
+    ],
+)
+def test_a_name_means_the_same_model_however_a_program_spells_it(name: str, model: str) -> None:
+    assert answered(name, API, AuthMethod.API_KEY) == answered(name, API, AuthMethod.CLI) == model
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("sonnet", "eu.anthropic.claude-sonnet-5-5"),
+        ("haiku", "eu.anthropic.claude-haiku-4-5-20251001-v1:0"),
+        ("openai/gpt-5-mini", "eu.anthropic.claude-haiku-4-5-20251001-v1:0"),
+        ("claude-haiku-4.5", "eu.anthropic.claude-haiku-4-5-20251001-v1:0"),
+        ("claude-haiku-4-5@20251001", "eu.anthropic.claude-haiku-4-5-20251001-v1:0"),
+        ("anthropic/claude-sonnet-4.6", "eu.anthropic.claude-sonnet-4-6"),
+        ("claude-sonnet-4-6[1m]", "eu.anthropic.claude-sonnet-4-6[1m]"),
+        ("claude-sonnet-4-5", "eu.anthropic.claude-sonnet-4-5-20250929-v1:0"),
+        ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", "us.anthropic.claude-sonnet-4-5-20250929-v1:0"),
+        ("bedrock/global.anthropic.claude-opus-5-5", "global.anthropic.claude-opus-5-5"),
+        (
+            "arn:aws:bedrock:eu-west-1:1:application-inference-profile/abc",
+            "arn:aws:bedrock:eu-west-1:1:application-inference-profile/abc",
+        ),
+    ],
+)
+def test_on_bedrock_a_model_has_the_name_that_bedrock_has_for_it(name: str, model: str) -> None:
+    assert answered(name, ON_BEDROCK, AuthMethod.BEDROCK) == model
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("sonnet", "claude-sonnet-5-5"),
+        ("haiku", "claude-haiku-4-5@20251001"),
+        ("claude-haiku-4-5-20251001", "claude-haiku-4-5@20251001"),
+        ("us.anthropic.claude-haiku-4-5-20251001-v1:0", "claude-haiku-4-5@20251001"),
+        ("claude-sonnet-4.5", "claude-sonnet-4-5@20250929"),
+        ("vertex_ai/claude-opus-4-1@20250805", "claude-opus-4-1@20250805"),
+        ("claude-sonnet-4-6", "claude-sonnet-4-6"),
+    ],
+)
+def test_on_vertex_a_model_has_the_name_that_vertex_has_for_it(name: str, model: str) -> None:
+    assert answered(name, ON_VERTEX, AuthMethod.VERTEX) == model
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("some/sonnet", "x-ai/grok-4", "meta-llama/llama-4", "EleutherAI/gpt-j-6b", "nobody:gpt-4o", "openai/", "/"),
+        *(
+            "claude-sonnet-4-5/x",
+            "arn:aws:bedrock:us-east-1:1:application-inference-profile/abc",
+            "anthropic/claude-%41",
+        ),
+    ],
+)
+def test_a_provider_before_it_makes_no_model_of_a_name_that_is_none(name: str) -> None:
+    with pytest.raises(ApiError):
+        answered(name, API, AuthMethod.API_KEY)
+
+
+def test_the_listed_aliases_are_all_answered() -> None:
+    catalogue = Catalogue.of(API, "sonnet", read_aliases("fast=haiku"))
+
+    listed = catalogue.names_and_aliases
+
+    assert {"sonnet", "default", "fast", "gpt-4o", "gemini-2.5-pro", DEFAULT, *CURRENT.values()} <= set(listed)
+    assert len(set(listed)) == len(listed)
+    assert all(catalogue.resolve(name) for name in listed)
+    assert "gpt-4o" not in Catalogue.of(API, "sonnet", read_aliases("none")).names_and_aliases
+
+
+@pytest.mark.parametrize(
+    ("default", "method", "first"),
+    [
+        ("sonnet", AuthMethod.API_KEY, "claude-sonnet-5-5"),
+        ("sonnet", AuthMethod.CLI, "claude-sonnet-5-5"),
+        ("opus", AuthMethod.VERTEX, "claude-opus-5-5"),
+        ("sonnet", AuthMethod.BEDROCK, "sonnet"),
+        (DEFAULT, AuthMethod.API_KEY, DEFAULT),
+    ],
+)
+def test_a_process_starts_with_the_model_that_its_first_job_wants(default: str, method: AuthMethod, first: str) -> None:
+    assert first_model(default, method) == first
+
+
+@pytest.mark.parametrize("model", ["us.anthropic.claude-sonnet-4-5-20250929-v1:0", "claude-sonnet-4-5@20250929"])
+def test_a_model_has_its_heir_on_bedrock_and_vertex_too(model: str) -> None:
+    reported, method = (ON_BEDROCK, AuthMethod.BEDROCK) if "." in model else (ON_VERTEX, AuthMethod.VERTEX)
+    catalogue = Catalogue.of(reported, "sonnet", DEFAULTS, method).without(model)
+
+    assert catalogue.resolve(model) == catalogue.resolve("sonnet")
 
 
 RETIRED = "claude-sonnet-4-5-20250929"
@@ -250,5 +432,7 @@ def test_a_model_without_an_heir_stays_what_it_is(model: str) -> None:
 
 
 def test_nothing_is_its_own_heir() -> None:
-    """Where the CLI names no current model of the family, there is none."""
-    assert CATALOGUE.without(RETIRED) is CATALOGUE
+    """Where the word for the family means the very model that was refused, there is none."""
+    catalogue = Catalogue.of([{"value": "sonnet", "resolvedModel": RETIRED}], "sonnet")
+
+    assert catalogue.without(RETIRED) is catalogue

@@ -24,6 +24,11 @@ PATHS: dict[str, tuple[str, dict[str, Any]]] = {
     "anthropic": ("/v1/messages", {**CHAT, "max_tokens": 9}),
     "gemini": (f"/v1beta/models/{MODEL}:generateContent", {"contents": [{"parts": [{"text": "hi"}]}]}),
 }
+REPORTED = [
+    {"value": "haiku", "resolvedModel": "claude-haiku-4-5-20251001"},
+    {"value": "claude-opus-4-1-20250805", "resolvedModel": "claude-opus-4-1-20250805"},
+    {"value": "sonnet", "resolvedModel": "claude-sonnet-5-5"},
+]
 ON = {"rate_limit_enabled": True, "api_key": API_KEY}
 
 
@@ -249,7 +254,7 @@ async def test_a_key_gets_its_own_models_alone_whatever_it_calls_them(
     serve: Serve, keys: KeyStore, dialect: str
 ) -> None:
     dispatcher = ScriptedDispatcher.always(*HELLO)
-    client = await serve(dispatcher, keys=keys, api_key=API_KEY, model_aliases="fast=haiku")
+    client = await serve(dispatcher, keys=keys, api_key=API_KEY, model_aliases="fast=haiku", reported=REPORTED)
     mine = bearer(await make(client, models=["haiku", "claude-opus-4-1*"]))
 
     async def status(model: str) -> int:
@@ -257,15 +262,22 @@ async def test_a_key_gets_its_own_models_alone_whatever_it_calls_them(
         body = {**body, "model": model} if dialect != "gemini" else body
         return (await ask(client, mine, path.replace(MODEL, model), body)).status
 
-    for model in ("claude-haiku-4-5-20251001", "haiku", "fast", "gpt-4o-mini", "claude-opus-4-1-20250805"):
+    for model in (
+        "claude-haiku-4-5-20251001",
+        "haiku",
+        "fast",
+        "gpt-4o-mini",
+        "claude-opus-4-1-20250805",
+        "claude-haiku",
+    ):
         assert await status(model) == 200, model
-    for model in (MODEL, "default", "gpt-4o", "gpt-haiku", "opus", "claude-opus-4", "claude-haiku", "chatgpt-mini-x"):
+    for model in (MODEL, "default", "gpt-4o", "gpt-haiku", "opus", "claude-opus-4", "chatgpt-mini-x", "anthropic/opus"):
         assert await status(model) == 403, model
     assert {job.model for job in dispatcher.jobs} == {"claude-haiku-4-5-20251001", "claude-opus-4-1-20250805"}
 
 
 async def test_the_list_of_models_is_the_key_s_own(serve: Serve, keys: KeyStore) -> None:
-    client = await serve(keys=keys, api_key=API_KEY)
+    client = await serve(keys=keys, api_key=API_KEY, reported=REPORTED)
     mine = bearer(await make(client, models=["haiku", "claude-opus-4-1*"]))
 
     listed = (await (await client.get("/v1/models", headers=mine)).json())["data"]

@@ -8,7 +8,7 @@ import anthropic
 import pytest
 from pydantic import SecretStr
 
-from claude_gateway.models.catalogue import LISTED
+from claude_gateway.models.catalogue import CURRENT
 from tests.claude_gateway.scripted import HELLO, MODEL, STARTED, ScriptedDispatcher
 from tests.claude_gateway.web.conftest import Client, Serve
 from workers.errors import ErrorKind, WorkerError
@@ -184,7 +184,7 @@ async def test_a_wrong_key_is_told_in_the_dialect_s_shape_on_every_path_of_it(se
             lambda: client.messages.create(**ASKED),
             lambda: client.messages.count_tokens(**COUNTED),
             lambda: client.models.list(),
-            lambda: client.models.retrieve(LISTED[0]),
+            lambda: client.models.retrieve(CURRENT["opus"]),
         ):
             with pytest.raises(anthropic.AuthenticationError) as caught:
                 await ask()
@@ -206,5 +206,5 @@ async def test_the_models_come_in_pages_and_one_by_one(serve: Serve) -> None:
         ids = [model.id async for model in client.models.list(limit=2)]
         one = await client.models.retrieve("claude-sonnet-4-5")
 
-    assert ids == list(LISTED)
+    assert ids == [*CURRENT.values(), MODEL]
     assert (one.id, one.display_name, one.lifecycle) == (MODEL, "Claude Sonnet 4.5", "active")
