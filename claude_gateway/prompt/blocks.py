@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from claude_gateway.prompt import media
+from claude_gateway.prompt.call_input import read_input
 from claude_gateway.prompt.conversation import bad
-from claude_gateway.prompt.tools import is_writable
 from workers.job import Block, Document, Image, RedactedThought, Role, Text, Thought, ToolResult, ToolUse
 
 # Claude Code's first system block is no prompt but its own bill's mark; our worker writes one of its own.
@@ -57,8 +57,8 @@ def read_block(block: Any, where: str, notes: list[str]) -> Block | None:
             return Thought(thinking, signature)
         case {"type": "redacted_thinking", "data": str(data)}:
             return RedactedThought(data)
-        case {"type": "tool_use", "id": str(id_), "name": str(name), "input": dict(input_)} if is_writable(input_):
-            return ToolUse(id_, name, input_)
+        case {"type": "tool_use", "id": str(id_), "name": str(name)}:
+            return ToolUse(id_, name, read_input(block.get("input"), f"{where}.input", notes))
         case {"type": "tool_result", "tool_use_id": str(id_)}:
             content = _result(block.get("content") or "", f"{where}.content", notes)
             return ToolResult(id_, content, is_error=bool(block.get("is_error")))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from claude_gateway.dialects.openai_chat.calls import calls
+from claude_gateway.dialects.openai_chat.calls import calls, with_ids
 from claude_gateway.dialects.openai_chat.custom import Custom, as_functions
 from claude_gateway.dialects.openai_chat.functions import is_legacy, modern
 from claude_gateway.dialects.openai_chat.parameters import warnings
@@ -129,7 +129,7 @@ def _conversation(
     """The system prompt and the alternating turns."""
     conversation = Conversation(remembered)
     system = [system_text(request.system, conversation.notes)]
-    for number, message in enumerate(request.messages):
+    for number, message in enumerate(with_ids(request.messages)):
         where = f"messages.{number}"
         parts = read_parts(message, where, conversation.notes)
         if message.role in ("system", "developer"):
@@ -137,12 +137,15 @@ def _conversation(
         else:
             role: Role = "assistant" if message.role == "assistant" else "user"
             blocks = (
-                [_result(message, parts, where)] if message.role == "tool" else [*parts, *calls(message, where, custom)]
+                [_result(message, parts, where)]
+                if message.role == "tool"
+                else [*parts, *calls(message, where, custom, conversation.notes)]
             )
             conversation.add(role, [check_role(role, block, where) for block in blocks])
+    system = conversation.ask_system(system)
     turns = conversation.turns(model)
     notes += conversation.notes
-    return "\n\n".join(text for text in system if text.strip()), turns
+    return "\n\n".join(system), turns
 
 
 def _system(parts: list[Block], where: str, conversation: Conversation) -> list[str]:

@@ -4,16 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from claude_gateway.dialects.openai_responses.content import Part, read_content
 from claude_gateway.dialects.openai_responses.tools import SEARCH, Toolset, flat_names
 from claude_gateway.errors import ApiError
 from claude_gateway.prompt.blocks import result_parts
+from claude_gateway.prompt.call_input import read_input
 from claude_gateway.prompt.conversation import bad, reminder
-from claude_gateway.prompt.custom_tools import CUSTOM_INPUT, raw_arguments
+from claude_gateway.prompt.custom_tools import read_custom_input
 from claude_gateway.prompt.thoughts import Sealer, unseal
-from claude_gateway.prompt.tools import is_writable
 from workers.job import Block, RedactedThought, Role, Text, Thought, ToolResult, ToolUse, Turn
 
 Item = Mapping[str, Any]
@@ -53,7 +51,6 @@ class ItemReader:
         self._messages: list[Turn] = []
         # Until what they led to is read: alone they are no message.
         self._thoughts: list[Thought | RedactedThought] = []
-        self._calls = {block.id for turn in past.said.messages for block in turn.blocks if isinstance(block, ToolUse)}
 
     def read(self, items: Sequence[Any]) -> Said:
         for number, item in enumerate(items):
@@ -69,11 +66,11 @@ class ItemReader:
             case "reasoning":
                 self._reasoning(item, where)
             case "function_call":
-                self._call(item, self._function(item, where), _arguments(item, self._toolset, where), where)
+                self._call(item, self._function(item, where), self._arguments(item, where), where)
             case "custom_tool_call":
-                self._call(item, self._function(item, where), {CUSTOM_INPUT: _string(item, "input", where)}, where)
+                self._call(item, self._function(item, where), read_custom_input(item.get("input")), where)
             case "tool_search_call" if item.get("call_id"):
-                self._call(item, SEARCH, _arguments(item, self._toolset, where), where)
+                self._call(item, SEARCH, self._arguments(item, where), where)
             case "function_call_output" | "custom_tool_call_output":
                 self._output(item, read_content(item.get("output"), f"{where}.output"), where)
             case "tool_search_output" if item.get("call_id"):
@@ -122,15 +119,19 @@ class ItemReader:
         namespace = item.get("namespace")
         return self._toolset.name_of(_string(item, "name", where), namespace if isinstance(namespace, str) else None)
 
+    def _arguments(self, item: Item, where: str) -> Mapping[str, Any]:
+        """An editor sends the raw text of a custom tool back as the arguments of a function."""
+        written = item.get("arguments", "")
+        if self._toolset.is_custom(str(item.get("name"))):
+            return read_custom_input(written)
+        return read_input(written, f"{where}.arguments", self._notes)
+
     def _call(self, item: Item, name: str, arguments: Mapping[str, Any], where: str) -> None:
         call_id = _string(item, "call_id", where)
-        self._calls.add(call_id)
         self._answered([ToolUse(call_id, name, arguments)])
 
     def _output(self, item: Item, parts: Sequence[Part], where: str) -> None:
         call_id = _string(item, "call_id", where)
-        if call_id not in self._calls:
-            raise bad(f"{where}.call_id", f"there is no call {call_id[:80]!r} before its output")
         self._add("user", ToolResult(call_id, result_parts(parts, f"{where}.output")))
 
     def _answered(self, blocks: Sequence[Block]) -> None:
@@ -190,20 +191,6 @@ def unknown_item(id_: str, where: str) -> ApiError:
         code="invalid_request_error",
         param=where,
     )
-
-
-def _arguments(item: Item, toolset: Toolset, where: str) -> Mapping[str, Any]:
-    """An editor sends the raw text of a custom tool back as the arguments of a function."""
-    written = item.get("arguments") or "{}"
-    try:
-        value = orjson.loads(written) if isinstance(written, str) else written
-    except orjson.JSONDecodeError:
-        value = None
-    if toolset.is_custom(str(item.get("name"))):
-        return raw_arguments(str(item.get("arguments") or ""), value)
-    if not isinstance(value, dict) or not is_writable(value):
-        raise bad(f"{where}.arguments", "must be a JSON object in a string")
-    return value
 
 
 def _string(item: Item, name: str, where: str) -> str:
