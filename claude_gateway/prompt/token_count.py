@@ -24,6 +24,7 @@ from workers.job import (
     Document,
     Image,
     RedactedThought,
+    SearchResult,
     Text,
     Thought,
     Tool,
@@ -95,6 +96,8 @@ def _of_a_block(block: Block) -> float:
             return _of_an_image(source)
         case Document(fields):
             return _of_a_document(fields)
+        case SearchResult(fields):
+            return _of_json(fields)
 
 
 def _of_an_image(source: Mapping[str, Any]) -> float:

@@ -4,19 +4,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from claude_gateway.dialects.openai_responses.content import Part, read_content
+from claude_gateway.dialects.openai_responses.content import Part, read_content, read_run_output
 from claude_gateway.dialects.openai_responses.tools import SEARCH, Toolset, flat_names
 from claude_gateway.errors import ApiError
-from claude_gateway.prompt.blocks import result_parts
+from claude_gateway.prompt.blocks import note_words, result_parts
 from claude_gateway.prompt.call_input import read_input
 from claude_gateway.prompt.conversation import bad, reminder
 from claude_gateway.prompt.custom_tools import read_custom_input
+from claude_gateway.prompt.in_words import in_words
 from claude_gateway.prompt.thoughts import Sealer, unseal
 from workers.job import Block, RedactedThought, Role, Text, Thought, ToolResult, ToolUse, Turn
 
 Item = Mapping[str, Any]
 
 _NOTHING_FOUND = "No tool was found."
+# The tools of a server that the provider would call.
+_TOOL_LIST = "mcp_list_tools"
+_OF_THE_USER = ("_output", "_response")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,17 @@ class ItemReader:
                 self._call(item, self._function(item, where), self._arguments(item, where), where)
             case "custom_tool_call":
                 self._call(item, self._function(item, where), read_custom_input(item.get("input")), where)
+            case "local_shell_call" | "shell_call" | "apply_patch_call" | "computer_call" as kind if item.get(
+                "call_id"
+            ):
+                done = next((item[name] for name in ("action", "operation", "actions") if item.get(name)), None)
+                done = {"actions": done} if isinstance(done, list) else done
+                arguments = read_input(done, f"{where}.action", self._notes)
+                self._call(item, kind.removesuffix("_call"), arguments, where)
+            case "local_shell_call_output" | "shell_call_output" | "apply_patch_call_output" | "computer_call_output":
+                # OpenAI's own type of the first has the call's id in its `id`.
+                named = {**item, "call_id": item.get("call_id") or item.get("id")}
+                self._output(named, read_run_output(item, where), where)
             case "tool_search_call" if item.get("call_id"):
                 self._call(item, SEARCH, self._arguments(item, where), where)
             case "function_call_output" | "custom_tool_call_output":
@@ -87,7 +102,7 @@ class ItemReader:
             case None:
                 raise bad(where, "an item must have a type or a role")
             case kind:
-                self._notes.append(f"{where}: an item of type {kind[:40]!r} was left out")
+                self._in_words(kind, item, where)
 
     def _message(self, item: Item, where: str) -> None:
         parts = read_content(item.get("content"), f"{where}.content")
@@ -96,15 +111,30 @@ class ItemReader:
             case "user":
                 self._add("user", *said)
             case "assistant":
-                self._answered([part for part in said if isinstance(part, Text)])
+                self._answered(self._texts(said, where))
             case "system" | "developer":
-                texts = [part.text for part in said if isinstance(part, Text)]
+                texts = [part.text for part in self._texts(said, where)]
                 if self._messages or self._past.said.messages:
                     self._add("user", *map(reminder, texts))
                 else:
                     self._system += texts
             case _:
                 raise bad(f"{where}.role", "must be user, assistant, system or developer")
+
+    def _texts(self, parts: Sequence[Part], where: str) -> list[Text]:
+        texts = [part for part in parts if isinstance(part, Text)]
+        if len(texts) < len(parts):
+            self._notes.append(f"{where}: images and files are left out, Claude takes them from the user alone")
+        return texts
+
+    def _in_words(self, kind: str, item: Item, where: str) -> None:
+        """What the provider's own tools did, and what nobody knows yet."""
+        words = "" if kind == _TOOL_LIST else in_words(kind[:60], item)
+        note_words(kind, words, where, self._notes, "an item")
+        if words and kind.endswith(_OF_THE_USER):
+            self._add("user", Text(words))
+        elif words:
+            self._answered([Text(f"\n{words}\n")])
 
     def _reasoning(self, item: Item, where: str) -> None:
         match item.get("encrypted_content"):

@@ -11,7 +11,8 @@ import pytest
 from claude_gateway.errors import ApiError
 from tests.claude_gateway.dialects.adapters import DIALECTS
 from tests.claude_gateway.dialects.face import MODEL, Dialect, Json, Parsed
-from workers.job import Text, ToolResult, ToolUse, Turn
+from tests.claude_gateway.dialects.jobs import PIXEL
+from workers.job import Document, Image, SearchResult, Text, ToolResult, ToolUse, Turn
 
 BIG = 1234567890123456789
 POEM = "Write one line of a poem."
@@ -291,3 +292,246 @@ def test_refuses_a_request_that_says_nothing(dialect: Dialect) -> None:
         parsed(dialect, Say("user", " "))
 
     assert raised.value.status == 400
+
+
+FACT = {
+    "type": "search_result",
+    "source": "https://kb/1",
+    "title": "Prices",
+    "content": [{"type": "text", "text": "42"}],
+}
+FOUND = SearchResult({name: value for name, value in FACT.items() if name != "type"})
+IN_WORDS = "<search_result>\nsource: https://kb/1\ntitle: Prices\n\n42\n</search_result>"
+QUESTION = {"type": "text", "text": "What does it cost?"}
+
+
+def of_blocks(name: str, *contents: Any) -> Parsed:
+    """Messages of the user's and the assistant's by turns, in one of the dialects that take Anthropic's blocks."""
+    (dialect,) = [one for one in DIALECTS if one.name == name]
+    roles = ("user", "assistant")
+    sent = [{"role": roles[number % 2], "content": content} for number, content in enumerate(contents)]
+    return dialect.parse({"model": MODEL, "messages": sent})
+
+
+takes_blocks = pytest.mark.parametrize("name", ["anthropic", "openai_chat"])
+
+
+@takes_blocks
+def test_gives_a_search_result_of_the_user_s_as_it_is(name: str) -> None:
+    read = of_blocks(
+        name, [{**FACT, "cache_control": {"type": "ephemeral"}, "citations": {"enabled": False}}, QUESTION]
+    )
+
+    assert read.job.turns[0].blocks == (FOUND, Text("What does it cost?"))
+    assert read.warnings == ()
+
+
+@takes_blocks
+def test_names_the_citations_of_a_search_result(name: str) -> None:
+    read = of_blocks(name, [{**FACT, "citations": {"enabled": True}}])
+
+    assert read.job.turns[0].blocks == (FOUND,)
+    assert read.warnings == ("messages.0.content.0.citations: not supported by this version",)
+
+
+@takes_blocks
+@pytest.mark.parametrize("failed", [False, True])
+def test_gives_a_search_result_of_a_tool_s_as_it_is(name: str, failed: bool) -> None:
+    call = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
+    result = {"type": "tool_result", "tool_use_id": "t", "content": [FACT, QUESTION], "is_error": failed}
+
+    blocks = of_blocks(name, "a", [call], [result]).job.turns[2].blocks
+
+    question = Text("What does it cost?")
+    if failed:  # the result of a failed call is text alone
+        assert blocks == (ToolResult("t", (question,), is_error=True), FOUND)
+    else:
+        assert blocks == (ToolResult("t", (FOUND, question)),)
+
+
+def test_gives_a_search_result_in_a_tool_message_as_it_is() -> None:
+    (dialect,) = [one for one in DIALECTS if one.name == "openai_chat"]
+    call = {"id": "t", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    sent = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "t", "content": [FACT]},
+    ]
+
+    assert dialect.parse({"model": MODEL, "messages": sent}).job.turns[2].blocks == (ToolResult("t", (FOUND,)),)
+
+
+@takes_blocks
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"title": None}, IN_WORDS.replace("title: Prices\n", "")),
+        ({"source": " "}, IN_WORDS.replace("https://kb/1", " ")),
+        ({"content": "42"}, IN_WORDS.replace("\n\n42", "\n42")),
+        ({"content": [{"type": "image", "text": "42"}]}, IN_WORDS.replace("\n42", "\ntype: image\n42")),
+    ],
+    ids=["no title", "blank source", "content in a string", "no text block"],
+)
+def test_gives_a_search_result_that_the_api_refuses_as_text(name: str, changes: Json, said: str) -> None:
+    read = of_blocks(name, [{**FACT, **changes}])
+
+    assert read.job.turns[0].blocks == (Text(said),)
+    assert read.warnings == ("messages.0.content.0: a block of type 'search_result' is given to Claude as text",)
+
+
+def test_gives_search_results_in_a_system_prompt_and_in_a_document_as_text() -> None:
+    (dialect,) = [one for one in DIALECTS if one.name == "anthropic"]
+    paper = {"type": "document", "source": {"type": "content", "content": [FACT]}}
+
+    job = dialect.parse({"model": MODEL, "system": [FACT], "messages": [{"role": "user", "content": [paper]}]}).job
+
+    assert job.system == IN_WORDS
+    assert job.turns[0].blocks == (
+        Document({"source": {"type": "content", "content": [{"type": "text", "text": IN_WORDS}]}}),
+    )
+
+
+@takes_blocks
+def test_gives_a_tool_reference_by_the_name_of_its_tool(name: str) -> None:
+    call = {"type": "tool_use", "id": "t", "name": "ToolSearch", "input": {}}
+    references = [{"type": "tool_reference", "tool_name": tool} for tool in ("weather", "mail")]
+    result = {"type": "tool_result", "tool_use_id": "t", "content": references}
+
+    read = of_blocks(name, "a", [call], [result])
+
+    found = (Text("Found tool: weather"), Text("Found tool: mail"))
+    assert (read.job.turns[2].blocks, read.warnings) == ((ToolResult("t", found),), ())
+
+
+@takes_blocks
+def test_gives_what_the_provider_did_as_text(name: str) -> None:
+    use = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "q"}}
+    found = {"type": "web_search_tool_result", "tool_use_id": "s", "content": [{"type": "x", "url": "u", "title": "t"}]}
+
+    read = of_blocks(name, "a", [use, found, {"type": "text", "text": "It is t."}], "b")
+
+    words = "".join(block.text for block in read.job.turns[1].blocks if isinstance(block, Text))
+    assert all(text in words for text in ("web_search", "query: q", "url: u", "title: t", "It is t."))
+    assert {type(block) for block in read.job.turns[1].blocks} == {Text}
+    assert len(read.warnings) == 1
+
+
+def test_gives_a_block_of_tomorrow_as_text() -> None:
+    read = of_blocks("anthropic", [{"type": "memo", "memo": "remember me"}] * 3)
+
+    assert read.job.turns[0].blocks == (Text("<memo>\nmemo: remember me\n</memo>"),) * 3
+    assert read.warnings == ("messages.0.content.0: a block of type 'memo' is given to Claude as text",)
+
+
+def test_gives_items_of_openai_s_own_tools_as_text() -> None:
+    (dialect,) = [one for one in DIALECTS if one.name == "openai_responses"]
+    items = [
+        {"role": "user", "content": "a"},
+        {"type": "web_search_call", "id": "w", "status": "completed", "action": {"type": "search", "query": "q1"}},
+        {"type": "file_search_call", "queries": ["q2"], "results": [{"file_id": "f", "filename": "n", "text": "FACT"}]},
+        {"type": "mcp_call", "name": "n", "server_label": "l", "arguments": "{}", "output": "out"},
+        {"type": "mcp_list_tools", "server_label": "l", "tools": []},
+        {"type": "compaction", "encrypted_content": "x"},
+        {"role": "assistant", "content": "b"},
+        {"type": "mcp_approval_response", "approval_request_id": "m", "approve": True, "reason": "fine"},
+    ]
+
+    read = dialect.parse({"model": MODEL, "input": items})
+
+    words = "".join(block.text for block in read.job.turns[1].blocks if isinstance(block, Text))
+    assert all(text in words for text in ("q1", "q2", "FACT", "out"))
+    assert words.endswith("b")
+    assert read.job.turns[2].blocks == (
+        Text("<mcp_approval_response>\napprove: true\nreason: fine\n</mcp_approval_response>"),
+    )
+    left_out = [warning for warning in read.warnings if warning.endswith("left out")]
+    assert [warning.partition(":")[0] for warning in left_out] == ["input.4", "input.5"]
+
+
+@pytest.mark.parametrize(
+    ("call", "output", "arguments", "result"),
+    [
+        (
+            {"type": "local_shell_call", "call_id": "c", "action": {"type": "exec", "command": ["ls"]}},
+            {"type": "local_shell_call_output", "id": "c", "output": "a.txt"},
+            {"type": "exec", "command": ["ls"]},
+            (Text("a.txt"),),
+        ),
+        (
+            {"type": "shell_call", "call_id": "c", "action": {"commands": ["ls"]}},
+            {"type": "shell_call_output", "call_id": "c", "output": [{"stdout": "a.txt", "stderr": ""}]},
+            {"commands": ["ls"]},
+            (Text("<output>\nstdout: a.txt\n</output>"),),
+        ),
+        (
+            {"type": "apply_patch_call", "call_id": "c", "operation": {"type": "delete_file", "path": "a"}},
+            {"type": "apply_patch_call_output", "call_id": "c", "status": "failed", "output": "no such file"},
+            {"type": "delete_file", "path": "a"},
+            (Text("failed\nno such file"),),
+        ),
+        (
+            {"type": "computer_call", "call_id": "c", "action": {"type": "click", "x": 1, "y": 2}},
+            {
+                "type": "computer_call_output",
+                "call_id": "c",
+                "output": {"type": "computer_screenshot", "image_url": f"data:image/png;base64,{PIXEL}"},
+            },
+            {"type": "click", "x": 1, "y": 2},
+            (Image({"type": "base64", "media_type": "image/png", "data": PIXEL}),),
+        ),
+    ],
+    ids=lambda value: value.get("type", "") if isinstance(value, dict) else "",
+)
+def test_calls_that_the_client_ran_for_openai_s_own_tools_are_calls(
+    call: Json, output: Json, arguments: Json, result: Any
+) -> None:
+    (dialect,) = [one for one in DIALECTS if one.name == "openai_responses"]
+
+    read = dialect.parse({"model": MODEL, "input": [{"role": "user", "content": "a"}, call, output]})
+
+    name = call["type"].removesuffix("_call")
+    assert read.job.turns[1:] == (
+        Turn("assistant", (ToolUse("c", name, arguments),)),
+        Turn("user", (ToolResult("c", result),)),
+    )
+    assert read.warnings == ()
+
+
+def test_names_images_of_the_assistant_s_that_are_left_out() -> None:
+    (dialect,) = [one for one in DIALECTS if one.name == "openai_responses"]
+    image = {"type": "input_image", "image_url": f"data:image/png;base64,{PIXEL}"}
+    items = [
+        {"role": role, "content": [image, {"type": "input_text", "text": role}]}
+        for role in ("system", "user", "assistant")
+    ]
+
+    read = dialect.parse({"model": MODEL, "input": items})
+
+    assert [warning.partition(":")[0] for warning in read.warnings[:2]] == ["input.0", "input.2"]
+
+
+def test_gives_gemini_s_parts_of_its_own_tools_as_text() -> None:
+    (dialect,) = [one for one in DIALECTS if one.name == "gemini"]
+    parts = [
+        {"executableCode": {"language": "PYTHON", "code": "print(1)"}},
+        {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "one"}},
+        {"toolResponse": {"toolType": "GOOGLE_SEARCH", "response": {"found": "FACT"}}},
+    ]
+    contents = [{"role": "user", "parts": [{"text": "a"}]}, {"role": "model", "parts": parts}]
+
+    (text, *_) = dialect.parse({"contents": contents}).job.turns[1].blocks
+
+    assert isinstance(text, Text)
+    assert all(said in text.text for said in ("print(1)", "one", "found: FACT"))
+
+
+def test_a_refusal_reaches_claude_beside_other_content() -> None:
+    (dialect,) = [one for one in DIALECTS if one.name == "openai_chat"]
+    said: tuple[Any, ...] = ("Sorry.", [{"type": "text", "text": "Sorry."}], None)
+    for content in said:
+        answer = {"role": "assistant", "content": content, "refusal": "I cannot."}
+        sent = [{"role": "user", "content": "a"}, answer, {"role": "user", "content": "b"}]
+
+        blocks = dialect.parse({"model": MODEL, "messages": sent}).job.turns[1].blocks
+
+        assert blocks == ((Text("Sorry."),) if content else ()) + (Text("I cannot."),)
