@@ -300,7 +300,7 @@ def block_frame(block: Block) -> dict[str, Any]:
         case Document(fields):
             return {**fields, "type": "document"}
         case SearchResult(fields):
-            return {**fields, "type": "search_result"}
+            return {"type": "search_result", **fields}
         case Thought(thinking, signature):
             return {"type": "thinking", "thinking": thinking, "signature": signature}
         case RedactedThought(data):

@@ -11,6 +11,7 @@ from typing import Any
 from claude_gateway.prompt import media
 from claude_gateway.prompt.call_input import read_input
 from claude_gateway.prompt.conversation import ProviderCall, bad
+from claude_gateway.prompt.deferred_tools import reference
 from claude_gateway.prompt.in_words import in_words
 from workers.job import (
     Block,
@@ -87,7 +88,7 @@ def read_block(block: Any, where: str, notes: list[str]) -> Block | None:
         case {"type": "search_result"} if (found := _search_result(block, where, notes)) is not None:
             return found
         case {"type": "tool_reference", "tool_name": str(name)} if name:
-            return Text(f"Found tool: {name}")
+            return Text(reference(name))
         case {"type": "thinking"}:
             notes.append(f"{where}: a thought without its signature was left out, Claude takes none")
             return None

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from claude_gateway.prompt.deferred_tools import reference
+
 # They mean something to the provider that wrote them, and to nobody else.
 _UNREADABLE = frozenset(
     {
@@ -61,8 +63,12 @@ def _inner(value: dict[str, Any] | list[Any], depth: int) -> Iterator[str]:
                 yield from _field(name, one, depth)
         return
     for one in value:
-        if isinstance(one, dict):
-            yield ""
+        match one:
+            case {"type": "tool_reference", "tool_name": str(name)}:
+                yield reference(name)
+                continue
+            case dict():
+                yield ""
         yield from _field("text", one, depth)
 
 

@@ -7,6 +7,7 @@ import orjson
 
 from claude_gateway.prompt import schema_shape
 from claude_gateway.prompt.conversation import bad
+from claude_gateway.prompt.deferred_tools import is_deferred, is_hosted_search
 from claude_gateway.prompt.hosted_tools import Hosted, left_out, read_hosted
 from workers.job import Tool, ToolChoice
 
@@ -33,13 +34,19 @@ def read_tool(definition: Mapping[str, Any], where: str, notes: list[str]) -> To
 
 
 def read_tools(
-    definitions: list[Any], notes: list[str], hosted: list[Hosted], where: str = "tools"
+    definitions: list[Any],
+    notes: list[str],
+    hosted: list[Hosted],
+    where: str = "tools",
+    referred: Collection[str] = (),
 ) -> tuple[Tool, ...]:
-    """All of them; those of the provider go to `hosted`, what is left out is noted. `where` is how the dialect calls
-    them."""
+    """All of them but for deferred ones that are not `referred` to; those of the provider go to `hosted`, what is left
+    out is noted. `where` is how the dialect calls them."""
     if len(definitions) > MOST_TOOLS:
         raise bad(where, f"there are {len(definitions)}, and at most {MOST_TOOLS} are taken")
     tools: dict[str, Tool] = {}
+    hidden: set[str] = set()
+    shows_all = any(map(is_hosted_search, definitions))
     for index, definition in enumerate(definitions):
         if not isinstance(definition, Mapping):
             raise bad(f"{where}.{index}", "a tool must be an object")
@@ -50,7 +57,9 @@ def read_tools(
             raise bad(f"{where}.{index}", f"the name {tool.name[:60]!r} is used twice")
         else:
             tools[tool.name] = tool
-    return tuple(tools.values())
+            if is_deferred(definition) and not shows_all and tool.name not in referred:
+                hidden.add(tool.name)
+    return tuple(tool for tool in tools.values() if tool.name not in hidden)
 
 
 def set_aside(definition: Mapping[str, Any], where: str, notes: list[str], hosted: list[Hosted]) -> None:

@@ -11,6 +11,7 @@ from claude_gateway.dialects.openai_chat.parts import read_parts
 from claude_gateway.dialects.openai_chat.wire import ChatRequest, Message, ResponseFormat
 from claude_gateway.prompt.blocks import check_role, result_parts, system_text
 from claude_gateway.prompt.conversation import NOTHING, Conversation, Remembered, bad
+from claude_gateway.prompt.deferred_tools import referred_to
 from claude_gateway.prompt.hosted_tools import Hosted, alone, settings_of
 from claude_gateway.prompt.tools import read_choice, read_tools
 from claude_gateway.structured.schemas import json_object, read_schema
@@ -39,7 +40,8 @@ def parse(request: ChatRequest, owner: str, model: str, remembered: Remembered =
     functions, custom = as_functions(request.tools or [], notes)
     system, turns = _conversation(request, model, remembered, custom, notes)
     hosted = _search(request.web_search_options)
-    tools = read_tools(functions, notes, hosted, "functions" if legacy else "tools")
+    referred = referred_to(turns, request.tool_choice)
+    tools = read_tools(functions, notes, hosted, "functions" if legacy else "tools", referred)
     choice = read_choice(request.tool_choice, tools, notes, parallel=request.parallel_tool_calls is not False)
     tuning, given_way = fit(replace(_tuning(request, notes), tool_choice=choice), model, turns)
     options = request.stream_options

@@ -11,6 +11,7 @@ from claude_gateway.prompt.blocks import note_words, result_parts
 from claude_gateway.prompt.call_input import read_input
 from claude_gateway.prompt.conversation import bad, reminder
 from claude_gateway.prompt.custom_tools import read_custom_input
+from claude_gateway.prompt.deferred_tools import reference
 from claude_gateway.prompt.in_words import in_words
 from claude_gateway.prompt.thoughts import Sealer, unseal
 from workers.job import Block, RedactedThought, Role, Text, Thought, ToolResult, ToolUse, Turn
@@ -18,8 +19,8 @@ from workers.job import Block, RedactedThought, Role, Text, Thought, ToolResult,
 Item = Mapping[str, Any]
 
 _NOTHING_FOUND = "No tool was found."
-# The tools of a server that the provider would call.
-_TOOL_LIST = "mcp_list_tools"
+# They hold definitions of tools alone.
+_OF_TOOLS = ("mcp_list_tools", "tool_search_call", "tool_search_output")
 _OF_THE_USER = ("_output", "_response")
 
 
@@ -89,10 +90,8 @@ class ItemReader:
             case "function_call_output" | "custom_tool_call_output":
                 self._output(item, read_content(item.get("output"), f"{where}.output"), where)
             case "tool_search_output" if item.get("call_id"):
-                found = "\n".join(flat_names(found_tools(item, where)))
-                self._output(
-                    item, [Text(f"These tools can be called now:\n{found}" if found else _NOTHING_FOUND)], where
-                )
+                found = "\n".join(map(reference, flat_names(found_tools(item, where))))
+                self._output(item, [Text(found or _NOTHING_FOUND)], where)
             case "item_reference":
                 raise unknown_item(str(item.get("id")), where)  # those that are known were put in its place
             case "additional_tools":
@@ -129,7 +128,7 @@ class ItemReader:
 
     def _in_words(self, kind: str, item: Item, where: str) -> None:
         """What the provider's own tools did, and what nobody knows yet."""
-        words = "" if kind == _TOOL_LIST else in_words(kind[:60], item)
+        words = "" if kind in _OF_TOOLS else in_words(kind[:60], item)
         note_words(kind, words, where, self._notes, "an item")
         if words and kind.endswith(_OF_THE_USER):
             self._add("user", Text(words))

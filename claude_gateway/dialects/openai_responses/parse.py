@@ -60,7 +60,8 @@ def parse(request: ResponsesRequest, owner: str, model: str, sealer: Sealer, pas
         conversation.add(message.role, list(message.blocks))
     system = conversation.ask_system([request.instructions or "", *past.said.system, *said.system])
     turns = conversation.turns()
-    tools, choice = toolset.choose(request.tool_choice, parallel=request.parallel_tool_calls is not False)
+    parallel = request.parallel_tool_calls is not False
+    tools, choice = toolset.choose(request.tool_choice, parallel=parallel, turns=turns)
     tuning, given_way = fit(replace(_tuning(request, notes), tool_choice=choice), model, turns)
     options = request.stream_options
     return ParsedResponse(

@@ -45,7 +45,7 @@ SCREEN = {"type": "image", "source": {"type": "base64", "media_type": "image/png
         (
             "tool_search_tool_result",
             {"content": {"tool_references": [{"type": "tool_reference", "tool_name": "f"}]}},
-            "type: tool_reference\ntool_name: f",
+            "Found tool: f",
         ),
         (
             "file_search_call",
