@@ -186,6 +186,7 @@ PURE = (
     "workers.frames",
     "workers.job",
     "workers.launch",
+    "workers.media_limit",
     "workers.observer",
     "workers.output_schema",
     "workers.permission",
