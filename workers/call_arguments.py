@@ -8,9 +8,10 @@ both must be the same, or a conversation is not found again.
 import json
 import math
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -20,6 +21,9 @@ _MAX_SAFE_INTEGER = 2**53 - 1
 _MIN_WITH_EXPONENT = 10**21
 # orjson makes a float of an integer that has no room in 64 bits.
 _MIN_HUGE_FLOAT = 2.0**63
+_HUGE_DIGITS = 19
+# Nobody writes a larger number with all its digits.
+_MAX_HUGE_INTEGER = 2.0**128
 # Python turns no longer text into a number.
 _MAX_INTEGER_DIGITS = 4_000
 # What a request may hold outside of its strings; more would keep all other requests waiting.
@@ -30,12 +34,14 @@ _MAX_FIELDS = 100
 @dataclass(frozen=True, slots=True)
 class Arguments:
     """`value` is what the CLI is given. `as_digits` are the first fields whose integers became strings, `repeated` the
-    names that stand twice in one object, of which the last counts. `is_json`: the text is strict JSON."""
+    names that stand twice in one object, of which the last counts. `is_json`: the text is strict JSON. `rounded` are
+    fields whose integers had no room in 64 bits, and came as floats."""
 
     value: dict[str, Any]
     as_digits: tuple[str, ...] = ()
     repeated: tuple[str, ...] = ()
     is_json: bool = True
+    rounded: tuple[str, ...] = ()
 
 
 def read_arguments(written: str) -> Arguments | None:
@@ -52,22 +58,40 @@ def read_arguments(written: str) -> Arguments | None:
 def carried_arguments(value: Mapping[str, Any]) -> Arguments:
     """The same for arguments that come as an object."""
     fields: list[str] = []
-    return Arguments(_carried(dict(value), "", fields), tuple(fields))
+    rounded = tuple(islice(_fields(value, "", (float,), _is_huge_integer), _MAX_FIELDS))
+    return Arguments(_carried(dict(value), "", fields), tuple(fields), rounded=rounded)
 
 
-def changed_integers(value: Any, field: str = "") -> Iterator[str]:
-    """The fields of a JSON value whose integers the CLI would change."""
-    match value:
-        case bool():
-            return
-        case int() if not _is_kept(value):
-            yield field
-        case Mapping():
-            for name, inner in value.items():
-                yield from changed_integers(inner, _below(field, name))
-        case list():
-            for index, inner in enumerate(value):
-                yield from changed_integers(inner, _below(field, index))
+def as_written(text: str) -> Any:
+    """The arguments of a call for a client: an object, or the text itself where an integer has no room in 64 bits.
+
+    Raises `orjson.JSONDecodeError`.
+    """
+    value = orjson.loads(text or "{}")
+    if not any(map(_is_huge, _values(value))):
+        return value
+    digits: list[str] = []
+    json.loads(text, parse_int=digits.append)
+    return orjson.Fragment(text) if any(len(one) >= _HUGE_DIGITS for one in digits) else value
+
+
+def changed_integers(value: Any, field: str) -> Iterator[str]:
+    """The fields of a JSON value whose integers the CLI would change; `field` is the name of the value itself."""
+    return _fields(value, field, (int,), lambda number: not _is_kept(number))
+
+
+def _fields(value: Any, field: str, kinds: tuple[type, ...], is_meant: Callable[[Any], bool]) -> Iterator[str]:
+    """The fields that hold a value of these kinds which is meant."""
+    looked_at = (dict, list, *kinds)
+    waiting: list[tuple[str, Any]] = [(field, value)]
+    while waiting:
+        place, one = waiting.pop()
+        if isinstance(one, dict):
+            waiting += [(_below(place, name), inner) for name, inner in one.items() if type(inner) in looked_at]
+        elif isinstance(one, list):
+            waiting += [(_below(place, index), inner) for index, inner in enumerate(one) if type(inner) in looked_at]
+        elif is_meant(one):
+            yield place
 
 
 def _read(written: str) -> Arguments | None:
@@ -134,7 +158,16 @@ def _is_changed(value: Any, written: str) -> bool:
     names = sum(len(one) for one in values if isinstance(one, dict))
     if names != _count_written_names(written):
         return True
-    return any(isinstance(one, float) and abs(one) >= _MIN_HUGE_FLOAT for one in values)
+    return any(map(_is_huge, values))
+
+
+def _is_huge(value: Any) -> bool:
+    return isinstance(value, float) and abs(value) >= _MIN_HUGE_FLOAT
+
+
+def _is_huge_integer(number: float) -> bool:
+    """True for what orjson most likely made of an integer."""
+    return _MIN_HUGE_FLOAT <= abs(number) < _MAX_HUGE_INTEGER
 
 
 def _values(value: Any) -> Iterator[Any]:

@@ -45,6 +45,9 @@ def _changes(read: Arguments, where: str) -> list[str]:
         notes.append(f"{where}: not strict JSON; read as it is most likely meant")
     if read.repeated:
         notes.append(f"{where}: {_listed(read.repeated)} given more than once in one object, the last one counts")
+    if read.rounded:
+        fields = _listed([f"{where}.{field}" for field in read.rounded])
+        notes.append(f"{fields}: rounded, the number has no room in 64 bits")
     if read.as_digits:
         fields = _listed([f"{where}.{field}" for field in read.as_digits])
         notes.append(f"{fields}: given to Claude as a string of its digits, for Claude Code would round the integer")

@@ -1,6 +1,7 @@
 """What callers of any dialect say of their own tools. Pure; raises `ApiError` 400 naming the tool at fault."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from itertools import islice
 from typing import Any, Literal
 
 import orjson
@@ -9,10 +10,12 @@ from claude_gateway.prompt import schema_shape
 from claude_gateway.prompt.conversation import bad
 from claude_gateway.prompt.deferred_tools import is_deferred, is_hosted_search
 from claude_gateway.prompt.hosted_tools import Hosted, left_out, read_hosted
+from workers.call_arguments import changed_integers
 from workers.job import Tool, ToolChoice
 
 MOST_TOOLS = 512
 _MOST_DEPTH_PROBE = 40
+_MOST_ROUNDED = 5
 _NOT_STRICT = "tools: `strict` is left to the model, which is shown the schema; calls are not held against it"
 
 
@@ -30,7 +33,9 @@ def read_tool(definition: Mapping[str, Any], where: str, notes: list[str]) -> To
         raise bad(f"{where}.name", "a tool must have a name")
     if function.get("strict") is True and _NOT_STRICT not in notes:
         notes.append(_NOT_STRICT)
-    return Tool(name, str(function.get("description") or ""), _schema(schema, f"{where}.{name[:60]}"))
+    read = _schema(schema, f"{where}.{name[:60]}")
+    notes += rounded(read, f"{where}.{name[:60]}")
+    return Tool(name, str(function.get("description") or ""), read)
 
 
 def read_tools(
@@ -103,6 +108,12 @@ def read_choice(
     if not tools or (mode == "auto" and parallel):
         return None
     return ToolChoice(mode, name, parallel)
+
+
+def rounded(schema: Any, where: str) -> Iterator[str]:
+    """A line for each integer of a schema that Claude Code rounds, but no more than a few."""
+    for field in islice(changed_integers(schema, where), _MOST_ROUNDED):
+        yield f"{field}: Claude Code rounds this integer, Claude reads it so"
 
 
 def _schema(schema: Any, where: str) -> Mapping[str, Any]:

@@ -3,9 +3,10 @@
 import json
 from typing import Any
 
+import orjson
 import pytest
 
-from workers.call_arguments import Arguments, carried_arguments, changed_integers, read_arguments
+from workers.call_arguments import Arguments, as_written, carried_arguments, changed_integers, read_arguments
 
 BIG = 1234567890123456789
 
@@ -92,4 +93,17 @@ def test_names_no_more_than_a_hundred_fields() -> None:
 def test_names_the_fields_of_a_schema_that_the_cli_would_change() -> None:
     schema = {"properties": {"user": {"maximum": 2**63 - 1, "minimum": 0, "enum": [1, BIG]}}, "x": True, "y": 1e30}
 
-    assert list(changed_integers(schema)) == ["properties.user.maximum", "properties.user.enum.1"]
+    assert sorted(changed_integers(schema, "f")) == ["f.properties.user.enum.1", "f.properties.user.maximum"]
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("", "{}"),
+        ('{"a": 1}', '{"a":1}'),
+        (f'{{"a": {2**64 - 1}}}', f'{{"a":{2**64 - 1}}}'),
+        (f'{{"a": [{10**30}]}}', f'{{"a": [{10**30}]}}'),
+    ],
+)
+def test_a_client_reads_all_digits(text: str, written: str) -> None:
+    assert orjson.dumps(as_written(text)).decode() == written

@@ -3,12 +3,10 @@
 from collections.abc import Iterator
 from typing import Any, Literal, Protocol
 
-import orjson
-
 from claude_gateway.dialects.openai_responses.tools import Origin
 from claude_gateway.prompt.raw_input import RawInput
 from claude_gateway.prompt.thoughts import Sealer, seal
-from workers.call_arguments import read_arguments
+from workers.call_arguments import as_written, read_arguments
 from workers.job import Block, RedactedThought, Text, Thought, ToolUse
 
 # The type of a wire event and its fields, without those that say which item it is of.
@@ -193,7 +191,7 @@ class SearchCall:
 
     def shown(self, status: Status) -> dict[str, Any]:
         whole = status != "in_progress" and self.block() is not None
-        arguments = orjson.loads("".join(self._arguments) or "{}") if whole else {}
+        arguments = as_written("".join(self._arguments)) if whole else {}
         shown = {"type": "tool_search_call", "status": status, "execution": "client", "arguments": arguments}
         return shown | {"call_id": self._call.id}
 

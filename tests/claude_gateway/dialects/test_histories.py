@@ -12,6 +12,7 @@ from claude_gateway.errors import ApiError
 from tests.claude_gateway.dialects.adapters import DIALECTS
 from tests.claude_gateway.dialects.face import MODEL, Dialect, Json, Parsed
 from tests.claude_gateway.dialects.jobs import PIXEL
+from workers.events import BlockEnded, BlockStarted, Event, Finished, InputDelta, Started, Usage
 from workers.job import Document, Image, SearchResult, Text, ToolResult, ToolUse, Turn
 
 BIG = 1234567890123456789
@@ -205,6 +206,13 @@ def test_keeps_all_digits_of_an_integer_that_has_no_room_in_64_bits(dialect: Dia
 
     assert read == {"user": str(10**30)}
     assert len(warnings) == 1
+
+
+@pytest.mark.parametrize("dialect", [one for one in DIALECTS if one.name not in IN_TEXT], ids=lambda one: one.name)
+def test_names_an_integer_of_an_object_that_has_no_room_in_64_bits(dialect: Dialect) -> None:
+    _, (warning,) = arguments(dialect, {"user": 1e30, "far": 1e300})
+
+    assert warning.endswith(".user: rounded, the number has no room in 64 bits")
 
 
 @every_dialect
@@ -535,3 +543,58 @@ def test_a_refusal_reaches_claude_beside_other_content() -> None:
         blocks = dialect.parse({"model": MODEL, "messages": sent}).job.turns[1].blocks
 
         assert blocks == ((Text("Sorry."),) if content else ()) + (Text("I cannot."),)
+
+
+LONG_CALL: list[Event] = [
+    Started(MODEL),
+    BlockStarted(ToolUse("c1", "f", {})),
+    InputDelta(f'{{"user": {BIG}, '),
+    InputDelta(f'"longer": {10**30}}}'),
+    BlockEnded(),
+    Finished("tool_use", Usage()),
+]
+
+
+@every_dialect
+def test_a_client_is_given_all_digits_of_the_integers_in_a_call(dialect: Dialect) -> None:
+    whole = orjson.dumps(dialect.body(LONG_CALL)).decode()
+    streamed = "".join(data for _, data in dialect.stream(LONG_CALL))
+
+    for written in (whole, streamed):
+        assert f": {BIG}" in written
+        assert f": {10**30}" in written
+
+
+ROUNDED = {"type": "object", "properties": {"user": {"type": "integer", "maximum": 2**63 - 1, "minimum": 2**53}}}
+
+
+@pytest.mark.parametrize(
+    ("name", "request_"),
+    [
+        ("openai_chat", {"tools": [{"type": "function", "function": {"name": "ban", "parameters": ROUNDED}}]}),
+        ("openai_chat", {"tools": [{"name": "ban", "input_schema": ROUNDED}]}),
+        ("openai_chat", {"functions": [{"name": "ban", "parameters": ROUNDED}]}),
+        ("anthropic", {"tools": [{"name": "ban", "input_schema": ROUNDED}]}),
+        ("openai_responses", {"tools": [{"type": "function", "name": "ban", "parameters": ROUNDED}]}),
+        ("gemini", {"tools": [{"functionDeclarations": [{"name": "ban", "parameters": ROUNDED}]}]}),
+        ("gemini", {"tools": [{"functionDeclarations": [{"name": "ban", "parametersJsonSchema": ROUNDED}]}]}),
+        ("anthropic", {"output_config": {"format": {"type": "json_schema", "schema": ROUNDED}}}),
+        (
+            "openai_chat",
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "ban", "schema": ROUNDED}}},
+        ),
+        (
+            "openai_responses",
+            {"text": {"format": {"type": "json_schema", "name": "ban", "schema": ROUNDED}}},
+        ),
+        ("gemini", {"generationConfig": {"responseMimeType": "application/json", "responseSchema": ROUNDED}}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else next(iter(value)),
+)
+def test_names_an_integer_of_a_schema_that_the_cli_rounds(name: str, request_: Json) -> None:
+    (dialect,) = [one for one in DIALECTS if one.name == name]
+
+    (warning,) = dialect.parse({**dialect.request(), **request_}).warnings
+
+    assert ".properties.user.maximum: Claude Code rounds this integer" in warning
+    assert "ban" in warning or "schema" in warning.lower()
