@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from workers.aliases import inward
+from workers.call_arguments import read_arguments
 from workers.events import BlockStarted, Event, InputDelta, Restarted, Signed, TextDelta, ThinkingDelta
 from workers.job import Block, ChatJob, RedactedThought, Text, Thought, ToolUse, Turn
 from workers.protocol import block_frame
@@ -95,8 +96,6 @@ def _whole(block: Block, said: str, signature: str) -> Block | None:
         case Thought():
             return Thought(said, signature) if signature else None
         case ToolUse(id_, name):
-            try:
-                return ToolUse(id_, name, orjson.loads(said or "{}"))
-            except orjson.JSONDecodeError:
-                return None
+            read = read_arguments(said or "{}")
+            return ToolUse(id_, name, read.value) if read else None
     return block

@@ -36,6 +36,13 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
+class SearchResult:
+    """What a search found: `source`, `title` and `content`, a list of text blocks, as in the Messages API."""
+
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Thought:
     """What the model thought in an earlier turn, with the signature that proves it its own."""
 
@@ -59,17 +66,21 @@ class ToolUse:
     input: Mapping[str, Any]
 
 
+# What the result of a call may hold.
+ResultPart = Text | Image | Document | SearchResult
+
+
 @dataclass(frozen=True, slots=True)
 class ToolResult:
     """What the caller's tool answered to the call `tool_use_id`. With `is_error` its content is text, and there is
     some: the API takes nothing else."""
 
     tool_use_id: str
-    content: tuple[Text | Image | Document, ...]
+    content: tuple[ResultPart, ...]
     is_error: bool = False
 
 
-Block = Text | Image | Document | Thought | RedactedThought | ToolUse | ToolResult
+Block = Text | Image | Document | SearchResult | Thought | RedactedThought | ToolUse | ToolResult
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,19 @@ from enum import Enum, auto
 from typing import Any
 
 from workers.frames import Frame
-from workers.job import Block, Document, Image, RedactedThought, Text, Thought, Tool, ToolResult, ToolUse, Turn
+from workers.job import (
+    Block,
+    Document,
+    Image,
+    RedactedThought,
+    SearchResult,
+    Text,
+    Thought,
+    Tool,
+    ToolResult,
+    ToolUse,
+    Turn,
+)
 from workers.tool_bridge import answer
 
 
@@ -278,6 +290,8 @@ def block_frame(block: Block) -> dict[str, Any]:
             return {"type": "image", "source": dict(source)}
         case Document(fields):
             return {**fields, "type": "document"}
+        case SearchResult(fields):
+            return {"type": "search_result", **fields}
         case Thought(thinking, signature):
             return {"type": "thinking", "thinking": thinking, "signature": signature}
         case RedactedThought(data):

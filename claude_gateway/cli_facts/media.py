@@ -12,6 +12,9 @@ fact = Facts()
 
 _CALL = Turn("assistant", (ToolUse("toolu_1", "f", {}),))
 _SMALL = png()
+# Of those in workers.media_limit.
+_LONG_CONTEXT_MODEL = "claude-opus-4-8"
+_UNKNOWN_MODEL = "claude-of-tomorrow"
 # A byte more than what passes as it is.
 _HEAVY = png(size=512_001)
 _WIDE = png(2_001, 1)
@@ -117,10 +120,25 @@ async def a_hundred_images_and_documents_go_through(cli: Cli, upstream: StandIn)
     same((len(media), media[0]["title"]), (100, "0"))
 
 
-@fact("A request of more is refused by the gateway, for nothing is dropped in silence.")
+@fact("The gateway leaves the oldest of more out itself, and says so.")
 async def of_more_than_a_hundred_images_and_documents_the_oldest_are_dropped(cli: Cli, upstream: StandIn) -> None:
     media = await _media_sent(cli, upstream, 101)
     same((len(media), media[-1]["title"]), (80, "100"))
+
+
+@fact("It leaves out no more than it must.")
+async def a_model_with_a_long_context_is_sent_six_hundred_and_a_name_that_is_not_known_a_hundred(
+    cli: Cli, upstream: StandIn
+) -> None:
+    seen = []
+    for model in (_LONG_CONTEXT_MODEL, _UNKNOWN_MODEL):
+        await cli.send(cli.protocol.switch_model(model))
+        question = cli.protocol.ask(user(*[image(_SMALL)] * 101, "look"))
+        await cli.send(question)
+        (sent,) = [message["content"] for message in last(upstream)["messages"] if message["role"] == "user"]
+        seen.append((model, sum(block["type"] == "image" for block in sent)))
+        await cli.send(cli.protocol.rewind(question["uuid"], question["uuid"]))
+    same(seen, [(_LONG_CONTEXT_MODEL, 101), (_UNKNOWN_MODEL, 80)])
 
 
 @fact("The gateway makes an error of it, for no answer is given without the image.")

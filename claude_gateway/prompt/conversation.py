@@ -1,17 +1,18 @@
 """A caller's messages as the turns that the Messages API takes, whatever the dialect. Pure.
 
 What callers may send and the API refuses is put right here, and said: several messages of one role in a row, blank
-ones, one of the assistant's first or last, calls without an answer.
+ones, one of the assistant's first or last, calls and results that are no pairs, a system prompt alone.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
+from operator import itemgetter
 from typing import Any
 
 from claude_gateway.errors import ApiError
 from claude_gateway.prompt.remote_media import as_named
+from claude_gateway.prompt.tool_pairs import NO_RESULT, put_in_pairs, result_alone, unused
 from workers.continuation import canonical
 from workers.job import Block, RedactedThought, Role, Text, Thought, ToolResult, ToolUse, Turn
 
@@ -19,14 +20,19 @@ from workers.job import Block, RedactedThought, Role, Text, Thought, ToolResult,
 _MOST_TURNS = 2_000
 _BEGIN = "(The conversation begins with your own message.)"
 _GO_ON = "Continue your last message exactly where it stopped, without repeating any of it."
-_NO_RESULT = "The call was given up; there is no result."
 _FAILED = "The call failed without a word."
 # A question and its answer: nobody sends both once more by chance.
 _AN_EXCHANGE = 2
 
 
+@dataclass(frozen=True, slots=True)
+class ProviderCall(Text):
+    """What a tool of the provider's own did, in words. A session remembers its answers without it."""
+
+
 # The whole answer of a model in which a call was made, by the call's id; None where nobody knows it any more.
 Recall = Callable[[str, str], Turn | None]
+_Turns = list[tuple[Role, list[Block]]]
 
 
 def _nothing(_model: str, _call: str) -> Turn | None:
@@ -69,7 +75,7 @@ class Conversation:
         self._place = place
         self._remembered = remembered.turns
         self._reply = remembered.reply
-        self._turns: list[tuple[Role, list[Block]]] = []
+        self._turns: _Turns = []
 
     @property
     def begun(self) -> bool:
@@ -84,6 +90,16 @@ class Conversation:
         elif kept:
             self._turns.append((role, kept))
 
+    def ask_system(self, system: Sequence[str]) -> list[str]:
+        """What remains as the system prompt. Where nothing else was sent its text becomes the user's message: the API
+        answers no system prompt alone, as others do."""
+        texts = [text for text in system if text.strip()]
+        if not texts or any(role == "user" for role, _ in self._turns):
+            return texts
+        self._turns.insert(0, ("user", [Text(text) for text in texts]))
+        self.notes.append(f"{self._place}: there is no user message; the system prompt is given to Claude as one")
+        return []
+
     def turns(self, model: str = "") -> tuple[Turn, ...]:
         """Alternating, the user's first and last, for the model. Raises `ApiError` 400 where no sense can be made of
         it."""
@@ -91,6 +107,9 @@ class Conversation:
             raise bad(self._place, "there is no user message with anything in it")
         if self._remembered:
             self._recall()
+        elif (alone := result_alone(self._turns)) is not None:
+            shown = repr(alone.tool_use_id[:80])
+            raise bad(self._place, f"{shown} is no call of the message before its result; send the whole conversation")
         self._put_thoughts_back(model)
         if len(self._turns) > _MOST_TURNS:
             raise bad(self._place, f"there are {len(self._turns)} turns, and at most {_MOST_TURNS} are put back")
@@ -102,21 +121,18 @@ class Conversation:
             if not any(isinstance(block, ToolUse) for block in self._turns[-2][1]):
                 self._turns[-1][1].append(Text(_GO_ON))
                 self.notes.append(f"{self._place}: the last one is the assistant's; Claude is asked to continue it")
-        self._answer_every_call()
+        put_in_pairs(self._turns, self._place, self.notes)
         self._tell_calls_apart()
-        return tuple(Turn(role, _results_first(blocks)) for role, blocks in self._turns)
+        return tuple(Turn(role, tuple(map(_plain_text, _results_first(blocks)))) for role, blocks in self._turns)
 
     def _recall(self) -> None:
         """Put what is remembered before what was sent, but for what was sent once more."""
         past, new = self._remembered, self._turns
-        sent = list(new)
-        if sent[0][0] == "assistant":
-            sent.insert(0, ("user", [Text(_BEGIN)]))
-        again = self._again(sent)
+        sent, paired, again = max(map(self._compared, (new, _without_provider_calls(new))), key=itemgetter(2))
         if again >= _AN_EXCHANGE:
             past, new = past[:again], sent[again:]
             if new:
-                new[0] = (new[0][0], _answers_to(past[-1], sent[again - 1][1], new[0][1]))
+                new[0] = (new[0][0], _answers_to(past[-1], paired[again - 1][1], new[0][1]))
             if again < len(self._remembered):
                 self.notes.append(
                     f"session_id: what it remembers from turn {again + 1} on was not sent, and is replaced"
@@ -136,34 +152,21 @@ class Conversation:
             if reply is not None and canonical(reply) == canonical(Turn(role, tuple(blocks))):
                 blocks[:] = reply.blocks
 
-    def _again(self, sent: list[tuple[Role, list[Block]]]) -> int:
+    def _compared(self, new: _Turns) -> tuple[_Turns, _Turns, int]:
+        """The turns as a history of their own, as sent and as they are kept, and how many of them, from the first on,
+        are those remembered."""
+        sent = list(new)
+        if sent[0][0] == "assistant":
+            sent.insert(0, ("user", [Text(_BEGIN)]))
+        paired = [(role, list(blocks)) for role, blocks in sent]
+        put_in_pairs(paired, self._place, [])
+        return sent, paired, self._again(paired)
+
+    def _again(self, sent: _Turns) -> int:
         """How many turns, from the first on, are those remembered."""
         known = _comparable(self._remembered)
         told = _comparable(Turn(role, tuple(blocks)) for role, blocks in sent)
         return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(known, told, strict=False)))
-
-    def _answer_every_call(self) -> None:
-        """The API wants each call answered in the very next turn. A result of no call, or a second one, is the
-        caller's mistake; a call that was given up gets a result that says so."""
-        waiting: dict[str, int] = {}
-        for role, blocks in self._turns:
-            if role == "assistant":
-                waiting = Counter(block.id for block in blocks if isinstance(block, ToolUse))
-                for id_, count in waiting.items():
-                    if count > 1:
-                        raise bad(self._place, f"two calls of one message have the id {id_[:80]!r}")
-                continue
-            results = Counter(block.tool_use_id for block in blocks if isinstance(block, ToolResult))
-            for id_, count in results.items():
-                if id_ not in waiting:
-                    raise bad(self._place, f"{id_[:80]!r} is no call of the message before its result")
-                if count > 1:
-                    raise bad(self._place, f"{id_[:80]!r} has more than one result")
-            for id_ in waiting:
-                if id_ not in results:
-                    self.notes.append(f"{self._place}: the call {id_[:80]!r} has no answer; Claude is told so")
-                    blocks.append(ToolResult(id_, (Text(_NO_RESULT),), is_error=True))
-            waiting = {}
 
     def _tell_calls_apart(self) -> None:
         """The API wants another id for each call of the whole conversation. Programs that count within a message are
@@ -173,7 +176,7 @@ class Conversation:
         for number, (role, blocks) in enumerate(self._turns):
             if role == "assistant":
                 ids = {block.id for block in blocks if isinstance(block, ToolUse)}
-                renamed = {id_: _another(f"{id_}_{number}", used | ids) for id_ in sorted(ids & used)}
+                renamed = {id_: unused(f"{id_}_{number}", used | ids) for id_ in sorted(ids & used)}
                 used |= ids | set(renamed.values())
             if renamed:
                 blocks[:] = [_renamed(block, renamed) for block in blocks]
@@ -191,10 +194,19 @@ class Conversation:
         return [replace(block, content=texts or (Text(_FAILED),)), *rest]
 
 
-def _another(name: str, taken: set[str]) -> str:
-    while name in taken:
-        name += "_"
-    return name
+def _without_provider_calls(turns: _Turns) -> _Turns:
+    kept: _Turns = []
+    for role, blocks in turns:
+        rest = [block for block in blocks if not isinstance(block, ProviderCall)]
+        if kept and kept[-1][0] == role:
+            kept[-1] = (role, [*kept[-1][1], *rest])
+        elif rest:
+            kept.append((role, rest))
+    return kept or turns
+
+
+def _plain_text(block: Block) -> Block:
+    return Text(block.text) if isinstance(block, ProviderCall) else block
 
 
 def _renamed(block: Block, names: dict[str, str]) -> Block:
@@ -246,7 +258,7 @@ def _comparable(turns: Iterable[Turn]) -> Iterator[list[Any]]:
 
 
 def _sent(turn: Turn) -> list[Block]:
-    return [block for block in turn.blocks if not isinstance(block, ToolResult) or block.content != (Text(_NO_RESULT),)]
+    return [block for block in turn.blocks if not isinstance(block, ToolResult) or block.content != (Text(NO_RESULT),)]
 
 
 def _numbered(frame: dict[str, Any], calls: dict[str, int]) -> dict[str, Any]:

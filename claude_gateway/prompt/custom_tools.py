@@ -1,7 +1,10 @@
 """Tools whose input is plain text, as functions with a single string, for Claude knows functions alone. Pure."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
+
+import orjson
 
 CUSTOM_INPUT = "input"
 _SCHEMA = {
@@ -32,9 +35,17 @@ def custom_function(definition: Mapping[str, Any], notes: list[str], where: str)
     return {"name": custom.get("name"), "description": description.strip(), "parameters": _SCHEMA}
 
 
-def raw_arguments(written: str, value: Any) -> Mapping[str, Any]:
-    """The input of a call whose raw text an editor sends back as the arguments of a function; `value` is what that is
-    as JSON, if it is any."""
-    if isinstance(value, dict) and value.keys() == {CUSTOM_INPUT}:
+def read_custom_input(written: Any) -> Mapping[str, Any]:
+    """The arguments of a call in a history, by its raw text. An editor may send that where a function's arguments
+    would stand, or the arguments that the model wrote."""
+    value = written
+    if isinstance(written, str):
+        try:
+            value = orjson.loads(written)
+        except orjson.JSONDecodeError:
+            value = None
+    if isinstance(value, Mapping) and value.keys() == {CUSTOM_INPUT} and isinstance(value[CUSTOM_INPUT], str):
         return value
-    return {CUSTOM_INPUT: written}
+    if written is None or isinstance(written, str):
+        return {CUSTOM_INPUT: written or ""}
+    return {CUSTOM_INPUT: json.dumps(written, ensure_ascii=False)}

@@ -4,13 +4,14 @@ The limits are those of the Messages API, and what CLI 2.1.330 does to images (c
 """
 
 from base64 import b64decode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from claude_gateway.prompt.conversation import bad
 from claude_gateway.prompt.first_bytes import PDF, kind_of, pixels_of
-from workers.job import Document, Image, ToolResult, Turn
+from workers.job import Document, Image, Turn
+from workers.media_limit import count_oldest_media, max_media, media_of
 
 _TAKEN = "Claude takes JPEG, PNG, GIF and WebP images, PDFs and texts"
 _OTHER_NAMES = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}
@@ -23,9 +24,6 @@ _LONGEST_TITLE = 500
 _LONGEST_URL = 8_192
 
 _MOST_PIXELS = 8_000
-_MOST_MEDIA = 600
-# Of more than these the CLI drops the oldest, unless the model is one with a long context.
-_MEDIA_OF_OLDER_MODELS = 100
 _MOST_BASE64 = 5 * 1024 * 1024
 _UNSCALED_PIXELS = 2_000
 _UNSCALED_BYTES = 512_000
@@ -120,21 +118,24 @@ def about(title: Any = None, context: Any = None) -> More:
     return {name: value for name, value in given.items() if isinstance(value, str) and value.strip()}
 
 
-def review(turns: Sequence[Turn]) -> list[str]:
-    """A line for what Claude Code will do to the images and documents of a whole conversation.
+def review(turns: Sequence[Turn], model: str) -> list[str]:
+    """A line for what becomes of the images and documents of a whole conversation.
 
-    Raises `ApiError` 400 for what neither it nor the API takes.
+    Raises `ApiError` 400 for what neither Claude Code nor the API takes.
     """
-    media = list(_media(turns))
-    if len(media) > _MOST_MEDIA:
-        raise bad("messages", f"there are {len(media)} images and documents, and at most {_MOST_MEDIA} are taken")
+    media = list(media_of(turns))
+    oldest = count_oldest_media(turns, model)
+    media, count = media[oldest:], len(media)
     images = [(part.source, result) for part, result in media if isinstance(part, Image)]
     for source, result in images:
         if result is not None and len(source["data"]) > _MOST_BASE64:
             raise bad("messages", f"an image in the result of {result.tool_use_id[:80]!r} is larger than 5 MiB")
     notes = []
-    if len(media) > _MEDIA_OF_OLDER_MODELS:
-        notes.append(f"images: there are {len(media)} with the documents, and not every model sees all of them")
+    if oldest:
+        notes.append(
+            f"images: the oldest {oldest} of {count} images and documents are left out, "
+            f"Claude is sent {max_media(model)} of them at most"
+        )
     scaled = sum(_is_scaled(source) for source, result in images if result is None)
     if scaled:
         notes.append(
@@ -142,16 +143,6 @@ def review(turns: Sequence[Turn]) -> list[str]:
             "which Claude Code makes smaller before the model sees them"
         )
     return notes
-
-
-def _media(turns: Sequence[Turn]) -> Iterator[tuple[Image | Document, ToolResult | None]]:
-    """Each image and document, with the tool result that it stands in."""
-    for turn in turns:
-        for block in turn.blocks:
-            if isinstance(block, Image | Document):
-                yield block, None
-            elif isinstance(block, ToolResult):
-                yield from ((part, block) for part in block.content if isinstance(part, Image | Document))
 
 
 def _is_scaled(source: Mapping[str, Any]) -> bool:

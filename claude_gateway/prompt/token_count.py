@@ -24,6 +24,7 @@ from workers.job import (
     Document,
     Image,
     RedactedThought,
+    SearchResult,
     Text,
     Thought,
     Tool,
@@ -31,6 +32,7 @@ from workers.job import (
     ToolUse,
     Turn,
 )
+from workers.media_limit import without_oldest_media
 
 _ASCII_A_TOKEN = 4
 _OTHER_BYTES_A_TOKEN = 2.5
@@ -47,6 +49,7 @@ _PAGE = re.compile(rb"/Type\s*/Page(?![a-zA-Z])")
 
 
 def estimate(job: ChatJob) -> int:
+    job = without_oldest_media(job)
     about_tools = _ABOUT_TOOLS if job.tools else 0
     conversation = sum(map(_of_a_turn, _without_old_thoughts(job.turns)))
     total = _of_text(job.system) + about_tools + sum(map(_of_a_tool, job.tools)) + conversation
@@ -95,6 +98,8 @@ def _of_a_block(block: Block) -> float:
             return _of_an_image(source)
         case Document(fields):
             return _of_a_document(fields)
+        case SearchResult(fields):
+            return _of_json(fields)
 
 
 def _of_an_image(source: Mapping[str, Any]) -> float:

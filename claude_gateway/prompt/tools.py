@@ -1,14 +1,17 @@
 """What callers of any dialect say of their own tools. Pure; raises `ApiError` 400 naming the tool at fault."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Any, Literal
 
 import orjson
 
 from claude_gateway.prompt import schema_shape
 from claude_gateway.prompt.conversation import bad
+from claude_gateway.prompt.deferred_tools import is_deferred, is_hosted_search
 from claude_gateway.prompt.hosted_tools import Hosted, left_out, read_hosted
+from workers.call_arguments import changed_integers
 from workers.job import Tool, ToolChoice
 from workers.output_schema import fitted_schema
 from workers.tuning import takes_schemas
@@ -18,9 +21,10 @@ _MOST_DEPTH_PROBE = 40
 _MAX_NAMES_CHARS = 200
 # The API refuses a request with more of them.
 _MAX_STRICT_TOOLS = 20
+_MOST_ROUNDED = 5
 
 
-def read_tool(definition: Mapping[str, Any], where: str) -> Tool | None:
+def read_tool(definition: Mapping[str, Any], where: str, notes: list[str]) -> Tool | None:
     """A tool in OpenAI's shape (nested or flat) or Anthropic's, as editors mix them; None for one that the
     provider itself would have to run (a web search, a code interpreter)."""
     inner = definition.get("function")
@@ -34,28 +38,38 @@ def read_tool(definition: Mapping[str, Any], where: str) -> Tool | None:
         raise bad(f"{where}.name", "a tool must have a name")
     is_strict = function.get("strict") is True or definition.get("strict") is True
     described = str(function.get("description") or "")
-    return Tool(name, described, _schema(schema, f"{where}.{name[:60]}"), strict=is_strict)
+    read = _schema(schema, f"{where}.{name[:60]}")
+    notes += rounded(read, f"{where}.{name[:60]}")
+    return Tool(name, described, read, strict=is_strict)
 
 
 def read_tools(
-    definitions: list[Any], notes: list[str], hosted: list[Hosted], where: str = "tools"
+    definitions: list[Any],
+    notes: list[str],
+    hosted: list[Hosted],
+    where: str = "tools",
+    referred: Collection[str] = (),
 ) -> tuple[Tool, ...]:
-    """All of them; those of the provider go to `hosted`, what is left out is noted. `where` is how the dialect calls
-    them."""
+    """All of them but for deferred ones that are not `referred` to; those of the provider go to `hosted`, what is left
+    out is noted. `where` is how the dialect calls them."""
     if len(definitions) > MOST_TOOLS:
         raise bad(where, f"there are {len(definitions)}, and at most {MOST_TOOLS} are taken")
     tools: dict[str, Tool] = {}
+    hidden: set[str] = set()
+    shows_all = any(map(is_hosted_search, definitions))
     for index, definition in enumerate(definitions):
         if not isinstance(definition, Mapping):
             raise bad(f"{where}.{index}", "a tool must be an object")
-        tool = read_tool(definition, f"{where}.{index}")
+        tool = read_tool(definition, f"{where}.{index}", notes)
         if tool is None:
             set_aside(definition, f"{where}.{index}", notes, hosted)
         elif tool.name in tools:
             raise bad(f"{where}.{index}", f"the name {tool.name[:60]!r} is used twice")
         else:
             tools[tool.name] = tool
-    return tuple(tools.values())
+            if is_deferred(definition) and not shows_all and tool.name not in referred:
+                hidden.add(tool.name)
+    return tuple(tool for tool in tools.values() if tool.name not in hidden)
 
 
 def with_possible_strictness(tools: tuple[Tool, ...], model: str, notes: list[str]) -> tuple[Tool, ...]:
@@ -111,6 +125,12 @@ def read_choice(
     if not tools or (mode == "auto" and parallel):
         return None
     return ToolChoice(mode, name, parallel)
+
+
+def rounded(schema: Any, where: str) -> Iterator[str]:
+    """A line for each integer of a schema that Claude Code rounds, but no more than a few."""
+    for field in islice(changed_integers(schema, where), _MOST_ROUNDED):
+        yield f"{field}: Claude Code rounds this integer, Claude reads it so"
 
 
 def _schema(schema: Any, where: str) -> Mapping[str, Any]:

@@ -4,7 +4,19 @@ from typing import Any
 
 import orjson
 
-from workers.job import Block, Document, Image, RedactedThought, Text, Thought, ToolResult, ToolUse, Turn
+from workers.job import (
+    Block,
+    Document,
+    Image,
+    RedactedThought,
+    ResultPart,
+    SearchResult,
+    Text,
+    Thought,
+    ToolResult,
+    ToolUse,
+    Turn,
+)
 from workers.protocol import block_frame
 
 # No word of the Messages API's.
@@ -36,6 +48,8 @@ def _block(stored: dict[str, Any]) -> Block:
             return Image(source, stored.get(_URL, ""))
         case {"type": "document", **fields}:
             return Document(fields, fields.pop(_URL, ""))
+        case {"type": "search_result", **fields}:
+            return SearchResult(fields)
         case {"type": "thinking", "thinking": thinking, "signature": signature}:
             return Thought(thinking, signature)
         case {"type": "redacted_thinking", "data": data}:
@@ -43,6 +57,6 @@ def _block(stored: dict[str, Any]) -> Block:
         case {"type": "tool_use", "id": id_, "name": name, "input": arguments}:
             return ToolUse(id_, name, arguments)
         case {"type": "tool_result", "tool_use_id": id_, "content": content, "is_error": is_error}:
-            parts = tuple(part for part in map(_block, content) if isinstance(part, Text | Image | Document))
+            parts = tuple(part for part in map(_block, content) if isinstance(part, ResultPart))
             return ToolResult(id_, parts, is_error)
     raise ValueError(f"a stored block of type {stored.get('type')!r} is not known")

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import orjson
 
 from claude_gateway.prompt.conversation import bad
-from claude_gateway.prompt.tools import is_writable
+from claude_gateway.prompt.tools import is_writable, rounded
 from workers.job import OutputSchema
 
 Schema = Mapping[str, Any]
@@ -60,6 +60,7 @@ def read_schema(schema: Schema, place: str, notes: list[str]) -> OutputSchema:
         whole = _without(whole, "unevaluatedProperties")
         dropped.add("unevaluatedProperties stands beside patternProperties")
     notes += [f"{place}: {reason}, and is not checked" for reason in sorted(dropped)]
+    notes += rounded(schema, place)
     return OutputSchema(whole, place)
 
 

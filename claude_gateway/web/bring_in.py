@@ -37,7 +37,7 @@ async def bring_in(request: web.Request, parsed: Parsed) -> Ready:
     fetched = await _fetched(request, wanted) if wanted else {}
     if fetched:
         job = replace(job, turns=with_fetched(job.turns, fetched))
-    return Ready(job, (*parsed.warnings, *media.review(job.turns)), fetched)
+    return Ready(job, (*parsed.warnings, *media.review(job.turns, job.model)), fetched)
 
 
 async def _fetched(request: web.Request, wanted: Sequence[Remote]) -> Fetched:

@@ -7,6 +7,7 @@ import orjson
 
 from claude_gateway.dialects.anthropic.own_calls import OwnCalls
 from claude_gateway.errors import ApiError, cut_short
+from workers.call_arguments import as_written
 from workers.events import (
     BlockEnded,
     BlockStarted,
@@ -225,7 +226,7 @@ def _whole(block: _Block, said: str, signature: str) -> dict[str, Any]:
         case RedactedThought(data):
             return {"type": "redacted_thinking", "data": data}
         case ToolUse(id_, name):
-            return {"type": "tool_use", "id": id_, "name": name, "input": orjson.loads(said or "{}")}
+            return {"type": "tool_use", "id": id_, "name": name, "input": as_written(said)}
 
 
 def _event(kind: str, **fields: Any) -> Sent:

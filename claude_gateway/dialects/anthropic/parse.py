@@ -6,6 +6,7 @@ from claude_gateway.dialects.anthropic.parameters import warnings
 from claude_gateway.dialects.anthropic.wire import MessagesRequest
 from claude_gateway.prompt.blocks import only_texts, read_blocks, system_text
 from claude_gateway.prompt.conversation import NOTHING, Conversation, Remembered, reminder
+from claude_gateway.prompt.deferred_tools import referred_to
 from claude_gateway.prompt.hosted_tools import Hosted, alone
 from claude_gateway.prompt.output_config import output_schema
 from claude_gateway.prompt.thinking import from_thinking
@@ -39,7 +40,8 @@ def parse(request: MessagesRequest, owner: str, model: str, remembered: Remember
     system = system_text(request.system, notes)
     turns = conversation.turns(model)
     hosted: list[Hosted] = []
-    tools = with_possible_strictness(read_tools(request.tools or [], notes, hosted), model, notes)
+    named_tools = read_tools(request.tools or [], notes, hosted, referred=referred_to(turns, request.tool_choice))
+    tools = with_possible_strictness(named_tools, model, notes)
     # Their names are the provider's too: `web_search` of the type `web_search_20250305`.
     named = {str(tool.get("name")) for tool in request.tools or [] if tool.get("type") in {one.name for one in hosted}}
     choice = read_choice(request.tool_choice, tools, notes, parallel=True, hosted=named)

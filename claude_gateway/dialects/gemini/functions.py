@@ -48,7 +48,7 @@ def read_functions(tools: Sequence[wire.Tool], notes: list[str]) -> tuple[Tool, 
             where = f"tools.{number}.functionDeclarations.{index}"
             if declaration.name in found:
                 raise bad(where, f"the name {declaration.name[:60]!r} is used twice")
-            found[declaration.name] = _function(declaration, where)
+            found[declaration.name] = _function(declaration, where, notes)
             unread |= dict.fromkeys(name[:40] for name, value in declaration.unknown.items() if value is not None)
     notes += [f"tools: {name} of a function is left out, Claude reads none" for name in unread]
     if len(found) > _MOST_FUNCTIONS:
@@ -73,7 +73,7 @@ def read_calling(
     return functions, read_choice(mode if mode in ("any", "none") else "auto", functions, notes, parallel=True)
 
 
-def _function(declaration: wire.FunctionDeclaration, where: str) -> Tool:
+def _function(declaration: wire.FunctionDeclaration, where: str, notes: list[str]) -> Tool:
     schema = declaration.parameters_json_schema
     if schema is not None:
         schema = from_json_schema(schema, where)
@@ -82,6 +82,8 @@ def _function(declaration: wire.FunctionDeclaration, where: str) -> Tool:
         schema = from_openapi({**declaration.parameters, "nullable": None}, where)
     else:
         schema = declaration.parameters
-    tool = read_tool({"name": declaration.name, "description": declaration.description, "parameters": schema}, where)
+    tool = read_tool(
+        {"name": declaration.name, "description": declaration.description, "parameters": schema}, where, notes
+    )
     assert tool is not None  # only what is no function is left out
     return tool

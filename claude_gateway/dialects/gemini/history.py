@@ -7,6 +7,7 @@ from claude_gateway.dialects.gemini.calls import Calls
 from claude_gateway.dialects.gemini.wire import CodeExecutionResult, Content, ExecutableCode, FileData, Part
 from claude_gateway.prompt import media
 from claude_gateway.prompt.conversation import Conversation, bad
+from claude_gateway.prompt.in_words import in_words
 from claude_gateway.prompt.thoughts import Sealer, unseal
 from workers.job import Block, RedactedThought, Text, Thought, ToolUse, Turn
 
@@ -111,7 +112,12 @@ class History:
             return Text(_outcome(part.code_execution_result))
         if part.unknown:
             names = ", ".join(name[:40] for name in part.unknown)
-            self._notes.append(f"{where}: a part with {names} was left out")
+            read = [in_words(name[:60], value) for name, value in part.unknown.items() if isinstance(value, dict)]
+            words = "\n".join(text for text in read if text)
+            self._notes.append(
+                f"{where}: a part with {names} {'is given to Claude as text' if words else 'was left out'}"
+            )
+            return Text(f"\n{words}\n") if words else None
         return None
 
     def _note_hints(self, part: Part, where: str) -> None:

@@ -39,6 +39,7 @@ def parse(
     notes += _warnings(request)
     system = texts(request.system_instruction, "systemInstruction", notes) if request.system_instruction else []
     History(conversation, sealer, remembered.turns).read(request.contents)
+    system = conversation.ask_system(system)
     turns = conversation.turns(model)
     calling = request.tool_config.function_calling_config if request.tool_config else None
     tools, choice = read_calling(calling, read_functions(request.tools or (), notes), notes)

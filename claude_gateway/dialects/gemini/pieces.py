@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from claude_gateway.prompt.thoughts import Sealer, seal
+from workers.call_arguments import as_written
 from workers.events import BlockEnded, BlockStarted, Event, InputDelta, Signed, TextDelta, ThinkingDelta
 from workers.job import RedactedThought, Thought, ToolUse
 
@@ -69,9 +70,10 @@ class Parts:
         self._input.clear()
 
 
-def _object(text: str) -> dict[str, Any] | None:
+def _object(text: str) -> Any:
+    """None where it is no JSON object."""
     try:
-        value = orjson.loads(text or "{}")
+        value = as_written(text)
     except orjson.JSONDecodeError:
         return None
-    return value if isinstance(value, dict) else None
+    return value if isinstance(value, dict | orjson.Fragment) else None

@@ -68,7 +68,8 @@ class FileData(Wire):
 class FunctionCall(Wire):
     name: str = Field(min_length=1)
     id: str | None = None
-    args: dict[str, Any] | None = None
+    # An object; in the histories of other models, and of calls that were cut off, anything else.
+    args: Any = None
 
 
 class ResponsePart(Wire):

@@ -40,9 +40,8 @@ def _messages(messages: list[Message]) -> list[Message]:
             call = ToolCall(id=last, function=message.function_call)
             message = message.model_copy(update={"tool_calls": [call]})
         elif message.role == "function":
-            if last is None:
-                raise bad(f"messages.{number}", "is the answer to a function that was not called")
-            message = message.model_copy(update={"role": "tool", "tool_call_id": last})
-            last = None
+            # The answer to no call goes by the name of its function.
+            id_ = last or (message.name if isinstance(message.name, str) else "") or "function"
+            message = message.model_copy(update={"role": "tool", "tool_call_id": id_})
         changed.append(message)
     return changed

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from claude_gateway.dialects.openai_chat.calls import calls
+from claude_gateway.dialects.openai_chat.calls import calls, with_ids
 from claude_gateway.dialects.openai_chat.custom import Custom, as_functions
 from claude_gateway.dialects.openai_chat.functions import is_legacy, modern
 from claude_gateway.dialects.openai_chat.options import OPTIONS, apply_options
@@ -14,6 +14,7 @@ from claude_gateway.dialects.openai_chat.wire import AnthropicOptions, ChatReque
 from claude_gateway.prompt.allowed_tools import restrict_tools
 from claude_gateway.prompt.blocks import check_role, result_parts, system_text
 from claude_gateway.prompt.conversation import NOTHING, Conversation, Remembered, bad
+from claude_gateway.prompt.deferred_tools import referred_to
 from claude_gateway.prompt.hosted_tools import Hosted, alone, settings_of
 from claude_gateway.prompt.output_config import output_schema
 from claude_gateway.prompt.thinking import ThinkingRequest, from_effort, from_reasoning, from_thinking, resolve_thinking
@@ -46,7 +47,8 @@ def parse(request: ChatRequest, owner: str, model: str, remembered: Remembered =
     beside = (anthropic_options.system, request.system)
     system, turns = _conversation(request.messages, beside, model, remembered, custom, notes)
     hosted = _search(request.web_search_options)
-    named = read_tools(functions, notes, hosted, "functions" if legacy else "tools")
+    referred = referred_to(turns, request.tool_choice)
+    named = read_tools(functions, notes, hosted, "functions" if legacy else "tools", referred)
     left = restrict_tools(request.tool_choice, named, hosted)
     tools = with_possible_strictness(left.tools, model, notes)
     choice = read_choice(left.choice, tools, notes, parallel=request.parallel_tool_calls is not False)
@@ -154,7 +156,7 @@ def _conversation(
     """The system prompt and the alternating turns; `beside` are system prompts that stand beside the messages."""
     conversation = Conversation(remembered)
     system = [system_text(one, conversation.notes) for one in beside]
-    for number, message in enumerate(messages):
+    for number, message in enumerate(with_ids(messages)):
         where = f"messages.{number}"
         parts = read_parts(message, where, conversation.notes)
         if message.role in ("system", "developer"):
@@ -162,12 +164,15 @@ def _conversation(
         else:
             role: Role = "assistant" if message.role == "assistant" else "user"
             blocks = (
-                [_result(message, parts, where)] if message.role == "tool" else [*parts, *calls(message, where, custom)]
+                [_result(message, parts, where)]
+                if message.role == "tool"
+                else [*parts, *calls(message, where, custom, conversation.notes)]
             )
             conversation.add(role, [check_role(role, block, where) for block in blocks])
+    system = conversation.ask_system(system)
     turns = conversation.turns(model)
     notes += conversation.notes
-    return "\n\n".join(text for text in system if text.strip()), turns
+    return "\n\n".join(system), turns
 
 
 def _system(parts: list[Block], where: str, conversation: Conversation) -> list[str]:

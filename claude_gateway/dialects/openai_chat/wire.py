@@ -32,12 +32,13 @@ class Part(Wire):
 
 class FunctionCall(Wire):
     name: str
-    arguments: str = ""
+    # A string, and in it a JSON object: of other models' calls, and of those that were cut off, anything else.
+    arguments: Any = ""
 
 
 class CustomCall(Wire):
     name: str
-    input: str = ""
+    input: Any = ""
 
 
 class ToolCall(Wire):
@@ -59,6 +60,8 @@ class Message(Wire):
     content: str | Annotated[list[Part], Field(fail_fast=True, max_length=_MOST_PARTS)] | None = None
     tool_calls: Annotated[list[ToolCall], Field(fail_fast=True, max_length=_MOST_PARTS)] | None = None
     tool_call_id: str | None = None
+    # Of the function that a message of role `function`, or of role `tool` without an id, answers.
+    name: Any = None
     function_call: FunctionCall | None = None
     refusal: str | None = None
 

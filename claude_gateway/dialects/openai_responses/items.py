@@ -4,21 +4,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
-from claude_gateway.dialects.openai_responses.content import Part, read_content
+from claude_gateway.dialects.openai_responses.content import Part, read_content, read_run_output
 from claude_gateway.dialects.openai_responses.tools import SEARCH, Toolset, flat_names
 from claude_gateway.errors import ApiError
-from claude_gateway.prompt.blocks import result_parts
+from claude_gateway.prompt.blocks import note_words, result_parts
+from claude_gateway.prompt.call_input import read_input
 from claude_gateway.prompt.conversation import bad, reminder
-from claude_gateway.prompt.custom_tools import CUSTOM_INPUT, raw_arguments
+from claude_gateway.prompt.custom_tools import read_custom_input
+from claude_gateway.prompt.deferred_tools import reference
+from claude_gateway.prompt.in_words import in_words
 from claude_gateway.prompt.thoughts import Sealer, unseal
-from claude_gateway.prompt.tools import is_writable
 from workers.job import Block, RedactedThought, Role, Text, Thought, ToolResult, ToolUse, Turn
 
 Item = Mapping[str, Any]
 
 _NOTHING_FOUND = "No tool was found."
+# They hold definitions of tools alone.
+_OF_TOOLS = ("mcp_list_tools", "tool_search_call", "tool_search_output")
+_OF_THE_USER = ("_output", "_response")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,6 @@ class ItemReader:
         self._messages: list[Turn] = []
         # Until what they led to is read: alone they are no message.
         self._thoughts: list[Thought | RedactedThought] = []
-        self._calls = {block.id for turn in past.said.messages for block in turn.blocks if isinstance(block, ToolUse)}
 
     def read(self, items: Sequence[Any]) -> Said:
         for number, item in enumerate(items):
@@ -69,18 +71,27 @@ class ItemReader:
             case "reasoning":
                 self._reasoning(item, where)
             case "function_call":
-                self._call(item, self._function(item, where), _arguments(item, self._toolset, where), where)
+                self._call(item, self._function(item, where), self._arguments(item, where), where)
             case "custom_tool_call":
-                self._call(item, self._function(item, where), {CUSTOM_INPUT: _string(item, "input", where)}, where)
+                self._call(item, self._function(item, where), read_custom_input(item.get("input")), where)
+            case "local_shell_call" | "shell_call" | "apply_patch_call" | "computer_call" as kind if item.get(
+                "call_id"
+            ):
+                done = next((item[name] for name in ("action", "operation", "actions") if item.get(name)), None)
+                done = {"actions": done} if isinstance(done, list) else done
+                arguments = read_input(done, f"{where}.action", self._notes)
+                self._call(item, kind.removesuffix("_call"), arguments, where)
+            case "local_shell_call_output" | "shell_call_output" | "apply_patch_call_output" | "computer_call_output":
+                # OpenAI's own type of the first has the call's id in its `id`.
+                named = {**item, "call_id": item.get("call_id") or item.get("id")}
+                self._output(named, read_run_output(item, where), where)
             case "tool_search_call" if item.get("call_id"):
-                self._call(item, SEARCH, _arguments(item, self._toolset, where), where)
+                self._call(item, SEARCH, self._arguments(item, where), where)
             case "function_call_output" | "custom_tool_call_output":
                 self._output(item, read_content(item.get("output"), f"{where}.output"), where)
             case "tool_search_output" if item.get("call_id"):
-                found = "\n".join(flat_names(found_tools(item, where)))
-                self._output(
-                    item, [Text(f"These tools can be called now:\n{found}" if found else _NOTHING_FOUND)], where
-                )
+                found = "\n".join(map(reference, flat_names(found_tools(item, where))))
+                self._output(item, [Text(found or _NOTHING_FOUND)], where)
             case "item_reference":
                 raise unknown_item(str(item.get("id")), where)  # those that are known were put in its place
             case "additional_tools":
@@ -90,7 +101,7 @@ class ItemReader:
             case None:
                 raise bad(where, "an item must have a type or a role")
             case kind:
-                self._notes.append(f"{where}: an item of type {kind[:40]!r} was left out")
+                self._in_words(kind, item, where)
 
     def _message(self, item: Item, where: str) -> None:
         parts = read_content(item.get("content"), f"{where}.content")
@@ -99,15 +110,30 @@ class ItemReader:
             case "user":
                 self._add("user", *said)
             case "assistant":
-                self._answered([part for part in said if isinstance(part, Text)])
+                self._answered(self._texts(said, where))
             case "system" | "developer":
-                texts = [part.text for part in said if isinstance(part, Text)]
+                texts = [part.text for part in self._texts(said, where)]
                 if self._messages or self._past.said.messages:
                     self._add("user", *map(reminder, texts))
                 else:
                     self._system += texts
             case _:
                 raise bad(f"{where}.role", "must be user, assistant, system or developer")
+
+    def _texts(self, parts: Sequence[Part], where: str) -> list[Text]:
+        texts = [part for part in parts if isinstance(part, Text)]
+        if len(texts) < len(parts):
+            self._notes.append(f"{where}: images and files are left out, Claude takes them from the user alone")
+        return texts
+
+    def _in_words(self, kind: str, item: Item, where: str) -> None:
+        """What the provider's own tools did, and what nobody knows yet."""
+        words = "" if kind in _OF_TOOLS else in_words(kind[:60], item)
+        note_words(kind, words, where, self._notes, "an item")
+        if words and kind.endswith(_OF_THE_USER):
+            self._add("user", Text(words))
+        elif words:
+            self._answered([Text(f"\n{words}\n")])
 
     def _reasoning(self, item: Item, where: str) -> None:
         match item.get("encrypted_content"):
@@ -122,15 +148,19 @@ class ItemReader:
         namespace = item.get("namespace")
         return self._toolset.name_of(_string(item, "name", where), namespace if isinstance(namespace, str) else None)
 
+    def _arguments(self, item: Item, where: str) -> Mapping[str, Any]:
+        """An editor sends the raw text of a custom tool back as the arguments of a function."""
+        written = item.get("arguments", "")
+        if self._toolset.is_custom(str(item.get("name"))):
+            return read_custom_input(written)
+        return read_input(written, f"{where}.arguments", self._notes)
+
     def _call(self, item: Item, name: str, arguments: Mapping[str, Any], where: str) -> None:
         call_id = _string(item, "call_id", where)
-        self._calls.add(call_id)
         self._answered([ToolUse(call_id, name, arguments)])
 
     def _output(self, item: Item, parts: Sequence[Part], where: str) -> None:
         call_id = _string(item, "call_id", where)
-        if call_id not in self._calls:
-            raise bad(f"{where}.call_id", f"there is no call {call_id[:80]!r} before its output")
         self._add("user", ToolResult(call_id, result_parts(parts, f"{where}.output")))
 
     def _answered(self, blocks: Sequence[Block]) -> None:
@@ -190,20 +220,6 @@ def unknown_item(id_: str, where: str) -> ApiError:
         code="invalid_request_error",
         param=where,
     )
-
-
-def _arguments(item: Item, toolset: Toolset, where: str) -> Mapping[str, Any]:
-    """An editor sends the raw text of a custom tool back as the arguments of a function."""
-    written = item.get("arguments") or "{}"
-    try:
-        value = orjson.loads(written) if isinstance(written, str) else written
-    except orjson.JSONDecodeError:
-        value = None
-    if toolset.is_custom(str(item.get("name"))):
-        return raw_arguments(str(item.get("arguments") or ""), value)
-    if not isinstance(value, dict) or not is_writable(value):
-        raise bad(f"{where}.arguments", "must be a JSON object in a string")
-    return value
 
 
 def _string(item: Item, name: str, where: str) -> str:

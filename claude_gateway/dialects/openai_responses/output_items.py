@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from typing import Any, Literal, Protocol
 
-import orjson
-
 from claude_gateway.dialects.openai_responses.tools import Origin
 from claude_gateway.prompt.raw_input import RawInput
 from claude_gateway.prompt.thoughts import Sealer, seal
+from workers.call_arguments import as_written, read_arguments
 from workers.job import Block, RedactedThought, Text, Thought, ToolUse
 
 # The type of a wire event and its fields, without those that say which item it is of.
@@ -191,8 +190,8 @@ class SearchCall:
         yield from ()
 
     def shown(self, status: Status) -> dict[str, Any]:
-        whole = None if status == "in_progress" else self.block()
-        arguments = whole.input if whole else {}
+        whole = status != "in_progress" and self.block() is not None
+        arguments = as_written("".join(self._arguments)) if whole else {}
         shown = {"type": "tool_search_call", "status": status, "execution": "client", "arguments": arguments}
         return shown | {"call_id": self._call.id}
 
@@ -207,11 +206,8 @@ def _called(call: ToolUse, origin: Origin) -> dict[str, Any]:
 
 def _whole_call(call: ToolUse, written: str) -> ToolUse | None:
     """None for one that was cut off in the middle of its arguments."""
-    try:
-        arguments = orjson.loads(written or "{}")
-    except orjson.JSONDecodeError:
-        return None
-    return ToolUse(call.id, call.name, arguments) if isinstance(arguments, dict) else None
+    read = read_arguments(written or "{}")
+    return ToolUse(call.id, call.name, read.value) if read else None
 
 
 def _output_text(text: str) -> dict[str, Any]:

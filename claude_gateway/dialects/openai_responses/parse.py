@@ -60,15 +60,14 @@ def parse(request: ResponsesRequest, owner: str, model: str, sealer: Sealer, pas
     said = ItemReader(past, toolset, sealer, notes).read(items)
     for message in (*past.said.messages, *said.messages):
         conversation.add(message.role, list(message.blocks))
+    system = conversation.ask_system([request.instructions or "", *past.said.system, *said.system])
     turns = conversation.turns()
-    chosen, hosted, choice = toolset.choose(request.tool_choice, parallel=request.parallel_tool_calls is not False)
+    parallel = request.parallel_tool_calls is not False
+    chosen, hosted, choice = toolset.choose(request.tool_choice, parallel=parallel, turns=turns)
     tools = with_possible_strictness(chosen, model, notes)
-    tuning, given_way = fit(
-        replace(_tuning(request, notes), tool_choice=choice), model, turns, limit_name="max_output_tokens"
-    )
+    wanted = replace(_tuning(request, notes), tool_choice=choice)
+    tuning, given_way = fit(wanted, model, turns, limit_name="max_output_tokens")
     options = request.stream_options
-    instructions = request.instructions or ""
-    system = [text for text in (instructions, *past.said.system, *said.system) if text.strip()]
     return ParsedResponse(
         job=ChatJob(owner, model, turns, "\n\n".join(system), tuning, tools),
         stream=bool(request.stream),
@@ -94,6 +93,8 @@ def input_items(request: ResponsesRequest) -> list[Any]:
             raise bad("input", "a response is no input; send the items of its `output`, or previous_response_id")
         case [_, *_] as items:
             return list(items)
+        case None | [] if (request.instructions or "").strip() and request.previous_response_id is None:
+            return []  # the instructions are the question
     raise bad("input", "must be a string or a list of items, and not empty")
 
 

@@ -12,9 +12,10 @@ from typing import Any, Literal
 from claude_gateway.prompt.allowed_tools import restrict_tools, tool_name
 from claude_gateway.prompt.conversation import bad
 from claude_gateway.prompt.custom_tools import custom_function, is_custom
+from claude_gateway.prompt.deferred_tools import is_deferred, is_hosted_search, referred_to
 from claude_gateway.prompt.hosted_tools import Hosted
 from claude_gateway.prompt.tools import MOST_TOOLS, read_choice, read_tool, set_aside
-from workers.job import Tool, ToolChoice
+from workers.job import Tool, ToolChoice, Turn
 
 Kind = Literal["function", "custom", "search"]
 
@@ -38,6 +39,8 @@ class Toolset:
         self._notes = notes
         # The bare names of namespaced tools, and the functions that stand for them.
         self._bare: dict[str, set[str]] = {}
+        self._deferred: set[str] = set()
+        self._shows_all = False
         self.origins: dict[str, Origin] = {}
         self.hosted: list[Hosted] = []
 
@@ -60,9 +63,14 @@ class Toolset:
         origin = self.origins.get(self.name_of(name))
         return origin is not None and origin.kind == "custom"
 
-    def choose(self, choice: Any, *, parallel: bool) -> tuple[tuple[Tool, ...], tuple[Hosted, ...], ToolChoice | None]:
-        """The tools to offer, those of the provider, and whether one must be called."""
-        left = restrict_tools(choice, self.tools, self.hosted, self._named)
+    def choose(
+        self, choice: Any, *, parallel: bool, turns: Sequence[Turn] = ()
+    ) -> tuple[tuple[Tool, ...], tuple[Hosted, ...], ToolChoice | None]:
+        """The tools to offer, those of the provider, and whether one must be called. Of the deferred tools those are
+        offered that `turns` or the choice refer to."""
+        hidden = frozenset() if self._shows_all else self._deferred - referred_to(turns) - self._wanted(choice)
+        offered = tuple(tool for tool in self.tools if tool.name not in hidden)
+        left = restrict_tools(choice, offered, self.hosted, self._named)
         choice = left.choice
         match choice:
             case {"type": "function" | "custom" | "tool", "name": str()}:
@@ -75,6 +83,15 @@ class Toolset:
                 )
                 choice = "auto"
         return left.tools, left.hosted, read_choice(choice, left.tools, self._notes, parallel=parallel)
+
+    def _wanted(self, choice: Any) -> set[str]:
+        """The tools that the choice names."""
+        match choice:
+            case {"tools": list(allowed)} | {"allowed_tools": {"tools": list(allowed)}}:
+                return {self._named(one) for one in allowed if isinstance(one, Mapping)}
+            case {"name": str()} | {"function": {"name": str()}}:
+                return {self._named(choice)}
+        return set()
 
     def _named(self, chosen: Mapping[str, Any]) -> str:
         namespace = chosen.get("namespace")
@@ -96,8 +113,9 @@ class Toolset:
         if not isinstance(definition, Mapping):
             raise bad(where, "a tool must be an object")
         kind, function = _as_function(definition, self._notes, where)
-        tool = read_tool(function, where)
+        tool = read_tool(function, where, self._notes)
         if tool is None:
+            self._shows_all = self._shows_all or is_hosted_search(definition)
             set_aside(definition, where, self._notes, self.hosted)
             return
         name, description = tool.name, tool.description
@@ -110,6 +128,8 @@ class Toolset:
             raise bad(where, f"the name {tool.name[:60]!r} is used twice")
         if len(self._tools) >= MOST_TOOLS:
             raise bad(where, f"at most {MOST_TOOLS} tools are taken")
+        # What a search has found comes again, and is shown.
+        (self._deferred.add if is_deferred(definition) and not replacing else self._deferred.discard)(name)
         self._tools[name] = Tool(name, description, tool.schema)
         self.origins[name] = Origin(kind, tool.name, namespace["name"] if namespace else None)
 

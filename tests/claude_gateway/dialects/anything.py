@@ -8,13 +8,21 @@ from hypothesis import strategies as st
 
 # Without lone surrogates, which no JSON text can hold.
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-numbers = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
-json_values = st.recursive(
-    st.none() | st.booleans() | numbers | words,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
-    max_leaves=6,
+
+
+def _values(numbers: st.SearchStrategy[float]) -> st.SearchStrategy[Any]:
+    return st.recursive(
+        st.none() | st.booleans() | numbers | words,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
+        max_leaves=6,
+    )
+
+
+json_values = _values(st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False))
+# Of numbers that the CLI carries unchanged.
+json_objects = st.dictionaries(
+    words, _values(st.integers(-(2**53), 2**53) | st.floats(-(2.0**53), 2.0**53)), max_size=3
 )
-json_objects = st.dictionaries(words, json_values, max_size=3)
 # Names that mean something to the classes behind a request are the likeliest to hurt.
 names = words | st.sampled_from(["unknown", "model_extra", "model_config", "copy", "json", "__class__", "self", "root"])
 

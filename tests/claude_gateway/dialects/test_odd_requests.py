@@ -214,34 +214,3 @@ def test_no_messages_request_that_is_taken_is_refused_upstream_and_no_text_of_it
 @given(chat_requests)
 def test_no_chat_request_that_is_taken_is_refused_upstream_and_no_text_of_it_is_lost(request: Json) -> None:
     check(OpenAIChat(), request)
-
-
-def nested(depth: int) -> Json:
-    value: Json = {}
-    for _ in range(depth):
-        value = {"x": value}
-    return value
-
-
-@pytest.mark.parametrize(
-    ("dialect", "request_"),
-    [
-        (
-            Anthropic(),
-            {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "f", "input": nested(300)}]},
-        ),
-        (
-            OpenAIChat(),
-            {
-                "role": "assistant",
-                "tool_calls": [{"id": "t", "function": {"name": "f", "arguments": '{"x":' * 300 + "1" + "}" * 300}}],
-            },
-        ),
-    ],
-    ids=["anthropic", "openai_chat"],
-)
-def test_what_is_nested_too_deep_to_be_written_again_is_named(dialect: Dialect, request_: Json) -> None:
-    messages = [{"role": "user", "content": "hi"}, request_, {"role": "user", "content": "go on"}]
-
-    with pytest.raises(ApiError, match=r"messages\.1\."):
-        dialect.parse({"model": "claude-opus-4-6", "messages": messages})

@@ -2,7 +2,6 @@
 it, and no word of it is lost."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import orjson
 import pytest
@@ -131,11 +130,3 @@ def words(request: Json) -> Iterator[str]:
         yield from (
             item[name] for name in ("output", "input") if isinstance(item.get(name), str) and item[name].strip()
         )
-
-
-def test_what_is_nested_too_deep_to_be_written_again_is_named() -> None:
-    call: Any = {"type": "function_call", "call_id": "c", "name": "f", "arguments": '{"x":' * 300 + "1" + "}" * 300}
-
-    job = taken(OpenAIResponses(), {"model": "claude-opus-4-6", "input": [{"role": "user", "content": "hi"}, call]})
-
-    assert job is None

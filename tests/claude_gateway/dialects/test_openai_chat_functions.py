@@ -64,11 +64,38 @@ def test_calls_and_answers_of_the_past_find_each_other() -> None:
     )
 
 
-def test_an_answer_to_no_call_is_refused() -> None:
-    with pytest.raises(ApiError) as raised:
-        chat({"role": "function", "name": "weather", "content": "sunny"})
+def test_gives_an_answer_to_no_call_as_text_with_the_name_of_its_function() -> None:
+    parsed = chat({"role": "function", "name": "weather", "content": "sunny"})
 
-    assert (raised.value.status, raised.value.param) == (400, "messages.1")
+    (turn,) = parsed.job.turns
+    assert turn.blocks[1] == Text('<tool_result call="weather">\nsunny\n</tool_result>')
+    assert len(parsed.warnings) == 1
+
+
+def test_gives_a_second_answer_to_a_call_with_the_first() -> None:
+    call = {"role": "assistant", "content": None, "function_call": {"name": "weather", "arguments": "{"}}
+    answers = [{"role": "function", "name": "weather", "content": text} for text in ("sunny", "windy")]
+
+    *_, called, answered = chat(call, *answers).job.turns
+
+    assert called.blocks == (ToolUse("call_1", "weather", {"raw": "{"}),)
+    assert answered.blocks == (ToolResult("call_1", (Text("sunny"), Text("windy"))),)
+
+
+def test_an_answer_without_an_id_is_that_to_the_call_of_its_function_or_to_the_first() -> None:
+    calls = [{"id": f"c{n}", "type": "function", "function": {"name": name}} for n, name in enumerate("abc")]
+    told = [{"role": "tool", "content": name, **({"name": name} if name == "c" else {})} for name in "cab"]
+
+    *_, answered = chat({"role": "assistant", "content": None, "tool_calls": calls}, *told).job.turns
+
+    assert answered.blocks == tuple(ToolResult(f"c{'abc'.index(name)}", (Text(name),)) for name in "cab")
+
+
+def test_refuses_an_answer_without_an_id_where_no_call_waits_for_one() -> None:
+    with pytest.raises(ApiError) as raised:
+        chat({"role": "tool", "content": "sunny"})
+
+    assert (raised.value.status, raised.value.param) == (400, "messages.1.tool_call_id")
 
 
 def test_whoever_sends_tools_too_is_answered_in_tools() -> None:

@@ -150,7 +150,7 @@ def test_a_search_that_the_caller_runs_is_a_function_and_brings_its_tools_into_t
 
     assert [tool.name for tool in job.tools] == ["tool_search", "agents__spawn", "f"]
     assert job.turns[1].blocks == (ToolUse("call_1", "tool_search", {"query": "agents"}),)
-    assert job.turns[2].blocks == (ToolResult("call_1", (Text("These tools can be called now:\nagents__spawn\nf"),)),)
+    assert job.turns[2].blocks == (ToolResult("call_1", (Text("Found tool: agents__spawn\nFound tool: f"),)),)
 
 
 def test_a_search_that_found_nothing_says_so() -> None:

@@ -115,7 +115,7 @@ BROKEN: dict[str, tuple[Role, dict[str, Any], str]] = {
         "0.source.content.0",
     ),
     "redacted thought without data": ("assistant", {"type": "redacted_thinking"}, "0"),
-    "call without input": ("assistant", {"type": "tool_use", "id": "t", "name": "f"}, "0"),
+    "call without a name": ("assistant", {"type": "tool_use", "id": "t", "input": {}}, "0"),
     "result of no call": ("user", {"type": "tool_result"}, "0"),
     "result of a number": ("user", result(5), "0.content"),
     "result of strings": ("user", result(["a"]), "0.content.0"),

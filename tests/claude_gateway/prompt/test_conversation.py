@@ -3,7 +3,7 @@
 import pytest
 
 from claude_gateway.errors import ApiError
-from claude_gateway.prompt.conversation import Conversation, Remembered
+from claude_gateway.prompt.conversation import Conversation, ProviderCall, Remembered
 from tests.workers.helpers import assistant, user
 from workers.job import Block, Image, RedactedThought, Role, Text, Thought, ToolResult, ToolUse, Turn
 
@@ -158,15 +158,81 @@ def test_a_new_question_may_come_instead_of_results() -> None:
     assert last.blocks[-1] == Text("never mind")
 
 
-@pytest.mark.parametrize("past", [(), PAST, (*OPEN, results(result("c1"), result("c2")), PLAIN_ANSWER)])
-def test_a_result_of_no_open_call_is_refused_with_its_name(past: tuple[Turn, ...]) -> None:
+def test_refuses_a_result_and_nothing_else_with_the_name_of_its_call() -> None:
     with pytest.raises(ApiError, match="c1"):
-        turns(past, results(result("c1")))
+        turns((), results(result("c1")))
 
 
-def test_two_results_of_one_call_are_refused() -> None:
-    with pytest.raises(ApiError, match="more than one result"):
-        turns(OPEN, results(result("c1"), result("c1"), result("c2")))
+@pytest.mark.parametrize("past", [PAST, (*OPEN, results(result("c1"), result("c2")), PLAIN_ANSWER)])
+def test_gives_a_result_of_no_open_call_as_text(past: tuple[Turn, ...]) -> None:
+    talk = conversation(past, results(result("c1")))
+
+    (block,) = talk.turns()[-1].blocks
+
+    assert isinstance(block, Text)
+    assert "done" in block.text
+    assert any("c1" in note for note in talk.notes)
+
+
+def test_gives_two_results_of_one_call_as_one() -> None:
+    first, second = result("c1"), result("c2")
+
+    assert turns(OPEN, results(first, first, second)) == (*OPEN, results(first, second))
+
+
+def test_recognises_a_history_that_was_put_right_when_it_was_remembered() -> None:
+    sent = (
+        FIRST,
+        CALLS,
+        results(result("c1"), result("c1"), result("c2")),
+        PLAIN_ANSWER,
+        results(result("c1", "late")),
+    )
+    past = (*turns((), *sent), assistant("thanks"))
+
+    talk = conversation(past, *sent, assistant("thanks"), user("next"))
+
+    assert talk.turns() == (*past, user("next"))
+    assert talk.notes == []
+
+
+SEARCHED = Turn("assistant", (ProviderCall("searched"), Text("two")))
+
+
+def test_gives_what_the_provider_did_as_text() -> None:
+    assert turns((), FIRST, SEARCHED, user("three")) == (
+        FIRST,
+        Turn("assistant", (Text("searched"), Text("two"))),
+        user("three"),
+    )
+
+
+@pytest.mark.parametrize("past", [(FIRST, PLAIN_ANSWER), turns((), FIRST, SEARCHED, user("x"))[:2]])
+def test_recognises_a_history_with_what_the_provider_did_and_without(past: tuple[Turn, ...]) -> None:
+    assert turns(past, FIRST, SEARCHED, user("three")) == (*past, user("three"))
+
+
+def test_recognises_a_history_with_an_answer_of_nothing_but_what_the_provider_did() -> None:
+    past = (Turn("user", (Text("one"), Text("more"))), PLAIN_ANSWER)
+
+    sent = (FIRST, Turn("assistant", (ProviderCall("searched"),)), user("more"), PLAIN_ANSWER, user("three"))
+
+    assert turns(past, *sent) == (*past, user("three"))
+
+
+def test_asks_a_system_prompt_alone() -> None:
+    talk = Conversation()
+
+    assert talk.ask_system(["Be kind.", " ", "Be brief."]) == []
+    assert talk.turns() == (Turn("user", (Text("Be kind."), Text("Be brief."))),)
+    assert len(talk.notes) == 1
+
+
+def test_keeps_the_system_prompt_beside_a_message() -> None:
+    talk = conversation((), FIRST)
+
+    assert talk.ask_system(["Be kind.", " "]) == ["Be kind."]
+    assert (talk.turns(), talk.notes) == ((FIRST,), [])
 
 
 @pytest.mark.parametrize("messages", [(), (user("  "),), (assistant("I say"),)], ids=["none", "blank", "assistant"])

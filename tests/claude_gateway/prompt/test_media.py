@@ -12,6 +12,7 @@ from claude_gateway.prompt import media
 from workers.job import Document, Image, Text, ToolResult, Turn
 
 WHERE = "messages.3.content.1"
+MODEL = "claude-sonnet-4-5-20250929"
 MAKERS = {"image/png": png, "image/gif": gif, "image/webp": webp, "image/jpeg": jpeg}
 every_image = pytest.mark.parametrize("kind", MAKERS)
 
@@ -247,12 +248,12 @@ def image(raw: bytes) -> Image:
 
 
 def test_what_the_model_sees_as_it_was_sent_needs_no_word() -> None:
-    assert media.review(turn(Text("hi"), image(png(2_000, 2_000)), image(png(size=512_000)))) == []
+    assert media.review(turn(Text("hi"), image(png(2_000, 2_000)), image(png(size=512_000))), MODEL) == []
 
 
 @pytest.mark.parametrize("raw", [png(2_001, 1), png(1, 2_001), png(size=512_001)], ids=["wide", "high", "heavy"])
 def test_an_image_that_claude_code_makes_smaller_is_named(raw: bytes) -> None:
-    (note,) = media.review(turn(image(raw), image(png())))
+    (note,) = media.review(turn(image(raw), image(png())), MODEL)
 
     assert note.startswith("images: 1 over")
 
@@ -260,16 +261,23 @@ def test_an_image_that_claude_code_makes_smaller_is_named(raw: bytes) -> None:
 def test_an_image_in_a_tool_result_is_not_made_smaller_but_has_a_limit() -> None:
     large = image(png(size=5 * 1024 * 1024 * 3 // 4))
 
-    assert media.review(turn(ToolResult("call_1", (large, image(png(2_001, 1)))))) == []
+    assert media.review(turn(ToolResult("call_1", (large, image(png(2_001, 1))))), MODEL) == []
     with pytest.raises(ApiError, match="call_1"):
-        media.review(turn(ToolResult("call_1", (image(png(size=5 * 1024 * 1024 * 3 // 4 + 3)),))))
+        media.review(turn(ToolResult("call_1", (image(png(size=5 * 1024 * 1024 * 3 // 4 + 3)),))), MODEL)
 
 
-def test_more_than_a_hundred_images_are_named_and_more_than_the_api_takes_refused() -> None:
+def test_more_images_than_the_model_is_sent_are_counted() -> None:
     one = image(png())
 
-    assert media.review(turn(*[one] * 100)) == []
-    assert "101" in media.review(turn(*[one] * 60, ToolResult("call_1", (one,) * 41)))[0]
-    media.review(turn(*[one] * 600))
-    with pytest.raises(ApiError, match="601"):
-        media.review(turn(*[one] * 601))
+    assert media.review(turn(*[one] * 100), MODEL) == []
+    assert media.review(turn(*[one] * 60, ToolResult("call_1", (one,) * 41)), MODEL) == [
+        "images: the oldest 20 of 101 images and documents are left out, Claude is sent 100 of them at most"
+    ]
+    assert media.review(turn(*[one] * 600), "claude-opus-5") == []
+    assert "the oldest 20 of 601" in media.review(turn(*[one] * 601), "claude-opus-5")[0]
+
+
+def test_what_is_left_out_is_not_reviewed() -> None:
+    small, large = image(png()), image(png(2_001, 1))
+
+    assert len(media.review(turn(large, *[small] * 100), MODEL)) == 1

@@ -1,0 +1,122 @@
+"""Calls and their results, put into the pairs that the API takes: a result for each call, in the very next turn. Pure.
+
+Programs cut the beginning off a history, answer a call twice or late, and give two calls one id. The model is told all
+of it: what has no place as a result stands as text where the client put it.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from workers.job import Block, Role, Text, ToolResult, ToolUse
+
+Turns = Sequence[tuple[Role, list[Block]]]
+
+NO_RESULT = "The call was given up; there is no result."
+
+
+def put_in_pairs(turns: Turns, place: str, notes: list[str]) -> None:
+    """Change the blocks of alternating turns; `place` is how the dialect calls its messages."""
+    pairing = _Pairing(place, notes)
+    for role, blocks in turns:
+        blocks[:] = pairing.calls(blocks) if role == "assistant" else pairing.results(blocks)
+
+
+def result_alone(turns: Turns) -> ToolResult | None:
+    """The first result, where nothing was said but results of calls that are not there."""
+    blocks = [block for _, blocks in turns for block in blocks]
+    results = [block for block in blocks if isinstance(block, ToolResult)]
+    return results[0] if results and len(results) == len(blocks) else None
+
+
+def unused(name: str, used: set[str]) -> str:
+    """The name, with a mark behind it where it is used already."""
+    while name in used:
+        name += "_"
+    return name
+
+
+class _Pairing:
+    def __init__(self, place: str, notes: list[str]) -> None:
+        self._place = place
+        self._notes = notes
+        # The tool of each call so far, by the call's id.
+        self._tools: dict[str, str] = {}
+        # The calls of the newest turn by the id that the client knows: several where it gave one id to several.
+        self._open: dict[str, list[str]] = {}
+
+    def calls(self, blocks: list[Block]) -> list[Block]:
+        """An assistant's turn, each call in it with an id of its own."""
+        self._open = {}
+        told: list[ToolUse] = []
+        kept: list[Block] = []
+        used = {block.id for block in blocks if isinstance(block, ToolUse)}
+        for block in blocks:
+            if not isinstance(block, ToolUse):
+                kept.append(block)
+            elif block in told:
+                self._note(f"{_call(block.id, block.name)} stands twice in one message, and is given to Claude once")
+            else:
+                told.append(block)
+                kept.append(self._with_own_id(block, used))
+        return kept
+
+    def _with_own_id(self, call: ToolUse, used: set[str]) -> ToolUse:
+        same = self._open.setdefault(call.id, [])
+        if same:
+            self._note(f"two calls of one message have the id {call.id[:80]!r}; their results are taken in their order")
+        id_ = unused(f"{call.id}_{len(same) + 1}", used) if same else call.id
+        used.add(id_)
+        same.append(id_)
+        self._tools[call.id] = self._tools[id_] = call.name
+        return replace(call, id=id_)
+
+    def results(self, blocks: list[Block]) -> list[Block]:
+        """The user's turn behind those calls, with a result for each of them."""
+        found: dict[str, ToolResult] = {}
+        kept: list[Block] = []
+        for block in blocks:
+            if not isinstance(block, ToolResult):
+                kept.append(block)
+            elif block.tool_use_id not in self._open:
+                kept += self._in_words(block)
+            else:
+                self._take(block, found)
+        missing = [id_ for ids in self._open.values() for id_ in ids if id_ not in found]
+        for id_ in missing:
+            self._note(f"the call {id_[:80]!r} has no answer; Claude is told so")
+        self._open = {}
+        return [*found.values(), *(ToolResult(id_, (Text(NO_RESULT),), is_error=True) for id_ in missing), *kept]
+
+    def _take(self, result: ToolResult, found: dict[str, ToolResult]) -> None:
+        ids = self._open[result.tool_use_id]
+        id_ = next((id_ for id_ in ids if id_ not in found), ids[-1])
+        own = replace(result, tool_use_id=id_)
+        if id_ not in found:
+            found[id_] = own
+        elif found[id_] == own:
+            self._note(f"{_call(id_, self._tools[id_])} has the same answer twice, which is given to Claude once")
+        else:
+            self._note(f"{_call(id_, self._tools[id_])} has more than one answer; Claude is given them as one")
+            found[id_] = _joined(found[id_], own)
+
+    def _in_words(self, result: ToolResult) -> Iterator[Block]:
+        id_ = result.tool_use_id
+        why = "answers no call of the message before it" if id_ in self._tools else "answers no call that was sent"
+        self._note(f"the result of {id_[:80]!r} {why}, and is given to Claude as text")
+        tool = f' tool="{self._tools[id_]}"' if id_ in self._tools else ""
+        failed = ' is_error="true"' if result.is_error else ""
+        text = "\n".join(part.text for part in result.content if isinstance(part, Text))
+        yield Text(f'<tool_result call="{id_}"{tool}{failed}>\n{text}\n</tool_result>')
+        yield from (part for part in result.content if not isinstance(part, Text))
+
+    def _note(self, line: str) -> None:
+        self._notes.append(f"{self._place}: {line}")
+
+
+def _call(id_: str, tool: str) -> str:
+    return f"the call {id_[:80]!r} of {tool[:60]!r}"
+
+
+def _joined(first: ToolResult, second: ToolResult) -> ToolResult:
+    """One result of what both say; it failed where both did, and holds text alone where it failed."""
+    return replace(first, content=(*first.content, *second.content), is_error=first.is_error and second.is_error)
