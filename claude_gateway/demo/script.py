@@ -27,6 +27,7 @@ Directives stand anywhere in the text as ``{{name arguments}}``:
 ``{{silence S}}``          wait S seconds between the head of the answer and its first delta
 ``{{pace S}}``             wait S seconds before each delta
 ``{{status N}}``           fail with status N; ``{{status 429 retry-after=7}}`` sends the header too
+``{{window N}}``           the model's context window is N tokens for this request
 ``{{too_long}}``           fail with 400 and "prompt is too long: N tokens > M maximum"
 ``{{agent OPTIONS}}``      work as a coding agent for dozens of turns: `claude_gateway.demo.agent`
 ``{{times N}}``            only the first N requests with this text fail, drop, end early or lie
@@ -129,6 +130,8 @@ class Script:
     stop_sequence: str = ""
     usage: Mapping[str, int] = field(default_factory=dict)
     stamped: bool = False
+    window: int = 0
+    is_echo: bool = False
     key: str = ""
     first: "Script | None" = None
 
@@ -211,13 +214,17 @@ def plan(body: Body) -> Script:
     if format_.get("type") == "json_schema" and not directives and not again:
         chosen["deltas"] = (dumps(smallest(format_.get("schema"))).decode(),)
     echo = _DIRECTIVE.sub("", text).strip()
-    chosen.setdefault("deltas", pieces_of(echo or "."))
+    if "deltas" not in chosen:
+        chosen |= {"deltas": pieces_of(echo or "."), "is_echo": True}
     return Script(**chosen)
 
 
 def ending_at(most: int, script: Script) -> Script:
-    """The script where so many tokens are left of the context window, at whose end the answer stops."""
-    if len(script.deltas) <= most:
+    """The script where so many tokens are left of the context window, at whose end the answer stops.
+
+    An echo is no answer of a model's, and as long as its prompt.
+    """
+    if len(script.deltas) <= most or script.is_echo:
         return script
     return replace(script, deltas=script.deltas[:most], tools=(), stop_reason="model_context_window_exceeded")
 
@@ -265,7 +272,7 @@ def _apply(chosen: dict[str, Any], name: str, argument: str) -> None:
             chosen["retry_after"] = header
         case "too_long":
             chosen |= {"status": 400, "status_message": TOO_LONG}
-        case "times" | "drop":
+        case "times" | "drop" | "window":
             chosen[name] = int(argument)
         case "break":
             chosen["broken"] = int(argument)

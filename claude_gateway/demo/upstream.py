@@ -142,12 +142,14 @@ class StandIn:
         if complaint := refusal(body):
             return _failure(400, complaint)
         prompt = tuple(tokens.pieces(body))
-        if complaint := over_long(body, tokens.tokens_of(prompt), window(request.headers)):
-            return _failure(400, complaint)
         try:
             script = agent_script(body) or plan(body)
         except ValueError as error:
             return _failure(400, str(error))
+        most = script.window or window(request.headers)
+        if complaint := over_long(body, tokens.tokens_of(prompt), most):
+            return _failure(400, complaint)
+        script = ending_at(most - tokens.tokens_of(prompt), script)
         try:
             return await self._perform(request, received, script, prompt)
         except asyncio.CancelledError:
@@ -173,7 +175,6 @@ class StandIn:
             await asyncio.sleep(script.delay)
         if script.status != 200 and faulty and not received.is_probe:
             return _failure(script.status, script.status_message or f"scripted {script.status}", script.retry_after)
-        script = ending_at(window(request.headers) - tokens.tokens_of(prompt), script)
         message = whole_message(received.body, script, self._cache.take(received.body, prompt))
         received.usage = message["usage"]
         if script.lie and faulty and not received.is_probe:
