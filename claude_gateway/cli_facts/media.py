@@ -153,6 +153,6 @@ async def what_the_upstream_refuses_is_taken_out_and_the_rest_asked_again(cli: C
 
 @fact("By its own count each image is 2,000 tokens, and a word of four letters one.")
 async def whether_a_conversation_is_too_long_is_left_to_the_upstream(cli: Cli, upstream: StandIn) -> None:
-    frames = await cli.ask(user(*[image(_SMALL)] * 95, "{{say ok}}" + "word " * 12_000))
+    frames = await cli.ask(user(*[image(_SMALL)] * 95, "{{window 1000000}}{{say ok}}" + "word " * 200_000))
     same(result(frames)["is_error"], False)
     same(len(upstream.chats), 1)

@@ -1,6 +1,7 @@
 """What the stand-in answers, decided by directives in the last user message. Pure.
 
-Without a directive it echoes. Directives stand anywhere in the text as ``{{name arguments}}``:
+Without a directive it echoes, or answers the smallest JSON that fits the schema of the request.
+Directives stand anywhere in the text as ``{{name arguments}}``:
 
 =========================  ====================================================================
 ``{{say TEXT}}``           answer TEXT instead of the echo
@@ -27,6 +28,9 @@ Without a directive it echoes. Directives stand anywhere in the text as ``{{name
 ``{{pace S}}``             wait S seconds before each delta
 ``{{status N}}``           fail with status N; ``{{status 429 retry-after=7}}`` sends the header too
 ``{{message TEXT}}``       the message of that failure, in place of `scripted N`
+``{{window N}}``           the model's context window is N tokens for this request
+``{{too_long}}``           fail with 400 and "prompt is too long: N tokens > M maximum"
+``{{agent OPTIONS}}``      work as a coding agent for dozens of turns: `claude_gateway.demo.agent`
 ``{{times N}}``            only the first N requests with this text fail, drop, end early or lie
 ``{{drop N}}``             cut the connection after N deltas (of a streamed answer)
 ``{{break N}}``            an `error` event (overloaded) after N deltas
@@ -47,7 +51,8 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Literal
 
-from claude_gateway.demo.exact_json import loads_loosely
+from claude_gateway.demo.exact_json import dumps, loads_loosely
+from claude_gateway.demo.schema_instance import smallest
 
 # How far a stream has come, in order. `nothing` is the response's headers alone, `thought`, `text` and `call` are the
 # first delta of each (of a call that comes in one delta: the first half of its arguments), `content` is the end of the
@@ -70,6 +75,7 @@ STAGES = (
     "stop",
 )
 _DIRECTIVE = re.compile(r"\{\{(\w+)(?:\s+(.*?))?\}\}(?!\})", re.DOTALL)
+TOO_LONG = "prompt is too long: 213462 tokens > 200000 maximum"
 _REMINDER = "<system-reminder>"
 _THEN = "{{then}}"
 _PIECE = re.compile(r"\s*\S+\s*")
@@ -99,6 +105,7 @@ class Script:
     """One answer of the stand-in. Times in seconds; `drop`, `broken` count deltas; `times` 0 = always.
 
     `wordless` answers have no text block. `thinking_deltas` are the pieces of `thinking` where they are scripted.
+    `first` is played instead at the first request with this `key`.
     """
 
     deltas: tuple[str, ...] = ()
@@ -112,8 +119,8 @@ class Script:
     silence: float = 0.0
     pace: float = 0.0
     status: int = 200
+    status_message: str = ""
     retry_after: str = ""
-    message: str = ""
     times: int = 0
     drop: int | None = None
     broken: int | None = None
@@ -124,6 +131,10 @@ class Script:
     stop_sequence: str = ""
     usage: Mapping[str, int] = field(default_factory=dict)
     stamped: bool = False
+    window: int = 0
+    is_echo: bool = False
+    key: str = ""
+    first: "Script | None" = None
 
     @property
     def text(self) -> str:
@@ -133,13 +144,17 @@ class Script:
         return self.early is not None and self.early.stage == stage
 
 
+def has_directives(text: str) -> bool:
+    return _DIRECTIVE.search(text) is not None
+
+
 def last_user_text(body: Body) -> str:
     """The text of the newest user turn, without the blocks that the CLI puts before and behind it."""
-    return next(_user_texts(body), "")
+    return next(user_texts(body), "")
 
 
-def _user_texts(body: Body) -> Iterator[str]:
-    """The newest first."""
+def user_texts(body: Body) -> Iterator[str]:
+    """The text of each user turn, the newest first."""
     for message in reversed(body["messages"]):
         if message["role"] != "user":
             continue
@@ -187,7 +202,7 @@ def _directives_in(value: Any) -> str:
 
 def plan(body: Body) -> Script:
     """The script for a Messages API request. Raises `ValueError` on a directive it cannot read."""
-    text, before, *_ = [*islice(_user_texts(body), 2), "", ""]
+    text, before, *_ = [*islice(user_texts(body), 2), "", ""]
     text = _step(body) or text
     chosen: dict[str, Any] = {"usage": {}, "tools": ()}
     directives = _DIRECTIVE.findall(text)
@@ -195,15 +210,22 @@ def plan(body: Body) -> Script:
         _apply(chosen, name, argument)
     again = dict(_DIRECTIVE.findall(before)).get("again")
     if again and not directives:
-        chosen["deltas"] = _pieces(again)
+        chosen["deltas"] = pieces_of(again)
+    format_ = (body.get("output_config") or {}).get("format") or {}
+    if format_.get("type") == "json_schema" and not directives and not again:
+        chosen["deltas"] = (dumps(smallest(format_.get("schema"))).decode(),)
     echo = _DIRECTIVE.sub("", text).strip()
-    chosen.setdefault("deltas", _pieces(echo or "."))
+    if "deltas" not in chosen:
+        chosen |= {"deltas": pieces_of(echo or "."), "is_echo": True}
     return Script(**chosen)
 
 
 def ending_at(most: int, script: Script) -> Script:
-    """The script where so many tokens are left of the context window, at whose end the answer stops."""
-    if len(script.deltas) <= most:
+    """The script where so many tokens are left of the context window, at whose end the answer stops.
+
+    An echo is no answer of a model's, and as long as its prompt.
+    """
+    if len(script.deltas) <= most or script.is_echo:
         return script
     return replace(script, deltas=script.deltas[:most], tools=(), stop_reason="model_context_window_exceeded")
 
@@ -211,7 +233,7 @@ def ending_at(most: int, script: Script) -> Script:
 def _apply(chosen: dict[str, Any], name: str, argument: str) -> None:
     match name:
         case "say":
-            chosen["deltas"] = _pieces(argument)
+            chosen["deltas"] = pieces_of(argument)
         case "say_json":
             chosen["deltas"] = _json_pieces(argument)
         case "empty":
@@ -219,8 +241,8 @@ def _apply(chosen: dict[str, Any], name: str, argument: str) -> None:
         case "blank":
             text = loads_loosely(argument or r'"\n\n"')
             chosen["deltas"] = (text,) if text else ()
-        case "again":
-            pass  # for the turn after this one
+        case "again" | "agent":
+            pass  # not for this turn
         case "deltas":
             chosen["deltas"] = tuple(f"w{n} " for n in range(int(argument)))
         case "stamps":
@@ -250,8 +272,10 @@ def _apply(chosen: dict[str, Any], name: str, argument: str) -> None:
             chosen["status"] = int(status)
             chosen["retry_after"] = header
         case "message":
-            chosen["message"] = argument
-        case "times" | "drop":
+            chosen["status_message"] = argument
+        case "too_long":
+            chosen |= {"status": 400, "status_message": TOO_LONG}
+        case "times" | "drop" | "window":
             chosen[name] = int(argument)
         case "break":
             chosen["broken"] = int(argument)
@@ -275,7 +299,7 @@ def _json_pieces(argument: str) -> tuple[str, ...]:
     """A list of strings is cut as it stands, a string into words."""
     match loads_loosely(argument):
         case str(text):
-            return _pieces(text)
+            return pieces_of(text)
         case list(pieces) if all(isinstance(piece, str) for piece in pieces):
             return tuple(pieces)
     raise ValueError(f"neither a JSON string nor a list of strings: {argument[:40]!r}")
@@ -292,5 +316,5 @@ def _raw_call(name: str, text: str) -> ToolCall:
     return ToolCall(name, value if isinstance(value, dict) else {}, (text,))
 
 
-def _pieces(text: str) -> tuple[str, ...]:
+def pieces_of(text: str) -> tuple[str, ...]:
     return tuple(_PIECE.findall(text)) or (text,)

@@ -16,6 +16,7 @@ from typing import Any
 from aiohttp import web
 
 from claude_gateway.demo import tokens
+from claude_gateway.demo.agent import agent_script
 from claude_gateway.demo.exact_json import dumps, loads
 from claude_gateway.demo.lies import lie
 from claude_gateway.demo.limits import MAX_BODY_BYTES, TOO_LARGE, over_long, window
@@ -42,7 +43,7 @@ class Received:
     """One request as it came in, `body` parsed and `raw` to the byte.
 
     `left` is set when its connection ended before the answer did. `at` is when it came, `sent` when each delta
-    went out, by `time.perf_counter`.
+    went out, by `time.perf_counter`. `usage` is that of its answer, empty where it was refused.
     """
 
     path: str
@@ -53,6 +54,7 @@ class Received:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     at: float = field(default_factory=time.perf_counter)
     sent: list[float] = field(default_factory=list)
+    usage: dict[str, Any] = field(default_factory=dict)
 
     @property
     def is_probe(self) -> bool:
@@ -148,13 +150,14 @@ class StandIn:
         if complaint := refusal(body):
             return _failure(400, complaint)
         prompt = tuple(tokens.pieces(body))
-        most = window(request.headers)
-        if complaint := over_long(body, tokens.tokens_of(prompt), most):
-            return _failure(400, complaint)
         try:
-            script = ending_at(most - tokens.tokens_of(prompt), plan(body))
+            script = agent_script(body) or plan(body)
         except ValueError as error:
             return _failure(400, str(error))
+        most = script.window or window(request.headers)
+        if complaint := over_long(body, tokens.tokens_of(prompt), most):
+            return _failure(400, complaint)
+        script = ending_at(most - tokens.tokens_of(prompt), script)
         try:
             return await self._perform(request, received, script, prompt)
         except asyncio.CancelledError:
@@ -169,16 +172,19 @@ class StandIn:
     async def _perform(
         self, request: web.Request, received: Received, script: Script, prompt: Sequence[tokens.Piece]
     ) -> web.StreamResponse:
-        text = last_user_text(received.body)
-        self._attempts[text] += 1
-        faulty = not script.times or self._attempts[text] <= script.times
+        key = script.key or last_user_text(received.body)
+        self._attempts[key] += 1
+        if script.first is not None and self._attempts[key] == 1:
+            script = script.first
+        faulty = not script.times or self._attempts[key] <= script.times
         if received.is_probe:
             await self.checks.wait()
         if script.delay:
             await asyncio.sleep(script.delay)
         if script.status != 200 and faulty and not received.is_probe:
-            return _failure(script.status, script.message or f"scripted {script.status}", script.retry_after)
+            return _failure(script.status, script.status_message or f"scripted {script.status}", script.retry_after)
         message = whole_message(received.body, script, self._cache.take(received.body, prompt))
+        received.usage = message["usage"]
         if script.lie and faulty and not received.is_probe:
             content_type, said = lie(script.lie, message, script)
             return web.Response(body=said, headers={"content-type": content_type})

@@ -53,7 +53,7 @@ async def run_cell(client: Client, verb: str, installs: Installs, seen: Witness)
         visit.note.write_text(NOTED)
         program = client.program(visit)
         try:
-            run = await _run(program, visit, seen)
+            run = await run_program(program, visit, seen)
         except TimeoutError:
             return Cell(f"took longer than {_SECONDS} seconds", tuple(seen.exchanges))
         except OSError as error:
@@ -94,7 +94,8 @@ def _tail(text: str) -> str:
     return text.strip()[-_MOST_SHOWN:]
 
 
-async def _run(program: Program, visit: Visit, seen: Witness) -> Run:
+async def run_program(program: Program, visit: Visit, seen: Witness) -> Run:
+    """A client run to its end. Raises `TimeoutError` where that takes too long."""
     process = await asyncio.create_subprocess_exec(
         *program.argv,
         env=_environment(visit, seen.proxy) | program.environment,

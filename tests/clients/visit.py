@@ -35,12 +35,16 @@ NOTED = "{{say the note was read}}\n"
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One run of a client. `folder` is empty but for the note, and thrown away afterwards."""
+    """One run of a client. `folder` is empty but for the note, and thrown away afterwards.
+
+    `agent` are the options of `claude_gateway.demo.agent`: with them a program with tools of its own works for long.
+    """
 
     verb: str
     url: str
     folder: Path
     installs: Installs
+    agent: str = ""
 
     @property
     def note(self) -> Path:
@@ -48,6 +52,9 @@ class Visit:
 
     def question(self, call: str) -> Question:
         """Of a program with tools of its own; `call` is one of them, reading the note."""
+        if self.agent:
+            turns = dict(option.split("=") for option in self.agent.split())["turns"]
+            return Question(f"Build the project. {{{{agent {self.agent}}}}}", f"All {turns} steps are done.")
         if self.verb == "tools":
             return Question(f"Read the note. {{{{tool {call}}}}}", "the note was read")
         return QUESTIONS[self.verb]

@@ -223,6 +223,14 @@ async def test_prompt_beyond_the_window_is_refused(session: ClientSession) -> No
     assert (await ask(session, "word " * 170_000, {**OURS, "anthropic-beta": "context-1m-2025-08-07"})).status == 200
 
 
+async def test_window_of_a_request_may_be_scripted(session: ClientSession) -> None:
+    refused = await ask(session, "{{window 20}}" + "word " * 100)
+    cut = await ask(session, "{{window 20}}{{deltas 100}}")
+
+    assert (await refused.json())["error"]["message"] == "prompt is too long: 136 tokens > 20 maximum"
+    assert (await cut.json())["stop_reason"] == "model_context_window_exceeded"
+
+
 async def test_body_beyond_32_mib_is_too_large(session: ClientSession) -> None:
     response = await session.post("/v1/messages", data=BytesIO(b"x" * (1 + (32 << 20))), headers=OURS)
 

@@ -7,9 +7,10 @@ from tests.clients.visit import KEY, MODEL, Program, Visit
 
 def claude_code(visit: Visit) -> Program:
     question = visit.question(f'Read {{"file_path":"{visit.note}"}}')
+    tools = "Read,Write,Edit,Bash" if visit.agent else "Read"
     shown = ("--output-format", "stream-json", "--include-partial-messages", "--verbose")
     return Program(
-        (str(bundled_cli()), "-p", question.prompt, "--model", MODEL, "--allowedTools", "Read", *shown),
+        (str(bundled_cli()), "-p", question.prompt, "--model", MODEL, "--allowedTools", tools, *shown),
         question,
         {
             "ANTHROPIC_BASE_URL": visit.url,

@@ -1,0 +1,1 @@
+"""Random requests in every dialect, each with the upstream request that it must become."""
