@@ -101,7 +101,7 @@ def _search(id_: str) -> list[dict[str, Any]]:
 def steps(message: Message, script: Script) -> Iterator[Step]:
     """The stream of an answer, piece by piece."""
     calls = iter(script.tools)
-    yield _head(message)
+    yield Step("head", head(message))
     for index, block in enumerate(message["content"]):
         match block["type"]:
             case "thinking":
@@ -120,9 +120,7 @@ def steps(message: Message, script: Script) -> Iterator[Step]:
             case "tool_use":
                 yield from _call(index, block, next(calls), script)
     yield Step("content", b"")
-    delta = {"stop_reason": message["stop_reason"], "stop_sequence": message["stop_sequence"]}
-    usage = {name: message["usage"][name] for name in ("output_tokens", "output_tokens_details")}
-    yield Step("delta", _event("message_delta", delta=delta, usage=usage))
+    yield Step("delta", _stopped(message))
     yield Step("stop", _event("message_stop"))
 
 
@@ -165,10 +163,20 @@ def _overloaded() -> bytes:
     return _event("error", error={"type": "overloaded_error", "message": "Overloaded"})
 
 
-def _head(message: Message) -> Step:
+def head(message: Message) -> bytes:
     usage = {**message["usage"], "output_tokens": 1}
     begun = {**message, "content": [], "stop_reason": None, "stop_sequence": None, "usage": usage}
-    return Step("head", _event("message_start", message=begun))
+    return _event("message_start", message=begun)
+
+
+def end(message: Message) -> bytes:
+    return _stopped(message) + _event("message_stop")
+
+
+def _stopped(message: Message) -> bytes:
+    delta = {"stop_reason": message["stop_reason"], "stop_sequence": message["stop_sequence"]}
+    usage = {name: message["usage"][name] for name in ("output_tokens", "output_tokens_details")}
+    return _event("message_delta", delta=delta, usage=usage)
 
 
 def text_delta(index: int, text: str) -> bytes:

@@ -43,7 +43,7 @@ class Received:
     """One request as it came in, `body` parsed and `raw` to the byte.
 
     `left` is set when its connection ended before the answer did. `at` is when it came, `sent` when each delta
-    went out, by `time.perf_counter`. `usage` is that of its answer, empty where it was refused.
+    went out, by `time.perf_counter`. `answer` is empty where it was refused.
     """
 
     path: str
@@ -54,7 +54,11 @@ class Received:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     at: float = field(default_factory=time.perf_counter)
     sent: list[float] = field(default_factory=list)
-    usage: dict[str, Any] = field(default_factory=dict)
+    answer: Message = field(default_factory=dict)
+
+    @property
+    def usage(self) -> dict[str, Any]:
+        return dict(self.answer.get("usage", {}))
 
     @property
     def is_probe(self) -> bool:
@@ -183,14 +187,13 @@ class StandIn:
             await asyncio.sleep(script.delay)
         if script.status != 200 and faulty and not received.is_probe:
             return _failure(script.status, script.status_message or f"scripted {script.status}", script.retry_after)
-        message = whole_message(received.body, script, self._cache.take(received.body, prompt))
-        received.usage = message["usage"]
+        received.answer = message = whole_message(received.body, script, self._cache.take(received.body, prompt))
         if script.lie and faulty and not received.is_probe:
             content_type, said = lie(script.lie, message, script)
             return web.Response(body=said, headers={"content-type": content_type})
         if not received.body.get("stream"):
             return await _whole(request, message, script, faulty)
-        return await _stream(request, received, message, script, faulty)
+        return await _stream(request, received, script, faulty)
 
 
 @asynccontextmanager
@@ -227,9 +230,8 @@ async def _whole(request: web.Request, message: Message, script: Script, faulty:
     return web.Response(body=dumps(message), content_type="application/json")
 
 
-async def _stream(
-    request: web.Request, received: Received, message: Message, script: Script, faulty: bool
-) -> web.StreamResponse:
+async def _stream(request: web.Request, received: Received, script: Script, faulty: bool) -> web.StreamResponse:
+    message = received.answer
     if script.early is not None and script.early.stage not in ("nothing", *(s.stage for s in steps(message, script))):
         return _failure(400, f"this answer has no stage {script.early.stage!r}")
     response = web.StreamResponse(headers={"content-type": "text/event-stream"})
