@@ -109,7 +109,7 @@ class Agent:
                         self.record = self.record.with_end(name, last.session, last.id)
                 yield event
             last_turn = answer.streaming and answer.turns + 1 == job.work.max_turns
-            if last_turn and not self._setup.guarded:
+            if (last_turn or answer.is_last) and not self._setup.guarded:
                 await self._apply(replace(self._setup, guarded=True), deadline)
 
     async def settle(self) -> None:

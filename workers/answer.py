@@ -57,6 +57,11 @@ class Answer:
         self._error_word = ""
         self._repair = PieceRepair()
 
+    @property
+    def stop_reason(self) -> StopReason | None:
+        """Why the model ended this message; None while it goes on."""
+        return self._stop_reason
+
     def feed(self, frame: Frame) -> list[Event]:
         """The events that this frame means, in order. Raises `WorkerError` when the answer failed."""
         if frame.get("parent_tool_use_id") is not None:

@@ -58,6 +58,11 @@ class WorkAnswer:
     def streaming(self) -> bool:
         return self._message.streaming
 
+    @property
+    def is_last(self) -> bool:
+        """True once the model has said that this message ends the work."""
+        return self._message.stop_reason not in (None, *_GOES_ON)
+
     def feed(self, frame: Frame) -> list[Event]:
         """Raises `WorkerError` when the work failed."""
         if frame.get("parent_tool_use_id") is not None:

@@ -13,6 +13,7 @@ from claude_gateway.demo.thoughts import is_signed
 
 # Whether a pattern is one is not asked: Python's are others than JavaScript's.
 _NO_FORMATS = FormatChecker(formats=())
+_PROPERTY_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 _TOOL_USE_ID = re.compile(r"[a-zA-Z0-9_-]+")
 _MODEL = re.compile(r"claude-(?:[a-z]+-)?(\d+)(?:-(\d{1,2}))?(?:-|$)")
@@ -150,6 +151,13 @@ def _of_tools(body: Body) -> Iterator[str]:
         schema = tool.get("input_schema", {"type": "object"})
         if schema.get("type") != "object":
             yield f"tools.{number}.custom.input_schema.type: Field required"
+        if schema.keys() & {"anyOf", "oneOf", "allOf"}:
+            words = "input_schema does not support oneOf, allOf, or anyOf at the top level"
+            yield f"tools.{number}.custom.input_schema: {words}"
+        properties = schema.get("properties")
+        if isinstance(properties, dict) and not all(map(_PROPERTY_NAME.fullmatch, properties)):
+            words = "Property keys should match pattern '^[a-zA-Z0-9_.-]{1,64}$'"
+            yield f"tools.{number}.custom.input_schema.properties: {words}"
         try:
             Draft202012Validator.check_schema(schema, format_checker=_NO_FORMATS)
         except SchemaError:

@@ -18,11 +18,12 @@ from claude_gateway.prompt import media
 from claude_gateway.prompt.schema_shape import complaint
 from claude_gateway.prompt.tools import is_writable
 from workers.job import Image, RemoteResult, Text, Tool
+from workers.unicode_repair import without_halves
 
 PREFIX = "mcp__"
 _LONGEST_NAME = 128  # the API's
+_MAX_DESCRIPTION_CHARS = 64 * 1024
 _LONGEST_OWN_NAME = 128
-_LONGEST_DESCRIPTION = 4_096
 _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_-]")
 _NOTHING = Text("(The tool answered nothing.)")
 
@@ -70,8 +71,8 @@ def _read_tool(server: str, listed: Mapping[str, Any]) -> Offered | None:
     if not is_writable(schema) or complaint(schema) is not None:
         return None
     description = listed.get("description")
-    text = description[:_LONGEST_DESCRIPTION] if isinstance(description, str) else ""
-    return Offered(own, Tool(model_name(server, own), _writable(text), schema))
+    text = description[:_MAX_DESCRIPTION_CHARS] if isinstance(description, str) else ""
+    return Offered(own, Tool(model_name(server, own), without_halves(text), schema))
 
 
 def model_name(server: str, own: str) -> str:
@@ -108,7 +109,7 @@ def failed(why: str) -> RemoteResult:
 def _block(part: Mapping[str, Any]) -> Text | Image | None:
     match part:
         case {"type": "text", "text": str(text)} | {"type": "resource", "resource": {"text": str(text)}}:
-            return Text(_writable(text)) if text.strip() else None
+            return Text(without_halves(text)) if text.strip() else None
         case {"type": "image", "data": str(data), "mimeType": str(kind)}:
             try:
                 image = media.read(data, kind, "")
@@ -116,10 +117,5 @@ def _block(part: Mapping[str, Any]) -> Text | Image | None:
                 return Text("(An image that is none, or of a kind that is not shown.)")
             return image if isinstance(image, Image) else Text("(A file that is not shown.)")
         case {"type": "resource_link", "uri": str(uri)}:
-            return Text(_writable(f"(A link to the resource {uri[:2_000]})"))
+            return Text(without_halves(f"(A link to the resource {uri[:2_000]})"))
     return Text(f"({str(part.get('type'))[:40]}: not shown)")
-
-
-def _writable(text: str) -> str:
-    """Without half characters, which JSON may hold and nothing else can."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

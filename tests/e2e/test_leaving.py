@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from pathlib import Path
+from random import Random
 
 import aiohttp
 import openai
@@ -128,3 +129,47 @@ async def test_a_late_queue_refuses(gateway: Gateway, tmp_path: Path) -> None:
         with pytest.raises(openai.RateLimitError, match="too long"):
             await narrow.ask("no turn")
         await busy.close()
+
+
+async def leave_after(turns: int, gateway: Gateway, body: dict[str, object]) -> None:
+    """Send a request and cut its connection after so many turns of the event loop, which the gateway shares."""
+    headers = {"authorization": f"Bearer {API_KEY}"}
+    async with aiohttp.ClientSession(headers=headers) as session:
+        request = asyncio.create_task(session.post(f"{gateway.url}/v1/chat/completions", json=body))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        request.cancel()
+        await asyncio.wait({request})
+
+
+def odd_bodies(random: Random) -> dict[str, object]:
+    """A request whose preparation has many steps: another model, a history, tools, a system prompt, a limit."""
+    past = [{"role": "user", "content": "one"}, {"role": "assistant", "content": "ok"}] * random.choice((0, 1, 2))
+    prompts = (
+        "{{delay 1}} never mind",
+        "{{deltas 500}}{{pace 0.001}}",
+        "{{stop max_tokens}} x",
+        '{{tool f {"a":1}}} y',
+    )
+    system = [{"role": "system", "content": f"prompt {random.randrange(3)}"}] * random.choice((0, 1))
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]
+    return {
+        "model": random.choice((MODEL, MODEL, "claude-opus-4-20250514")),
+        "messages": [*system, *past, {"role": "user", "content": random.choice(prompts)}],
+        "stream": random.random() < 0.5,
+        **({"tools": tools} if random.random() < 0.5 else {}),
+        **({"max_tokens": 50} if random.random() < 0.3 else {}),
+    }
+
+
+@pytest.mark.promise("cancel.clean")
+async def test_behind_clients_that_leave_at_any_moment_a_prompt_holds_only_what_was_sent(gateway: Gateway) -> None:
+    random = Random(2026)
+    for number in range(8):
+        leavers = [leave_after(random.randrange(400), gateway, odd_bodies(random)) for _ in range(12)]
+        await asyncio.gather(*leavers)
+        for question in (f"after {number} {n}" for n in range(4)):
+            assert await gateway.stream_text(question) == question
+            received = await gateway.upstream.arrived(lambda one, asked=question: asked in str(one.body["messages"]))  # type: ignore[misc]
+            [message] = received.body["messages"]
+            assert [block["text"] for block in message["content"]] == [question]

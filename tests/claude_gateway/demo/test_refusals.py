@@ -166,6 +166,16 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"tools": [{"name": "f", "input_schema": {"type": "object", "required": ["city"]}}]},
         "input_schema",
     ),
+    "a union at the root of a tool's schema": (
+        {"tools": [{"name": "f", "input_schema": {"type": "object", "anyOf": [{"required": ["a"]}]}}]},
+        {"tools": [{"name": "f", "input_schema": {"type": "object", "properties": {"a": {"anyOf": [{}]}}}}]},
+        "top level",
+    ),
+    "a property's name": (
+        {"tools": [{"name": "f", "input_schema": {"type": "object", "properties": {"filter[id]": {}}}}]},
+        {"tools": [{"name": "f", "input_schema": {"type": "object", "properties": {"filter.id": {}}}}]},
+        "Property keys",
+    ),
     "a schema of something else": (
         {"tools": [{"name": "f", "input_schema": {"type": "array"}}]},
         {"tools": [{"name": "f", "input_schema": {"type": "object"}}]},

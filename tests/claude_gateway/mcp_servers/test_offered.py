@@ -39,7 +39,7 @@ def test_of_absurd_tools_those_remain_that_the_upstream_takes() -> None:
     assert [one.own_name for one in offered] == ["look", "../../etc/passwd", "l" * 120, "talks"]
     assert left_out == 5
     assert offered[0].tool.description == "Looks."
-    assert len(offered[3].tool.description) < 5_000
+    assert len(offered[3].tool.description) <= 64 * 1024
 
 
 def test_no_more_tools_and_no_more_words_than_the_bounds_allow() -> None:
