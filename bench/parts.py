@@ -77,6 +77,8 @@ async def gateway_process(upstream: str, **settings: str) -> AsyncIterator[Gatew
             "CLAUDE_WRAPPER_HOST": "127.0.0.1",
             "API_KEY": API_KEY,
             "CLAUDE_AUTH_METHOD": "api_key",
+            # As the bare CLI beside it: a switch of model costs a request of its own.
+            "DEFAULT_MODEL": MODEL,
             "ANTHROPIC_API_KEY": STAND_IN_KEY,
             "ANTHROPIC_BASE_URL": upstream,
             "RATE_LIMIT_ENABLED": "false",

@@ -15,6 +15,8 @@ from workers.rivals import Rivals
 from workers.settings import QueueSettings
 
 _SMOOTHING = 0.2
+# So many refused jobs are told times of their own.
+_MOST_TOLD = 1_000
 # Where keys compete, one may have so many times as many waiting jobs as there are places left: alone at four fifths of
 # the queue, two of them at four ninths each. So a key that comes back finds a place, whatever others sent meanwhile.
 _SHARE = 4
@@ -47,6 +49,8 @@ class Scheduler(Generic[W]):
         self._settings = settings
         self._queue: FairQueue[_Turn] = FairQueue()
         self._rivals = Rivals()
+        # When those that were refused were told to come back, by the loop's clock.
+        self._told: list[float] = []
         self._mean_job_seconds = 1.0
 
     @property
@@ -100,8 +104,8 @@ class Scheduler(Generic[W]):
             if isinstance(error, TimeoutError):
                 raise WorkerError(
                     ErrorKind.QUEUE_TIMEOUT,
-                    "The request waited too long for a free worker.",
-                    retry_after=self._expected_wait(),
+                    "The request waited too long for a free worker (QUEUE_TIMEOUT_SECONDS, CHAT_WORKERS).",
+                    retry_after=self._turn_of_next(loop.time()),
                 ) from None
             raise
 
@@ -113,7 +117,8 @@ class Scheduler(Generic[W]):
         left = self._settings.limit - len(self._queue)
         if left > 0 and not (compete and self._queue.count(owner) >= _SHARE * left):
             return
-        full = WorkerError(ErrorKind.QUEUE_FULL, "Too many requests are waiting.", retry_after=wait)
+        message = "Too many requests are waiting (QUEUE_LIMIT, CHAT_WORKERS)."
+        full = WorkerError(ErrorKind.QUEUE_FULL, message, retry_after=self._turn_of_next(now))
         may_go = now - self._settings.refusable
         crowded_out = self._queue.crowd_out(owner, lambda turn: turn.since > may_go) if left <= 0 else None
         if crowded_out is None:
@@ -130,9 +135,17 @@ class Scheduler(Generic[W]):
                 return
         self._free += 1
 
-    def _expected_wait(self) -> float:
+    def _turn_of_next(self, now: float) -> float:
+        """The expected wait behind those that were refused and told to come back: not all are to come at once."""
+        self._told = [moment for moment in self._told if moment > now]
+        wait = self._expected_wait(len(self._told))
+        if len(self._told) < _MOST_TOLD:
+            self._told.append(now + wait)
+        return wait
+
+    def _expected_wait(self, others: int = 0) -> float:
         """Seconds until a request that comes now would get a worker, by the length of recent jobs."""
-        ahead = len(self._queue) + 1
+        ahead = len(self._queue) + 1 + others
         return max(1.0, math.ceil(ahead * self._mean_job_seconds / self._slots))
 
 

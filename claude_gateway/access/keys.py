@@ -1,10 +1,12 @@
 """What a caller is to this gateway, and what it may do. Pure: frozen data."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from claude_gateway.errors import ApiError
 
+_STORED_ID = re.compile(r"[0-9a-f]{12}")
 SCOPES = frozenset({"chat", "tools", "mcp", "admin"})
 
 
@@ -36,6 +38,11 @@ class Key:
     models: tuple[str, ...] = ()
     rates: Rates = Rates()
     budget: Budget = Budget()
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether `claude-gateway keys` knows it; not the key of the environment, nor callers without one."""
+        return _STORED_ID.fullmatch(self.id) is not None
 
     def require(self, scope: str) -> None:
         """Raises `ApiError` 403."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from claude_gateway.access.keys import StoredKey
 from claude_gateway.access.secret import digest, new_id, new_secret
-from claude_gateway.access.wanted_key import WantedKey
+from claude_gateway.access.wanted_key import WantedKey, WantedLimits
 from claude_gateway.errors import ApiError
 from claude_gateway.stores.keys import MOST_KEYS, KeyStore, TooManyKeys
 
@@ -44,6 +44,13 @@ class Keys:
         if stored is None:
             raise _no_such_key()
         return stored, secret
+
+    async def limit(self, id_: str, limits: WantedLimits) -> StoredKey:
+        """Other limits for the key, from its next request on; those not named stay. Raises `ApiError` 404."""
+        stored = await self.store.limit(id_, limits.by_group, limits.concurrent)
+        if stored is None:
+            raise _no_such_key()
+        return stored
 
     async def revoke(self, id_: str) -> None:
         """For good, and at once. Raises `ApiError` 404."""

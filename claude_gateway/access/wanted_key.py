@@ -29,6 +29,17 @@ class WantedBudget(_Part):
     usd_per_day: Number | None = Field(None, gt=0, le=10**9, description="US dollars, as Claude Code reports the cost.")
 
 
+class WantedLimits(_Part):
+    """Limits for a key that there is already."""
+
+    per_minute: dict[Group, PerMinute] = {}
+    concurrent: int | None = Field(None, ge=1, le=10_000)
+
+    @property
+    def by_group(self) -> dict[str, int]:
+        return {str(group): limit for group, limit in self.per_minute.items()}
+
+
 class WantedKey(_Part):
     """Everything but the name has a default; the least a key can do is chat."""
 

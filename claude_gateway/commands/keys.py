@@ -4,7 +4,8 @@ import argparse
 import asyncio
 import re
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 
 from claude_gateway.access.keys import StoredKey
 from claude_gateway.access.register import Keys
-from claude_gateway.access.wanted_key import WantedBudget, WantedKey, described
+from claude_gateway.access.wanted_key import WantedBudget, WantedKey, WantedLimits, described
 from claude_gateway.commands.state_directory import check_user
 from claude_gateway.config import Settings
 from claude_gateway.errors import ApiError
@@ -37,6 +38,11 @@ def add_verbs(keys: argparse.ArgumentParser) -> None:
     create.add_argument("--tokens-per-day", type=int, metavar="N")
     create.add_argument("--usd-per-day", type=float, metavar="USD")
     create.set_defaults(run=_command(_create))
+    limit = verbs.add_parser("limit", help="other limits for a key, from its next request on")
+    limit.add_argument("id", help="of the key, as `list` shows it")
+    limit.add_argument("--per-minute", action="append", default=[], metavar="GROUP=N", help="such as chat=60")
+    limit.add_argument("--concurrent", type=int, metavar="N", help="jobs at once")
+    limit.set_defaults(run=_command(_limit))
     listing = verbs.add_parser("list", help="every key, with what it may do")
     listing.add_argument("--json", action="store_true", help="as JSON, one key a line")
     listing.set_defaults(run=_command(_list))
@@ -70,12 +76,29 @@ async def _on_the_keys(state_dir: Path, does: Callable[[Keys], Awaitable[None]])
 
 
 async def _create(keys: Keys, arguments: argparse.Namespace) -> None:
-    try:
+    with _complaints():
         wanted = _wanted(arguments)
+    _show_once(*await keys.create(wanted))
+
+
+async def _limit(keys: Keys, arguments: argparse.Namespace) -> None:
+    with _complaints():
+        limits = WantedLimits(
+            per_minute=dict(_per_minute(one) for one in arguments.per_minute), concurrent=arguments.concurrent
+        )
+    rates = (await keys.limit(arguments.id, limits)).key.rates
+    own = [f"{group}={number}" for group, number in rates.per_minute.items()]
+    print(f"{arguments.id}: a minute {', '.join(own) or 'as set for all'}; jobs at once {rates.concurrent or 'as set'}")
+
+
+@contextmanager
+def _complaints() -> Iterator[None]:
+    """What cannot be is one line that names it."""
+    try:
+        yield
     except ValidationError as error:
         (first, *_) = error.errors(include_input=False, include_url=False)
         raise StartFailed(f"{' '.join(map(str, first['loc']))}: {first['msg']}") from None
-    _show_once(*await keys.create(wanted))
 
 
 def _wanted(arguments: argparse.Namespace) -> WantedKey:

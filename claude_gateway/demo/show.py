@@ -94,7 +94,7 @@ async def _ask(client: "AsyncOpenAI", prompt: str, *, show: bool) -> tuple[list[
     asked = time.perf_counter()
     arrivals = []
     stream = await client.chat.completions.create(
-        model="claude-sonnet-4-5-20250929", messages=[{"role": "user", "content": prompt}], stream=True
+        model="sonnet", messages=[{"role": "user", "content": prompt}], stream=True
     )
     async for chunk in stream:
         text = chunk.choices[0].delta.content if chunk.choices else None

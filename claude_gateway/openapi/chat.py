@@ -122,7 +122,9 @@ class ChatCompletionChunk(Answered):
 
 ChatStreamEvent = ChatCompletionChunk | ErrorAnswer
 
-MODEL = "claude-sonnet-4-5-20250929"
+MODEL = "sonnet"
+# The model that the word means today, which an answer names.
+ANSWERED = "claude-sonnet-5-5"
 _CHAT: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "Hello!"}]}
 _WEATHER = {
     "name": "get_weather",
@@ -152,7 +154,7 @@ _COMPLETION = {
     "id": "chatcmpl-abc123",
     "object": "chat.completion",
     "created": 1_768_471_800,
-    "model": MODEL,
+    "model": ANSWERED,
     "choices": [
         {
             "index": 0,
@@ -169,7 +171,7 @@ _STREAM = (
             "id": "chatcmpl-abc123",
             "object": "chat.completion.chunk",
             "created": 1_768_471_800,
-            "model": MODEL,
+            "model": ANSWERED,
             "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}],
         }
         for delta, reason in (({"role": "assistant", "content": ""}, None), ({"content": "Hello!"}, None), ({}, "stop"))

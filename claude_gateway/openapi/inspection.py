@@ -6,7 +6,7 @@ from claude_gateway.dialects.anthropic.wire import MessagesRequest
 from claude_gateway.dialects.gemini.wire import GenerateContentRequest
 from claude_gateway.dialects.openai_chat.wire import ChatRequest
 from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
-from claude_gateway.openapi.chat import MODEL
+from claude_gateway.openapi.chat import ANSWERED, MODEL
 from claude_gateway.openapi.failures import Failure
 from claude_gateway.openapi.operation import Answer, Answered, Body, Group, Operation, Parameter
 
@@ -101,7 +101,7 @@ _SEEN = {
     "valid": True,
     "error": None,
     "parsed": _CHAT,
-    "job": {"is": "ChatJob", "model": MODEL, "turns": [{"is": "Turn", "role": "user", "blocks": []}]},
+    "job": {"is": "ChatJob", "model": ANSWERED, "turns": [{"is": "Turn", "role": "user", "blocks": []}]},
     "warnings": ["presence_penalty: Claude has no such parameter"],
     "not_done": ["nothing was fetched by URL"],
 }

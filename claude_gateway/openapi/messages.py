@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from claude_gateway.dialects.anthropic.wire import MessagesRequest
-from claude_gateway.openapi.chat import MODEL
+from claude_gateway.openapi.chat import ANSWERED, MODEL
 from claude_gateway.openapi.failures import OF_A_JOB, AnthropicErrorAnswer
 from claude_gateway.openapi.operation import Answer, Answered, Body, Envelope, Group, Maybe, Operation, Parameter
 
@@ -212,7 +212,7 @@ _MESSAGE = {
     "id": "msg_abc123",
     "type": "message",
     "role": "assistant",
-    "model": MODEL,
+    "model": ANSWERED,
     "content": [{"type": "text", "text": "Hello!"}],
     "usage": _USAGE,
     "stop_reason": "end_turn",

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from claude_gateway.openapi.chat import MODEL
+from claude_gateway.openapi.chat import ANSWERED
 from claude_gateway.openapi.operation import Answer, Answered, Envelope, Group, Operation, Parameter
 
 
@@ -56,7 +56,7 @@ _ABOUT = (
     "Google's shape where `x-goog-api-key` or `x-goog-api-client` is sent, Anthropic's where `anthropic-version` is, "
     "else OpenAI's."
 )
-_MODEL = {"id": MODEL, "object": "model", "created": 1_735_689_600, "owned_by": "anthropic"}
+_MODEL = {"id": ANSWERED, "object": "model", "created": 1_735_689_600, "owned_by": "anthropic"}
 _LIMIT = Parameter(
     "limit",
     "How many on a page; of Anthropic's shape alone.",
@@ -87,7 +87,7 @@ OPERATIONS = (
         "One model",
         {200: Answer("The model.", AnyModel, _MODEL)},
         description=_ABOUT,
-        parameters=(Parameter("id", "Its name.", example=MODEL), _VERSION),
+        parameters=(Parameter("id", "Its name.", example=ANSWERED), _VERSION),
         errors=(400, 404),
         envelope=Envelope.ANY,
     ),

@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
-from claude_gateway.openapi.chat import MODEL
+from claude_gateway.openapi.chat import ANSWERED, MODEL
 from claude_gateway.openapi.failures import OF_A_JOB
 from claude_gateway.openapi.operation import Answer, Answered, Body, Group, Operation, Parameter
 from claude_gateway.openapi.response_events import ResponsesStreamEvent
@@ -35,7 +35,7 @@ _RESPONSE: dict[str, Any] = {
     "status": "completed",
     "error": None,
     "incomplete_details": None,
-    "model": MODEL,
+    "model": ANSWERED,
     "output": [
         {
             "id": "msg_abc123_0",

@@ -67,7 +67,7 @@ _USAGE = {
     "from": "2026-01-01",
     "to": "2026-01-31",
     "group_by": ["day", "model"],
-    "data": [{"day": "2026-01-31", "model": "claude-sonnet-4-5-20250929", **_COUNTS}],
+    "data": [{"day": "2026-01-31", "model": "claude-sonnet-5-5", **_COUNTS}],
     "total": _COUNTS,
     "budget": {
         "tokens": 1_000_000,

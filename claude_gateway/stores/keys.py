@@ -4,8 +4,9 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,20 @@ class KeyStore:
         """Another secret for the same key; None where there is none, or none any more."""
         rows = await self._change(id_, "digest = ?", digest)
         return _key(rows[0]) if rows else None
+
+    async def limit(self, id_: str, per_minute: Mapping[str, int], concurrent: int | None) -> StoredKey | None:
+        """Limits of the key's own, beside those that it has; None where there is none, or none any more."""
+        async with self._database.transaction() as run:
+            rows = await run(f"SELECT {_COLUMNS} FROM keys WHERE id = ? AND revoked_at IS NULL", (id_,))  # noqa: S608
+            if not rows:
+                return None
+            stored = _key(rows[0])
+            rates = stored.key.rates
+            changed = Rates({**rates.per_minute, **per_minute}, concurrent or rates.concurrent)
+            stored = replace(stored, key=replace(stored.key, rates=changed))
+            self._changes.add_one()
+            await run("UPDATE keys SET allowed = ? WHERE id = ?", (_allowed(stored.key), id_))
+        return stored
 
     async def _change(self, id_: str, change: str, value: float | bytes) -> list[Row]:
         async with self._database.transaction() as run:

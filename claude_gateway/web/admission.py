@@ -7,7 +7,7 @@ from aiohttp import HttpVersion11, web
 
 from claude_gateway.access.address import counted_address
 from claude_gateway.access.keys import Key
-from claude_gateway.access.limits import Standing
+from claude_gateway.access.limits import Caller, Standing
 from claude_gateway.errors import ApiError
 from claude_gateway.web import pages, reference
 from claude_gateway.web.parts import CALLER, PARTS, STANDING, VISITED
@@ -39,7 +39,7 @@ async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
         raise
     request[VISITED].key = key.id
     if rule.group is not None:
-        _check(request, await request.app[PARTS].limits.count_key(key, rule.group))
+        _check(request, await request.app[PARTS].limits.count_key(key, rule.group, _caller(request)))
     if rule.scope is not None:
         key.require(rule.scope)
     return await handler(request)
@@ -64,7 +64,20 @@ async def identify(request: web.Request) -> Key:
 async def _count_address(request: web.Request, group: str) -> None:
     parts = request.app[PARTS]
     address = counted_address(request.remote, request.headers, parts.settings.proxies)
-    _check(request, await parts.limits.count_address(address, group))
+    _check(request, await parts.limits.count_address(address, group, _caller(request)))
+
+
+def _caller(request: web.Request) -> Caller:
+    """The official libraries say which request an attempt is for, or at least that it is another attempt. A program
+    that says neither is known by what stays the same: where it is, which path it asks, and how long its body is."""
+    headers = request.headers
+    named = headers.get("idempotency-key", "")
+    told = headers.get("x-stainless-retry-count", "")
+    is_retry = told.isdigit() and told != "0"
+    if named:
+        return Caller(hash((request.method, request.path, named)), is_retry=True)
+    peer = (request.remote, headers.get("x-forwarded-for", ""), headers.get("user-agent", ""))
+    return Caller(hash((*peer, request.method, request.path, request.content_length)), is_retry)
 
 
 def _check(request: web.Request, standing: Standing | None) -> None:

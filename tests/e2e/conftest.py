@@ -50,6 +50,7 @@ def settings(upstream: StandIn, state_dir: Path, **changes: Any) -> Settings:
         "claude_auth_method": AuthMethod.API_KEY,
         "anthropic_api_key": SecretStr(STAND_IN_KEY),
         "anthropic_base_url": upstream.url,
+        "default_model": MODEL,
         "chat_workers": 2,
         "chat_spare_workers": 0,
         "rate_limit_enabled": False,

@@ -125,6 +125,8 @@ async def test_a_full_queue_refuses_at_once_and_tells_when_to_come_back() -> Non
     assert failure.kind is ErrorKind.QUEUE_FULL
     # A job is taken for a second long before one was seen: five of them on two slots.
     assert failure.retry_after == math.ceil(5 / 2)
+    # The next ones that are refused come behind it, not all at once.
+    assert [(await failure_of(scheduler)).retry_after for _ in range(4)] == [3, 4, 4, 5]
     gate.set()
     await soon(asyncio.gather(*tasks))
 

@@ -293,3 +293,35 @@ async def test_the_command_says_what_it_cannot_make(state_dir: Path, arguments: 
 
     assert (code, out) == (1, "")
     assert note.startswith(f"claude-gateway: {said}")
+
+
+async def test_a_key_s_limits_are_raised_beside_a_running_gateway_and_those_not_named_stay(
+    serve: Serve, keys: KeyStore, state_dir: Path
+) -> None:
+    client = await serve(keys=keys, api_key=API_KEY, rate_limit_enabled=True, rate_limit_chat_per_minute=1)
+    made = await make(client, per_minute={"session": 7}, concurrent=3)
+    assert [await status(client, made, "POST", CHAT_PATH) for _ in range(2)] == [200, 429]
+
+    code, out, _ = await command(state_dir, "limit", made["id"], "--per-minute", "chat=5")
+
+    assert (code, out.split()[0]) == (0, f"{made['id']}:")
+    assert [await status(client, made, "POST", CHAT_PATH) for _ in range(6)] == [200] * 5 + [429]
+    (listed,) = (await (await client.get("/v1/admin/keys", headers=OWNER)).json())["keys"]
+    assert (listed["per_minute"], listed["concurrent"]) == ({"session": 7, "chat": 5}, 3)
+
+
+@pytest.mark.parametrize("wrong", [["--per-minute", "chats=5"], ["--per-minute", "chat=0"], ["--concurrent", "0"]])
+async def test_a_limit_that_cannot_be_is_named(serve: Serve, keys: KeyStore, state_dir: Path, wrong: list[str]) -> None:
+    made = await make(await serve(keys=keys, api_key=API_KEY))
+
+    code, _, note = await command(state_dir, "limit", made["id"], *wrong)
+
+    assert code == 1
+    assert len(note.splitlines()) == 1
+
+
+async def test_a_limit_for_no_key_is_an_error(keys: KeyStore, state_dir: Path) -> None:
+    code, _, note = await command(state_dir, "limit", "0" * 12, "--concurrent", "2")
+
+    assert code == 1
+    assert "no such key" in note

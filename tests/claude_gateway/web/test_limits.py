@@ -2,11 +2,14 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import anyio
 import pytest
 from aiohttp import ClientResponse
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
 from claude_gateway.access.limits import Standing
 from claude_gateway.stores.keys import KeyStore
@@ -16,6 +19,7 @@ from tests.claude_gateway.conftest import Clock
 from tests.claude_gateway.scripted import CHAT, HELLO, MODEL, STREAM, ScriptedDispatcher
 from tests.claude_gateway.web.conftest import Client, Serve
 from tests.claude_gateway.web.test_admin_keys import API_KEY, OWNER, bearer, make
+from tests.workers.helpers import until
 
 CHAT_PATH = "/v1/chat/completions"
 # A refused request of each dialect: path, body.
@@ -84,7 +88,9 @@ async def test_a_refusal_says_in_its_dialect_when_to_come_back(serve: Serve, dia
     seconds = int(second.headers["Retry-After"])
     assert seconds == 60
     told = (await second.json())["error"]
-    assert told["message"] == f"Rate limit exceeded. Try again in {seconds} seconds."
+    assert told["message"].startswith(f"Rate limit exceeded. Try again in {seconds} seconds. ")
+    assert "1 requests a minute in the group chat" in told["message"]
+    assert "RATE_LIMIT_CHAT_PER_MINUTE" in told["message"]
     match dialect:
         case "openai":
             assert (told["type"], told["code"]) == ("rate_limit_exceeded", "too_many_requests")
@@ -94,6 +100,69 @@ async def test_a_refusal_says_in_its_dialect_when_to_come_back(serve: Serve, dia
         case "gemini":
             assert (told["code"], told["status"]) == (429, "RESOURCE_EXHAUSTED")
             assert f"{seconds}s" in [one.get("retryDelay") for one in told["details"]]
+
+
+@pytest.mark.promise("limits.retry-after")
+@pytest.mark.parametrize("dialect", [*PATHS, "responses"])
+async def test_of_14_at_once_each_refused_one_is_let_in_when_it_was_told_to_come_back(
+    serve: Serve, clock: Clock, dialect: str
+) -> None:
+    client = await serve(**ON)
+    path, body = PATHS.get(dialect, ("/v1/responses", {"model": MODEL, "input": "hi", "store": False}))
+
+    responses = await asyncio.gather(*(ask(client, path=path, body=body) for _ in range(14)))
+
+    waits = sorted(int(one.headers["Retry-After"]) for one in responses if one.status == 429)
+    assert waits == [6, 12, 18, 24]
+    began = clock.now
+    for wait in waits:
+        clock.now = began + wait - 1
+        assert (await ask(client, path="/v1/chat/completions", body={**CHAT, "user": "a newcomer"})).status == 429
+        clock.now = began + wait
+        assert (await ask(client, path=path, body=body)).status == 200
+
+
+@dataclass
+class Waits:
+    """Takes the place of the libraries' sleep: the clock is set on to the next that wakes when all others wait."""
+
+    clock: Clock
+    waiting: list[tuple[float, asyncio.Event]] = field(default_factory=list)
+
+    async def sleep(self, seconds: float) -> None:
+        wakes = asyncio.Event()
+        self.waiting.append((self.clock.now + seconds, wakes))
+        await wakes.wait()
+
+    async def run(self, asking: list[asyncio.Task[Any]]) -> None:
+        while not all(task.done() for task in asking):
+            await until(lambda: len(self.waiting) + sum(task.done() for task in asking) == len(asking))
+            if self.waiting:
+                self.waiting.sort(key=lambda one: one[0])
+                self.clock.now, wakes = self.waiting.pop(0)
+                wakes.set()
+                await asyncio.sleep(0)
+
+
+@pytest.mark.promise("limits.retry-after")
+@pytest.mark.parametrize("count", [14, 20])
+async def test_the_official_library_gets_all_its_answers_by_its_own_two_retries(
+    serve: Serve, clock: Clock, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    waits = Waits(clock)
+    monkeypatch.setattr(anyio, "sleep", waits.sleep)
+    client = await serve(**ON)
+    url, direct = str(client.make_url("/v1")), DefaultAsyncHttpxClient(trust_env=False)
+    async with AsyncOpenAI(base_url=url, api_key=API_KEY.get_secret_value(), http_client=direct) as openai:
+        asking = [
+            asyncio.create_task(
+                openai.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "hi"}])
+            )
+            for _ in range(count)
+        ]
+        await waits.run(asking)
+
+    assert [task.result().choices[0].message.content for task in asking] == ["Hello"] * count
 
 
 @pytest.mark.promise("limits.headers")

@@ -14,6 +14,7 @@ from types import MappingProxyType
 import psutil
 
 from claude_gateway.demo.upstream import STAND_IN_KEY, StandIn
+from tests.e2e.conftest import MODEL
 from tests.e2e.faults.leftovers import Holdings, holdings, settled
 
 KEY = "a-key-of-the-soak"
@@ -23,6 +24,7 @@ SETTINGS = {
     "CLAUDE_WRAPPER_HOST": "127.0.0.1",
     "API_KEY": KEY,
     "CLAUDE_AUTH_METHOD": "api_key",
+    "DEFAULT_MODEL": MODEL,
     "ANTHROPIC_API_KEY": STAND_IN_KEY,
     "CHAT_WORKERS": str(WORKERS),
     "CHAT_SPARE_WORKERS": "1",
