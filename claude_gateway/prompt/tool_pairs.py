@@ -74,7 +74,7 @@ class _Pairing:
         """The user's turn behind those calls, with a result for each of them."""
         found: dict[str, ToolResult] = {}
         kept: list[Block] = []
-        for block in blocks:
+        for block in self._under_known_ids(blocks):
             if not isinstance(block, ToolResult):
                 kept.append(block)
             elif block.tool_use_id not in self._open:
@@ -86,6 +86,21 @@ class _Pairing:
             self._note(f"the call {id_[:80]!r} has no answer; Claude is told so")
         self._open = {}
         return [*found.values(), *(ToolResult(id_, (Text(NO_RESULT),), is_error=True) for id_ in missing), *kept]
+
+    def _under_known_ids(self, blocks: list[Block]) -> list[Block]:
+        """Some programs change the ids of calls. Where as many results are of no call at all as there are calls, and
+        no call has a result, they are taken in their order."""
+        results = [block for block in blocks if isinstance(block, ToolResult)]
+        names = dict.fromkeys(result.tool_use_id for result in results)
+        if len(names) != len(self._open) or any(name in self._tools for name in names):
+            return blocks
+        meant = dict(zip(names, self._open, strict=True))
+        for name, id_ in meant.items():
+            self._note(f"the result of {name[:80]!r} is taken for that of {_call(id_, self._tools[id_])}")
+        return [
+            replace(block, tool_use_id=meant[block.tool_use_id]) if isinstance(block, ToolResult) else block
+            for block in blocks
+        ]
 
     def _take(self, result: ToolResult, found: dict[str, ToolResult]) -> None:
         ids = self._open[result.tool_use_id]

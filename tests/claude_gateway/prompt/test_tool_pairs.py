@@ -100,6 +100,25 @@ def test_takes_the_answers_to_calls_of_one_id_in_their_order() -> None:
     assert notes == ["messages: two calls of one message have the id 'c1'; their results are taken in their order"]
 
 
+def test_takes_answers_by_other_ids_in_their_order() -> None:
+    (_, answers), notes = paired([F, G], [result("x", "1"), Text("more"), result("y", "2"), result("y", "2")])
+
+    assert answers == [result("c1", "1"), result("c2", "2"), Text("more")]
+    assert notes[:2] == [
+        "messages: the result of 'x' is taken for that of the call 'c1' of 'f'",
+        "messages: the result of 'y' is taken for that of the call 'c2' of 'g'",
+    ]
+
+
+@pytest.mark.parametrize("ids", [["x"], ["x", "c1"], ["x", "y", "z"]])
+def test_guesses_nothing_where_the_numbers_differ_or_one_id_is_known(ids: list[str]) -> None:
+    (_, answers), _ = paired([F, G], [result(id_, "1") for id_ in ids])
+
+    assert sum(isinstance(block, Text) and block.text.startswith("<tool_result ") for block in answers) == sum(
+        id_ != "c1" for id_ in ids
+    )
+
+
 blocks = st.sampled_from([F, G, ToolUse("c1", "g", {}), result("c1", "1"), result("c2", "2"), result("c3"), Text("t")])
 
 
