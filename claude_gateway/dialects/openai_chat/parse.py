@@ -1,6 +1,7 @@
 """A chat request to a job. Pure; raises `ApiError` 400 naming the message at fault."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from claude_gateway.dialects.openai_chat.calls import calls, with_ids
@@ -40,7 +41,7 @@ def parse(request: ChatRequest, owner: str, model: str, remembered: Remembered =
     functions, custom = as_functions(request.tools or [], notes)
     system, turns = _conversation(request, model, remembered, custom, notes)
     hosted = _search(request.web_search_options)
-    referred = referred_to(turns, request.tool_choice)
+    referred = partial(referred_to, turns, request.tool_choice)
     tools = read_tools(functions, notes, hosted, "functions" if legacy else "tools", referred)
     choice = read_choice(request.tool_choice, tools, notes, parallel=request.parallel_tool_calls is not False)
     tuning, given_way = fit(replace(_tuning(request, notes), tool_choice=choice), model, turns)

@@ -67,8 +67,10 @@ class Toolset:
     ) -> tuple[tuple[Tool, ...], ToolChoice | None]:
         """The tools to offer and whether one must be called. Of the deferred ones those are offered that `turns` refer
         to."""
-        hidden = frozenset() if self._shows_all else self._deferred - referred_to(turns) - self._wanted(choice)
-        offered = tuple(tool for tool in self.tools if tool.name not in hidden)
+        offered = self.tools
+        if self._deferred and not self._shows_all:
+            hidden = self._deferred - referred_to(turns) - self._wanted(choice)
+            offered = tuple(tool for tool in offered if tool.name not in hidden)
         match choice:
             case {"type": "allowed_tools", "tools": list(allowed)}:
                 names = {self._named(one) for one in allowed if isinstance(one, Mapping)}

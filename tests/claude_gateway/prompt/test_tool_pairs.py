@@ -53,8 +53,7 @@ def test_joins_answers_that_differ() -> None:
     (_, answers), notes = paired([F, G], [result("c1", "1"), result("c2", "2"), result("c1", "3"), result("c1", "4")])
 
     assert answers == [result("c1", "1", "3", "4"), result("c2", "2")]
-    assert len(notes) == 2
-    assert "'c1' of 'f' has more than one answer" in notes[0]
+    assert notes == ["messages: the call 'c1' of 'f' has more than one answer; Claude is given them as one"]
 
 
 @pytest.mark.parametrize(
