@@ -41,6 +41,7 @@ HOMES = {
         "claude_gateway.mcp_servers.offered",
         "claude_gateway.prompt.thoughts",
         "claude_gateway.prompt.token_count",
+        "claude_gateway.prompt.tool_pairs",
         "claude_gateway.prompt.tools",
         "claude_gateway.log.lines",
         "claude_gateway.responses.register",

@@ -38,6 +38,7 @@ _KNOWN = ("text", "image", "document", "redacted_thinking", "tool_use", "tool_re
 _OWN_CALLS = re.compile(r"(server|mcp)_tool_use|\w+_tool_result")
 _OWN_CALLS_NOTE = "messages: calls carried out by the provider are given to Claude as text, where no session knows them"
 _OTHERS = ("thinking", "search_result", "tool_reference", "container_upload", "compaction")
+_MOST_NOTES = 200
 _NO_FILES = "files are not kept here; send what is in it"
 
 
@@ -111,6 +112,8 @@ def note_words(kind: str, words: str, where: str, notes: list[str], thing: str =
     """Say what became of a block of a type that Claude has not: of many of one type the first is named."""
     done = "is given to Claude as text" if words else "was left out"
     line = f"{thing} of type {kind[:40]!r} {done}"
+    if len(notes) > _MOST_NOTES:
+        return  # no client is told of so many
     if not words or not any(note.endswith(line) for note in notes):
         notes.append(f"{where}: {line}")
 

@@ -4,13 +4,17 @@ Programs cut the beginning off a history, answer a call twice or late, and give 
 of it: what has no place as a result stands as text where the client put it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import replace
+
+import orjson
 
 from workers.job import Block, Role, Text, ToolResult, ToolUse
 
 Turns = Sequence[tuple[Role, list[Block]]]
 
+_MAX_COMPARED = 10
 NO_RESULT = "The call was given up; there is no result."
 
 
@@ -28,7 +32,7 @@ def result_alone(turns: Turns) -> ToolResult | None:
     return results[0] if results and len(results) == len(blocks) else None
 
 
-def unused(name: str, used: set[str]) -> str:
+def unused(name: str, used: Container[str]) -> str:
     """The name, with a mark behind it where it is used already."""
     while name in used:
         name += "_"
@@ -42,39 +46,41 @@ class _Pairing:
         # The tool of each call so far, by the call's id.
         self._tools: dict[str, str] = {}
         # The calls of the newest turn by the id that the client knows: several where it gave one id to several.
-        self._open: dict[str, list[str]] = {}
+        self._open: dict[str, deque[str]] = {}
 
     def calls(self, blocks: list[Block]) -> list[Block]:
         """An assistant's turn, each call in it with an id of its own."""
         self._open = {}
-        told: list[ToolUse] = []
+        told: set[tuple[str, str, bytes]] = set()
         kept: list[Block] = []
-        used = {block.id for block in blocks if isinstance(block, ToolUse)}
+        used = Counter(block.id for block in blocks if isinstance(block, ToolUse))
         for block in blocks:
             if not isinstance(block, ToolUse):
                 kept.append(block)
-            elif block in told:
+                continue
+            whole = (block.id, block.name, _written(block) if used[block.id] > 1 else b"")
+            if whole in told:
                 self._note(f"{_call(block.id, block.name)} stands twice in one message, and is given to Claude once")
             else:
-                told.append(block)
+                told.add(whole)
                 kept.append(self._with_own_id(block, used))
         return kept
 
-    def _with_own_id(self, call: ToolUse, used: set[str]) -> ToolUse:
-        same = self._open.setdefault(call.id, [])
+    def _with_own_id(self, call: ToolUse, used: Counter[str]) -> ToolUse:
+        same = self._open.setdefault(call.id, deque())
         if same:
             self._note(f"two calls of one message have the id {call.id[:80]!r}; their results are taken in their order")
         id_ = unused(f"{call.id}_{len(same) + 1}", used) if same else call.id
-        used.add(id_)
+        used[id_] += 1
         same.append(id_)
         self._tools[call.id] = self._tools[id_] = call.name
         return replace(call, id=id_)
 
     def results(self, blocks: list[Block]) -> list[Block]:
         """The user's turn behind those calls, with a result for each of them."""
-        found: dict[str, ToolResult] = {}
+        found: dict[str, list[ToolResult]] = {}
         kept: list[Block] = []
-        for block in blocks:
+        for block in self._under_known_ids(blocks):
             if not isinstance(block, ToolResult):
                 kept.append(block)
             elif block.tool_use_id not in self._open:
@@ -85,19 +91,49 @@ class _Pairing:
         for id_ in missing:
             self._note(f"the call {id_[:80]!r} has no answer; Claude is told so")
         self._open = {}
-        return [*found.values(), *(ToolResult(id_, (Text(NO_RESULT),), is_error=True) for id_ in missing), *kept]
+        return [
+            *map(self._as_one, found.values()),
+            *(ToolResult(id_, (Text(NO_RESULT),), is_error=True) for id_ in missing),
+            *kept,
+        ]
 
-    def _take(self, result: ToolResult, found: dict[str, ToolResult]) -> None:
+    def _under_known_ids(self, blocks: list[Block]) -> list[Block]:
+        """Some programs change the ids of calls. Where as many results are of no call at all as there are calls, and
+        no call has a result, they are taken in their order."""
+        results = [block for block in blocks if isinstance(block, ToolResult)]
+        names = dict.fromkeys(result.tool_use_id for result in results)
+        if len(names) != len(self._open) or any(name in self._tools for name in names):
+            return blocks
+        meant = dict(zip(names, self._open, strict=True))
+        for name, id_ in meant.items():
+            self._note(f"the result of {name[:80]!r} is taken for that of {_call(id_, self._tools[id_])}")
+        return [
+            replace(block, tool_use_id=meant[block.tool_use_id]) if isinstance(block, ToolResult) else block
+            for block in blocks
+        ]
+
+    def _take(self, result: ToolResult, found: dict[str, list[ToolResult]]) -> None:
         ids = self._open[result.tool_use_id]
-        id_ = next((id_ for id_ in ids if id_ not in found), ids[-1])
-        own = replace(result, tool_use_id=id_)
-        if id_ not in found:
-            found[id_] = own
-        elif found[id_] == own:
-            self._note(f"{_call(id_, self._tools[id_])} has the same answer twice, which is given to Claude once")
-        else:
-            self._note(f"{_call(id_, self._tools[id_])} has more than one answer; Claude is given them as one")
-            found[id_] = _joined(found[id_], own)
+        while len(ids) > 1 and ids[0] in found:
+            ids.popleft()
+        found.setdefault(ids[0], []).append(replace(result, tool_use_id=ids[0]))
+
+    def _as_one(self, answers: list[ToolResult]) -> ToolResult:
+        """All answers to a call. It failed where all of them did: what failed holds text alone."""
+        first = answers[0]
+        if len(answers) == 1:
+            return first
+        call = _call(first.tool_use_id, self._tools[first.tool_use_id])
+        others: list[ToolResult] = []
+        for answer in answers:
+            if answer not in others[:_MAX_COMPARED]:
+                others.append(answer)
+        if len(others) == 1:
+            self._note(f"{call} has the same answer twice, which is given to Claude once")
+            return first
+        self._note(f"{call} has more than one answer; Claude is given them as one")
+        content = tuple(part for answer in others for part in answer.content)
+        return replace(first, content=content, is_error=all(answer.is_error for answer in others))
 
     def _in_words(self, result: ToolResult) -> Iterator[Block]:
         id_ = result.tool_use_id
@@ -117,6 +153,5 @@ def _call(id_: str, tool: str) -> str:
     return f"the call {id_[:80]!r} of {tool[:60]!r}"
 
 
-def _joined(first: ToolResult, second: ToolResult) -> ToolResult:
-    """One result of what both say; it failed where both did, and holds text alone where it failed."""
-    return replace(first, content=(*first.content, *second.content), is_error=first.is_error and second.is_error)
+def _written(call: ToolUse) -> bytes:
+    return orjson.dumps(call.input, option=orjson.OPT_SORT_KEYS)

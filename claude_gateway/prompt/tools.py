@@ -1,6 +1,6 @@
 """What callers of any dialect say of their own tools. Pure; raises `ApiError` 400 naming the tool at fault."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import Any, Literal
@@ -48,15 +48,14 @@ def read_tools(
     notes: list[str],
     hosted: list[Hosted],
     where: str = "tools",
-    referred: Collection[str] = (),
+    referred: Callable[[], Collection[str]] = tuple,
 ) -> tuple[Tool, ...]:
     """All of them but for deferred ones that are not `referred` to; those of the provider go to `hosted`, what is left
     out is noted. `where` is how the dialect calls them."""
     if len(definitions) > MOST_TOOLS:
         raise bad(where, f"there are {len(definitions)}, and at most {MOST_TOOLS} are taken")
     tools: dict[str, Tool] = {}
-    hidden: set[str] = set()
-    shows_all = any(map(is_hosted_search, definitions))
+    deferred: set[str] = set()
     for index, definition in enumerate(definitions):
         if not isinstance(definition, Mapping):
             raise bad(f"{where}.{index}", "a tool must be an object")
@@ -67,9 +66,12 @@ def read_tools(
             raise bad(f"{where}.{index}", f"the name {tool.name[:60]!r} is used twice")
         else:
             tools[tool.name] = tool
-            if is_deferred(definition) and not shows_all and tool.name not in referred:
-                hidden.add(tool.name)
-    return tuple(tool for tool in tools.values() if tool.name not in hidden)
+            if is_deferred(definition):
+                deferred.add(tool.name)
+    if deferred and not any(map(is_hosted_search, definitions)):
+        deferred.difference_update(referred())
+        return tuple(tool for tool in tools.values() if tool.name not in deferred)
+    return tuple(tools.values())
 
 
 def with_possible_strictness(tools: tuple[Tool, ...], model: str, notes: list[str]) -> tuple[Tool, ...]:

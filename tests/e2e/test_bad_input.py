@@ -30,7 +30,10 @@ BODIES: dict[str, tuple[bytes, int]] = {
     "a number as content": (orjson.dumps({"model": MODEL, "messages": [{"role": "user", "content": 5}]}), 422),
     "negative max_tokens": (orjson.dumps({**HELLO, "max_tokens": -5}), 400),
     "stream as text": (orjson.dumps({**HELLO, "stream": "perhaps"}), 422),
-    "only a system message": (orjson.dumps({"model": MODEL, "messages": [{"role": "system", "content": "x"}]}), 400),
+    "only a blank system message": (
+        orjson.dumps({"model": MODEL, "messages": [{"role": "system", "content": " "}]}),
+        400,
+    ),
     "a blank message": (orjson.dumps({"model": MODEL, "messages": [{"role": "user", "content": " \n"}]}), 400),
     "an unknown model": (orjson.dumps({**HELLO, "model": "llama-x"}), 404),
     "a model with a newline": (orjson.dumps({**HELLO, "model": "claude-\r\nx: y"}), 404),

@@ -88,6 +88,15 @@ MESSAGES: dict[str, tuple[Messages, dict[str, Any]]] = {
         [user("a"), assistant([{"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}]), user("b")],
         {},
     ),
+    "a result of no call": ([user("a"), assistant("b"), user([result("t9")])], {}),
+    "a result first": ([user([result("t1")]), user("a")], {}),
+    "a late result": ([user("a"), assistant([use("t1")]), user("b"), assistant("c"), user([result("t1")])], {}),
+    "two results of one call": ([user("a"), assistant([use("t1")]), user([result("t1"), result("t1", "x")])], {}),
+    "two calls of one id": (
+        [user("a"), assistant([use("t1"), {**use("t1"), "name": "g"}]), user([result("t1"), result("t1", "x")])],
+        {},
+    ),
+    "arguments that are null": ([user("a"), assistant([{**use("t1"), "input": None}]), user([result("t1")])], {}),
     "a budget over the limit": ([user("a")], {"thinking": {"type": "enabled", "budget_tokens": 90_000}}),
     "all parameters at once": (
         [user("a")],
@@ -129,6 +138,12 @@ CHATS: dict[str, tuple[Messages, dict[str, Any]]] = {
         [user("a"), *[assistant("", tool_calls=[call("c")]), tool("c")] * 2],
         {},
     ),
+    "a result of no call": ([user("a"), assistant("b"), tool("t9")], {}),
+    "a result first": ([tool("t1"), user("a")], {}),
+    "two results of one call": ([user("a"), assistant(None, tool_calls=[call("c1")]), tool("c1"), tool("c1", "x")], {}),
+    "two calls of one id": ([user("a"), assistant(None, tool_calls=[call("c1"), call("c1")]), tool("c1")], {}),
+    "a system prompt alone": ([system("x")], {}),
+    "a system prompt and the assistant": ([system("x"), assistant("y")], {}),
     "reasoning without the thoughts before": (
         [user("a"), assistant("Let me see.", tool_calls=[call("c1")]), tool("c1")],
         {"reasoning_effort": "high"},
@@ -149,19 +164,8 @@ async def test_an_odd_chat_is_served_by_one_upstream_request(gateway: Gateway, c
 
 
 BROKEN: dict[str, tuple[Messages, Messages, str]] = {
-    "a result of no call": ([user("a"), user([result("t9")])], [user("a"), tool("t9")], "t9"),
-    "a result first": ([user([result("t1")]), user("a")], [tool("t1"), user("a")], "t1"),
-    "two results of one call": (
-        [user("a"), assistant([use("t1")]), user([result("t1"), result("t1")])],
-        [user("a"), assistant(None, tool_calls=[call("t1")]), tool("t1"), tool("t1")],
-        "t1",
-    ),
-    "two calls of one id": (
-        [user("a"), assistant([use("t1"), use("t1")]), user([result("t1")])],
-        [user("a"), assistant(None, tool_calls=[call("t1"), call("t1")]), tool("t1")],
-        "t1",
-    ),
-    "nobody asks": ([assistant("alone")], [system("x"), assistant("alone")], "user"),
+    "a result alone": ([user([result("t1")])], [tool("t1")], "t1"),
+    "nobody asks": ([assistant("alone")], [assistant("alone")], "user"),
     "nothing is asked": ([user(" "), user([])], [user(""), user(None)], "user"),
 }
 

@@ -73,6 +73,15 @@ def test_the_reply_is_what_a_caller_would_send_back() -> None:
     ) == Turn("assistant", (Thought("hm", "x"), Text("one two"), ToolUse("call_1", "f", {"a": 1})))
 
 
+def test_a_reply_holds_integers_and_odd_text_as_the_cli_carries_them() -> None:
+    call = ToolUse("call_1", "f", {})
+
+    for written, value in (('{"a":1234567890123456789}', "1234567890123456789"), ('{"a":"x\ny"}', "x\ny")):
+        assert said(BlockStarted(call), InputDelta(written), BlockEnded()) == Turn(
+            "assistant", (ToolUse("call_1", "f", {"a": value}),)
+        )
+
+
 def test_what_was_cut_off_in_a_reply_is_left_out() -> None:
     assert said(
         *(BlockStarted(Text("")), TextDelta("one"), BlockEnded()),

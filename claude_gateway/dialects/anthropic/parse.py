@@ -1,6 +1,7 @@
 """A Messages request to a job. Pure; raises `ApiError` 400 naming the block at fault."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 from claude_gateway.dialects.anthropic.parameters import warnings
 from claude_gateway.dialects.anthropic.wire import MessagesRequest
@@ -40,8 +41,8 @@ def parse(request: MessagesRequest, owner: str, model: str, remembered: Remember
     system = system_text(request.system, notes)
     turns = conversation.turns(model)
     hosted: list[Hosted] = []
-    named_tools = read_tools(request.tools or [], notes, hosted, referred=referred_to(turns, request.tool_choice))
-    tools = with_possible_strictness(named_tools, model, notes)
+    offered = read_tools(request.tools or [], notes, hosted, referred=partial(referred_to, turns, request.tool_choice))
+    tools = with_possible_strictness(offered, model, notes)
     # Their names are the provider's too: `web_search` of the type `web_search_20250305`.
     named = {str(tool.get("name")) for tool in request.tools or [] if tool.get("type") in {one.name for one in hosted}}
     choice = read_choice(request.tool_choice, tools, notes, parallel=True, hosted=named)

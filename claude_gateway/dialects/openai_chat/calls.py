@@ -17,12 +17,16 @@ def calls(message: Message, where: str, custom: Custom, notes: list[str]) -> lis
 
 
 def with_ids(messages: Sequence[Message]) -> Iterator[Message]:
-    """The messages, each answer that names no call with the id of the one that it must be meant for: the first without
-    an answer, of the function that it names."""
+    """The messages, each call with an id, and each answer that names no call with the id of the one that it must be
+    meant for: the first without an answer, of the function that it names."""
     waiting: list[ToolCall] = []
-    for message in messages:
+    for number, message in enumerate(messages):
         if message.role == "assistant" and message.tool_calls:
-            waiting = list(message.tool_calls)
+            waiting = [
+                call if call.id else call.model_copy(update={"id": f"call_{number}_{index}"})
+                for index, call in enumerate(message.tool_calls)
+            ]
+            message = message.model_copy(update={"tool_calls": list(waiting)})
         elif message.role == "tool":
             call = _meant(message, waiting)
             if call is not None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from claude_gateway.dialects.openai_chat.calls import calls, with_ids
@@ -47,7 +48,7 @@ def parse(request: ChatRequest, owner: str, model: str, remembered: Remembered =
     beside = (anthropic_options.system, request.system)
     system, turns = _conversation(request.messages, beside, model, remembered, custom, notes)
     hosted = _search(request.web_search_options)
-    referred = referred_to(turns, request.tool_choice)
+    referred = partial(referred_to, turns, request.tool_choice)
     named = read_tools(functions, notes, hosted, "functions" if legacy else "tools", referred)
     left = restrict_tools(request.tool_choice, named, hosted)
     tools = with_possible_strictness(left.tools, model, notes)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from claude_gateway.dialects.openai_chat.parameters import NEUTRAL, OPTIONS_NEUTRAL
 from claude_gateway.prompt.numbers import Count, Number, Probability, Range
@@ -42,11 +42,16 @@ class CustomCall(Wire):
 
 
 class ToolCall(Wire):
-    """Of a function, or of a custom tool."""
+    """Of a function, or of a custom tool. Some programs give it no id."""
 
-    id: str
+    id: str = ""
     function: FunctionCall | None = None
     custom: CustomCall | None = None
+
+    @field_validator("id", mode="before")
+    @classmethod
+    def _without_null(cls, value: Any) -> Any:
+        return "" if value is None else value
 
     @model_validator(mode="after")
     def _calls_something(self) -> "ToolCall":

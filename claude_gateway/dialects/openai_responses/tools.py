@@ -68,8 +68,10 @@ class Toolset:
     ) -> tuple[tuple[Tool, ...], tuple[Hosted, ...], ToolChoice | None]:
         """The tools to offer, those of the provider, and whether one must be called. Of the deferred tools those are
         offered that `turns` or the choice refer to."""
-        hidden = frozenset() if self._shows_all else self._deferred - referred_to(turns) - self._wanted(choice)
-        offered = tuple(tool for tool in self.tools if tool.name not in hidden)
+        offered = self.tools
+        if self._deferred and not self._shows_all:
+            hidden = self._deferred - referred_to(turns) - self._wanted(choice)
+            offered = tuple(tool for tool in offered if tool.name not in hidden)
         left = restrict_tools(choice, offered, self.hosted, self._named)
         choice = left.choice
         match choice:

@@ -12,6 +12,7 @@ from claude_gateway.errors import ApiError
 from tests.claude_gateway.dialects.adapters import DIALECTS
 from tests.claude_gateway.dialects.face import MODEL, Dialect, Json, Parsed
 from tests.claude_gateway.dialects.jobs import PIXEL
+from workers.continuation import Reply, canonical
 from workers.events import BlockEnded, BlockStarted, Event, Finished, InputDelta, Started, Usage
 from workers.job import Document, Image, SearchResult, Text, ToolResult, ToolUse, Turn
 
@@ -563,6 +564,23 @@ def test_a_client_is_given_all_digits_of_the_integers_in_a_call(dialect: Dialect
     for written in (whole, streamed):
         assert f": {BIG}" in written
         assert f": {10**30}" in written
+
+
+@pytest.mark.parametrize("in_text", [True, False])
+@every_dialect
+def test_a_call_that_comes_back_is_the_one_that_the_model_made(dialect: Dialect, in_text: bool) -> None:
+    """By which the process is found that holds the conversation."""
+    reply = Reply()
+    for event in (BlockStarted(ToolUse("c1", "f", {})), InputDelta(f'{{"user": {BIG}}}'), BlockEnded()):
+        reply.feed(event)
+    said = reply.turn()
+    written = f'{{"user":{BIG}}}' if in_text else {"user": BIG}
+
+    read = parsed(dialect, Say("user", "a"), Call("c1", "f", written), Answer("c1", "f", "done"))
+
+    assert said is not None
+    (made,), (back,) = canonical(said)[1:], canonical(read.job.turns[1])[1:]
+    assert made["input"] == back["input"] == {"user": str(BIG)}
 
 
 ROUNDED = {"type": "object", "properties": {"user": {"type": "integer", "maximum": 2**63 - 1, "minimum": 2**53}}}

@@ -91,6 +91,17 @@ def test_an_answer_without_an_id_is_that_to_the_call_of_its_function_or_to_the_f
     assert answered.blocks == tuple(ToolResult(f"c{'abc'.index(name)}", (Text(name),)) for name in "cab")
 
 
+@pytest.mark.parametrize("missing", [{}, {"id": None}, {"id": ""}], ids=str)
+def test_a_call_without_an_id_is_answered_by_the_next_message(missing: dict[str, Any]) -> None:
+    calls = [{**missing, "type": "function", "function": {"name": name, "arguments": {}}} for name in "ab"]
+    told = [{"role": "tool", "content": name} for name in "ab"]
+
+    *_, called, answered = chat({"role": "assistant", "content": "", "tool_calls": calls}, *told).job.turns
+
+    assert called.blocks == tuple(ToolUse(f"call_1_{n}", name, {}) for n, name in enumerate("ab"))
+    assert answered.blocks == tuple(ToolResult(f"call_1_{n}", (Text(name),)) for n, name in enumerate("ab"))
+
+
 def test_refuses_an_answer_without_an_id_where_no_call_waits_for_one() -> None:
     with pytest.raises(ApiError) as raised:
         chat({"role": "tool", "content": "sunny"})

@@ -53,8 +53,7 @@ def test_joins_answers_that_differ() -> None:
     (_, answers), notes = paired([F, G], [result("c1", "1"), result("c2", "2"), result("c1", "3"), result("c1", "4")])
 
     assert answers == [result("c1", "1", "3", "4"), result("c2", "2")]
-    assert len(notes) == 2
-    assert "'c1' of 'f' has more than one answer" in notes[0]
+    assert notes == ["messages: the call 'c1' of 'f' has more than one answer; Claude is given them as one"]
 
 
 @pytest.mark.parametrize(
@@ -98,6 +97,25 @@ def test_takes_the_answers_to_calls_of_one_id_in_their_order() -> None:
     assert calls == [F, ToolUse("c1_2_", "g", {}), third]
     assert answers == [result("c1", "1"), result("c1_2", "3"), result("c1_2_", "2")]
     assert notes == ["messages: two calls of one message have the id 'c1'; their results are taken in their order"]
+
+
+def test_takes_answers_by_other_ids_in_their_order() -> None:
+    (_, answers), notes = paired([F, G], [result("x", "1"), Text("more"), result("y", "2"), result("y", "2")])
+
+    assert answers == [result("c1", "1"), result("c2", "2"), Text("more")]
+    assert notes[:2] == [
+        "messages: the result of 'x' is taken for that of the call 'c1' of 'f'",
+        "messages: the result of 'y' is taken for that of the call 'c2' of 'g'",
+    ]
+
+
+@pytest.mark.parametrize("ids", [["x"], ["x", "c1"], ["x", "y", "z"]])
+def test_guesses_nothing_where_the_numbers_differ_or_one_id_is_known(ids: list[str]) -> None:
+    (_, answers), _ = paired([F, G], [result(id_, "1") for id_ in ids])
+
+    assert sum(isinstance(block, Text) and block.text.startswith("<tool_result ") for block in answers) == sum(
+        id_ != "c1" for id_ in ids
+    )
 
 
 blocks = st.sampled_from([F, G, ToolUse("c1", "g", {}), result("c1", "1"), result("c2", "2"), result("c3"), Text("t")])

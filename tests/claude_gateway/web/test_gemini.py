@@ -286,13 +286,21 @@ async def test_a_wrong_shape_is_google_s_400_that_names_the_field(
     assert violations[0]["field"] == field
 
 
-async def test_a_response_that_answers_no_call_is_a_400_that_names_it(serve: Serve) -> None:
+async def test_a_response_that_answers_no_call_is_named_in_a_header(serve: Serve) -> None:
     response = {"functionResponse": {"id": "call-7", "name": "f", "response": {}}}
     contents = [*ASK["contents"], {"role": "model", "parts": [{"text": "no call"}]}, {"parts": [response]}]
 
-    error = await refused(await serve(), 400, WHOLE, json={"contents": contents})
+    answer = await (await serve()).post(WHOLE, json={"contents": contents})
 
-    assert "contents.2.parts.0.functionResponse" in error["message"]
+    assert answer.status == 200
+    assert "the result of 'call-7' answers no call" in answer.headers["x-gateway-warnings"]
+
+
+async def test_a_response_and_nothing_else_is_a_400_that_names_it(serve: Serve) -> None:
+    response = {"functionResponse": {"id": "call-7", "name": "f", "response": {}}}
+
+    error = await refused(await serve(), 400, WHOLE, json={"contents": [{"parts": [response]}]})
+
     assert "call-7" in error["message"]
 
 

@@ -204,7 +204,7 @@ async def test_a_job_that_fails_before_its_first_word_has_a_status_of_its_own(
         ({"max_output_tokens": 10**30}, 400, "max_output_tokens"),
         ({"reasoning": {"effort": "huge"}}, 422, "reasoning"),
         ({"input": {"object": "response"}}, 400, "input"),
-        ({"input": [{"type": "function_call_output", "call_id": "c", "output": ""}]}, 400, "input.0.call_id"),
+        ({"input": [{"type": "function_call_output", "call_id": "c", "output": ""}]}, 400, "input"),
         ({"input": [{"type": "item_reference", "id": "msg_1_0"}]}, 404, "input.0"),
         ({"tools": [{"type": "custom"}]}, 400, "tools.0.name"),
         ({"previous_response_id": "resp_unknown"}, 400, "previous_response_id"),

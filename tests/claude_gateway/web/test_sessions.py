@@ -231,15 +231,24 @@ async def test_a_result_that_is_missing_is_said_and_the_session_goes_on(caller: 
     assert len(ann.asked) == 5
 
 
-async def test_a_result_of_no_call_is_refused_and_changes_nothing(caller: Any) -> None:
+async def test_a_result_of_no_call_is_remembered_as_text_and_named(caller: Any) -> None:
     ann = await caller(CALLING, HELLO)
     await ann.say("use it")
 
     response = await ann.say({"role": "tool", "tool_call_id": "c9", "content": "done"})
 
+    assert response.status == 200
+    assert "the result of 'c9' answers no call that was sent" in response.headers["x-gateway-warnings"]
+    assert (await ann.get("/v1/sessions/s"))["message_count"] == 4
+
+
+async def test_a_result_is_refused_where_the_session_is_gone_and_changes_nothing(caller: Any) -> None:
+    ann = await caller(HELLO)
+
+    response = await ann.say({"role": "tool", "tool_call_id": "c9", "content": "done"})
+
     assert response.status == 400
     assert "c9" in (await response.json())["error"]["message"]
-    assert (await ann.get("/v1/sessions/s"))["message_count"] == 2
 
 
 async def test_a_session_is_shown_as_the_guide_says(caller: Any, clock: Clock) -> None:
