@@ -28,7 +28,7 @@ class Difference:
         return re.sub(r"\.\d+", "", self.place)
 
     def __str__(self) -> str:
-        return f"{self.place}\n    wanted {self.wanted}\n    seen   {self.seen}"
+        return f"{self.place}\n    wanted {_short(self.wanted)}\n    seen   {_short(self.seen)}"
 
 
 def differences(job: Job, body: Json) -> list[Difference]:
@@ -131,7 +131,10 @@ _NOTHING = _Nothing()
 
 
 def _shown(value: Any) -> str:
-    text = ascii(value)
+    return ascii(value)
+
+
+def _short(text: str) -> str:
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}… ({len(text)} characters)"
 
 

@@ -53,6 +53,8 @@ _ODD_NAMES = (
 )
 _PROPERTIES = ("city", "query", "file_path", "x", "type", "properties", "a.b", "n-1", "default", "required")
 _ODD_PROPERTIES = ("filter[id]", "$select", "Account Number", "город", "名前", "p" * 65, "a/b", "e\u0301", "user@host")
+# Many of them stay below what a model takes.
+_MAX_RESULT = 30_000
 _SCALARS = ("string", "number", "integer", "boolean")
 
 
@@ -215,7 +217,7 @@ def _result_parts(random: Random, dialect: Dialect) -> tuple[Text | Picture, ...
     if kind < 0.2 and dialect in ("messages", "responses"):
         return (Text(text(random)), _picture(random))
     if kind < 0.3:
-        return (Text(text(random) * random.choice((1, 50, 300))),)
+        return (Text((text(random) * random.choice((1, 50, 300)))[:_MAX_RESULT]),)
     return (Text(text(random)),)
 
 

@@ -85,6 +85,8 @@ _OF_THE_CLI = (
     "x-anthropic-billing-header: cc_version=1;",
     "You are Claude Code, Anthropic's official CLI for Claude.",
 )
+# As long as a few files; many of them stay below what a model takes.
+_MAX_TEXT = 20_000
 
 
 def words(random: Random, most: int) -> str:
@@ -114,7 +116,7 @@ def text(random: Random) -> str:
         return "\n" + made
     if edge < 0.2:
         return made + " \n"
-    return made if edge < 0.95 else made * 400
+    return made if edge < 0.97 else (made * 400)[:_MAX_TEXT]
 
 
 def description(random: Random) -> str | None:
