@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
+from typing import Any
+
+from pydantic.alias_generators import to_camel
 
 from claude_gateway.dialects.gemini.calls import Calls
 from claude_gateway.dialects.gemini.wire import CodeExecutionResult, Content, ExecutableCode, FileData, Part
@@ -112,8 +115,7 @@ class History:
             return Text(_outcome(part.code_execution_result))
         if part.unknown:
             names = ", ".join(name[:40] for name in part.unknown)
-            read = [in_words(name[:60], value) for name, value in part.unknown.items() if isinstance(value, dict)]
-            words = "\n".join(text for text in read if text)
+            words = "\n".join(text for name, value in part.unknown.items() if (text := _words(name, value)))
             self._notes.append(
                 f"{where}: a part with {names} {'is given to Claude as text' if words else 'was left out'}"
             )
@@ -163,6 +165,12 @@ def _says_something(part: Part) -> bool:
 
 def _without_blanks(blocks: Iterable[Block]) -> list[Block]:
     return [block for block in blocks if not isinstance(block, Text) or block.text.strip()]
+
+
+def _words(name: str, value: Any) -> str:
+    """A part of a kind that nobody knows, in the same words whatever the case of its keys."""
+    fields = {to_camel(key): inner for key, inner in value.items()} if isinstance(value, dict) else {}
+    return in_words(to_camel(name)[:60], fields)
 
 
 def _code(code: ExecutableCode) -> str:
