@@ -66,6 +66,8 @@ def _paired(sent: Sequence[str], seen: Sequence[str], legal: re.Pattern[str]) ->
     """What was sent, to what was seen of it: a name that the API takes stays, of the others each gets an alias."""
     pairs = {name: name for name in sent if name in seen}
     rest = [name for name in seen if name not in pairs]
+    if len(rest) != len(sent) - len(pairs):
+        return pairs  # one is missing, and nobody can tell which
     for name in sent:
         if name not in pairs and not legal.fullmatch(name):
             fits = [alias for alias in rest if legal.fullmatch(alias)]
