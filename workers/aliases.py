@@ -16,7 +16,7 @@ from typing import Any
 from workers.events import BlockEnded, BlockStarted, Event, InputDelta
 from workers.job import Block, ChatJob, Tool, ToolResult, ToolUse, Turn
 from workers.key_renamer import KeyRenamer
-from workers.tool_schema import object_schema
+from workers.tool_schema import constraint, object_schema
 
 _TOOL = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 _PROPERTY = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
@@ -25,8 +25,6 @@ _MAX_TOOL_CHARS = 128
 _MAX_PROPERTY_CHARS = 64
 _UNREADABLE = re.compile(r"[^a-zA-Z0-9_-]+")
 _DIGEST_CHARS = 8
-# The CLI has a tool of this name of its own: a client's tool that bears it would never be called (CLI 2.1.332).
-_RESERVED = frozenset({"ToolSearch"})
 # The keywords under which a schema speaks of the same object once more.
 _SAME_OBJECT = ("not", "if", "then", "else", "anyOf", "oneOf", "allOf", "dependentSchemas")
 
@@ -133,20 +131,19 @@ def _block(block: Block, known: Aliases) -> Block:
 
 
 def _tool(tool: Tool, known: Aliases) -> Tool:
-    name, schema = known.tool(tool.name), object_schema(tool.schema)
-    if changed := known.properties.get(tool.name):
-        schema = _with_aliases(schema, changed)
+    changed = known.properties.get(tool.name)
+    renamed = _with_aliases(tool.schema, changed) if changed else tool.schema
+    name, schema = known.tool(tool.name), object_schema(renamed)
     if name == tool.name and schema is tool.schema:
         return tool
     # Of a name that is nothing but a digest for the API, the model reads what it was, unless it is described anyway.
     described = tool.description or ("" if _readable(tool.name) else tool.name)
+    described = "\n\n".join(part for part in (described, constraint(renamed)) if part)
     return replace(tool, name=name, schema=schema, description=described)
 
 
 def _tool_alias(name: str, taken: Collection[str]) -> str:
-    if _TOOL.fullmatch(name) and name not in _RESERVED:
-        return name
-    return _alias(name, "tool", _MAX_TOOL_CHARS, {*taken, *_RESERVED})
+    return name if _TOOL.fullmatch(name) else _alias(name, "tool", _MAX_TOOL_CHARS, taken)
 
 
 def _property_aliases(schema: Mapping[str, Any]) -> Names:
@@ -213,8 +210,8 @@ def _renamed_keyword(word: str, value: Any, changed: Names, is_root: bool) -> An
 
 
 def _named(part: Any, key: str) -> Any:
-    """The model reads the client's own name as the title, for the alias may say nothing."""
-    return {"title": key, **part} if isinstance(part, Mapping) else part
+    """Of a name in other letters the alias says nothing: the model reads the name itself as the title."""
+    return {"title": key, **part} if isinstance(part, Mapping) and not key.isascii() else part
 
 
 def _repointed(value: Any, pointers: Names) -> Any:

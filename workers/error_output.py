@@ -8,9 +8,8 @@ from collections.abc import Callable
 _READ_SIZE = 64 * 1024
 _KEPT_BYTES = 16 * 1024
 # With `--debug-to-stderr` the CLI writes its debug log here. It announces each upstream request once the headers are
-# made, before it sends it (CLI 2.1.332). Of the other lines of this level nothing is kept: they may name what a client
-# sent.
-_DEBUG = b" [DEBUG] "
+# made, before it sends it (CLI 2.1.332). Of the log only errors are kept: other lines may name what a client sent.
+_NOT_KEPT = (b" [DEBUG] ", b" [INFO] ", b" [WARN] ")
 _REQUEST_BEGINS = b" [DEBUG] [API:timing] dispatching"
 
 
@@ -60,7 +59,7 @@ class ErrorOutput:
         if any(_REQUEST_BEGINS in line for line in lines):
             self.notice_request()
         for line in lines:
-            if _DEBUG not in line:
+            if not any(level in line for level in _NOT_KEPT):
                 self._keep(line + b"\n")
 
     def _keep(self, line: bytes) -> None:

@@ -1,12 +1,12 @@
 """Makes the schema of a tool one that the Messages API takes. Pure.
 
 The API takes an object at the root, without `anyOf`, `oneOf` or `allOf` beside it ("input_schema does not support
-oneOf, allOf, or anyOf at the top level"). The branches are merged into one object; the constraint itself stays readable
-in the `description` of the schema, so the description of the tool is left as the client wrote it.
+oneOf, allOf, or anyOf at the top level"). The branches are merged into one object, and the model reads the constraint
+behind the description of the tool.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 Schema = Mapping[str, Any]
@@ -22,44 +22,37 @@ _MAX_DEPTH = 8
 
 def object_schema(schema: Schema) -> Schema:
     """Return the schema with `type: object` and no union at its root; the same object where it has none."""
-    if not any(isinstance(schema.get(keyword), list) for keyword in _UNIONS):
-        return schema if schema.get("type") == "object" else {"type": "object", **schema}
-    merged = _merged(schema, schema, _MAX_DEPTH)
-    constraints = [
-        text + json.dumps(schema[keyword], ensure_ascii=False, separators=(",", ":"))
-        for keyword, text in _UNIONS.items()
-        if isinstance(schema.get(keyword), list)
-    ]
-    said = schema.get("description")
-    merged["description"] = "\n".join([said, *constraints] if isinstance(said, str) and said else constraints)
-    return {"type": "object", **merged}
+    merged = _merged(schema, schema, _MAX_DEPTH) if any(_unions(schema)) else schema
+    return merged if merged.get("type") == "object" else {"type": "object", **merged}
+
+
+def constraint(schema: Schema) -> str:
+    """What the unions at the root of a schema demand, in words and JSON; "" where there is none."""
+    return "\n".join(
+        _UNIONS[keyword] + json.dumps(branches, ensure_ascii=False, separators=(",", ":"))
+        for keyword, branches in _unions(schema)
+    )
+
+
+def _unions(schema: Schema) -> Iterator[tuple[str, list[Any]]]:
+    return ((keyword, schema[keyword]) for keyword in _UNIONS if isinstance(schema.get(keyword), list))
 
 
 def _merged(schema: Schema, root: Schema, depth: int) -> dict[str, Any]:
-    """One object with the properties of all branches; required is what every possible call must have."""
+    """One object with the properties of all branches; it requires what the root and each part of an `allOf` require."""
     merged = {name: value for name, value in schema.items() if name not in _UNIONS}
     properties = dict(_mapping(schema.get("properties")))
-    required = set(_strings(schema.get("required")))
-    for keyword in _UNIONS:
-        listed = schema.get(keyword)
-        if not isinstance(listed, list):
-            continue
-        branches = [_branch(branch, root, depth) for branch in listed]
-        for branch in branches:
+    required = _strings(schema.get("required"))
+    for keyword, listed in _unions(schema):
+        for branch in (_branch(one, root, depth) for one in listed):
             for name, value in _mapping(branch.get("properties")).items():
                 properties[name] = _either(properties[name], value) if name in properties else value
-        needed = [set(_strings(branch.get("required"))) for branch in branches]
-        if needed:
-            required |= set().union(*needed) if keyword == "allOf" else needed[0].intersection(*needed[1:])
-        closed = [branch.get("additionalProperties") is False for branch in branches]
-        if keyword != "allOf" and closed and all(closed):
-            merged.setdefault("additionalProperties", False)
+            if keyword == "allOf":
+                required += [name for name in _strings(branch.get("required")) if name not in required]
     if properties:
         merged["properties"] = properties
-    # In the order in which the properties stand, so that the same schema becomes the same bytes.
-    order = [*properties, *sorted(required - properties.keys())]
     if required:
-        merged["required"] = [name for name in order if name in required]
+        merged["required"] = required
     return merged
 
 

@@ -23,7 +23,7 @@ _TOOLS: list[dict[str, Any]] = [
         "input_schema": {
             "type": "object",
             "properties": {
-                "filter[id]": {"type": "string", "enum": ["\uff21\uff22\uff23", "e\u0301", "\u0645\u06cc\u200c\u062e"]},
+                "filter.id": {"type": "string", "enum": ["\uff21\uff22\uff23", "e\u0301", "\u0645\u06cc\u200c\u062e"]},
                 "city": {"type": "string", "pattern": "^[A-Z]"},
             },
             "required": ["city"],
@@ -86,10 +86,10 @@ async def a_call_of_a_tool_that_is_offered_by_name_alone_is_asked_for_with_its_a
     cli: Cli, upstream: StandIn
 ) -> None:
     await offer(cli, _TOOLS)
-    await cli.process.write(cli.protocol.ask(user('{{tool alpha {"filter[id]": "\uff21", "city": "C"}}}')))
+    await cli.process.write(cli.protocol.ask(user('{{tool alpha {"filter.id": "\uff21", "city": "C"}}}')))
     while not (asked := [frame for frame in await cli.receive() if _asks_leave(frame)]):
         pass
-    same(asked[0]["request"]["input"], {"filter[id]": "\uff21", "city": "C"})
+    same(asked[0]["request"]["input"], {"filter.id": "\uff21", "city": "C"})
     same(len(upstream.chats), 1)
 
 

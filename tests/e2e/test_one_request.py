@@ -82,6 +82,16 @@ async def test_a_call_of_a_tool_that_nobody_offered_is_handed_on_and_not_answere
     assert asked(gateway, "stray") == 1
 
 
+@IN_EVERY_DIALECT
+async def test_a_tool_that_the_cli_has_by_the_same_name_is_the_client_s(gateway: Gateway, dialect: str) -> None:
+    search = {"name": "ToolSearch", "input_schema": {"type": "object"}}
+    prompt = f'named {PACED}{{{{tool ToolSearch {{"query": "x"}}}}}}'
+    answer = await ask(gateway.url, dialect, prompt, stream=False, tools=[search])
+    assert answer.calls == [("ToolSearch", '{"query":"x"}')]
+    await settled(gateway)
+    assert asked(gateway, "named") == 1
+
+
 async def test_of_fifty_limited_answers_at_a_model_s_pace_none_is_continued(gateway: Gateway, tmp_path: Path) -> None:
     async with gateway_on(gateway.upstream, tmp_path, chat_workers=4) as busy:
 

@@ -101,14 +101,6 @@ def test_what_the_api_takes_stays_as_it_is() -> None:
     assert inward(job) is job
 
 
-def test_the_one_name_that_the_cli_keeps_for_itself_is_changed_and_comes_back() -> None:
-    job = a_job("ToolSearch")
-    alias = inward(job).tools[0].name
-    assert alias != "ToolSearch"
-    assert alias.startswith("ToolSearch")
-    assert comes_back(job, [BlockStarted(ToolUse("1", alias, {}))]) == [BlockStarted(ToolUse("1", "ToolSearch", {}))]
-
-
 def test_a_tool_of_the_history_that_is_no_longer_offered_keeps_its_alias() -> None:
     job = ChatJob("ann", "m", a_job("fs/read").turns)
     [call] = inward(job).turns[1].blocks
@@ -128,6 +120,18 @@ def test_a_tool_of_whose_name_the_api_takes_nothing_is_described_by_it_where_it_
     assert [tool.description for tool in inward(job).tools] == ["\u540d\u524d", ""]
 
 
+def test_the_constraint_of_a_union_stands_behind_the_description_in_the_names_of_the_api() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"a b": {}, "c": {}},
+        "anyOf": [{"required": ["a b"]}, {"required": ["c"]}],
+    }
+    [sent] = offered([Tool("f", "Turns it on.", schema)])
+    assert sent.description.startswith("Turns it on.\n\n")
+    assert '[{"required":["a_b"]},{"required":["c"]}]' in sent.description
+    assert sent.schema == {"type": "object", "properties": {"a_b": {}, "c": {}}}
+
+
 def test_a_schema_speaks_of_a_renamed_property_by_its_alias_everywhere() -> None:
     schema = {
         "type": "object",
@@ -141,7 +145,7 @@ def test_a_schema_speaks_of_a_renamed_property_by_its_alias_everywhere() -> None
     assert tool.schema == {
         "type": "object",
         "properties": {
-            "a_b": {"title": "a b", "type": "string"},
+            "a_b": {"type": "string"},
             "c": {"$ref": "#/properties/a_b"},
             "d": {"required": ["a b"]},
         },
