@@ -1,4 +1,4 @@
-"""The upstream's connection breaks in the middle of an answer: each dialect's stream breaks off, and the ledger says so."""
+"""The upstream breaks off in the middle of an answer: each dialect's stream breaks off, and the ledger says so."""
 
 import sqlite3
 from collections.abc import Mapping
