@@ -10,7 +10,8 @@ from workers.errors import ErrorKind, WorkerError
 class ApiError(Exception):
     """An answer that is an error. `message` is read by callers: no path, no secret.
 
-    `retry_after` is in whole seconds. `extra` joins the error object of the general envelope.
+    `retry_after` is in whole seconds. `extra` joins the error object of the general envelope. With `breaks_off` a
+    stream that has begun is not ended by this error: its connection breaks off, as it did upstream.
     """
 
     def __init__(
@@ -23,6 +24,7 @@ class ApiError(Exception):
         param: str | None = None,
         retry_after: int | None = None,
         extra: Mapping[str, Any] | None = None,
+        breaks_off: bool = False,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -32,6 +34,7 @@ class ApiError(Exception):
         self.param = param
         self.retry_after = retry_after
         self.extra = dict(extra or {})
+        self.breaks_off = breaks_off
 
 
 _DEFAULT_RETRY_SECONDS = 5
@@ -61,10 +64,14 @@ _KINDS: Mapping[ErrorKind, tuple[int, str, str]] = {
     ErrorKind.MEMORY_FULL: (413, "request_too_large", "session_memory_full"),
 }
 
+# Another attempt may succeed at these. Most programs make one where a connection breaks off, and give up at an error
+# event (docs/clients.md).
+_BREAKS_OFF = frozenset({ErrorKind.CUT, ErrorKind.UPSTREAM, ErrorKind.WORKER_DIED, ErrorKind.WORKER_CONFUSED})
+
 
 def cut_short() -> ApiError:
     """An answer that broke off, or began again differently, behind what its reader already has."""
-    return ApiError(502, "streaming_error", "The answer broke off in the middle.", code="upstream_cut")
+    return ApiError(502, "streaming_error", "The answer broke off in the middle.", code="upstream_cut", breaks_off=True)
 
 
 def invalid_json_output(message: str, *, streamed: bool) -> ApiError:
@@ -83,4 +90,5 @@ def from_worker(error: WorkerError) -> ApiError:
     retry_after = None
     if status in (429, 503):
         retry_after = math.ceil(error.retry_after) if error.retry_after else _DEFAULT_RETRY_SECONDS
-    return ApiError(status, type_, error.message, code=code, retry_after=retry_after)
+    breaks_off = error.kind in _BREAKS_OFF
+    return ApiError(status, type_, error.message, code=code, retry_after=retry_after, breaks_off=breaks_off)

@@ -20,7 +20,10 @@ def encode_frame(text: str) -> bytes:
 
 
 class Framing(Protocol):
-    """`heartbeat` is what is sent into a stream that says nothing, to keep it alive: its readers must take it."""
+    """How the messages of a stream are written.
+
+    `heartbeat` is what is sent into a stream that says nothing, to keep it alive: its readers must take it.
+    """
 
     @property
     def content_type(self) -> str: ...
@@ -32,19 +35,32 @@ class Framing(Protocol):
     def closing(self) -> str: ...
     def frame(self, messages: Sequence[Sent]) -> str: ...
 
+    def before_break(self, error: Sequence[Sent]) -> str | None:
+        """Return what is sent before the connection breaks off; None where the stream ends with the error instead."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class ServerSentEvents:
-    """Server-sent events. Without a charset some clients (Python's `requests`) read `text/*` as ISO-8859-1."""
+    """Server-sent events.
+
+    Without a charset some clients (Python's `requests`) read `text/*` as ISO-8859-1. With `has_bare_errors` the error
+    before a broken connection is bare JSON, no field of an event.
+    """
 
     heartbeat: str = ": ping\n\n"
     content_type: str = "text/event-stream; charset=utf-8"
     opening: str = ""
     closing: str = ""
+    has_bare_errors: bool = False
 
     def frame(self, messages: Sequence[Sent]) -> str:
         """Lines end with LF: some clients split on an empty line of LF alone. Google's want the space after `data:`."""
         return "".join(f"event: {name}\ndata: {data}\n\n" if name else f"data: {data}\n\n" for name, data in messages)
+
+    def before_break(self, error: Sequence[Sent]) -> str:
+        """Return nothing, or with `has_bare_errors` the error as bare JSON: Google's own programs look for that."""
+        return "".join(f"{data}\n\n" for _, data in error) if self.has_bare_errors else ""
 
 
 SERVER_SENT_EVENTS = ServerSentEvents()
@@ -67,3 +83,6 @@ class JsonArray:
             text = f",\r\n{text}"
         self._begun = self._begun or bool(messages)
         return text
+
+    def before_break(self, error: Sequence[Sent]) -> None:
+        """Return None: only the whole array can be read."""

@@ -20,7 +20,7 @@ from claude_gateway.web.framing import JsonArray, ServerSentEvents
 from claude_gateway.web.json_answer import json_answer
 from claude_gateway.web.parts import CALLER, PARTS
 
-_SERVER_SENT_EVENTS = ServerSentEvents(heartbeat=f"data: {encode.KEEP_ALIVE}\n\n")
+_SERVER_SENT_EVENTS = ServerSentEvents(heartbeat=f"data: {encode.KEEP_ALIVE}\n\n", has_bare_errors=True)
 
 
 async def call(request: web.Request) -> web.StreamResponse:

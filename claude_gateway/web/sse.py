@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp_sse import EventSourceResponse
 
 from claude_gateway import errors
@@ -21,6 +21,10 @@ _log = logging.getLogger(__name__)
 _STALLED_READER_SECONDS = 120
 # A piece of fewer bytes fits into the empty buffer of a connection, so that no clock is needed: a stream has thousands.
 _NEVER_WAITS = 16_384
+# How long before and behind an error that Google's programs must get in a piece of its own: what comes with a broken
+# connection, they drop.
+_APART_SECONDS = 0.1
+_READ_SECONDS = 0.5
 
 
 # An event, or one with the number of its choice.
@@ -52,8 +56,8 @@ async def send_stream(
     headers: Mapping[str, str],
     framing: Framing,
 ) -> web.StreamResponse:
-    """Answer with a stream. An error before the head raises, and so gets a status of its own; a later one
-    is the last event of the stream, with nothing behind it."""
+    """Answer with a stream. An error before the head raises, and so gets a status of its own. A later one is the last
+    event of the stream, with nothing behind it, or breaks the connection off where another attempt may help."""
     async with aclosing(events):
         first = asyncio.create_task(_next(events))
         try:
@@ -65,8 +69,10 @@ async def send_stream(
             try:
                 async with response:
                     await response.send_raw(framing.opening)
-                    await _send_all(response, first, events, encoder)
-                    await response.send_last(framing.closing)
+                    if await _send_all(response, first, events, encoder):
+                        await response.send_last(framing.closing)
+                    else:
+                        response.break_off()
             except TimeoutError:
                 # Who does not read will not read a polite end either; waiting to send it would wait for ever.
                 if request.transport is not None:
@@ -105,6 +111,16 @@ class _Stream(EventSourceResponse):
         async with asyncio.timeout(_STALLED_READER_SECONDS):
             await self.write_eof(encode_frame(text))
 
+    @property
+    def can_break_off(self) -> bool:
+        """Whether its reader can tell a broken connection from the end of the body: HTTP/1.0 knows no other end."""
+        return self._req is not None and self._req.version >= HttpVersion11
+
+    def break_off(self) -> None:
+        """Close the connection behind what was sent, without the last chunk."""
+        if self._req is not None and self._req.transport is not None:
+            self._req.transport.close()
+
     def _all_is_sent(self) -> bool:
         transport = self._req.transport if self._req else None
         return transport is not None and transport.get_write_buffer_size() == 0
@@ -127,22 +143,38 @@ async def _send_all(
     first: asyncio.Task[Fed | None],
     events: AsyncGenerator[Fed, None],
     encoder: Encoder[Fed],
-) -> None:
+) -> bool:
+    """Return False where the connection is to be broken off."""
     try:
         event = await first
         while event is not None:
             await _send(response, encoder.feed(event))
             event = await _next(events)
     except WorkerError as error:
-        await _send(response, encoder.fail(errors.from_worker(error)))
+        return await _fail(response, encoder, errors.from_worker(error))
     except ApiError as error:
-        await _send(response, encoder.fail(error))
+        return await _fail(response, encoder, error)
     except (ConnectionError, TimeoutError):
         raise  # nobody reads any more
     except Exception:
         # The head is out: a second answer behind it would leave the reader waiting for ever.
         _log.exception("a stream failed")
-        await _send(response, encoder.fail(errors.internal()))
+        return await _fail(response, encoder, errors.internal())
+    return True
+
+
+async def _fail(response: _Stream, encoder: Encoder[Fed], error: ApiError) -> bool:
+    """Return False where the connection is to be broken off."""
+    messages = encoder.fail(error)
+    last = response.framing.before_break(messages) if error.breaks_off and response.can_break_off else None
+    if last is None:
+        await _send(response, messages)
+        return True
+    if last:
+        await asyncio.sleep(_APART_SECONDS)
+        await response.send_raw(last)
+        await asyncio.sleep(_READ_SECONDS)
+    return False
 
 
 async def _send(response: _Stream, messages: Sequence[Sent]) -> None:

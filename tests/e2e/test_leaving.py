@@ -83,7 +83,7 @@ async def test_a_caller_who_leaves_the_queue_is_never_asked_upstream(gateway: Ga
         assert not any("from the queue" in str(request.body) for request in gateway.upstream.chats)
 
 
-async def test_a_worker_that_dies_in_mid_stream_is_an_error_and_is_replaced(gateway: Gateway, tmp_path: Path) -> None:
+async def test_a_worker_that_dies_in_mid_stream_breaks_it_off_and_is_replaced(gateway: Gateway, tmp_path: Path) -> None:
     async with asyncio.timeout(30), gateway_on(gateway.upstream, tmp_path, chat_workers=1) as fragile:
         before = set(worker_pids())
         stream = await fragile.ask(ENDLESS, stream=True)
@@ -92,7 +92,7 @@ async def test_a_worker_that_dies_in_mid_stream_is_an_error_and_is_replaced(gate
         await anext(chunks)
         for pid in before:
             os.kill(pid, signal.SIGKILL)
-        with pytest.raises(openai.APIError, match="broke off"):
+        with pytest.raises(openai.APIConnectionError):
             async for _ in chunks:
                 pass
         assert await fragile.stream_text("a new worker") == "a new worker"

@@ -92,9 +92,9 @@ async def test_a_break_behind_a_finished_block_is_retried_where_nobody_saw_it(ga
     assert answer.choices[0].message.content == "a b c"
 
 
-async def test_a_break_behind_a_finished_block_ends_a_stream_in_an_error(gateway: Gateway) -> None:
+async def test_a_break_behind_a_finished_block_breaks_the_stream_off(gateway: Gateway) -> None:
     stream = await gateway.ask("a b c {{think hm}}{{break 1}}{{times 1}}", stream=True)
-    with pytest.raises(openai.APIError, match="broke"):
+    with pytest.raises(openai.APIConnectionError):
         async for _ in stream:
             pass
     await next_request_works(gateway)

@@ -16,6 +16,7 @@ from aiohttp import web
 from tests.claude_gateway.scripted import CHAT, HELLO, STREAM, ScriptedDispatcher, scripted_app
 from tests.installed import need
 from tests.nginx.proxy import before_nobody, behind_nginx
+from workers.errors import ErrorKind, WorkerError
 
 KEY = "of-the-callers"
 AUTHORIZED = {"authorization": f"Bearer {KEY}"}
@@ -53,6 +54,14 @@ async def test_a_word_is_not_held_back(tmp_path: Path) -> None:
         await line_with(response, b"Hel")
         more.set()
         assert (await response.text()).rstrip().endswith("data: [DONE]")
+
+
+async def test_an_answer_that_breaks_off_breaks_off_for_the_client_too(tmp_path: Path) -> None:
+    app = gateway(ScriptedDispatcher.always(*HELLO[:3], WorkerError(ErrorKind.CUT, "It broke.")))
+    async with behind_nginx(app, tmp_path) as session, await streamed(session) as response:
+        await line_with(response, b"Hel")
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await response.text()
 
 
 @pytest.mark.promise("nginx.streams")

@@ -201,10 +201,14 @@ async def test_a_failure_is_told_in_words_and_the_question_comes_back(
 
 
 async def test_an_answer_that_breaks_off_says_so_and_keeps_what_came(visits: Visits, site: Site) -> None:
-    broken = (STARTED, BlockStarted(Text("")), TextDelta("half"), WorkerError(ErrorKind.CUT, "x"))
+    visits.expect("ERR_INCOMPLETE_CHUNKED_ENCODING")
+    breaking = asyncio.Event()
+    broken = (STARTED, BlockStarted(Text("")), TextDelta("half"), breaking, WorkerError(ErrorKind.CUT, "x"))
     page = await visits.open(await site(ScriptedDispatcher.always(*broken)))
 
     await ask(page, "Hello?")
+    await expect(page.locator(".words")).to_have_text("half")
+    breaking.set()
     await expect(page.locator(".answer .note")).to_have_text("The answer broke off in the middle.")
     await expect(page.locator(".words")).to_have_text("half")
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from claude_gateway.demo.refusals import refusal, takes_no_sampling
 from claude_gateway.demo.refusals import takes_schemas as upstream_takes_schemas
+from claude_gateway.demo.thoughts import sign
 from tests.workers.schemas import json_schemas
 from workers.job import Document, OutputSchema, RedactedThought, Text, Thought, ToolResult, ToolUse, Tuning, Turn
 from workers.output_limit import output_limit
@@ -49,7 +50,7 @@ histories = st.sampled_from(
         (ASKED,),
         (ASKED, Turn("assistant", (Text("hello"),)), ASKED),
         THOUGHTLESS,
-        (ASKED, Turn("assistant", (Thought("hm", "c2ln"), CALL)), ANSWERED),
+        (ASKED, Turn("assistant", (Thought("hm", sign("hm")), CALL)), ANSWERED),
         (ASKED, Turn("assistant", (RedactedThought("c2ln"), CALL)), ANSWERED),
         (CITED,),
     ]

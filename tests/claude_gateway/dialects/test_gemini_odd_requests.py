@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claude_gateway.demo.refusals import refusal
+from claude_gateway.demo.thoughts import sign
 from claude_gateway.prompt.thoughts import seal
 from tests.claude_gateway.dialects.anything import json_objects
 from tests.claude_gateway.dialects.face import Json
@@ -29,8 +30,8 @@ from workers.job import RedactedThought, Thought
 signed = st.sampled_from(
     [
         {},
-        {"thoughtSignature": seal([Thought("hm", "c2lnbmVk")], SEAL)},
-        {"thought_signature": seal([RedactedThought("b3BhcXVl"), Thought("", "c2lnbmVk")], SEAL)},
+        {"thoughtSignature": seal([Thought("hm", sign("hm"))], SEAL)},
+        {"thought_signature": seal([RedactedThought("b3BhcXVl"), Thought("", sign(""))], SEAL)},
         {"thoughtSignature": "ZmFrZQ=="},
         {"thoughtSignature": "skip_thought_signature_validator"},
     ]

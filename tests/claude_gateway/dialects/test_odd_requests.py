@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claude_gateway.demo.refusals import refusal
+from claude_gateway.demo.thoughts import sign
 from claude_gateway.errors import ApiError
 from tests.claude_gateway.dialects.anthropic import Anthropic
 from tests.claude_gateway.dialects.anything import json_objects
@@ -41,7 +42,7 @@ image_blocks = st.just({"type": "image", "source": {"type": "base64", "media_typ
 call_blocks = st.builds(lambda i, n, a: {"type": "tool_use", "id": i, "name": n, "input": a}, ids, names, json_objects)
 thought_blocks = st.sampled_from(
     [
-        {"type": "thinking", "thinking": "hm", "signature": "c2lnbmVk"},
+        {"type": "thinking", "thinking": "hm", "signature": sign("hm")},
         {"type": "thinking", "thinking": "another's", "signature": ""},
         {"type": "redacted_thinking", "data": "b3BhcXVl"},
         {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}},

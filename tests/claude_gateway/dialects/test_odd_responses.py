@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claude_gateway.demo.refusals import refusal
+from claude_gateway.demo.thoughts import sign
 from tests.claude_gateway.dialects.anything import json_objects
 from tests.claude_gateway.dialects.face import Json
 from tests.claude_gateway.dialects.openai_responses import SEAL, OpenAIResponses
@@ -35,7 +36,7 @@ spoken = st.fixed_dictionaries(
 )
 thoughts = st.sampled_from(
     [
-        {"type": "reasoning", "summary": [], "encrypted_content": SEAL.seal(b'[["hm","c2ln"]]')},
+        {"type": "reasoning", "summary": [], "encrypted_content": SEAL.seal(orjson.dumps([["hm", sign("hm")]]))},
         {"type": "reasoning", "summary": [], "encrypted_content": SEAL.seal(b'[["b3BhcXVl"]]')},
         {"type": "reasoning", "summary": [], "content": None, "encrypted_content": "gAAAAABfake"},
         {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": ""}]},

@@ -13,6 +13,7 @@ from workers.events import TextDelta
 
 PATH = "/v1/chat/completions"
 BROKE = WorkerError(ErrorKind.UPSTREAM, "The upstream broke.")
+LATE = WorkerError(ErrorKind.TIMEOUT, "The answer took too long.")
 
 
 @pytest.mark.promise("choices.each-an-answer")
@@ -65,14 +66,14 @@ async def test_one_choice_that_fails_fails_the_answer_and_ends_the_others(serve:
 
 
 async def test_a_choice_that_fails_behind_the_head_ends_the_stream_in_an_error(serve: Serve) -> None:
-    dispatcher = ScriptedDispatcher([[*HELLO[:3], asyncio.Event()], [STARTED, TextDelta("x"), BROKE]])
+    dispatcher = ScriptedDispatcher([[*HELLO[:3], asyncio.Event()], [STARTED, TextDelta("x"), LATE]])
     client = await serve(dispatcher)
 
     async with asyncio.timeout(10):
         text = await (await client.post(PATH, json={**STREAM, "n": 2})).text()
         await dispatcher.released.wait()
 
-    assert orjson.loads(text.strip().splitlines()[-1].removeprefix("data: "))["error"]["code"] == "upstream_error"
+    assert orjson.loads(text.strip().splitlines()[-1].removeprefix("data: "))["error"]["code"] == "timeout"
 
 
 @pytest.mark.promise("cancel.frees-worker")

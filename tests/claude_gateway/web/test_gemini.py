@@ -23,6 +23,7 @@ EVENTS = f"{ARRAY}?alt=sse"
 COUNT = f"/v1beta/models/{MODEL}:countTokens"
 WORD = TextDelta("Hel")
 BROKE = WorkerError(ErrorKind.UPSTREAM, "The upstream broke.", detail="/home/someone")
+LATE = WorkerError(ErrorKind.TIMEOUT, "The answer took too long.", detail="/home/someone")
 KEY = SecretStr("the-key")
 STATUS_WORDS = {
     400: "INVALID_ARGUMENT",
@@ -176,15 +177,15 @@ async def test_a_silent_array_is_kept_alive_by_white_space(serve: Serve, before:
 async def test_an_error_behind_the_head_is_the_last_of_a_stream_that_can_still_be_read(
     serve: Serve, path: str, shown: tuple[Any, ...]
 ) -> None:
-    client = await serve(ScriptedDispatcher.always(*shown, BROKE))
+    client = await serve(ScriptedDispatcher.always(*shown, LATE))
 
     response = await client.post(path, json=ASK)
     *before, last = await chunks_of(response)
 
     assert response.status == 200
     assert last.keys() == {"error"}
-    assert (last["error"]["code"], last["error"]["status"]) == (502, "UNAVAILABLE")
-    assert last["error"]["message"] == "The upstream broke."
+    assert (last["error"]["code"], last["error"]["status"]) == (504, "DEADLINE_EXCEEDED")
+    assert last["error"]["message"] == "The answer took too long."
     assert not any("error" in chunk or "finishReason" in chunk["candidates"][0] for chunk in before)
 
 

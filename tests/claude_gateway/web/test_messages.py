@@ -129,7 +129,7 @@ async def test_a_failure_is_the_official_client_s_own_exception(
 
 
 async def test_a_failure_behind_the_head_is_an_event_and_no_silent_end(serve: Serve) -> None:
-    steps = [STARTED, BlockStarted(Text("")), TextDelta("Hel"), WorkerError(ErrorKind.UPSTREAM, "What happened.")]
+    steps = [STARTED, BlockStarted(Text("")), TextDelta("Hel"), WorkerError(ErrorKind.TIMEOUT, "What happened.")]
     client = await serve(ScriptedDispatcher.always(*steps))
     seen: list[str] = []
 

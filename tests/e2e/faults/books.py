@@ -9,13 +9,15 @@ from pathlib import Path
 
 from claude_gateway.errors import from_worker
 from claude_gateway.stores.db import DATABASE
-from tests.e2e.faults.callers import End, Sight
+from tests.e2e.faults.callers import BROKEN_OFF, End, Sight
 from workers.errors import ErrorKind, WorkerError
 
 # What a caller is told by a code is a result of the ledger's; what is turned away at the door is no job.
 RESULTS = {from_worker(WorkerError(kind, "")).code: kind.name.lower() for kind in ErrorKind} | {
     "internal_error": "internal"
 }
+# What a stream may end by that breaks off.
+BREAKS = ("cut", "worker_died", "worker_confused", "upstream")
 NO_JOBS = ("queue_full", "too_many_jobs")
 
 
@@ -78,6 +80,8 @@ def _may_be(sight: Sight, *, faulty: bool) -> tuple[str, ...]:
         case End.LEFT:
             # In the moment of his leaving it may have ended by itself.
             return ("left", "ok", *(RESULTS.values() if faulty else ()))
+        case End.FAILED if sight.detail == BROKEN_OFF.decode():
+            return BREAKS
         case End.FAILED | End.REFUSED if sight.detail not in NO_JOBS and sight.detail in RESULTS:
             return (RESULTS[sight.detail],)
     return ()

@@ -15,6 +15,8 @@ import aiohttp
 from tests.e2e.faults.plan import Ask, Manner
 
 STALL_SECONDS = 2.0
+# In place of an error's code, where a stream ends by a connection that breaks.
+BROKEN_OFF = b"broken off"
 
 
 class End(Enum):
@@ -154,11 +156,22 @@ def _refused_or_failed(request_id: str, response: aiohttp.ClientResponse, body: 
     return Sight(request_id, End.REFUSED, status, code), float(response.headers["Retry-After"])
 
 
+async def _line(response: aiohttp.ClientResponse) -> bytes:
+    """The next line, `BROKEN_OFF` where the connection breaks instead, nothing at the end."""
+    try:
+        return await response.content.readline()
+    except aiohttp.ClientPayloadError:
+        return BROKEN_OFF
+
+
 async def _read(ask: Ask, response: aiohttp.ClientResponse) -> tuple[str, str, bool]:
     """The text of a stream, the error in it, and whether it came to its own end. Raises `Left`."""
     pieces: list[str] = []
     error, done = "", False
-    async for line in response.content:
+    while line := await _line(response):
+        if line == BROKEN_OFF:
+            error = line.decode()
+            break
         if not line.startswith(b"data: "):
             continue
         if line.strip() == b"data: [DONE]":

@@ -6,13 +6,13 @@ from itertools import islice
 import pytest
 
 from tests.e2e.faults.books import Line, differences
-from tests.e2e.faults.callers import End, Outcome, Sight
+from tests.e2e.faults.callers import BROKEN_OFF, End, Outcome, Sight
 from tests.e2e.faults.plan import Plan, ask
 from tests.e2e.faults.record import Record
 
 MANY = 20_000  # more than 20 minutes of a soak are
 WHOLE = Sight("a.1", End.WHOLE, 200, tokens=(5, 2))
-CUT = Sight("a.1", End.FAILED, 200, "upstream_cut")
+CUT = Sight("a.1", End.FAILED, 200, BROKEN_OFF.decode())
 LEFT = Sight("a.1", End.LEFT, 200)
 TURNED_AWAY = Sight("a.1", End.REFUSED, 429, "queue_full")
 

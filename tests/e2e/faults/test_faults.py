@@ -9,7 +9,7 @@ from itertools import islice
 import psutil
 import pytest
 
-from tests.e2e.faults.callers import End, Outcome
+from tests.e2e.faults.callers import BROKEN_OFF, End, Outcome
 from tests.e2e.faults.conftest import LONGEST_SECONDS, Patient
 from tests.e2e.faults.gateway import KEY
 from tests.e2e.faults.plan import (
@@ -67,7 +67,9 @@ async def test_a_frozen_worker_costs_its_caller_no_more_than_the_longest_time(pa
     asks = [with_worker_fault(patient.dice, patient.token, "freeze", state) for state in states]
     answering, stopping, clearing = await tried(patient, *asks)
     # Frozen at the prompt it is given up and another asked; where that one froze too, or the time was over, it is said.
-    assert answering.end is End.WHOLE or answering.detail in ("worker_confused", "timeout"), answering
+    assert answering.end is End.WHOLE or answering.detail in ("worker_confused", "timeout", BROKEN_OFF.decode()), (
+        answering
+    )
     assert (stopping.end, clearing.end) == (End.LEFT, End.WHOLE)
     assert await patient.leftovers() == []
 
