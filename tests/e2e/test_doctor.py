@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from claude_gateway.claude_code.bundled_cli import bundled_cli
+from claude_gateway.claude_code.bundled_cli import bundled_cli, bundled_version
 from claude_gateway.demo.upstream import STAND_IN_KEY, StandIn
 from claude_gateway.doctor import addresses
 from claude_gateway.doctor.examination import examine
@@ -26,6 +27,7 @@ pytestmark = pytest.mark.e2e
 
 SECRET = "a-secret-key-of-the-callers"
 LONG, SHORT = 30.0, 0.5
+PINNED = re.escape(bundled_version())
 
 
 async def doctor(tmp_path: Path, env: dict[str, str]) -> tuple[int, dict[str, Any], str]:
@@ -79,7 +81,7 @@ async def test_no_login_is_named_with_the_way_to_one(tmp_path: Path) -> None:
 
 async def test_another_version_is_a_warning(tmp_path: Path, upstream: StandIn) -> None:
     other = tmp_path / "claude"
-    other.write_text(f'#!/bin/sh\n{bundled_cli()} "$@" | sed -u s/2[.]1[.][0-9]*/9.9.9/g\n')
+    other.write_text(f'#!/bin/sh\n{bundled_cli()} "$@" | sed -u "s/{PINNED}/9.9.9/g"\n')
     other.chmod(0o700)
     status, found, _ = await doctor(tmp_path, for_stand_in(upstream) | {"CLAUDE_CLI_PATH": str(other)})
     assert (status, found["Version of Claude Code"]["state"]) == (0, "warning")
