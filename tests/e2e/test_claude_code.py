@@ -28,7 +28,9 @@ class ClaudeCode:
     gateway: Gateway
     home: Path
 
-    async def __call__(self, *arguments: str, model: str = MODEL, key: str = API_KEY) -> tuple[int, str]:
+    async def __call__(
+        self, *arguments: str, model: str = MODEL, key: str = API_KEY, retries: int = 0
+    ) -> tuple[int, str]:
         """Run `claude -p …`; returns its status and output."""
         process = await asyncio.create_subprocess_exec(
             *(str(bundled_cli()), "-p", "--model", model, *arguments),
@@ -39,7 +41,7 @@ class ClaudeCode:
                 "ANTHROPIC_API_KEY": key,
                 "CLAUDE_CONFIG_DIR": str(self.home / "config"),
                 "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-                "CLAUDE_CODE_MAX_RETRIES": "0",
+                "CLAUDE_CODE_MAX_RETRIES": str(retries),
                 "DISABLE_AUTOUPDATER": "1",
                 "IS_SANDBOX": "1",
             },
@@ -150,3 +152,21 @@ async def test_a_wrong_key_is_told_to_be_one(claude: ClaudeCode) -> None:
     status, output = await claude("hi", key="another")
     assert (status, "401" in output) == (1, True), output
     assert claude.gateway.upstream.received == []
+
+
+@pytest.mark.promise("stream.broken-off")
+async def test_claude_code_goes_on_after_an_answer_that_broke_off(claude: ClaudeCode) -> None:
+    prompt = "Say {{think hm}}{{say one two three}}{{pace 0.02}}{{break 2}}{{times 1}}"
+    status, output = await claude(prompt, retries=2)
+    assert (status, output.splitlines()[-1]) == (0, "one two three")
+
+
+async def test_claude_code_compacts_a_conversation_that_the_upstream_finds_too_long(claude: ClaudeCode) -> None:
+    session = "22222222-2222-4222-8222-222222222222"
+    await claude("first {{say one}}", "--session-id", session)
+    refused = "{{status 400}}{{message prompt is too long: 215000 tokens > 200000 maximum}}{{times 1}}"
+    status, output = await claude(f"second {refused}", "--resume", session)
+    assert status == 0, output
+    assert "too long" not in output
+    asked = [str(request.body["messages"]) for request in claude.gateway.upstream.chats]
+    assert any("detailed summary" in messages for messages in asked)
