@@ -10,14 +10,13 @@ from workers.errors import ErrorKind, RequestBlocked, WorkerError
 from workers.events import BlockEnded, Event, Finished, Piece, Restarted, Started, StopReason, Usage
 from workers.frames import Frame
 from workers.piece_repair import PieceRepair
+from workers.setup import WORDS_OF_THE_GUARD
 from workers.shown import Shown
 from workers.upstream_words import name_too_long
 
 # At these the CLI asks the model again by itself ("Output token limit hit. Resume directly…"); a chat API stops.
 _ENDS_AT_ONCE = frozenset({"max_tokens", "model_context_window_exceeded", "tool_use"})
 _SYNTHETIC = "<synthetic>"
-# What the CLI says of a request that the guard keeps inside (workers/setup.py), in its assistant text and its result.
-_BLOCKED = "ANTHROPIC_CUSTOM_HEADERS"
 _STATUS_KINDS = {
     400: ErrorKind.INVALID_REQUEST,
     401: ErrorKind.LOGIN,
@@ -174,7 +173,7 @@ class Answer:
     def _failure(self, frame: Frame) -> WorkerError:
         status = frame.get("api_error_status")
         text = str(frame.get("result") or "")
-        if status is None and _BLOCKED in text:
+        if status is None and any(word in text for word in WORDS_OF_THE_GUARD):
             return RequestBlocked(repr(text[:_LONGEST_QUOTE]))
         if text.startswith("Prompt is too long"):
             kind = ErrorKind.TOO_LONG

@@ -11,7 +11,10 @@ from workers.tuning import environment, thinking_budget
 
 # No HTTP client can send this header, so a request whose headers are made from it fails inside the CLI.
 _GUARD_VARIABLE = "ANTHROPIC_CUSTOM_HEADERS"
-_UNSENDABLE_HEADER = "x-guard: \N{SNOWMAN}"
+_GUARD_HEADER = "x-guard"
+_UNSENDABLE_HEADER = f"{_GUARD_HEADER}: \N{SNOWMAN}"
+# The CLI's error about a request that the guard stopped names the variable, or only the header (both CLI 2.1.332).
+WORDS_OF_THE_GUARD = (_GUARD_VARIABLE, _GUARD_HEADER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -329,11 +329,13 @@ async def test_no_request_of_another_kind_puts_the_guard_up() -> None:
 
 
 BLOCKED = result(is_error=True, result="Invalid ANTHROPIC_CUSTOM_HEADERS \u00b7 Fix the environment variable")
+BLOCKED_IN_OTHER_WORDS = result(is_error=True, result="API Error: Header 'x-guard' has invalid value")
 RETRY = {"type": "system", "subtype": "api_retry", "retry_delay_ms": 500, "error_status": None}
 
 
-async def test_an_answer_that_breaks_behind_the_guard_is_asked_for_again_without_it() -> None:
-    process = ScriptedProcess([[*says("one two three")[:4], BLOCKED], says("one two three")])
+@pytest.mark.parametrize("blocked", [BLOCKED, BLOCKED_IN_OTHER_WORDS], ids=["variable", "header"])
+async def test_an_answer_that_breaks_behind_the_guard_is_asked_for_again_without_it(blocked: Frame) -> None:
+    process = ScriptedProcess([[*says("one two three")[:4], blocked], says("one two three")])
     worker = await boot(process)
     events = await answer_of(worker, a_job(max_tokens=LONG))
     assert reads(events) == ("one two three", "")
