@@ -81,7 +81,9 @@ def agent_script(body: Body) -> Script | None:
         return _worded(f"<summary>The work goes on: {{{{agent {_with_first(options, number)}}}}}</summary>", plan)
     if number >= plan.turns or not body.get("tools"):
         return _worded(f"All {plan.turns} steps are done.", plan)
-    return _with_fault(_turn(body, plan, number), plan.faults.get(number), f"agent {options} turn {number}")
+    # The same turn before and after the client has replaced its conversation by a summary.
+    key = f"agent {_with_first(options, 0)} turn {number}"
+    return _with_fault(_turn(body, plan, number), plan.faults.get(number), key)
 
 
 def file_name(number: int) -> str:
