@@ -165,7 +165,9 @@ def _blocks(content: str | list[Json]) -> list[Json]:
 def _tool(tool: Tool, names: Aliases) -> Json:
     known = names.properties.get(tool.name, {})
     schema = {key: _renamed(key, value, known) for key, value in tool.schema.items()}
-    return {"name": names.of(tool.name), "description": tool.description or "", "input_schema": schema}
+    # A name without any letter that the API takes is told in the description, where there is none.
+    described = tool.description or ("" if re.search("[a-zA-Z0-9]", tool.name) else tool.name)
+    return {"name": names.of(tool.name), "description": described, "input_schema": schema}
 
 
 def _renamed(key: str, value: Any, known: Mapping[str, str]) -> Any:
