@@ -33,20 +33,29 @@ class WorkerError(Exception):
     """A job failed. `message` is fit for the caller's eyes: no path, no secret.
 
     `retry_after` is in seconds, None where nobody knows. `detail` is for the log alone
-    (the process's last lines on stderr).
+    (the process's last lines on stderr). `exhausted` means that the worker has already asked again by itself.
     """
 
-    def __init__(self, kind: ErrorKind, message: str, *, retry_after: float | None = None, detail: str = "") -> None:
+    def __init__(
+        self,
+        kind: ErrorKind,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        detail: str = "",
+        exhausted: bool = False,
+    ) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
         self.retry_after = retry_after
         self.detail = detail
+        self.exhausted = exhausted
 
     @property
     def another_attempt_could_help(self) -> bool:
         """True when the fault lies with one process or connection, so the same job may succeed on the next."""
-        return self.kind in (ErrorKind.WORKER_DIED, ErrorKind.WORKER_CONFUSED, ErrorKind.CUT)
+        return not self.exhausted and self.kind in (ErrorKind.WORKER_DIED, ErrorKind.WORKER_CONFUSED, ErrorKind.CUT)
 
 
 class RequestBlocked(WorkerError):

@@ -121,11 +121,13 @@ class Worker:
                             self._resident.conclude(job, before[-1], reply, event)
                         for named in outward.feed(event):
                             yield named
-            except RequestBlocked:
+            except WorkerError as error:
+                if not guarded:
+                    raise _exhausted(error) from None
+                if not isinstance(error, RequestBlocked):
+                    raise
                 # The connection broke, and the CLI wanted to ask again at once. The gateway does so in its place, this
                 # time with leave to try in whatever way the CLI knows; what was passed on is not repeated.
-                if not guarded:
-                    raise
                 answer.asked_again()
                 await self._link.idle(self._patience.soon(deadline))
             else:
@@ -244,6 +246,13 @@ class Worker:
         self._setup = wanted
         if frames:
             await self._link.write(*frames, deadline=deadline)
+
+
+def _exhausted(error: WorkerError) -> WorkerError:
+    """Return the error of a question that was asked again. A broken connection is no reason to ask in a third way."""
+    if error.kind is not ErrorKind.CUT:
+        return error
+    return WorkerError(error.kind, error.message, detail=error.detail, exhausted=True)
 
 
 async def end(worker: Worker) -> None:

@@ -347,6 +347,7 @@ async def test_an_answer_that_breaks_twice_is_a_broken_answer_and_no_word_of_the
     worker = await boot(ScriptedProcess([[message_start(), BLOCKED], [message_start(), BLOCKED]]))
     failure = await failure_of(worker)
     assert failure.kind is ErrorKind.CUT
+    assert not failure.another_attempt_could_help
     assert "HEADERS" not in failure.message
 
 
