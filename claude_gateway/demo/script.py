@@ -1,6 +1,8 @@
 """What the stand-in answers, decided by directives in the last user message. Pure.
 
-Without a directive it echoes, or answers the smallest JSON that fits the schema of the request.
+Without a directive it echoes. Where the request has a schema and the text is no JSON, it answers the smallest JSON that
+fits the schema.
+
 Directives stand anywhere in the text as ``{{name arguments}}``:
 
 =========================  ====================================================================
@@ -50,6 +52,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Literal
+
+import orjson
 
 from claude_gateway.demo.exact_json import dumps, loads_loosely
 from claude_gateway.demo.schema_instance import smallest
@@ -200,6 +204,14 @@ def _directives_in(value: Any) -> str:
     return ""
 
 
+def _is_json(text: str) -> bool:
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
 def plan(body: Body) -> Script:
     """The script for a Messages API request. Raises `ValueError` on a directive it cannot read."""
     text, before, *_ = [*islice(user_texts(body), 2), "", ""]
@@ -212,9 +224,9 @@ def plan(body: Body) -> Script:
     if again and not directives:
         chosen["deltas"] = pieces_of(again)
     format_ = (body.get("output_config") or {}).get("format") or {}
-    if format_.get("type") == "json_schema" and not directives and not again:
-        chosen["deltas"] = (dumps(smallest(format_.get("schema"))).decode(),)
     echo = _DIRECTIVE.sub("", text).strip()
+    if format_.get("type") == "json_schema" and not directives and not again and not _is_json(echo):
+        chosen["deltas"] = (dumps(smallest(format_.get("schema"))).decode(),)
     if "deltas" not in chosen:
         chosen |= {"deltas": pieces_of(echo or "."), "is_echo": True}
     return Script(**chosen)

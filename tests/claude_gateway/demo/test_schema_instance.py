@@ -41,3 +41,5 @@ def test_answer_without_a_directive_fits_the_schema_of_the_request() -> None:
     assert plan(asked).text == '{"a":0}'
     asked["messages"] = [{"role": "user", "content": "{{say words}}"}]
     assert plan(asked).text == "words"
+    asked["messages"] = [{"role": "user", "content": '{"a": 7}'}]
+    assert plan(asked).text == '{"a": 7}'
