@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -132,8 +133,15 @@ def _npm_ci(folder: Path) -> None:
 
 
 def _run(*argv: str, cwd: Path | None = None) -> None:
-    """With the caller's own environment, which knows his package registries."""
+    """Run it in the developer's own environment, which knows the package registries. Raises `InstallFailed`.
+
+    Node.js trusts the machine's certificates beside its own ones: a registry may stand behind a proxy.
+    """
+    trusted = ssl.get_default_verify_paths().cafile
+    certificates = {"NODE_EXTRA_CA_CERTS": trusted} if trusted else {}
     node_first = {"PATH": f"{Path(argv[0]).parent}:{os.environ['PATH']}"}
-    done = subprocess.run(argv, cwd=cwd, env=os.environ | node_first, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        argv, cwd=cwd, env=certificates | os.environ | node_first, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise InstallFailed((done.stderr or done.stdout).strip()[:600])
