@@ -184,7 +184,7 @@ def _refuse_long_wait(frame: Frame) -> None:
     status = frame.get("error_status")
     if status == 429:
         raise WorkerError(
-            ErrorKind.RATE_LIMITED, "The upstream limits the rate of requests.", retry_after=wait_ms / 1000
+            ErrorKind.RATE_LIMITED, "The upstream's rate limit is reached.", retry_after=wait_ms / 1000
         )
     if wait_ms > _LONGEST_RETRY_WAIT_MS:
         kind = _STATUS_KINDS.get(status or 0, ErrorKind.UPSTREAM)

@@ -12,7 +12,7 @@ class ErrorKind(Enum):
     MODEL_NOT_FOUND = "the upstream does not know the model"
     TOO_LONG = "the conversation is longer than the model takes"
     TOO_LARGE = "the request is larger than the upstream takes"
-    RATE_LIMITED = "the upstream limits the rate"
+    RATE_LIMITED = "the upstream's rate limit is reached"
     OVERLOADED = "the upstream is overloaded"
     UPSTREAM = "the upstream broke"
     CUT = "the upstream connection broke in the middle of the answer"

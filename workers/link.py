@@ -20,7 +20,7 @@ _UNSETTLED = {
     "check_server_error": (ErrorKind.UPSTREAM, _UNCHECKED),
     "internal_error": (ErrorKind.UPSTREAM, _UNCHECKED),
     "check_rejected": (ErrorKind.INVALID_REQUEST, "The upstream refused to check the model."),
-    "rate_limit": (ErrorKind.RATE_LIMITED, "The upstream limits the rate; the model could not be checked."),
+    "rate_limit": (ErrorKind.RATE_LIMITED, "The upstream's rate limit is reached; the model could not be checked."),
     "credits_required": (ErrorKind.RATE_LIMITED, "The upstream wants credits for this model."),
     "auth_failed": (ErrorKind.LOGIN, "Claude Code's login was refused by the upstream."),
     "oauth_org_not_allowed": (ErrorKind.LOGIN, "Claude Code's login was refused by the upstream."),
