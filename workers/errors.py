@@ -30,14 +30,15 @@ class ErrorKind(Enum):
 
 
 class WorkerError(Exception):
-    """A job failed. `message` is fit for the caller's eyes: no path, no secret.
+    """A job failed. `message` is fit for the caller's eyes: no path, no secret. As a string, for the log, it is one line.
 
     `retry_after` is in seconds, None where nobody knows. `detail` is for the log alone
     (the process's last lines on stderr).
     """
 
     def __init__(self, kind: ErrorKind, message: str, *, retry_after: float | None = None, detail: str = "") -> None:
-        super().__init__(message)
+        # The upstream quotes what a caller sent: it must not write lines of the log.
+        super().__init__(" ".join(message.splitlines()))
         self.kind = kind
         self.message = message
         self.retry_after = retry_after
