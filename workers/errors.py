@@ -30,7 +30,7 @@ class ErrorKind(Enum):
 
 
 class WorkerError(Exception):
-    """A job failed. `message` is fit for the caller's eyes: no path, no secret. As a string it is one line, for the log.
+    """A job failed. `message` is fit for the caller's eyes: no path, no secret; `str` gives it on one line, for logs.
 
     `retry_after` is in seconds, None where nobody knows. `detail` is for the log alone
     (the process's last lines on stderr).
