@@ -119,6 +119,7 @@ DIALECT_MAY_IMPORT = (
         "workers.events",
         "workers.job",
         "workers.tuning",
+        "workers.upstream_words",
     ),
 )
 PURE = (

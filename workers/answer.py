@@ -198,9 +198,7 @@ def _refuse_long_wait(frame: Frame) -> None:
     wait_ms = float(frame.get("retry_delay_ms") or 0)
     status = frame.get("error_status")
     if status == 429:
-        raise WorkerError(
-            ErrorKind.RATE_LIMITED, "The upstream limits the rate of requests.", retry_after=wait_ms / 1000
-        )
+        raise WorkerError(ErrorKind.RATE_LIMITED, "The upstream's rate limit is reached.", retry_after=wait_ms / 1000)
     if wait_ms > _LONGEST_RETRY_WAIT_MS:
         kind = _STATUS_KINDS.get(status or 0, ErrorKind.UPSTREAM)
         raise WorkerError(kind, _caller_message(kind, status, ""), retry_after=wait_ms / 1000)

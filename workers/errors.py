@@ -12,7 +12,7 @@ class ErrorKind(Enum):
     MODEL_NOT_FOUND = "the upstream does not know the model"
     TOO_LONG = "the conversation is longer than the model takes"
     TOO_LARGE = "the request is larger than the upstream takes"
-    RATE_LIMITED = "the upstream limits the rate"
+    RATE_LIMITED = "the upstream's rate limit is reached"
     OVERLOADED = "the upstream is overloaded"
     UPSTREAM = "the upstream broke"
     CUT = "the upstream connection broke in the middle of the answer"
@@ -30,7 +30,7 @@ class ErrorKind(Enum):
 
 
 class WorkerError(Exception):
-    """A job failed. `message` is fit for the caller's eyes: no path, no secret.
+    """A job failed. `message` is fit for the caller's eyes: no path, no secret; `str` gives it on one line, for logs.
 
     `retry_after` is in seconds, None where nobody knows. `detail` is for the log alone
     (the process's last lines on stderr). `exhausted` means that the worker has already asked again by itself.
@@ -45,7 +45,8 @@ class WorkerError(Exception):
         detail: str = "",
         exhausted: bool = False,
     ) -> None:
-        super().__init__(message)
+        # The upstream quotes what a client sent: it must not write lines of the log.
+        super().__init__(" ".join(message.splitlines()))
         self.kind = kind
         self.message = message
         self.retry_after = retry_after

@@ -103,3 +103,12 @@ def _conversation(upstream: StandIn) -> list[Any]:
         for message in body["messages"]
     ]
     return [body["tools"], [block["text"] for block in body["system"]], *turns]
+
+
+@fact("What it writes there is logged when it dies, and callers' data must not be.", tools=_TOOLS)
+async def a_tool_that_fails_writes_nothing_to_stderr(cli: Cli, _: StandIn) -> None:
+    await cli.send(cli.protocol.set_thinking_budget(0), cli.protocol.initialize_with_own_prompt(""))
+    before = cli.process.words
+    for call in ('Read {"file_path": "/nowhere/at-all"}', 'Bash {"command": "exit 3"}'):
+        await cli.ask(f"{{{{tool {call}}}}}")
+    same(cli.process.last_words(before), "")

@@ -87,3 +87,10 @@ def test_quotes_any_other_message_unchanged() -> None:
     assert quote(WorkerError(ErrorKind.INVALID_REQUEST, "Image was too large."), "image exceeds").message == (
         "image exceeds"
     )
+
+
+def test_a_message_of_several_lines_is_one_line_of_the_log() -> None:
+    error = quote(WorkerError(ErrorKind.INVALID_REQUEST, "x"), "no\n2026-01-01 INFO a line of its own\u2028\r\n")
+
+    assert len(str(error).splitlines()) == 1
+    assert error.message.count("\n") == 2
