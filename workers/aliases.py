@@ -42,17 +42,15 @@ class Aliases:
     def tool(self, name: str) -> str:
         """What the API calls a tool, also one that is only in the history."""
         known = self.tools.get(name)
-        return known if known is not None else _tool_alias(name, ())
+        if known is not None or _TOOL.fullmatch(name):
+            return known or name
+        return _alias(name, "tool", _MAX_TOOL_CHARS, ())
 
 
 def aliases(tools: Iterable[Tool]) -> Aliases:
-    names = {tool.name for tool in tools}
-    renamed: dict[str, str] = {}
-    for name in sorted(names):
-        alias = _tool_alias(name, (names | set(renamed.values())) - {name})
-        if alias != name:
-            renamed[name] = alias
-    properties = {tool.name: _property_aliases(tool.schema) for tool in tools}
+    schemas = {tool.name: tool.schema for tool in tools}
+    renamed = _changed_names(sorted(schemas), _TOOL, "tool", _MAX_TOOL_CHARS)
+    properties = {name: _property_aliases(schema) for name, schema in schemas.items()}
     return Aliases(renamed, {name: changed for name, changed in properties.items() if changed})
 
 
@@ -60,7 +58,7 @@ def inward(job: ChatJob) -> ChatJob:
     """The job in names that the API takes. What needs no change is not copied: most jobs need none."""
     known = aliases(job.tools)
     turns = tuple(_turn(turn, known) for turn in job.turns)
-    tools = offered(job.tools)
+    tools = tuple(_tool(tool, known) for tool in job.tools)
     tuning, choice = job.tuning, job.tuning.tool_choice
     if choice is not None and choice.name and known.tool(choice.name) != choice.name:
         tuning = replace(tuning, tool_choice=replace(choice, name=known.tool(choice.name)))
@@ -142,20 +140,21 @@ def _tool(tool: Tool, known: Aliases) -> Tool:
     return replace(tool, name=name, schema=schema, description=described)
 
 
-def _tool_alias(name: str, taken: Collection[str]) -> str:
-    return name if _TOOL.fullmatch(name) else _alias(name, "tool", _MAX_TOOL_CHARS, taken)
-
-
 def _property_aliases(schema: Mapping[str, Any]) -> Names:
     properties = object_schema(schema).get("properties")
-    if not isinstance(properties, Mapping) or all(map(_PROPERTY.fullmatch, properties)):
+    if not isinstance(properties, Mapping):
         return {}
-    taken = set(properties)
+    return _changed_names(properties, _PROPERTY, "property", _MAX_PROPERTY_CHARS)
+
+
+def _changed_names(names: Collection[str], allowed: re.Pattern[str], kind: str, limit: int) -> Names:
+    """An alias, unlike any other name, for each name that is not allowed."""
+    refused = [name for name in names if not allowed.fullmatch(name)]
+    taken = set(names) if refused else set()
     changed: dict[str, str] = {}
-    for key in properties:
-        if not _PROPERTY.fullmatch(key):
-            changed[key] = _alias(key, "property", _MAX_PROPERTY_CHARS, taken)
-            taken.add(changed[key])
+    for name in refused:
+        changed[name] = _alias(name, kind, limit, taken)
+        taken.add(changed[name])
     return changed
 
 
