@@ -55,7 +55,6 @@ class Reply:
     """What the model answered, put together from the events."""
 
     def __init__(self) -> None:
-        self.calls: set[str] = set()
         # A block, what was said of it, its signature.
         self._blocks: list[tuple[Block, list[str], list[str]]] = []
 
@@ -63,15 +62,12 @@ class Reply:
         match event:
             case BlockStarted(block):
                 self._blocks.append((block, [], []))
-                if isinstance(block, ToolUse):
-                    self.calls.add(block.name)
             case TextDelta(text) | ThinkingDelta(text) | InputDelta(text) if self._blocks:
                 self._blocks[-1][1].append(text)
             case Signed(signature) if self._blocks:
                 self._blocks[-1][2].append(signature)
             case Restarted():
                 self._blocks.clear()
-                self.calls.clear()
 
     def turn(self) -> Turn | None:
         """The assistant's turn without what the API would refuse: blank text, a thought without its signature, a call
