@@ -16,6 +16,8 @@ from typing import Any
 
 import orjson
 
+from workers.unicode_repair import without_halves
+
 _MAX_SAFE_INTEGER = 2**53 - 1
 # From here on JavaScript writes an exponent.
 _MIN_WITH_EXPONENT = 10**21
@@ -123,7 +125,7 @@ def _is_kept(number: int) -> bool:
 def _carried(value: Any, field: str, fields: list[str]) -> Any:
     match value:
         case str():
-            return _with_whole_characters(value)
+            return without_halves(value)
         case bool() | None:
             return value
         case int() if not _is_kept(value):
@@ -131,10 +133,7 @@ def _carried(value: Any, field: str, fields: list[str]) -> Any:
                 fields.append(field)
             return str(value)
         case dict():
-            return {
-                _with_whole_characters(name): _carried(inner, _below(field, name), fields)
-                for name, inner in value.items()
-            }
+            return {without_halves(name): _carried(inner, _below(field, name), fields) for name, inner in value.items()}
         case list():
             return [_carried(inner, _below(field, index), fields) for index, inner in enumerate(value)]
     return value
@@ -143,13 +142,6 @@ def _carried(value: Any, field: str, fields: list[str]) -> Any:
 def _below(field: str, name: str | int) -> str:
     shown = str(name)[:60]
     return f"{field}.{shown}" if field else shown
-
-
-def _with_whole_characters(text: str) -> str:
-    """With U+FFFD for halves of characters, of which UTF-8 has none."""
-    if text.isascii():
-        return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _is_changed(value: Any, written: str) -> bool:
