@@ -4,9 +4,10 @@ The API hides them until a `tool_reference` names them. The client sends them al
 search itself. Where the provider would run it, nobody can here, and all of them are shown.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from claude_gateway.prompt.allowed_tools import tool_name
 from workers.job import Text, ToolResult, ToolUse, Turn
 
 # A reference in words: one line each.
@@ -33,9 +34,12 @@ def is_hosted_search(definition: Any) -> bool:
     return False
 
 
-def referred_to(turns: Sequence[Turn], choice: Any = None) -> frozenset[str]:
-    """The tools that were found, that were called, or that must be called now."""
-    return frozenset((*_chosen(choice), *(name for turn in turns for name in _in_turn(turn))))
+def referred_to(
+    turns: Sequence[Turn], choice: Any, name_of: Callable[[Mapping[str, Any]], str] = tool_name
+) -> frozenset[str]:
+    """The tools that were found, that were called, or that the choice names; `name_of` gives the name under which
+    Claude knows a tool of the choice."""
+    return frozenset((*map(name_of, _chosen(choice)), *(name for turn in turns for name in _in_turn(turn))))
 
 
 def _in_turn(turn: Turn) -> Iterator[str]:
@@ -56,10 +60,10 @@ def _found(text: str) -> Iterator[str]:
         yield from (line.removeprefix(_FOUND) for line in text.splitlines() if line.startswith(_FOUND))
 
 
-def _chosen(choice: Any) -> Iterator[str]:
+def _chosen(choice: Any) -> Iterator[Mapping[str, Any]]:
     match choice:
-        case {"function": {"name": str(name)}} | {"custom": {"name": str(name)}} | {"name": str(name)}:
-            yield name
+        case {"function": {"name": str()}} | {"custom": {"name": str()}} | {"name": str()}:
+            yield choice
         case {"tools": list(allowed)} | {"allowed_tools": {"tools": list(allowed)}}:
             for one in allowed:
                 yield from _chosen(one)

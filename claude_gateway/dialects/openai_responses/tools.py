@@ -70,7 +70,7 @@ class Toolset:
         offered that `turns` or the choice refer to."""
         offered = self.tools
         if self._deferred and not self._shows_all:
-            hidden = self._deferred - referred_to(turns) - self._wanted(choice)
+            hidden = self._deferred - referred_to(turns, choice, self._named)
             offered = tuple(tool for tool in offered if tool.name not in hidden)
         left = restrict_tools(choice, offered, self.hosted, self._named)
         choice = left.choice
@@ -85,15 +85,6 @@ class Toolset:
                 )
                 choice = "auto"
         return left.tools, left.hosted, read_choice(choice, left.tools, self._notes, parallel=parallel)
-
-    def _wanted(self, choice: Any) -> set[str]:
-        """The tools that the choice names."""
-        match choice:
-            case {"tools": list(allowed)} | {"allowed_tools": {"tools": list(allowed)}}:
-                return {self._named(one) for one in allowed if isinstance(one, Mapping)}
-            case {"name": str()} | {"function": {"name": str()}}:
-                return {self._named(choice)}
-        return set()
 
     def _named(self, chosen: Mapping[str, Any]) -> str:
         namespace = chosen.get("namespace")
