@@ -57,9 +57,11 @@ async def read_object(request: web.Request) -> dict[str, Any]:
     raw = await read_bytes(request)
     if encoding == "identity":
         return _object(raw)
-    unpack = asyncio.to_thread(_unpacked, raw, encoding, limit) if len(raw) > _UNPACKED_IN_THE_LOOP else None
-    body = await unpack if unpack else _unpacked(raw, encoding, limit)
-    request[_HELD].shrink(min(request[_HELD].size, len(raw) + len(body)))
+    if len(raw) > _UNPACKED_IN_THE_LOOP:
+        body = await asyncio.to_thread(_unpacked, raw, encoding, limit)
+    else:
+        body = _unpacked(raw, encoding, limit)
+    request[_HELD].shrink(len(raw) + len(body))
     return _object(body)
 
 
@@ -81,7 +83,7 @@ async def read_bytes(request: web.Request) -> bytes:
             408, "timeout_error", "The request body took too long to come (MAX_TIMEOUT).", code="request_timeout"
         ) from None
     if _encoding(request) == "identity":
-        request[_HELD].shrink(min(request[_HELD].size, len(raw)))
+        request[_HELD].shrink(len(raw))
     return raw
 
 

@@ -17,9 +17,10 @@ class Held:
     size: int
 
     def shrink(self, size: int) -> None:
-        """Keep room for `size` bytes and give the rest back."""
-        self.memory.give_back(self.owner, self.size - size)
-        self.size = size
+        """Keep room for `size` bytes at most and give the rest back."""
+        kept = min(size, self.size)
+        self.memory.give_back(self.owner, self.size - kept)
+        self.size = kept
 
     def release(self) -> None:
         self.shrink(0)
