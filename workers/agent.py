@@ -109,8 +109,8 @@ class Agent:
                         self.record = self.record.with_end(name, last.session, last.id)
                 yield event
             last_turn = answer.streaming and answer.turns + 1 == job.work.max_turns
-            if (last_turn or answer.is_last) and not self._setup.guarded:
-                await self._apply(replace(self._setup, guarded=True), deadline)
+            if (last_turn or answer.is_last) and not self._setup.one_request:
+                await self._apply(replace(self._setup, one_request=True), deadline)
 
     async def settle(self) -> None:
         """After a job: let the turn end, or end it. What was broken off cannot be gone on with."""
@@ -121,7 +121,7 @@ class Agent:
         with suppress(WorkerError):
             await self._link.idle(deadline)
             self._bill.settle(self._link.protocol.cost)
-            await self._apply(replace(self._setup, guarded=False), deadline)
+            await self._apply(replace(self._setup, one_request=False), deadline)
             await self._link.answered(deadline)
             return
         self._link.confused = True
@@ -150,7 +150,7 @@ class Agent:
         if (self._work is not None and self._work.plan) != work.plan:
             frames.append(protocol.set_permission_mode("plan" if work.plan else "default"))
         self._work = work
-        wanted = replace(self._setup, tuning=job.tuning, guarded=False)
+        wanted = replace(self._setup, tuning=job.tuning, one_request=False)
         if not self._resident.standing.newest:
             frames.append(protocol.set_environment(wanted.variables()))
         soon = self._patience.soon

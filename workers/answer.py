@@ -6,17 +6,18 @@ Sources of each rule: what CLI 2.1.330 was seen to do with the stand-in upstream
 from typing import Any, cast
 
 from workers import pieces
-from workers.errors import ErrorKind, RequestBlocked, WorkerError
+from workers.errors import ErrorKind, WorkerError
 from workers.events import BlockEnded, Event, Finished, Piece, Restarted, Started, StopReason, Usage
 from workers.frames import Frame
 from workers.piece_repair import PieceRepair
-from workers.setup import WORDS_OF_THE_GUARD
 from workers.shown import Shown
 from workers.upstream_words import name_too_long
 
 # At these the CLI asks the model again by itself ("Output token limit hit. Resume directly…"); a chat API stops.
 _ENDS_AT_ONCE = frozenset({"max_tokens", "model_context_window_exceeded", "tool_use"})
 _SYNTHETIC = "<synthetic>"
+# How a turn ends in which the CLI was kept from a further request (`workers.setup`).
+ENDED_EARLY = "error_max_structured_output_retries"
 _STATUS_KINDS = {
     400: ErrorKind.INVALID_REQUEST,
     401: ErrorKind.LOGIN,
@@ -54,6 +55,7 @@ class Answer:
         self._stop_reason: StopReason | None = None
         self._stop_sequence: str | None = None
         self._error_word = ""
+        self._has_result = False
         self._repair = PieceRepair()
 
     @property
@@ -82,6 +84,8 @@ class Answer:
                 # "Your response above was cut off mid-stream. Resume directly…": the CLI would go on in a
                 # second message that continues a text which this side cannot know.
                 raise WorkerError(ErrorKind.CUT, "The upstream connection broke in the middle of the answer.")
+            case {"type": "user", "message": {"content": [{"type": "tool_result"}, *_]}}:
+                self._has_result = self._block_may_have_ended = True
             case {"type": "result"}:
                 return self._result(frame)
         return []
@@ -102,11 +106,6 @@ class Answer:
             case {"type": "message_stop"}:
                 self.streaming = False
         return []
-
-    def asked_again(self) -> None:
-        """The same question is about to be asked once more; what was passed on is not repeated."""
-        self._error_word = ""
-        self._stop_reason = None
 
     def _show(self, piece: Piece | None) -> list[Event]:
         repaired = self._repair.feed(piece) if piece is not None else []
@@ -162,6 +161,9 @@ class Answer:
     def _result(self, frame: Frame) -> list[Event]:
         if self._stop_reason is not None:  # whatever the CLI tried behind a whole answer is of no matter
             return self._finish(self._stop_reason)
+        if self._has_result and frame.get("subtype") == ENDED_EARLY:
+            # The CLI answered a call of a tool that was not offered, and ended the turn there; more it has not read.
+            return self._end_block() + self._finish("tool_use")
         if frame.get("is_error") or frame.get("subtype") != "success":
             raise self._failure(frame)
         raise WorkerError(ErrorKind.WORKER_CONFUSED, "Claude Code ended the turn without an answer.")
@@ -173,8 +175,6 @@ class Answer:
     def _failure(self, frame: Frame) -> WorkerError:
         status = frame.get("api_error_status")
         text = str(frame.get("result") or "")
-        if status is None and any(word in text for word in WORDS_OF_THE_GUARD):
-            return RequestBlocked(repr(text[:_LONGEST_QUOTE]))
         if text.startswith("Prompt is too long"):
             kind = ErrorKind.TOO_LONG
         elif isinstance(status, int):

@@ -3,28 +3,20 @@
 import asyncio
 import os
 from collections import deque
-from collections.abc import Callable
 
 _READ_SIZE = 64 * 1024
 _KEPT_BYTES = 16 * 1024
-# With `--debug-to-stderr` the CLI writes its debug log here. It announces each upstream request once the headers are
-# made, before it sends it (CLI 2.1.332). Of the log only errors are kept: other lines may name what a client sent.
-_NOT_KEPT = (b" [DEBUG] ", b" [INFO] ", b" [WARN] ")
-_REQUEST_BEGINS = b" [DEBUG] [API:timing] dispatching"
 
 
 class ErrorOutput:
     """A pipe whose `write_end` is given to the child, and closed here once it has it.
 
-    It is read in a callback of the event loop and not in a task: what a line announces may come a millisecond later.
-    `notice_request` is called at each line that announces an upstream request. `words` counts the bytes that were kept,
-    `ended` is set at the end of the stream.
+    `words` counts the bytes that it was sent, `ended` is set at the end of the stream.
     """
 
     def __init__(self) -> None:
         self._read_end, self.write_end = os.pipe()
         os.set_blocking(self._read_end, False)
-        self.notice_request: Callable[[], None] = lambda: None
         self.ended = asyncio.Event()
         self.words = 0
         self._kept: deque[bytes] = deque()
@@ -56,11 +48,8 @@ class ErrorOutput:
             return
         *lines, unfinished = (self._unfinished + data).split(b"\n")
         self._unfinished = unfinished[-_KEPT_BYTES:]
-        if any(_REQUEST_BEGINS in line for line in lines):
-            self.notice_request()
         for line in lines:
-            if not any(level in line for level in _NOT_KEPT):
-                self._keep(line + b"\n")
+            self._keep(line + b"\n")
 
     def _keep(self, line: bytes) -> None:
         self.words += len(line)

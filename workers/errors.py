@@ -33,7 +33,7 @@ class WorkerError(Exception):
     """A job failed. `message` is fit for the caller's eyes: no path, no secret; `str` gives it on one line, for logs.
 
     `retry_after` is in seconds, None where nobody knows. `detail` is for the log alone
-    (the process's last lines on stderr). `exhausted` means that the worker has already asked again by itself.
+    (the process's last lines on stderr).
     """
 
     def __init__(
@@ -43,7 +43,6 @@ class WorkerError(Exception):
         *,
         retry_after: float | None = None,
         detail: str = "",
-        exhausted: bool = False,
     ) -> None:
         # The upstream quotes what a client sent: it must not write lines of the log.
         super().__init__(" ".join(message.splitlines()))
@@ -51,20 +50,11 @@ class WorkerError(Exception):
         self.message = message
         self.retry_after = retry_after
         self.detail = detail
-        self.exhausted = exhausted
 
     @property
     def another_attempt_could_help(self) -> bool:
         """True when the fault lies with one process or connection, so the same job may succeed on the next."""
-        return not self.exhausted and self.kind in (ErrorKind.WORKER_DIED, ErrorKind.WORKER_CONFUSED, ErrorKind.CUT)
-
-
-class RequestBlocked(WorkerError):
-    """The CLI wanted to send a request that the gateway keeps inside the process. Nothing of it left."""
-
-    def __init__(self, detail: str) -> None:
-        message = "The upstream connection broke in the middle of the answer."
-        super().__init__(ErrorKind.CUT, message, detail=detail)
+        return self.kind in (ErrorKind.WORKER_DIED, ErrorKind.WORKER_CONFUSED, ErrorKind.CUT)
 
 
 def stopping(retry_after: float | None = None) -> WorkerError:

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from workers.frames import Frame
@@ -27,7 +27,6 @@ class ScriptedProcess:
         self._out: asyncio.Queue[list[Frame]] = asyncio.Queue()
         self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._answering = False
-        self._notice_request: Callable[[], None] = lambda: None
 
     async def read(self) -> list[Frame]:
         if self._ended.done() and self._out.empty():
@@ -37,20 +36,10 @@ class ScriptedProcess:
     async def write(self, *frames: Frame) -> None:
         if self._ended.done():
             raise ConnectionResetError("the scripted process has ended")
-        self.post(*frames)
-
-    def post(self, *frames: Frame) -> None:
-        for frame in () if self._ended.done() else frames:
+        for frame in frames:
             self.written.append(frame)
             if reply := self._reply(frame):
                 self._out.put_nowait(reply)
-
-    def on_request(self, notice: Callable[[], None]) -> None:
-        self._notice_request = notice
-
-    def begin_request(self) -> None:
-        """Announce an upstream request, as the CLI does before each."""
-        self._notice_request()
 
     async def started(self) -> None:
         """Nothing is kept for it."""
@@ -101,7 +90,6 @@ class ScriptedProcess:
             case {"type": "user", "shouldQuery": False}:
                 return [result()]
             case {"type": "user"}:
-                self._notice_request()
                 answer_frames = next(self._answers)
                 self._answering = not any(one["type"] == "result" for one in answer_frames)
                 return answer_frames

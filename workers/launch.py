@@ -74,6 +74,8 @@ _ALWAYS: Mapping[str, str] = {
     "CLAUDE_CODE_DISABLE_MODEL_ACCESS_FALLBACK": "1",
     "CLAUDE_CODE_DISABLE_REFUSAL_FALLBACK": "1",
     "CLAUDE_CODE_DISABLE_REFUSAL_RETRY": "1",
+    # Of the debug log only errors: other lines may name what a client sent.
+    "CLAUDE_CODE_DEBUG_LOG_LEVEL": "error",
 }
 
 
@@ -91,6 +93,8 @@ _ANY_WORKER = (
 )
 
 _UNRECORDED = ("--no-session-persistence",)
+# Behind a call of a tool that was not offered the CLI would ask the model again, with an error for its result.
+_ONE_TURN = ("--max-turns", "1")
 
 # No command that an agent runs sees these.
 _SECRETS = frozenset().union(*CREDENTIAL_VARIABLES.values()) | {
@@ -107,8 +111,6 @@ _AGENTS: Mapping[str, str] = {
     "CLAUDE_CODE_MAX_MCP_DESCRIPTION_LENGTH": "1000000",
     # What it has said stands on the disk, however it ends.
     "CLAUDE_CODE_EAGER_FLUSH": "1",
-    # Of the debug log only errors. A chat worker's announces each request too (`error_output`).
-    "CLAUDE_CODE_DEBUG_LOG_LEVEL": "error",
 }
 
 # The file of a conversation to take up, in the process's own directory. The CLI knows it by the ending.
@@ -124,7 +126,7 @@ def command_line(settings: LaunchSettings, conversation: Path | None = None) -> 
     start = ("--model", settings.default_model) if conversation is None else ("--resume", str(conversation))
     # `--bare` sends exactly what we send, with no environment reminder, but reads no OAuth login.
     bare = () if settings.auth_method is AuthMethod.CLI else ("--bare",)
-    return (str(settings.cli_path), *_ANY_WORKER, *_UNRECORDED, *start, *("--tools", ""), *bare)
+    return (str(settings.cli_path), *_ANY_WORKER, *_UNRECORDED, *start, *_ONE_TURN, *("--tools", ""), *bare)
 
 
 def agent_arguments(

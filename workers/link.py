@@ -28,13 +28,10 @@ class Link:
         self,
         spawn: Spawn,
         new_protocol: Callable[[], Protocol],
-        *,
-        on_request: Callable[[], None] = lambda: None,
     ) -> None:
         self._spawn = spawn
         self._pipe: Pipe | None = None
         self._inbox: deque[Frame] = deque()
-        self._on_request = on_request
         self._new_protocol = new_protocol
         self.protocol = new_protocol()
         self.confused = False
@@ -48,7 +45,6 @@ class Link:
         """Start the process, in the place of the one before. Raises `OSError`."""
         fresh = await self._spawn(prepared)
         self.kill()
-        fresh.on_request(self._on_request)
         self._pipe = fresh
         self._inbox.clear()
         self.protocol = self._new_protocol()
@@ -79,11 +75,6 @@ class Link:
             raise WorkerError(ErrorKind.TIMEOUT, "The answer took too long.") from None
         except ConnectionError:
             raise self._died() from None
-
-    def post(self, *frames: Frame) -> None:
-        """Write at once and wait for nothing: the process may be about to do what the frames forbid."""
-        if self._pipe is not None:
-            self._pipe.post(*frames)
 
     async def next(self, deadline: float | None = None) -> Frame:
         """The next frame, already taken by the protocol and answered where it wants an answer."""

@@ -5,7 +5,7 @@ import contextlib
 import ctypes
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -31,14 +31,6 @@ class Pipe(Protocol):
 
     async def write(self, *frames: Frame) -> None:
         """Raises `ConnectionError` when nobody reads any more."""
-        ...
-
-    def post(self, *frames: Frame) -> None:
-        """Write without waiting; into the void where nobody reads any more."""
-        ...
-
-    def on_request(self, notice: Callable[[], None]) -> None:
-        """Call `notice` each time that the process begins an upstream request whose headers are made."""
         ...
 
     async def started(self) -> None:
@@ -129,14 +121,6 @@ class Process:
         except ConnectionError:
             await self._hear_last_words()
             raise
-
-    def post(self, *frames: Frame) -> None:
-        if self._child.stdin is not None and not self._child.stdin.is_closing():
-            self._child.stdin.write(b"".join(map(encode, frames)))
-
-    def on_request(self, notice: Callable[[], None]) -> None:
-        if self._errors:
-            self._errors.notice_request = notice
 
     async def _hear_last_words(self) -> None:
         """stderr ends with the process, but on a pipe of its own: the last words may be a moment behind."""

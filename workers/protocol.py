@@ -54,6 +54,10 @@ _COMMANDS = frozenset({Signal.LOAD, Signal.ASK, Signal.STOP})
 
 _NO_CONTENT = "(no content)"
 
+# A schema that the CLI makes no tool of. With a schema it counts its further requests (`workers.setup`), and with no
+# tool for the output it neither offers one to the model nor insists on its use (CLI 2.1.332).
+_NO_TOOL = {"$async": True}
+
 _IN_A_TURN = (State.ANSWERING, State.STOPPING)
 
 TRANSITIONS: dict[tuple[State, Signal], State] = {
@@ -120,12 +124,12 @@ class Protocol:
 
     def initialize(self) -> Frame:
         """The first frame. No snapshot of the system prompt, so that `set_system` can change it later."""
-        return self._control("initialize", systemPrompt=[], systemPromptSnapshot=False, skills=[])
+        return self._initialize(systemPrompt=[], skills=[])
 
     def initialize_with_own_prompt(self, appended: str) -> Frame:
         """The first frame of a process with Claude Code's own system prompt, and the caller's behind it."""
         more = {"appendSystemPrompt": appended} if appended else {}
-        return self._control("initialize", systemPromptSnapshot=False, skills=[], **more)
+        return self._initialize(skills=[], **more)
 
     def set_permission_mode(self, mode: str) -> Frame:
         return self._control("set_permission_mode", mode=mode)
@@ -259,6 +263,9 @@ class Protocol:
         except KeyError:
             fault = LocalError if signal in _COMMANDS else RemoteError
             raise fault(f"{signal.name} while {self.state.name}") from None
+
+    def _initialize(self, **fields: Any) -> Frame:
+        return self._control("initialize", systemPromptSnapshot=False, jsonSchema=_NO_TOOL, **fields)
 
     def _control(self, subtype: str, **fields: Any) -> Frame:
         request_id = self._new_id()

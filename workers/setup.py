@@ -9,47 +9,46 @@ from workers.job import PLAIN, Tool, Tuning
 from workers.protocol import Protocol
 from workers.tuning import environment, thinking_budget
 
-# No HTTP client can send this header, so a request whose headers are made from it fails inside the CLI.
-_GUARD_VARIABLE = "ANTHROPIC_CUSTOM_HEADERS"
-_GUARD_HEADER = "x-guard"
-_UNSENDABLE_HEADER = f"{_GUARD_HEADER}: \N{SNOWMAN}"
-# The CLI's error about a request that the guard stopped names the variable, or only the header (both CLI 2.1.332).
-WORDS_OF_THE_GUARD = (_GUARD_VARIABLE, _GUARD_HEADER)
+# How often the CLI asks the model again in a turn whose structured output is missing. It counts at each message that it
+# adds to the turn, a tool's result or words of its own, and ends the turn there once there were that many (CLI 2.1.332;
+# `Protocol.initialize` says that structured output is wanted).
+_FURTHER_REQUESTS = "MAX_STRUCTURED_OUTPUT_RETRIES"
+_NONE, _ANY_NUMBER = "0", "1000000"
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
     """Compared with what a job wants; only differences are sent. `body` joins the body of each upstream request as it
-    is, `guarded`: no further request can leave."""
+    is. With `one_request` the CLI ends a turn where it would send a second request."""
 
     model: str
     system: str = ""
     tuning: Tuning = PLAIN
     body: Mapping[str, Any] = field(default_factory=dict)
-    guarded: bool = False
+    one_request: bool = False
 
     def variables(self) -> dict[str, str]:
         """The live variables of the CLI, all of them: one that is left out keeps its old value."""
-        return {**environment(self.tuning, self.body), **self._guard()}
+        return {**environment(self.tuning, self.body), **self._further_requests()}
 
     def frames_to(self, wanted: "Setup", protocol: Protocol) -> list[Frame]:
-        """What to send for the tuning, the body and the guard of `wanted`; model and system prompt go by themselves."""
+        """What to send for the tuning, the body and `one_request`; model and system prompt go by themselves."""
         frames = []
         budget = thinking_budget(wanted.tuning)
         if budget != thinking_budget(self.tuning):
             frames.append(protocol.set_thinking_budget(budget))
         if (wanted.tuning, wanted.body) != (self.tuning, self.body):
             frames.append(protocol.set_environment(wanted.variables()))
-        elif wanted.guarded is not self.guarded:
-            frames.append(protocol.set_environment(wanted._guard()))
+        elif wanted.one_request is not self.one_request:
+            frames.append(protocol.set_environment(wanted._further_requests()))
         return frames
 
     def sign_of_life(self, protocol: Protocol) -> Frame:
         """What changes nothing, and is answered at once by a process that is well."""
         return protocol.set_thinking_budget(thinking_budget(self.tuning))
 
-    def _guard(self) -> dict[str, str]:
-        return {_GUARD_VARIABLE: _UNSENDABLE_HEADER if self.guarded else ""}
+    def _further_requests(self) -> dict[str, str]:
+        return {_FURTHER_REQUESTS: _NONE if self.one_request else _ANY_NUMBER}
 
 
 def request_body(tools: tuple[Tool, ...], system: str | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from workers.answer import Answer
+from workers.answer import ENDED_EARLY, Answer
 from workers.events import (
     BlockEnded,
     BlockStarted,
@@ -75,6 +75,9 @@ class WorkAnswer:
                 self.calls_done = self.calls_done or bool(ended)
                 if ended or self._reason is not None:
                     return [*ended]  # also the CLI's own "Resume directly…" behind a message that was cut off
+            case {"type": "result", "subtype": subtype} if self._reason is not None and subtype == ENDED_EARLY:
+                # The CLI was kept from asking for more.
+                return self._finish(Finished(self._reason, self._usage))
             case {"type": "result", "is_error": False, "subtype": "success"} if self._reason is not None:
                 # The CLI gave up asking for more.
                 return self._finish(Finished(self._reason, self._usage))

@@ -3,17 +3,17 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection
 from dataclasses import replace
 
 from workers.aliases import Outward, inward
 from workers.answer import Answer
 from workers.bill import Bill, OnCost, not_wanted
 from workers.continuation import Beginnings, Reply, beginnings
-from workers.errors import ErrorKind, RequestBlocked, WorkerError
-from workers.events import Event, Finished
+from workers.errors import ErrorKind, WorkerError
+from workers.events import BlockStarted, Event, Finished
 from workers.frames import Frame
-from workers.job import ChatJob
+from workers.job import ChatJob, ToolUse
 from workers.link import Link, Spawn, starting
 from workers.observer import UNOBSERVED, Observer
 from workers.offer import Offer
@@ -43,9 +43,7 @@ class Worker:
     ) -> None:
         self._observer = observer
         self._system_in_body = system_in_body
-        # True while a request is on its way behind which no other may leave.
-        self._guards = False
-        self._link = Link(spawn, new_protocol, on_request=self._forbid_another_request)
+        self._link = Link(spawn, new_protocol)
         self._resident = Resident(self._link)
         self._setup = self._fresh_setup(default_model)
         self._patience = Patience(self._link, patience)
@@ -104,44 +102,31 @@ class Worker:
         outward = Outward(job)
         job = inward(job)
         before = beginnings(job)
-        for guarded in (True, False):
-            async with self._patience.attentive(deadline):
-                await self._prepare(job, before, deadline)
-                if guarded:
-                    self._bill = Bill(on_cost, self.protocol.cost)
-                self._guards = guarded
-                await self._resident.ask(before[-1], job.turns[-1], self._patience.soon(deadline))
-                await self._link.heard(self._patience.soon(deadline))
-            try:
-                while not answer.finished:
-                    for event in await self._next_events(answer, deadline):
-                        reply.feed(event)
-                        if isinstance(event, Finished):
-                            # Before the event is passed on: its reader may not come back.
-                            self._resident.conclude(job, before[-1], reply, event)
-                        for named in outward.feed(event):
-                            yield named
-            except WorkerError as error:
-                if not guarded:
-                    raise _exhausted(error) from None
-                if not isinstance(error, RequestBlocked):
-                    raise
-                # The connection broke, and the CLI wanted to ask again at once. The gateway does so in its place, this
-                # time with leave to try in whatever way the CLI knows; what was passed on is not repeated.
-                answer.asked_again()
-                await self._link.idle(self._patience.soon(deadline))
-            else:
-                return
+        async with self._patience.attentive(deadline):
+            await self._prepare(job, before, deadline)
+            self._bill = Bill(on_cost, self.protocol.cost)
+            await self._resident.ask(before[-1], job.turns[-1], self._patience.soon(deadline))
+            await self._link.heard(self._patience.soon(deadline))
+        offered = {tool.name for tool in job.tools}
+        while not answer.finished:
+            for event in await self._next_events(answer, offered, deadline):
+                reply.feed(event)
+                if isinstance(event, Finished):
+                    # Before the event is passed on: its reader may not come back.
+                    self._resident.conclude(job, before[-1], reply, event)
+                for named in outward.feed(event):
+                    yield named
 
-    async def _next_events(self, answer: Answer, deadline: float) -> list[Event]:
+    async def _next_events(self, answer: Answer, offered: Collection[str], deadline: float) -> list[Event]:
         frame = await self._patience.next(self._sign_of_life, deadline)
         self._resident.note(frame)
         if frame["type"] == "result":
             self._bill.settle(self.protocol.cost)
-        if frame.get("subtype") == "api_retry" and self._setup.guarded:
-            # Nothing of the answer stands, and the CLI waits before it asks again: it may.
-            await self._apply(replace(self._setup, guarded=False), deadline)
-        return await self._read(answer, frame)
+        events = await self._read(answer, frame)
+        if answer.finished or any(_calls_another_tool(event, offered) for event in events):
+            # The CLI answers such a call at once, and would end the turn there without reading the rest of the answer.
+            await self._apply(replace(self._setup, one_request=answer.finished), deadline)
+        return events
 
     async def recover(self, timeout: float) -> None:
         """Stop what still runs and leave the conversation fit to go on; what cannot go on, the next job cuts back.
@@ -155,9 +140,6 @@ class Worker:
         self._bill.settle(self.protocol.cost)
         await self._link.answered(deadline)  # an answer to this job must not come into the next
         await self._resident.put_right(deadline)
-        # Only now can no request follow.
-        self._guards = False
-        await self._apply(replace(self._setup, guarded=False), deadline)
 
     def kill(self) -> None:
         self._link.kill()
@@ -189,10 +171,9 @@ class Worker:
         if missing > WORTH_A_PROCESS:
             await self._take_up(job, before, self._patience.soon(deadline))
         stay = await self._resident.go_back(before, self._patience.soon(deadline))
-        self._guards = False
         await self._set_model(job, self._patience.soon(deadline))
         body = request_body(job.tools, job.system if self._system_in_body else None)
-        wanted = replace(self._setup, tuning=job.tuning, body=body, guarded=False)
+        wanted = replace(self._setup, tuning=job.tuning, body=body, one_request=True)
         await self._apply(wanted, self._patience.soon(deadline))
         await self._offer.make_names(job.tools, self._patience.soon(deadline))
         await self._resident.put_back(job, before, stay, self._patience.soon(deadline))
@@ -222,23 +203,10 @@ class Worker:
         await self._link.answered(deadline)
 
     def _fresh_setup(self, model: str) -> Setup:
-        return Setup(model, body=request_body((), "" if self._system_in_body else None))
+        return Setup(model, body=request_body((), "" if self._system_in_body else None), one_request=True)
 
     def _sign_of_life(self) -> Frame:
         return self._setup.sign_of_life(self.protocol)
-
-    def _forbid_another_request(self) -> None:
-        """See to it that no second request leaves the process for one question.
-
-        Where an answer ends at its limit, without a word, in a refusal or in a call of a tool that nobody offered, the
-        CLI asks the model again by itself, a millisecond later: no `interrupt` comes in time. So the next request is
-        made unsendable as soon as this one has its headers.
-        """
-        if self._guards and not self._setup.guarded:
-            wanted = replace(self._setup, guarded=True)
-            frames = self._setup.frames_to(wanted, self.protocol)
-            self._setup = wanted
-            self._link.post(*frames)
 
     async def _apply(self, wanted: Setup, deadline: float) -> None:
         """Send what differs from the present set-up, without waiting for the answers."""
@@ -248,11 +216,9 @@ class Worker:
             await self._link.write(*frames, deadline=deadline)
 
 
-def _exhausted(error: WorkerError) -> WorkerError:
-    """Return the error of a question that was asked again. A broken connection is no reason to ask in a third way."""
-    if error.kind is not ErrorKind.CUT:
-        return error
-    return WorkerError(error.kind, error.message, detail=error.detail, exhausted=True)
+def _calls_another_tool(event: Event, offered: Collection[str]) -> bool:
+    """True at the beginning of a call of a tool that is not among those offered."""
+    return isinstance(event, BlockStarted) and isinstance(event.block, ToolUse) and event.block.name not in offered
 
 
 async def end(worker: Worker) -> None:

@@ -3,6 +3,7 @@
 from claude_gateway.cli_facts.bare_cli import MODEL, OTHER_MODEL, Cli, last, result, texts, user
 from claude_gateway.cli_facts.fact import Facts, holds, same
 from claude_gateway.demo.upstream import StandIn
+from workers.answer import ENDED_EARLY
 from workers.frames import Frame, encode
 from workers.job import Text, ToolResult, ToolUse, Turn
 from workers.protocol import State
@@ -10,7 +11,6 @@ from workers.upstream_words import upstream_message
 
 fact = Facts()
 
-_GUARD = {"ANTHROPIC_CUSTOM_HEADERS": "x-guard: \N{SNOWMAN}"}
 # Names as clients and providers write them, and the highest limit that the CLI sends for each.
 OUTPUT_LIMITS = {
     "claude-sonnet-4-5-20250929": 64_000,
@@ -289,21 +289,25 @@ async def an_upstream_error_comes_as_assistant_text_with_its_status_in_the_resul
     same((ended["subtype"], ended["is_error"], ended["api_error_status"]), ("success", True, 403))
 
 
-@fact("The guard by which the CLI's own follow-up requests stay inside.")
-async def an_unsendable_header_keeps_the_next_request_inside_the_process(cli: Cli, upstream: StandIn) -> None:
-    await cli.send(cli.protocol.set_environment(_GUARD))
-    same(result(await cli.ask("hello"))["is_error"], True)
-    same(len(upstream.received), 0)
-    await cli.send(cli.protocol.set_environment({"ANTHROPIC_CUSTOM_HEADERS": ""}))
-    same(result(await cli.ask("hello"))["is_error"], False)
+@fact("One question is one upstream request, however the answer ends.")
+async def without_further_requests_a_turn_ends_where_the_cli_would_ask_again(cli: Cli, upstream: StandIn) -> None:
+    await cli.send(cli.protocol.set_environment({"MAX_STRUCTURED_OUTPUT_RETRIES": "0"}))
+    for ending in ("{{stop max_tokens}}", "{{think hm}}{{stop max_tokens}}", "{{empty}}", "{{tool unheard_of {}}}"):
+        before = len(upstream.chats)
+        same(result(await cli.ask(f"hi {ending}"))["subtype"], ENDED_EARLY)
+        same(len(upstream.chats) - before, 1)
+    same(result(await cli.ask("hello"))["subtype"], "success")
 
 
-@fact("The guard goes up behind this line: before it, it would stop the job's own request.")
-async def it_tells_of_each_request_once_its_headers_are_made(cli: Cli, upstream: StandIn) -> None:
-    cli.process.on_request(lambda: cli.process.post(cli.protocol.set_environment(_GUARD)))
-    same(result(await cli.ask("{{silence 0.1}} hello {{stop max_tokens}}"))["is_error"], True)
-    same(len(upstream.received), 1)
-    holds("x-guard" not in upstream.chats[0].headers, upstream.chats[0].headers)
+@fact("Behind a call of a tool that was not offered the rest of the answer is read, and then the turn ends.")
+async def a_call_of_an_unknown_tool_is_answered_within_the_answer_and_ends_a_turn(cli: Cli, upstream: StandIn) -> None:
+    await cli.send(cli.protocol.set_environment({"MAX_STRUCTURED_OUTPUT_RETRIES": "1000000"}))
+    frames = await cli.ask("hi {{tool unheard_of {}}}{{tool unknown {}}}")
+    same(result(frames)["subtype"], "error_max_turns")
+    same(len(upstream.chats), 1)
+    answered = next(number for number, frame in enumerate(frames) if frame["type"] == "user")
+    ended = next(n for n, frame in enumerate(frames) if frame.get("event", {}).get("type") == "message_delta")
+    holds(answered < ended, (answered, ended))
 
 
 @fact("An answer without a word is an answer, and no reason to ask again.")
@@ -315,7 +319,7 @@ async def of_an_answer_without_a_word_it_tells_before_it_asks_for_one(cli: Cli, 
     holds(len(upstream.chats) > 1, len(upstream.chats))
 
 
-@fact("Why the guard goes up behind every request of a chat.")
+@fact("Why a chat allows no further requests.")
 async def at_max_tokens_it_asks_the_model_to_go_on(cli: Cli, upstream: StandIn) -> None:
     await cli.ask("hi {{stop max_tokens}}")
     holds("Output token limit hit" in str(last(upstream)["messages"]), last(upstream)["messages"])

@@ -53,9 +53,6 @@ async def test_behind_an_empty_answer_nothing_of_the_cli_is_in_the_next_prompt(g
         assert [block["text"] for message in received.body["messages"] for block in message["content"]] == ["next"]
 
 
-PACED = "{{pace 0.005}}{{silence 0.05}}"
-
-
 @IN_EVERY_DIALECT
 @STREAMED_OR_NOT
 @pytest.mark.parametrize(
@@ -64,7 +61,7 @@ PACED = "{{pace 0.005}}{{silence 0.05}}"
 async def test_an_answer_that_ends_early_is_not_continued_behind_the_client_s_back(
     gateway: Gateway, dialect: str, stream: bool, ending: str
 ) -> None:
-    answer = await ask(gateway.url, dialect, f"early one two {PACED}{ending}", stream=stream)
+    answer = await ask(gateway.url, dialect, f"early one two {ending}", stream=stream)
     assert answer.status == 200
     await settled(gateway)
     assert asked(gateway, "early") == 1
@@ -75,7 +72,7 @@ async def test_an_answer_that_ends_early_is_not_continued_behind_the_client_s_ba
 async def test_a_call_of_a_tool_that_nobody_offered_is_handed_on_and_not_answered(
     gateway: Gateway, dialect: str, stream: bool
 ) -> None:
-    prompt = f"stray {PACED}{{{{tool unheard_of {{}}}}}}"
+    prompt = "stray {{tool unheard_of {}}}"
     answer = await ask(gateway.url, dialect, prompt, stream=stream, tools=[TOOL])
     assert answer.calls == [("unheard_of", "{}")]
     await settled(gateway)
@@ -83,21 +80,35 @@ async def test_a_call_of_a_tool_that_nobody_offered_is_handed_on_and_not_answere
 
 
 @IN_EVERY_DIALECT
+@STREAMED_OR_NOT
+@pytest.mark.parametrize("end", ["", "{{stop max_tokens}}"], ids=["whole", "at the limit"])
+async def test_calls_beside_one_of_a_tool_that_nobody_offered_are_handed_on_too(
+    gateway: Gateway, dialect: str, stream: bool, end: str
+) -> None:
+    prompt = 'stray {{fine}}{{pace 0.01}}{{tool unheard_of {"a": "one"}}}{{tool f {"b": 1}}}' + end
+    answer = await ask(gateway.url, dialect, prompt, stream=stream, tools=[TOOL])
+    assert answer.calls == [("unheard_of", '{"a":"one"}'), ("f", '{"b":1}')]
+    await settled(gateway)
+    assert asked(gateway, "stray") == 1
+
+
+@IN_EVERY_DIALECT
 async def test_a_tool_that_the_cli_has_by_the_same_name_is_the_client_s(gateway: Gateway, dialect: str) -> None:
     search = {"name": "ToolSearch", "input_schema": {"type": "object"}}
-    prompt = f'named {PACED}{{{{tool ToolSearch {{"query": "x"}}}}}}'
+    prompt = 'named {{tool ToolSearch {"query": "x"}}}'
     answer = await ask(gateway.url, dialect, prompt, stream=False, tools=[search])
     assert answer.calls == [("ToolSearch", '{"query":"x"}')]
     await settled(gateway)
     assert asked(gateway, "named") == 1
 
 
-async def test_of_fifty_limited_answers_at_a_model_s_pace_none_is_continued(gateway: Gateway, tmp_path: Path) -> None:
+@pytest.mark.parametrize("pace", ["", "{{pace 0.005}}"], ids=["all at once", "paced"])
+async def test_of_fifty_limited_answers_none_is_continued(gateway: Gateway, tmp_path: Path, pace: str) -> None:
     async with gateway_on(gateway.upstream, tmp_path, chat_workers=4) as busy:
 
         async def caller(number: int) -> None:
             for turn in range(13):
-                await busy.ask(f"limit {number} {turn} one two {PACED}{{{{stop max_tokens}}}}", max_tokens=50)
+                await busy.ask(f"limit {number} {turn} one two {pace}{{{{stop max_tokens}}}}", max_tokens=50)
 
         await asyncio.gather(*map(caller, range(4)))
         await settled(busy)

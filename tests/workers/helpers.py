@@ -76,10 +76,6 @@ def kind(frame: Frame) -> str:
     match frame:
         case {"request": {"subtype": "apply_flag_settings", "settings": {"model": _}}}:
             return "switch_model"
-        case {
-            "request": {"subtype": "apply_flag_settings", "settings": {"env": {"ANTHROPIC_CUSTOM_HEADERS": _, **rest}}}
-        }:
-            return "apply_flag_settings" if rest else "guard"
         case {"type": "control_request", "request": {"subtype": str(subtype)}}:
             return subtype
         case {"type": "user", "shouldQuery": False}:
@@ -91,9 +87,9 @@ def kind(frame: Frame) -> str:
     return str(frame["type"])
 
 
-def kinds(frames: Iterable[Frame], *, guard: bool = False) -> list[str]:
-    """What the frames ask, in their order; the guard behind each request only where it matters."""
-    return [word for frame in frames if (word := kind(frame)) != "guard" or guard]
+def kinds(frames: Iterable[Frame]) -> list[str]:
+    """What the frames ask, in their order."""
+    return [kind(frame) for frame in frames]
 
 
 class WilfulProcess(ScriptedProcess):

@@ -27,6 +27,7 @@ OUR_OWN = {
     "CLAUDE_CODE_DISABLE_MODEL_ACCESS_FALLBACK": "1",
     "CLAUDE_CODE_DISABLE_REFUSAL_FALLBACK": "1",
     "CLAUDE_CODE_DISABLE_REFUSAL_RETRY": "1",
+    "CLAUDE_CODE_DEBUG_LOG_LEVEL": "error",
 }
 A_HOME_OF_ITS_OWN = {"HOME": "/state/w-1", "CLAUDE_CONFIG_DIR": "/state/w-1/.claude"}
 SET_BY_METHOD: dict[AuthMethod, dict[str, str]] = {

@@ -103,7 +103,7 @@ def test_booting_tells_what_the_cli_said_of_itself() -> None:
 
 def test_the_system_prompt_is_not_frozen_at_boot() -> None:
     request = a_protocol().initialize()["request"]
-    assert request == {"subtype": "initialize", "systemPrompt": [], "systemPromptSnapshot": False, "skills": []}
+    assert (request["systemPrompt"], request["systemPromptSnapshot"], request["skills"]) == ([], False, [])
 
 
 @pytest.mark.parametrize("text", ["@/etc/passwd", "/clear", "/cost", "hello"])

@@ -213,12 +213,3 @@ async def test_a_client_that_leaves_while_a_conversation_is_cut_leaves_nothing_o
     await answer_of(worker, a_job(user("third")))
     # The conversation was empty already: there was nothing more to cut.
     assert kinds(process.written) == ["ask"]
-
-
-async def test_a_tool_that_nobody_offered_keeps_the_cli_from_going_on_by_itself() -> None:
-    process = ScriptedProcess([calls("unheard_of")])
-    worker = await boot(process)
-    await answer_of(worker, a_job_with_tools(FIRST))
-    armed = [one["settings"]["env"]["ANTHROPIC_CUSTOM_HEADERS"] for one in process.sent("apply_flag_settings")]
-    assert armed
-    assert armed[-1]

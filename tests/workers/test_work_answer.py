@@ -90,6 +90,13 @@ def test_where_the_cli_gives_up_asking_the_last_reason_stands() -> None:
     assert events[-1].stop_reason == "max_tokens"
 
 
+def test_where_the_cli_is_kept_from_asking_the_last_reason_stands() -> None:
+    kept = result(is_error=True, subtype="error_max_structured_output_retries")
+    events = told(WorkAnswer(), *says("so far", stop_reason="max_tokens")[:-1], kept)
+    assert isinstance(events[-1], Finished)
+    assert events[-1].stop_reason == "max_tokens"
+
+
 def test_an_error_is_an_error_also_after_a_call() -> None:
     answer = WorkAnswer()
     told(answer, *calls("Bash", "{}"), results())

@@ -24,8 +24,8 @@ from tests.workers.helpers import (
     user,
 )
 from workers.errors import ErrorKind, WorkerError
-from workers.events import Finished, Started, TextDelta, Usage
-from workers.fake import ScriptedProcess, message_start, result, says, stream_event, text_delta
+from workers.events import BlockEnded, BlockStarted, Finished, Started, TextDelta, Usage
+from workers.fake import ScriptedProcess, block_start, message_start, result, says, stream_event, text_delta
 from workers.frames import Frame, FrameError
 from workers.job import Tool
 from workers.protocol import State
@@ -40,9 +40,9 @@ def settings_sent(process: ScriptedProcess, variable: str) -> list[str]:
     return [environment[variable] for environment in environments if variable in environment]
 
 
-def guards(process: ScriptedProcess) -> list[bool]:
-    """Each change of the guard: True where it was armed."""
-    return [value != "" for value in settings_sent(process, "ANTHROPIC_CUSTOM_HEADERS")]
+def further_requests(process: ScriptedProcess) -> list[str]:
+    """Each change of how often the CLI may ask again within a turn."""
+    return settings_sent(process, "MAX_STRUCTURED_OUTPUT_RETRIES")
 
 
 async def failure_of(worker: Worker, **job: str) -> WorkerError:
@@ -103,7 +103,7 @@ async def test_a_booted_worker_thinks_nothing_and_has_no_limit_of_its_own() -> N
     assert kinds(process.written) == ["initialize", "set_max_thinking_tokens", "apply_flag_settings"]
     assert process.sent("set_max_thinking_tokens")[0]["max_thinking_tokens"] == 0
     assert settings_sent(process, "CLAUDE_CODE_MAX_OUTPUT_TOKENS") == [""]
-    assert guards(process) == [False]
+    assert further_requests(process) == ["0"]
     assert worker.protocol.account == {"apiKeySource": "ANTHROPIC_API_KEY"}
 
 
@@ -158,7 +158,7 @@ async def test_a_job_that_wants_nothing_special_costs_one_frame() -> None:
     process = ScriptedProcess([says("one two")])
     worker = await boot(process)
     events = await answer_of(worker, a_job())
-    assert kinds(process.written, guard=True) == ["ask", "guard"]
+    assert kinds(process.written) == ["ask"]
     assert reads(events) == ("one two", "")
     assert events[0] == Started(MODEL, Usage(input=1, output=1))
     assert isinstance(events[-1], Finished)
@@ -176,11 +176,11 @@ async def test_settings_are_sent_only_when_they_differ() -> None:
         await worker.recover(PATIENCE)
     await answer_of(worker, a_job(system="be long", max_tokens=LONG))
     first, second, third = (
-        ["apply_flag_settings", "ask", "guard", "guard"],
-        ["rewind_conversation", "ask", "guard", "guard"],
-        ["rewind_conversation", "apply_flag_settings", "ask", "guard"],
+        ["apply_flag_settings", "ask"],
+        ["rewind_conversation", "ask"],
+        ["rewind_conversation", "apply_flag_settings", "ask"],
     )
-    assert kinds(process.written, guard=True) == [*first, *second, *third]
+    assert kinds(process.written) == [*first, *second, *third]
 
 
 def bodies(process: ScriptedProcess) -> list[dict[str, Any]]:
@@ -264,7 +264,7 @@ async def test_a_model_switch_is_waited_for_before_anything_else_is_sent() -> No
     assert kinds(process.written) == ["switch_model"]
     process.release()
     await soon(answering)
-    assert kinds(process.written, guard=True) == ["switch_model", "load", "append", "ask", "guard"]
+    assert kinds(process.written) == ["switch_model", "load", "append", "ask"]
     assert process.sent("apply_flag_settings")[0]["settings"] == {"model": "other"}
     assert worker.model == "other"
 
@@ -279,8 +279,8 @@ async def test_history_goes_in_turn_by_turn_each_waited_for() -> None:
     assert kinds(process.written) == ["load"]
     process.release()
     await soon(answering)
-    assert kinds(process.written, guard=True) == ["load", "append", "load", "append", "ask", "guard"]
-    assert [frame["message"]["content"] for frame in process.written[:-1]] == [
+    assert kinds(process.written) == ["load", "append", "load", "append", "ask"]
+    assert [frame["message"]["content"] for frame in process.written] == [
         [{"type": "text", "text": t}] for t in "abcde"
     ]
 
@@ -294,68 +294,47 @@ async def test_a_request_of_the_cli_is_refused_and_the_answer_goes_on() -> None:
     assert refusal["response"]["subtype"] == "error"
 
 
-# The guard against the CLI's own second request.
+# One question is one request.
+
+ENDED_EARLY = result(is_error=True, subtype="error_max_structured_output_retries")
 
 
-async def test_the_guard_goes_up_behind_each_request_and_comes_down_when_the_worker_has_recovered() -> None:
-    process = ScriptedProcess([says("one two")])
-    worker = await boot(process)
-    await answer_of(worker, a_job())
-    assert kinds(process.written, guard=True) == ["ask", "guard"]
-    assert guards(process) == [True]
-    await worker.recover(PATIENCE)
-    assert guards(process) == [True, False]
-
-
-async def test_the_guard_stays_up_until_the_cli_has_stopped_at_the_limit() -> None:
-    goes_on_by_itself = says("one two", stop_reason="max_tokens")[:-2]
-    process = ScriptedProcess([goes_on_by_itself])
+async def test_an_answer_at_its_limit_is_put_right_once_the_cli_has_ended_the_turn() -> None:
+    process = ScriptedProcess([[*says("one two", stop_reason="max_tokens")[:-1], ENDED_EARLY]])
     worker = await boot(process)
     events = await answer_of(worker, a_job(max_tokens=SHORT))
     assert isinstance(events[-1], Finished)
     assert events[-1].stop_reason == "max_tokens"
-    assert guards(process)[-1] is True
     process.written.clear()
     await worker.recover(PATIENCE)
-    assert kinds(process.written, guard=True) == ["interrupt", *_PUT_RIGHT, "guard"]
-    assert guards(process) == [False]
+    assert kinds(process.written)[-3:] == [*_PUT_RIGHT]
 
 
-async def test_no_request_of_another_kind_puts_the_guard_up() -> None:
-    process = ScriptedProcess()
-    await boot(process)
-    process.begin_request()
-    assert guards(process) == []
+def call(name: str) -> list[Frame]:
+    """A call, and the CLI's own answer to it."""
+    answered = {"type": "tool_result", "tool_use_id": name, "content": "No such tool available", "is_error": True}
+    return [
+        block_start(type="tool_use", id=name, name=name, input={}),
+        {"type": "user", "message": {"role": "user", "content": [answered]}},
+        stream_event("content_block_stop", index=0),
+    ]
 
 
-BLOCKED = result(is_error=True, result="Invalid ANTHROPIC_CUSTOM_HEADERS \u00b7 Fix the environment variable")
-BLOCKED_IN_OTHER_WORDS = result(is_error=True, result="API Error: Header 'x-guard' has invalid value")
-RETRY = {"type": "system", "subtype": "api_retry", "retry_delay_ms": 500, "error_status": None}
-
-
-@pytest.mark.parametrize("blocked", [BLOCKED, BLOCKED_IN_OTHER_WORDS], ids=["variable", "header"])
-async def test_an_answer_that_breaks_behind_the_guard_is_asked_for_again_without_it(blocked: Frame) -> None:
-    process = ScriptedProcess([[*says("one two three")[:4], blocked], says("one two three")])
+async def test_behind_a_call_of_a_tool_that_was_not_offered_the_rest_of_the_answer_is_read() -> None:
+    end = stream_event("message_delta", delta={"stop_reason": "tool_use"}, usage={"output_tokens": 1})
+    process = ScriptedProcess([[message_start(), *call("unheard_of"), *call("f"), end]])
     worker = await boot(process)
-    events = await answer_of(worker, a_job(max_tokens=LONG))
-    assert reads(events) == ("one two three", "")
-    assert sum(isinstance(event, TextDelta) for event in events) == 3
-    assert kinds(process.written, guard=True)[-4:] == ["guard", "rewind_conversation", "guard", "ask"]
+    events = await answer_of(worker, replace(a_job(), tools=(Tool("f", "", {"type": "object"}),)))
+    assert [one.block.name for one in events if isinstance(one, BlockStarted)] == ["unheard_of", "f"]  # type: ignore[union-attr]
+    assert further_requests(process)[-2:] == ["1000000", "0"]
 
 
-async def test_an_answer_that_breaks_twice_is_a_broken_answer_and_no_word_of_the_guard_gets_out() -> None:
-    worker = await boot(ScriptedProcess([[message_start(), BLOCKED], [message_start(), BLOCKED]]))
-    failure = await failure_of(worker)
-    assert failure.kind is ErrorKind.CUT
-    assert not failure.another_attempt_could_help
-    assert "HEADERS" not in failure.message
-
-
-async def test_a_request_that_the_cli_is_to_repeat_after_a_wait_may_leave() -> None:
-    process = ScriptedProcess([[RETRY, *says("one")]])
+async def test_a_turn_that_the_cli_ended_behind_such_a_call_is_an_answer_with_this_call() -> None:
+    process = ScriptedProcess([[message_start(), *call("unheard_of")[:-1], ENDED_EARLY]])
     worker = await boot(process)
-    assert reads(await answer_of(worker, a_job())) == ("one", "")
-    assert guards(process) == [True, False]
+    events = await answer_of(worker, a_job())
+    assert [type(event) for event in events] == [Started, BlockStarted, BlockEnded, Finished]
+    assert events[-1].stop_reason == "tool_use"  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("reason", ["end_turn", "stop_sequence"])
