@@ -51,7 +51,7 @@ from claude_gateway.stores.tool_choices import ToolChoiceStore
 from claude_gateway.stores.tool_counts import ToolCountStore
 from claude_gateway.telemetry.metrics import Metrics
 from claude_gateway.telemetry.tracing import Traces, open_traces
-from claude_gateway.web import admission, body, chosen_model, cors, middlewares
+from claude_gateway.web import admission, body, chosen_model, connection, cors, middlewares
 from claude_gateway.web.body_memory import BodyMemory
 from claude_gateway.web.current import Current
 from claude_gateway.web.fetch import Fetcher
@@ -74,6 +74,7 @@ def build_app(parts: Parts) -> web.Application:
     app = web.Application(
         middlewares=[
             middlewares.identify_request,
+            connection.count_connection,
             cors.answer_preflights,
             middlewares.answer_errors,
             admission.admit,

@@ -10,6 +10,7 @@ from claude_gateway.access.keys import Key
 from claude_gateway.access.limits import Caller, Standing
 from claude_gateway.errors import ApiError
 from claude_gateway.web import pages, reference
+from claude_gateway.web.connection import bring_key
 from claude_gateway.web.parts import CALLER, PARTS, RULE, STANDING, VISITED
 from claude_gateway.web.rate_headers import rate_headers
 from claude_gateway.web.rules import NO_SUCH_PATH, Rule, rule_for
@@ -37,6 +38,7 @@ async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
     except ApiError:
         await _count_address(request, rule.group or _GUESSES)
         raise
+    bring_key(request, key.id)
     request[VISITED].key, request[VISITED].credential = key.id, key.credential
     if rule.group is not None:
         _check(request, await request.app[PARTS].limits.count_key(key, rule.group, _caller(request)))
