@@ -210,7 +210,7 @@ def _compose(
         service=service,
         health=health,
         sessions=sessions,
-        files=SessionFiles(engine.places, settings.session_disk_mb * 2**20),
+        files=SessionFiles(engine.places, settings.agents(USUAL).disk),
         responses=responses,
         background=background,
         fetcher=Fetcher(),

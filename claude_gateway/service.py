@@ -10,7 +10,7 @@ from typing import Protocol
 
 from claude_gateway.access.at_once import JobsAtOnce
 from claude_gateway.access.keys import NO_BUDGET, Key
-from claude_gateway.errors import ApiError
+from claude_gateway.errors import ApiError, is_of_the_machine, machine_failing
 from claude_gateway.ledger.budget import expected
 from claude_gateway.ledger.budget_queue import BudgetQueue, BudgetTicket
 from claude_gateway.ledger.entry import INTERNAL, LEFT, Entry
@@ -122,6 +122,13 @@ class ChatService:
             except ApiError as error:
                 await self._ledger.end(entry, error.code or INTERNAL)
                 raise
+            except OSError as error:
+                if not is_of_the_machine(error):
+                    await self._ledger.end(entry, INTERNAL)
+                    raise
+                failed = machine_failing(error)
+                await self._ledger.end(entry, failed.code or INTERNAL)
+                raise failed from error
             except asyncio.CancelledError:
                 self._ledger.leave(entry, LEFT)
                 raise

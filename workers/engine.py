@@ -125,6 +125,7 @@ async def running_engine(
             observer,
         )
         async with AsyncExitStack() as processes:
+            processes.push_async_callback(places.close)
             processes.push_async_callback(pool.close)
             processes.push_async_callback(agents.close)
             await pool.start()

@@ -99,8 +99,10 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return _http_error(error, request)
     except (asyncio.CancelledError, ConnectionError):
         raise
-    except Exception:
+    except Exception as error:
         _log.exception("request %s failed", request[REQUEST_ID])
+        if isinstance(error, OSError) and errors.is_of_the_machine(error):
+            return _in_dialect(errors.machine_failing(error), request)
         return _in_dialect(errors.internal(), request)
 
 

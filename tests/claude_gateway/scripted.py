@@ -216,7 +216,7 @@ def scripted_app(
             service=service,
             health=health,
             sessions=sessions or Sessions(None, chosen.sessions(), Lines(0, 0)),
-            files=SessionFiles(None, 0),
+            files=SessionFiles(None, chosen.agents(()).disk),
             responses=responses,
             background=Background(responses, service, chosen.background_limit, chosen.max_timeout / 1000),
             fetcher=fetcher or Fetcher(),
