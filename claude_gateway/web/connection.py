@@ -29,7 +29,7 @@ CONNECTION_OPTIONS: dict[str, Any] = {
     "auto_decompress": False,
 }
 # How often silent connections are looked for, while there are few places.
-_SWEEP_SECONDS = 1.0
+_SWEEP_SECONDS = 0.25
 _LOG_SECONDS = 10.0
 _RETRY_SECONDS = 5
 

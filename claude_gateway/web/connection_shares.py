@@ -9,6 +9,7 @@ takes the place of a guest. So a client with a key finds a place however many si
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
 # Silent: without a request that is being answered.
 GUEST_SILENCE_SECONDS = 3.0
@@ -103,18 +104,19 @@ class ConnectionShares:
                 place.key, place.address = "", ""
             self._enlist(place)
 
-    def overdue(self, now: float) -> list[Place]:
-        """What was silent for too long. It has left."""
+    def overdue(self, now: float, most: int = 100) -> list[Place]:
+        """What was silent for too long, as much of it as is closed at once. It has left."""
         groups = [(self._guests, GUEST_SILENCE_SECONDS)]
         if self.is_scarce:
             groups.append((self._silent, SCARCE_SILENCE_SECONDS))
-        found = [
+        silent = (
             place
             for group, seconds in groups
             for places in group.values()
             for place in places
             if now - place.since >= seconds
-        ]
+        )
+        found = list(islice(silent, most))
         for place in found:
             self.leave(place)
         return found

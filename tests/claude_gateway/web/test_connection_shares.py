@@ -72,6 +72,13 @@ def test_silent_strangers_are_closed_early_only_while_there_are_few_places() -> 
     assert set(scarce.overdue(SCARCE_SILENCE_SECONDS)) == set(strangers)
 
 
+def test_many_that_are_overdue_are_closed_a_few_at_a_time() -> None:
+    shares = ConnectionShares(8)
+    come(shares, 8)
+
+    assert [len(shares.overdue(GUEST_SILENCE_SECONDS, 3)) for _ in range(3)] == [3, 2, 0]
+
+
 def test_whoever_is_being_answered_is_not_silent() -> None:
     shares = ConnectionShares(4)
     strangers = come(shares, 4)
