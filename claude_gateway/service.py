@@ -20,7 +20,17 @@ from claude_gateway.prompt.token_count import estimate
 from workers.answer import is_visible
 from workers.bill import OnCost
 from workers.errors import ErrorKind, WorkerError, stopping
-from workers.events import Event, Finished, Restarted, Started, ToolBegan, ToolEnded
+from workers.events import (
+    Event,
+    Finished,
+    InputDelta,
+    Restarted,
+    Started,
+    TextDelta,
+    ThinkingDelta,
+    ToolBegan,
+    ToolEnded,
+)
 from workers.job import ChatJob
 from workers.media_limit import without_oldest_media
 
@@ -181,6 +191,8 @@ class ChatService:
                             if not visible and is_visible(event):
                                 visible = True
                                 self._ledger.shown(entry)
+                            if isinstance(event, TextDelta | ThinkingDelta | InputDelta):
+                                self._ledger.wrote(entry, len(event.text))
                             if isinstance(event, Finished):
                                 await self._ledger.finish(entry, event.usage)
                             yield event

@@ -12,6 +12,7 @@ OK = "ok"
 LEFT = "left"
 LOST = "lost"
 INTERNAL = "internal"
+_LETTERS_A_TOKEN = 4
 
 
 @dataclass(slots=True)
@@ -49,7 +50,7 @@ class Entry:
     """A job. `number` counts those of its request: choices, and answers that were asked for once more. `attempts` are
     the workers that took it; `is_next` once it was its turn to have one. `begun_at` is in seconds of the epoch, `came`
     and the rest in those of a clock that only goes forward; None is for what never was, also for a cost that the CLI
-    never told."""
+    never told. `letters` are those of the answer that were passed on."""
 
     id: int
     owner: str
@@ -67,6 +68,7 @@ class Entry:
     used_before: Usage = NOTHING_USED
     used: Usage = NOTHING_USED
     cost: float | None = None
+    letters: int = 0
     result: str = BEGUN
 
     @property
@@ -78,6 +80,14 @@ class Entry:
     def tokens(self) -> int:
         used = self.usage
         return used.input + used.output + used.cache_read + used.cache_write
+
+    @property
+    def spent_tokens(self) -> int:
+        """As they count against a budget. Of an answer that did not come to its end the upstream tells no output: what
+        was passed on of it counts by its length."""
+        if self.result == OK:
+            return self.tokens
+        return self.tokens + max(0, self.letters // _LETTERS_A_TOKEN - self.used.output)
 
     def since_it_came(self, moment: float | None) -> float | None:
         return None if moment is None else moment - self.came

@@ -159,6 +159,10 @@ class Ledger:
         if entry.shown is None:
             entry.shown = self._clock()
 
+    def wrote(self, entry: Entry, letters: int) -> None:
+        """So many letters of the answer are passed on."""
+        entry.letters += letters
+
     async def finish(self, entry: Entry, used: Usage) -> None:
         """Answered. On record when this returns: whoever has his answer is in the ledger."""
         entry.used = used
@@ -212,7 +216,7 @@ class Ledger:
             return False
         entry.result = result
         entry.ended = self._clock()
-        self._spending.add(entry.owner, entry.begun_at, entry.tokens, 0.0)
+        self._spending.add(entry.owner, entry.begun_at, entry.spent_tokens, 0.0)
         for watcher in self._watchers:
             watcher.job_ended(entry)
         return entry.is_next or result not in _NEVER_BEGUN
