@@ -40,6 +40,8 @@ class ApiError(Exception):
 
 _DEFAULT_RETRY_SECONDS = 5
 _MACHINE_RETRY_SECONDS = 30
+# Their codes: whoever runs the gateway has to do something.
+OF_THE_MACHINE = frozenset({"disk_full", "machine_failing"})
 _DISK_IS_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _MACHINE_IS_AT_FAULT = _DISK_IS_FULL | {
     *(errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EFBIG, errno.ESTALE),

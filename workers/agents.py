@@ -304,13 +304,14 @@ class Agents:
 
     async def _weigh_behind(self, owner: str, name: str) -> None:
         """What the job left, for the next who asks."""
-        await self._places.weigh(owner, name)
+        with suppress(OSError):
+            await self._places.weigh(owner, name)
 
     async def _watch(self, seat: _Seat) -> None:
         """End a job that takes more disk or memory than it may. Its files stay, to be looked at and deleted."""
         while seat.fault is None:
             await asyncio.sleep(_WATCH_SECONDS)
-            with suppress(WorkerError):
+            with suppress(WorkerError, OSError):
                 await self._check_disk(seat)
             used = await memory_mib(seat.agent.pid)
             if used > self._settings.memory_mib:

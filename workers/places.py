@@ -7,6 +7,7 @@ it which conversation ends.
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import os
 import secrets
@@ -31,6 +32,7 @@ _ENDS = "ends.json"
 T = TypeVar("T")
 MOST_DEPTH = 100
 _MOST_ENTRIES = 1_000_000
+_NOT_OF_THE_PLACE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO})
 # Apart from the threads that everybody shares: a large tree takes a while.
 _walkers = ThreadPoolExecutor(2, thread_name_prefix="walk")
 
@@ -189,8 +191,9 @@ class Places:
 
 
 async def weigh(place: Path) -> Weight:
-    """Links are not followed; what cannot be read counts as nothing. What is nested so deep that no path leads there
-    counts without end: nobody needs that but to hide something. So does what holds more than a million entries."""
+    """Links are not followed; what may not be read counts as nothing. What is nested so deep that no path leads there
+    counts without end: nobody needs that but to hide something. So does what holds more than a million entries.
+    Raises `OSError` where it is the machine that cannot look."""
     return await walked(partial(_weigh, place))
 
 
@@ -220,8 +223,9 @@ def _weigh(place: Path) -> Weight:
                             waiting.append((entry.path, depth + 1))
                         # Whatever the file system says: an empty file and a directory take room, too.
                         size += max(SMALLEST_BYTES, entry.stat(follow_symlinks=False).st_blocks * 512)
-        except OSError:
-            continue
+        except OSError as error:
+            if error.errno in _NOT_OF_THE_PLACE:
+                raise
     return Weight(size, entries)
 
 
