@@ -1,5 +1,6 @@
 """What a caller can be told: one error class, and one table from kinds of failure to statuses and types."""
 
+import errno
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -38,6 +39,14 @@ class ApiError(Exception):
 
 
 _DEFAULT_RETRY_SECONDS = 5
+_MACHINE_RETRY_SECONDS = 30
+# Their codes: whoever runs the gateway has to do something.
+OF_THE_MACHINE = frozenset({"disk_full", "machine_failing"})
+_DISK_IS_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_MACHINE_IS_AT_FAULT = _DISK_IS_FULL | {
+    *(errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EFBIG, errno.ESTALE),
+    *(errno.ENODEV, errno.EREMOTEIO, errno.ENOLCK),
+}
 
 # Status, type and code of each kind.
 _KINDS: Mapping[ErrorKind, tuple[int, str, str]] = {
@@ -82,6 +91,24 @@ def invalid_json_output(message: str, *, streamed: bool) -> ApiError:
 def internal() -> ApiError:
     """A fault of this program, of which the caller learns no more than that."""
     return ApiError(500, "api_error", "Internal error.", code="internal_error")
+
+
+def machine_failing(error: OSError) -> ApiError:
+    """The disk takes nothing, or the machine gives nothing: no fault of the client, who may come again. No path is
+    named."""
+    full = error.errno in _DISK_IS_FULL
+    return ApiError(
+        507 if full else 503,
+        "api_error",
+        f"The gateway's machine cannot do this now: {(error.strerror or 'it fails').lower()}.",
+        code="disk_full" if full else "machine_failing",
+        retry_after=_MACHINE_RETRY_SECONDS,
+    )
+
+
+def is_of_the_machine(error: OSError) -> bool:
+    """Whether the disk or the machine is at fault: not a connection, nor what this program should have known."""
+    return error.errno in _MACHINE_IS_AT_FAULT
 
 
 def from_worker(error: WorkerError) -> ApiError:

@@ -14,7 +14,7 @@ from workers.errors import ErrorKind, WorkerError, stopping
 from workers.footprint import memory_mib
 from workers.job import ChatJob, ToolWork
 from workers.observer import UNOBSERVED, Observer
-from workers.places import Places, talk_of, weigh
+from workers.places import Places, weigh_both
 from workers.record import NO_RECORD, Record, Resumption
 from workers.roster import Post
 from workers.settings import AgentSettings
@@ -136,6 +136,7 @@ class Agents:
             await self._end(self._kept.pop(key))
         busy = {seat.place for seat in self._busy} | {self._places.kept(*key) for key in self._starting}
         await self._places.sweep(busy | {self._places.kept(*name) for name in known})
+        await self._places.weigh_unknown(known)
 
     async def close(self) -> None:
         """End every process and wait for each."""
@@ -221,6 +222,8 @@ class Agents:
         return seat
 
     async def _release(self, seat: _Seat) -> None:
+        if seat.key:
+            self._spawn(self._weigh_behind(*seat.key))
         if seat.key and not seat.fault:
             await seat.agent.settle()
         self._busy.discard(seat)
@@ -281,19 +284,34 @@ class Agents:
         return asyncio.get_running_loop().time() + self._settings.boot_timeout
 
     async def _check_disk(self, seat: _Seat) -> None:
-        weight = await weigh(seat.place) + await weigh(talk_of(seat.place))
-        if weight.bytes > self._settings.disk_bytes or weight.entries > self._settings.disk_entries:
-            seat.fault = WorkerError(
-                ErrorKind.DISK_FULL,
-                "The directory of this session holds more than SESSION_DISK_MB allows. Delete files of it.",
-            )
-            raise seat.fault
+        if seat.key is None:
+            place = total = await weigh_both(seat.place)
+        else:
+            place = await self._places.weigh(*seat.key)
+            total = self._places.usage.of(seat.key[0])
+        match self._settings.disk.exceeded_by(place, total):
+            case "":
+                return
+            case "SESSION_DISK_MB":
+                message = "The directory of this session holds more than SESSION_DISK_MB allows. Delete files of it."
+            case _:
+                message = (
+                    "The directories of this key's sessions hold more than SESSIONS_DISK_MB allows. Delete files or "
+                    "sessions."
+                )
+        seat.fault = WorkerError(ErrorKind.DISK_FULL, message)
+        raise seat.fault
+
+    async def _weigh_behind(self, owner: str, name: str) -> None:
+        """What the job left, for the next who asks."""
+        with suppress(OSError):
+            await self._places.weigh(owner, name)
 
     async def _watch(self, seat: _Seat) -> None:
         """End a job that takes more disk or memory than it may. Its files stay, to be looked at and deleted."""
         while seat.fault is None:
             await asyncio.sleep(_WATCH_SECONDS)
-            with suppress(WorkerError):
+            with suppress(WorkerError, OSError):
                 await self._check_disk(seat)
             used = await memory_mib(seat.agent.pid)
             if used > self._settings.memory_mib:

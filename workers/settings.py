@@ -5,8 +5,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from workers.disk_usage import MOST_ENTRIES, DiskBounds, Weight
+
 # What the CLI has to itself: 115 to 170 were seen, more behind long conversations.
 _CLI_MIB = 256
+# So many full places an owner may have, where nobody says otherwise.
+_PLACES_OF_AN_OWNER = 8
 
 
 class AuthMethod(StrEnum):
@@ -62,8 +66,9 @@ class QueueSettings:
 @dataclass(frozen=True, slots=True)
 class AgentSettings:
     """Bounds of the agents, the processes with tools of Claude's own. `user` is whom a gateway of root's has them run
-    as; `usual_tools` those that spares are booted with. What one place may hold on the disk, and one process with all
-    that it started in memory."""
+    as; `usual_tools` those that spares are booted with. `disk_bytes` is what one place may hold, `owner_disk_bytes`
+    what those of one owner may (eight times as much, where it is not said), `memory_mib` what one process may with all
+    that it started."""
 
     workers: int
     spares: int
@@ -72,8 +77,16 @@ class AgentSettings:
     disk_bytes: int
     memory_mib: int
     unsandboxed: bool = False
-    disk_entries: int = 100_000
+    owner_disk_bytes: int | None = None
+    disk_entries: int = MOST_ENTRIES
     boot_timeout: float = 30.0
+
+    @property
+    def disk(self) -> DiskBounds:
+        of_an_owner = self.owner_disk_bytes or _PLACES_OF_AN_OWNER * self.disk_bytes
+        return DiskBounds(
+            Weight(self.disk_bytes, self.disk_entries), Weight(of_an_owner, _PLACES_OF_AN_OWNER * self.disk_entries)
+        )
 
     @property
     def process_bytes(self) -> int:

@@ -30,7 +30,15 @@ class OwnTools(Group):
         512,
         ge=1,
         le=2**20,
-        description="What a session's directory may hold, in megabytes; more ends the job with 413.",
+        description="What a session's directory may hold, in megabytes; more ends the job with 413. A file or a "
+        "directory counts as four kilobytes at least, and there may be 100,000 together.",
+    )
+    sessions_disk_mb: int | None = Field(
+        None,
+        ge=1,
+        le=2**24,
+        description="What the directories of all sessions of a key may hold together, in megabytes. "
+        "Default: eight times `SESSION_DISK_MB`.",
     )
     allow_unsandboxed_tools: bool = Field(
         False,
@@ -49,6 +57,7 @@ class OwnTools(Group):
             user=self.agent_uid,
             usual_tools=usual_tools,
             disk_bytes=self.session_disk_mb * 2**20,
+            owner_disk_bytes=self.sessions_disk_mb * 2**20 if self.sessions_disk_mb else None,
             memory_mib=self.agent_memory_mib,
             unsandboxed=self.allow_unsandboxed_tools,
         )

@@ -12,12 +12,14 @@ OK = "ok"
 LEFT = "left"
 LOST = "lost"
 INTERNAL = "internal"
+_LETTERS_A_TOKEN = 4
 
 
 @dataclass(slots=True)
 class Visit:
     """One request while it is answered, filled in by whoever learns of it: what its log line and its jobs say of it.
-    `route` is the path as it stands in the routes, `model` the name that was asked for."""
+    `route` is the path as it stands in the routes, `model` the name that was asked for, `credential` the digest of the
+    secret that the key came with."""
 
     request_id: str = ""
     dialect: str = ""
@@ -28,6 +30,7 @@ class Visit:
     entries: list["Entry"] = field(default_factory=list)
     # Its span, for whoever keeps traces.
     trace: Any = None
+    credential: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,9 @@ VISIT: ContextVar[Visit | None] = ContextVar("visit", default=None)
 @dataclass(slots=True, eq=False)
 class Entry:
     """A job. `number` counts those of its request: choices, and answers that were asked for once more. `attempts` are
-    the workers that took it. `begun_at` is in seconds of the epoch, `came` and the rest in those of a clock that only
-    goes forward; None is for what never was, also for a cost that the CLI never told."""
+    the workers that took it; `is_next` once it was its turn to have one. `begun_at` is in seconds of the epoch, `came`
+    and the rest in those of a clock that only goes forward; None is for what never was, also for a cost that the CLI
+    never told. `letters` are those of the answer that were passed on."""
 
     id: int
     owner: str
@@ -56,6 +60,7 @@ class Entry:
     model: str
     begun_at: float
     came: float
+    is_next: bool = False
     taken: float | None = None
     shown: float | None = None
     ended: float | None = None
@@ -63,6 +68,7 @@ class Entry:
     used_before: Usage = NOTHING_USED
     used: Usage = NOTHING_USED
     cost: float | None = None
+    letters: int = 0
     result: str = BEGUN
 
     @property
@@ -74,6 +80,14 @@ class Entry:
     def tokens(self) -> int:
         used = self.usage
         return used.input + used.output + used.cache_read + used.cache_write
+
+    @property
+    def spent_tokens(self) -> int:
+        """As they count against a budget. Of an answer that did not come to its end the upstream tells no output: what
+        was passed on of it counts by its length."""
+        if self.result == OK:
+            return self.tokens
+        return self.tokens + max(0, self.letters // _LETTERS_A_TOKEN - self.used.output)
 
     def since_it_came(self, moment: float | None) -> float | None:
         return None if moment is None else moment - self.came

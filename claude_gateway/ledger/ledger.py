@@ -138,6 +138,10 @@ class Ledger:
         visit.entries.append(entry)
         return entry
 
+    def next(self, entry: Entry) -> None:
+        """It waited, and now it is its turn: from here on it is a job, also where it may not be begun any more."""
+        entry.is_next = True
+
     async def begin(self, entry: Entry) -> None:
         """A worker is about to have it. On record when this returns."""
         entry.attempts += 1
@@ -154,6 +158,10 @@ class Ledger:
         """Something of the answer is there."""
         if entry.shown is None:
             entry.shown = self._clock()
+
+    def wrote(self, entry: Entry, letters: int) -> None:
+        """So many letters of the answer are passed on."""
+        entry.letters += letters
 
     async def finish(self, entry: Entry, used: Usage) -> None:
         """Answered. On record when this returns: whoever has his answer is in the ledger."""
@@ -208,10 +216,10 @@ class Ledger:
             return False
         entry.result = result
         entry.ended = self._clock()
-        self._spending.add(entry.owner, entry.begun_at, entry.tokens, 0.0)
+        self._spending.add(entry.owner, entry.begun_at, entry.spent_tokens, 0.0)
         for watcher in self._watchers:
             watcher.job_ended(entry)
-        return result not in _NEVER_BEGUN
+        return entry.is_next or result not in _NEVER_BEGUN
 
     async def _record(self, entry: Entry) -> None:
         # The answers go on: a gateway that cannot count is of more use than one that cannot speak.

@@ -5,7 +5,6 @@ import asyncio
 import hashlib
 import logging
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from claude_gateway.mcp_servers.program_box import HOME, ProgramBox, boxed, envi
 from claude_gateway.mcp_servers.server import Program
 from workers import enclosure, sandbox_check
 from workers.homes import Homes
+from workers.remover import Remover
 
 _log = logging.getLogger(__name__)
 
@@ -38,14 +38,17 @@ class Housing:
         self._must_box = must_box
         self._can_box = False
         self.records = Homes(base)
+        self._remover = Remover(base)
 
     async def open(self) -> None:
         """End what a dead gateway left. Raises `OSError`, or what `workers.homes` does."""
         await self.records.open()
+        await asyncio.to_thread(self._remover.open)
         if self._box is not None:
             self._box = await asyncio.to_thread(_hiding, self._box, self._secret)
 
     def close(self) -> None:
+        self._remover.close()
         self.records.close()
 
     async def home(self, owner: str, name: str) -> Path:
@@ -77,7 +80,8 @@ class Housing:
         return None
 
     async def remove(self, owner: str, name: str) -> None:
-        await asyncio.to_thread(shutil.rmtree, self._home(owner, name), ignore_errors=True)
+        """It is gone when this returns, however much a program left there."""
+        await asyncio.to_thread(self._remover.remove, self._home(owner, name))
 
     def _home(self, owner: str, name: str) -> Path:
         digest = hashlib.sha256(f"{len(owner)} {owner} {name}".encode("utf-8", "surrogatepass")).hexdigest()

@@ -91,12 +91,13 @@ _MEANINGS: Mapping[int, str] = {
     502: "The upstream failed, or its answer broke off.",
     503: "It cannot be answered now, by reason of the login, of a draining gateway or of the upstream.",
     504: "It took longer than `MAX_TIMEOUT`.",
+    507: "The disk of the gateway is full.",
     529: "The upstream is overloaded.",
 }
 _OF_A_KEY = (401, 403, 429, 500)
 _OF_A_BODY = (400, 408, 413, 415, 422)
 # What only a job can come to.
-OF_A_JOB = (400, 403, 404, 409, 413, 429, 502, 503, 504)
+OF_A_JOB = (400, 403, 404, 409, 413, 429, 502, 503, 504, 507)
 
 
 def failures(operation: Operation) -> Iterator[tuple[int, Answer]]:

@@ -118,7 +118,7 @@ OPERATIONS = (
             )
         },
         parameters=(ID,),
-        errors=(400, 403, 404, 409, 503),
+        errors=(400, 403, 404, 409, 503, 507),
     ),
     Operation(
         "get",
@@ -127,7 +127,7 @@ OPERATIONS = (
         "Fetch a file",
         {200: Answer("Its bytes.", content_type="application/octet-stream")},
         parameters=(ID, PATH),
-        errors=(400, 403, 404, 409, 503),
+        errors=(400, 403, 404, 409, 503, 507),
     ),
     Operation(
         "put",
@@ -141,7 +141,7 @@ OPERATIONS = (
         description="The session need not exist.",
         body=Body(None, content_type="application/octet-stream"),
         parameters=(ID, PATH),
-        errors=(403, 404, 409, 503),
+        errors=(403, 404, 409, 503, 507),
     ),
     Operation(
         "delete",
@@ -150,6 +150,6 @@ OPERATIONS = (
         "Delete a file",
         {200: Answer("It is deleted.", MessageAnswer, {"message": "File deleted successfully"})},
         parameters=(ID, PATH),
-        errors=(400, 403, 404, 409, 503),
+        errors=(400, 403, 404, 409, 503, 507),
     ),
 )

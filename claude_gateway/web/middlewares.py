@@ -90,6 +90,8 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     try:
         return await handler(request)
     except ApiError as error:
+        if error.code in errors.OF_THE_MACHINE:
+            _log.error("request %s failed: %s", request[REQUEST_ID], error.message)
         return _in_dialect(error, request)
     except WorkerError as error:
         return _in_dialect(errors.from_worker(error), request)
@@ -99,7 +101,10 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return _http_error(error, request)
     except (asyncio.CancelledError, ConnectionError):
         raise
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and errors.is_of_the_machine(error):
+            _log.error("request %s failed: %s", request[REQUEST_ID], error)
+            return _in_dialect(errors.machine_failing(error), request)
         _log.exception("request %s failed", request[REQUEST_ID])
         return _in_dialect(errors.internal(), request)
 

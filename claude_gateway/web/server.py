@@ -35,11 +35,9 @@ async def accepting(app: web.Application, listener: Listener, ending: Ending) ->
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=_LAST_WORDS_SECONDS)
     await runner.setup()
     assert runner.server is not None
-    connections = runner.server.connections
-    parts.metrics.connections = lambda: len(connections)
-    server = await asyncio.get_running_loop().create_server(
-        factory(runner.server, parts.settings.max_connections), sock=listener.socket, backlog=BACKLOG
-    )
+    doors = factory(runner.server, parts.settings.max_connections, lambda: parts.settings.proxies)
+    parts.metrics.connections = lambda: len(doors.shares)
+    server = await asyncio.get_running_loop().create_server(doors, sock=listener.socket, backlog=BACKLOG)
     try:
         yield
     finally:

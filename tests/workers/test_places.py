@@ -1,3 +1,4 @@
+import errno
 import os
 from pathlib import Path
 
@@ -107,3 +108,32 @@ async def test_a_base_that_others_may_write_to_is_refused(tmp_path: Path) -> Non
     (tmp_path / ".claude-gateway-places").chmod(0o777)
     with pytest.raises(UnsafeDirectory):
         await places_in(tmp_path)
+
+
+async def test_a_place_that_the_machine_cannot_look_at_does_not_count_as_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_: str) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "scandir", failing)
+
+    with pytest.raises(OSError, match="Too many open files"):
+        await weigh(tmp_path)
+
+
+async def test_a_large_place_is_gone_at_once_and_its_room_is_given_back(tmp_path: Path) -> None:
+    places = await places_in(tmp_path)
+    place = await places.make_kept("key", "session")
+    for number in range(300):
+        (place / str(number)).mkdir()
+    assert (await places.weigh("key", "session")).entries == 300
+
+    await places.remove(place)
+    assert not place.exists()
+    again = await places.make_kept("key", "session")
+    await places.removed()
+
+    assert again.exists()
+    assert places.usage.of("key").entries == 0
+    assert list((tmp_path / ".claude-gateway-trash").iterdir()) == []

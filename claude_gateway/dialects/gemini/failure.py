@@ -16,6 +16,7 @@ _WORDS = {
     500: "INTERNAL",
     502: "UNAVAILABLE",
     503: "UNAVAILABLE",
+    507: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
 _TYPES = "type.googleapis.com/google.rpc."

@@ -22,7 +22,7 @@ from claude_gateway.stores.ledger_journal import Journal
 from tests.claude_gateway.scripted import COST, HELLO, JOB, MODEL, STARTED, ScriptedDispatcher, Step
 from tests.workers.helpers import until
 from workers.errors import ErrorKind, WorkerError
-from workers.events import Finished, Restarted, Started, Usage
+from workers.events import Finished, Restarted, Started, TextDelta, Usage
 
 NOW = midnight(named("2026-03-15")) + 3_600
 DEAD = WorkerError(ErrorKind.WORKER_DIED, "it ended")
@@ -355,3 +355,23 @@ async def test_the_model_asked_for_stands_beside_the_one_that_answered(database:
     await ask(a_ledger(database), [WorkerError(ErrorKind.UPSTREAM, "broke")])
 
     assert await lines(database, "model") == [(MODEL,)]
+
+
+async def test_a_reader_who_leaves_before_the_end_has_spent_what_was_passed_on(database: Database) -> None:
+    ledger = a_ledger(database)
+    dispatcher = ScriptedDispatcher([[Started("m", Usage(input=9, output=1)), TextDelta("word " * 80), *HELLO[1:]]])
+
+    async with aclosing(ChatService(dispatcher, 60, ledger=ledger).run(JOB)) as events:
+        async for event in events:
+            if isinstance(event, TextDelta):
+                break
+
+    assert ledger.spent("owner").tokens == 9 + 100
+
+
+async def test_an_answer_that_comes_to_its_end_has_spent_what_the_upstream_counts(database: Database) -> None:
+    ledger = a_ledger(database)
+
+    await ask(ledger, [*HELLO[:2], TextDelta("word " * 80), *HELLO[4:]])
+
+    assert ledger.spent("owner").tokens == 5

@@ -186,3 +186,12 @@ async def test_the_time_to_come_again_is_what_is_left() -> None:
 
     assert late.value.kind is ErrorKind.STOPPING
     assert 30 <= (late.value.retry_after or 0) <= 31
+
+
+async def test_the_connections_that_are_open_are_counted_as_they_come_and_go() -> None:
+    async with running(ScriptedDispatcher.always(*HELLO)) as (gateway, session, _):
+        async with session.get("/health/live") as response:
+            assert response.status == 200
+            assert gateway.app[PARTS].metrics.connections() == 1
+        await session.close()
+        await until(lambda: gateway.app[PARTS].metrics.connections() == 0)

@@ -1,13 +1,16 @@
 """Around every request: its id, its key, its log line, and an error's way into a body."""
 
 import asyncio
+import errno
 import logging
+import os
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
-from tests.claude_gateway.scripted import CHAT, HELLO, STREAM, ScriptedDispatcher
+from claude_gateway.mcp_servers.servers import McpServers
+from tests.claude_gateway.scripted import CHAT, HELLO, MODEL, STREAM, ScriptedDispatcher
 from tests.claude_gateway.web.conftest import Serve
 
 CHAT_PATH = "/v1/chat/completions"
@@ -192,3 +195,49 @@ async def test_a_caller_who_left_is_logged_as_499(serve: Serve, caplog: pytest.L
     await client.close()  # waits for the handler
 
     assert f"POST {CHAT_PATH} 499" in caplog.text
+
+
+ASKED = {
+    "chat": (CHAT_PATH, CHAT),
+    "stream": (CHAT_PATH, STREAM),
+    "messages": ("/v1/messages", {**CHAT, "max_tokens": 9}),
+    "responses": ("/v1/responses", {"model": MODEL, "input": "hi", "store": False}),
+    "gemini": (f"/v1beta/models/{MODEL}:generateContent", {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}),
+}
+
+
+@pytest.mark.promise("errors.machine")
+@pytest.mark.parametrize(("number", "status"), [(errno.ENOSPC, 507), (errno.EDQUOT, 507), (errno.EMFILE, 503)])
+@pytest.mark.parametrize(("path", "body"), ASKED.values(), ids=ASKED)
+async def test_a_machine_at_its_end_is_told_as_its_own_fault_and_when_to_come_again(
+    serve: Serve, path: str, body: Any, number: int, status: int
+) -> None:
+    failing = OSError(number, os.strerror(number), "/var/lib/secret")
+    client = await serve(ScriptedDispatcher.always(failing))
+
+    response = await client.post(path, json=body)
+
+    assert response.status == status
+    assert response.headers["Retry-After"] == "30"
+    assert "secret" not in await response.text()
+
+
+async def test_a_machine_at_its_end_behind_the_first_word_ends_the_stream_with_an_error(serve: Serve) -> None:
+    client = await serve(ScriptedDispatcher.always(*HELLO[:3], OSError(errno.EIO, "Input/output error")))
+
+    text = await (await client.post(CHAT_PATH, json=STREAM)).text()
+
+    assert "machine_failing" in text
+
+
+@pytest.mark.promise("errors.machine")
+async def test_a_request_beside_the_jobs_says_so_too(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = await serve()
+
+    async def failing(*_: object) -> None:
+        raise OSError(errno.ENFILE, os.strerror(errno.ENFILE))
+
+    monkeypatch.setattr(McpServers, "all_of", failing)
+    response = await client.get("/v1/mcp/servers")
+
+    assert (response.status, response.headers["Retry-After"]) == (503, "30")
