@@ -2,11 +2,13 @@
 
 import argparse
 import asyncio
+import os
 import sys
 from pathlib import Path
 
 from claude_gateway.commands.settings import command_settings
 from claude_gateway.commands.state_directory import check_user, find_database, say_which
+from claude_gateway.config.reading import cannot_read
 from claude_gateway.start_failed import StartFailed
 from claude_gateway.stores.backup import back_up, restore
 from claude_gateway.stores.db import DATABASE, StoreUnusable
@@ -16,6 +18,9 @@ from workers.homes import Homes, StateDirectoryInUse, UnsafeDirectory
 def run_backup(arguments: argparse.Namespace) -> int:
     """The gateway may be running."""
     database = find_database(command_settings().state_dir)
+    beside = arguments.file.parent
+    if beside.is_dir() and not os.access(beside, os.W_OK | os.X_OK):
+        raise StartFailed(f"The user of the gateway may make no file in {beside}: name one in {database.parent}.")
     try:
         back_up(database, arguments.file)
     except StoreUnusable as error:
@@ -29,6 +34,10 @@ def run_restore(arguments: argparse.Namespace) -> int:
     """The gateway may not be running; its lock is held meanwhile."""
     settings = command_settings()
     check_user(settings.state_dir)
+    try:
+        arguments.file.open("rb").close()
+    except OSError as error:
+        raise StartFailed(cannot_read(arguments.file, error)) from None
     homes = Homes(settings.claude_cwd or settings.state_dir)
     try:
         asyncio.run(homes.open())

@@ -77,9 +77,7 @@ SECRETS = ("anthropic_api_key", "claude_code_oauth_token")
 
 
 @pytest.mark.parametrize("login", SECRETS)
-async def test_the_production_one_demands_no_secret_but_those_of_its_login(
-    compose: str, tmp_path: Path, login: str
-) -> None:
+def test_the_production_one_demands_no_secret_but_those_of_its_login(compose: str, tmp_path: Path, login: str) -> None:
     """What is in the one directory is what the gateway gets: a secret that was named would have to be there."""
     done = subprocess.run(
         [compose, "-f", DOCKER / "docker-compose.prod.yml", "config"], check=True, capture_output=True, text=True

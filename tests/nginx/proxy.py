@@ -23,7 +23,7 @@ from claude_gateway.web.parts import PARTS
 from claude_gateway.web.server import Ending, accepting
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy/nginx"
-SITE = (DEPLOY / "claude-gateway.conf", DEPLOY / "claude-gateway-tls.conf")
+SITE = (DEPLOY / "claude-gateway.conf", DEPLOY / "claude-gateway.tls.conf")
 _MAIN = """
 daemon off;
 user root;
