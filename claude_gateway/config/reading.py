@@ -13,7 +13,7 @@ from dotenv.parser import Binding, parse_stream
 from pydantic import ValidationError
 
 from claude_gateway.config.group import CREDENTIALS_DIRECTORY, ENV_FILE
-from claude_gateway.config.misspelt import misspelt_variable, nearest_setting
+from claude_gateway.config.misspelt import misspelt, misspelt_variable, similar
 from claude_gateway.config.settings import Settings
 
 MIN_API_KEY_LENGTH = 12
@@ -141,22 +141,23 @@ def _unreadable_lines(lines: Iterable[Binding]) -> Iterator[str]:
 
 
 def _misspelt_lines(lines: Iterable[Binding]) -> Iterator[str]:
-    for line, nearest in _unknown(lines):
-        if nearest:
-            yield f"{_place(line)}: {line.key} is no setting; {nearest} is. Correct it, or put # before it."
+    for line, name in _unknown(lines):
+        if meant := misspelt(name, setting_names()):
+            yield f"{_place(line)}: {name} is no setting; {meant} is. Correct it, or put # before it."
 
 
 def _useless_lines(lines: Iterable[Binding]) -> Iterator[str]:
-    for line, nearest in _unknown(lines):
-        if not nearest:
-            yield f"{_place(line)}: {line.key} is no setting of the gateway, and does nothing."
+    for line, name in _unknown(lines):
+        meant = similar(name, setting_names())
+        question = f" Is {meant} meant?" if meant else ""
+        yield f"{_place(line)}: {name} is no setting of the gateway, and does nothing.{question}"
 
 
-def _unknown(lines: Iterable[Binding]) -> Iterator[tuple[Binding, str | None]]:
+def _unknown(lines: Iterable[Binding]) -> Iterator[tuple[Binding, str]]:
     names = setting_names()
     for line in lines:
         if line.key is not None and line.key.upper() not in names:
-            yield line, nearest_setting(line.key, names)
+            yield line, line.key
 
 
 def _place(line: Binding) -> str:
@@ -175,7 +176,7 @@ def _misspelt_variables(credentials: Mapping[str, str]) -> Iterator[str]:
         if name not in names and (meant := misspelt_variable(name, names)):
             yield f"the variable {name} of the environment is no setting; {meant} is."
     for name in sorted(credentials):
-        if name.upper() not in names and (meant := nearest_setting(name, names)):
+        if name.upper() not in names and (meant := misspelt(name, names)):
             yield f"the credential {name} is no setting; {meant.lower()} is."
 
 

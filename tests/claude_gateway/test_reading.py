@@ -58,7 +58,7 @@ def test_a_misspelt_name_in_the_env_file_stops_it_with_the_nearest_setting(
 
 
 @pytest.mark.promise("settings.misspelt")
-@pytest.mark.parametrize("name", ["OTEL_SERVICE_NAME", "HTTPS_PROXY", "COMPOSE_PROJECT_NAME", "AWS_DEFAULT_REGION"])
+@pytest.mark.parametrize("name", ["OTEL_SERVICE_NAME", "HTTPS_PROXY", "COMPOSE_PROJECT_NAME", "TZ"])
 def test_a_name_unlike_any_setting_is_only_told(here: Path, name: str) -> None:
     (here / ".env").write_text(f"PORT=8001\n{name}=x\n")
 
@@ -66,6 +66,18 @@ def test_a_name_unlike_any_setting_is_only_told(here: Path, name: str) -> None:
 
     assert reading.settings.port == 8001
     assert reading.warnings == (f"{here}/.env line 2: {name} is no setting of the gateway, and does nothing.",)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("PROT", "PORT"), ("TIMEOUT", "MAX_TIMEOUT"), ("ANTHROPIC_VERTEX_BASE_URL", "ANTHROPIC_BASE_URL")],
+)
+def test_a_name_that_is_somewhat_like_a_setting_is_told_with_it(here: Path, name: str, meant: str) -> None:
+    (here / ".env").write_text(f"{name}=1\n")
+
+    (warning,) = read_settings_to_serve().warnings
+
+    assert warning.endswith(f"{name} is no setting of the gateway, and does nothing. Is {meant} meant?")
 
 
 @pytest.mark.parametrize("line", ["API KEY=x", "API_KEY", "just some words", "= x", "API_KEY: x"])
