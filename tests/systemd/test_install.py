@@ -1,12 +1,17 @@
 """`make install` where a gateway runs: beside it, and back again; and what stops it before anything has changed."""
 
+import asyncio
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import aiohttp
 import pytest
 
+from claude_gateway.demo.upstream import StandIn
+from tests.e2e.test_start_and_stop import address, children, environment, for_stand_in
 from tests.installed import need
 from tests.systemd.conftest import make, must_make, python
 
@@ -77,6 +82,38 @@ def test_a_running_gateway_runs_by_the_path_of_its_own_version(installed: Path) 
     program = (in_use(installed) / "bin/claude-gateway").read_text()
 
     assert f"exec /{VERSIONS}/{in_use(installed).name}/bin/python" in program
+
+
+@pytest.mark.e2e
+@pytest.mark.promise("install.beside")
+async def test_a_running_gateway_has_new_workers_although_the_link_leads_elsewhere(
+    copied: Path, tmp_path: Path, upstream: StandIn
+) -> None:
+    script = (in_use(copied) / "bin/claude-gateway").read_text()
+    program = tmp_path / "claude-gateway"
+    program.write_text(script.replace("exec /", f"exec {copied}/"))
+    process = await asyncio.create_subprocess_exec(
+        *("sh", program, "serve"),
+        env=environment(tmp_path, **for_stand_in(upstream)),
+        cwd=tmp_path,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        url = await address(process)
+        link = copied / "usr/local/lib/claude-gateway"
+        link.unlink()
+        link.symlink_to("nowhere")
+        for worker in children(process.pid):
+            os.kill(worker, signal.SIGKILL)
+        asked = {"model": "sonnet", "messages": [{"role": "user", "content": "{{say still here}}"}]}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{url}/v1/chat/completions", json=asked) as answer,
+        ):
+            assert answer.status == 200, await answer.text()
+    finally:
+        process.terminate()
+        await asyncio.wait_for(process.wait(), 30)
 
 
 @pytest.mark.promise("install.beside")
