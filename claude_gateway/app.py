@@ -17,7 +17,7 @@ from claude_gateway.access.register import Keys
 from claude_gateway.claude_code.bundled_cli import bundled_cli
 from claude_gateway.claude_code.engine_report import EngineReport
 from claude_gateway.config import Settings
-from claude_gateway.config.renewal import read_again
+from claude_gateway.config.reading import read_settings_to_serve
 from claude_gateway.daemon.listener import listen
 from claude_gateway.daemon.service_manager import ServiceManager
 from claude_gateway.daemon.signals import Signals
@@ -155,7 +155,10 @@ async def _renew_when_told(parts: Parts, told: asyncio.Event, manager: ServiceMa
         told.clear()
         manager.reloading()
         try:
-            parts.current.renew(await asyncio.to_thread(read_again), parts.key_ring, parts.limits)
+            reading = await asyncio.to_thread(read_settings_to_serve)
+            parts.current.renew(reading.settings, parts.key_ring, parts.limits)
+            for warning in reading.warnings:
+                _log.warning("%s", warning)
         except ValueError as error:
             _log.error("settings stay as they were: %s", error)
         manager.ready(f"Serving on {url}")

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import contextlib
 import gc
+import logging
 import os
 import resource
 import signal
@@ -13,24 +14,28 @@ from pathlib import Path
 from typing import NoReturn
 
 import uvloop
-from pydantic import ValidationError
 
 from claude_gateway.app import running_gateway
 from claude_gateway.claude_code.bundled_cli import bundled_cli
 from claude_gateway.cli_facts.check_cli import check_cli
 from claude_gateway.commands import backup, console, keys, usage
+from claude_gateway.commands.acting import ON_THE_DATABASE, TO_EXAMINE, TO_LOG_IN, TO_SERVE, acting, add_unit
+from claude_gateway.commands.settings import command_settings
 from claude_gateway.config import Settings
-from claude_gateway.config.renewal import complaints
+from claude_gateway.config.reading import BadSettings, read_settings_to_serve
 from claude_gateway.daemon.signals import Signals
 from claude_gateway.demo.show import run_demo
-from claude_gateway.doctor.examination import examine
+from claude_gateway.doctor.examination import Installed, examine
 from claude_gateway.doctor.findings import exit_status
 from claude_gateway.documents import environment_file
 from claude_gateway.documents.generated import Part
 from claude_gateway.documents.parameters_table import PARAMETERS
 from claude_gateway.documents.settings_table import SETTINGS
+from claude_gateway.installation.service import Acting
 from claude_gateway.log.lines import write_log
 from claude_gateway.start_failed import StartFailed
+
+_log = logging.getLogger("claude_gateway.cli")
 
 _FAILED = 1
 _MISUSED = 2
@@ -40,35 +45,51 @@ def main(argv: list[str] | None = None) -> int:
     """Run one verb; returns the exit status. What goes wrong at a start is one line on stderr."""
     arguments = _parser().parse_args(argv)
     try:
-        return int(arguments.run(arguments))
-    except ValidationError as error:
-        for complaint in complaints(error):
-            print(f"claude-gateway: {complaint}", file=sys.stderr)
+        with acting(arguments):
+            return int(arguments.run(arguments))
+    except BadSettings as error:
+        for complaint in error.complaints:
+            _complain(complaint)
         return _MISUSED
     except StartFailed as error:
-        print(f"claude-gateway: {error}", file=sys.stderr)
+        _complain(str(error))
+        return _FAILED
+    except BrokenPipeError:
+        # Whoever read on, as `| head` does, has enough. What is still held back must not fail once more at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _FAILED
+    except OSError as error:
+        # A file, a directory or a socket that nobody looked after; the rest of it is in no line for people.
+        _complain(f"{error.filename}: {error.strerror or error}" if error.filename else f"{error.strerror or error}")
         return _FAILED
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
 
 
+def _complain(line: str) -> None:
+    print(f"claude-gateway: {' '.join(line.split())}", file=sys.stderr)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="claude-gateway", description="Your own Claude Code behind an OpenAI API.")
+    add_unit(parser)
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     serve = verbs.add_parser("serve", help="serve, with settings from the environment and .env")
-    serve.set_defaults(run=_serve)
+    serve.set_defaults(run=_serve, acts=TO_SERVE)
     login = verbs.add_parser("login", help="log Claude Code in as this user: runs its own `claude auth login`")
-    login.set_defaults(run=_login)
+    login.set_defaults(run=_login, acts=TO_LOG_IN)
     keys.add_verbs(verbs.add_parser("keys", help="create, list, revoke and rotate the keys of callers"))
     demo = verbs.add_parser("demo", help="one streamed chat on the real CLI and a stand-in upstream; no account needed")
     demo.add_argument("prompt", nargs="*", help="what to ask; the stand-in echoes it")
     demo.set_defaults(run=lambda arguments: uvloop.run(run_demo(" ".join(arguments.prompt))))
     usage.add_verbs(verbs)
     backup.add_verbs(verbs)
+    for name in ("keys", "usage", "backup", "restore"):
+        verbs.choices[name].set_defaults(acts=ON_THE_DATABASE)
     doctor = verbs.add_parser("doctor", help="look at everything that a gateway of these settings needs")
     doctor.add_argument("--url", help="the public address, to see whether a proxy holds streams back; uses API_KEY")
     doctor.add_argument("--json", action="store_true", help="as JSON")
-    doctor.set_defaults(run=_doctor)
+    doctor.set_defaults(run=_doctor, acts=TO_EXAMINE)
     check = verbs.add_parser("check-cli", help="try on another claude binary what this gateway relies on")
     check.add_argument("path", type=Path, metavar="PATH", help="the binary")
     check.add_argument("--json", action="store_true", help="as JSON")
@@ -84,8 +105,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(_: argparse.Namespace) -> int:
-    settings = Settings()
+    reading = read_settings_to_serve()
+    settings = reading.settings
     write_log(settings.log_level, settings.log_format)
+    for warning in reading.warnings:
+        _log.warning("%s", warning)
     # A connection and a worker's pipe each cost a descriptor; the usual soft limit of 1,024 is soon reached.
     _soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -124,12 +148,17 @@ def _stopper(task: asyncio.Task[None], hurry: asyncio.Event) -> Callable[[], Non
 
 def _login(_: argparse.Namespace) -> NoReturn:
     """Hand over to the bundled binary, which is on nobody's PATH."""
-    path = str(Settings().claude_cli_path or bundled_cli())
+    settings = command_settings()
+    if settings.claude_config_dir:
+        os.environ["CLAUDE_CONFIG_DIR"] = settings.claude_config_dir
+    path = str(settings.claude_cli_path or bundled_cli())
     os.execv(path, [path, "auth", "login"])  # noqa: S606
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    findings = uvloop.run(examine(Settings(), arguments.url))
+    found: Acting | None = arguments.acting
+    about = Installed(found.service.address, found.hidden) if found else Installed()
+    findings = uvloop.run(examine(command_settings(), arguments.url, installed=about))
     console.show(findings, json_only=arguments.json)
     return exit_status(findings)
 

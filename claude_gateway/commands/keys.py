@@ -16,11 +16,11 @@ from pydantic import ValidationError
 from claude_gateway.access.keys import StoredKey
 from claude_gateway.access.register import Keys
 from claude_gateway.access.wanted_key import WantedBudget, WantedKey, WantedLimits, described
-from claude_gateway.commands.state_directory import check_user
-from claude_gateway.config import Settings
+from claude_gateway.commands.settings import command_settings
+from claude_gateway.commands.state_directory import find_database, say_which
 from claude_gateway.errors import ApiError
 from claude_gateway.start_failed import StartFailed
-from claude_gateway.stores.db import DATABASE, StoreUnusable, open_database
+from claude_gateway.stores.db import StoreUnusable, open_database
 from claude_gateway.stores.keys import open_keys
 
 Run = Callable[[argparse.Namespace], int]
@@ -37,7 +37,7 @@ def add_verbs(keys: argparse.ArgumentParser) -> None:
     create.add_argument("--concurrent", type=int, metavar="N", help="jobs at once")
     create.add_argument("--tokens-per-day", type=int, metavar="N")
     create.add_argument("--usd-per-day", type=float, metavar="USD")
-    create.set_defaults(run=_command(_create))
+    create.set_defaults(run=_command(_create, makes_database=True))
     limit = verbs.add_parser("limit", help="other limits for a key, from its next request on")
     limit.add_argument("id", help="of the key, as `list` shows it")
     limit.add_argument("--per-minute", action="append", default=[], metavar="GROUP=N", help="such as chat=60")
@@ -55,17 +55,16 @@ def add_verbs(keys: argparse.ArgumentParser) -> None:
         verb.set_defaults(run=_command(does))
 
 
-def _command(does: Callable[[Keys, argparse.Namespace], Awaitable[None]]) -> Run:
+def _command(does: Callable[[Keys, argparse.Namespace], Awaitable[None]], *, makes_database: bool = False) -> Run:
     def run(arguments: argparse.Namespace) -> int:
-        asyncio.run(_on_the_keys(Settings().state_dir, lambda keys: does(keys, arguments)))
+        path = find_database(command_settings().state_dir, must_be_there=not makes_database)
+        asyncio.run(_on_the_keys(path, lambda keys: does(keys, arguments)))
         return 0
 
     return run
 
 
-async def _on_the_keys(state_dir: Path, does: Callable[[Keys], Awaitable[None]]) -> None:
-    await asyncio.to_thread(check_user, state_dir)
-    path = state_dir / DATABASE
+async def _on_the_keys(path: Path, does: Callable[[Keys], Awaitable[None]]) -> None:
     try:
         async with open_database(path) as database, open_keys(database, path) as store:
             await does(Keys(store))
@@ -73,6 +72,7 @@ async def _on_the_keys(state_dir: Path, does: Callable[[Keys], Awaitable[None]])
         raise StartFailed(str(error)) from None
     except ApiError as error:
         raise StartFailed(error.message) from None
+    say_which(path)
 
 
 async def _create(keys: Keys, arguments: argparse.Namespace) -> None:

@@ -7,12 +7,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from claude_gateway.commands.state_directory import check_user
-from claude_gateway.config import Settings
+from claude_gateway.commands.settings import command_settings
+from claude_gateway.commands.state_directory import find_database, say_which
 from claude_gateway.errors import ApiError
 from claude_gateway.ledger.usage import GROUPINGS, Question, UsageRow, as_csv, read_question
 from claude_gateway.start_failed import StartFailed
-from claude_gateway.stores.db import DATABASE, StoreUnusable, open_database
+from claude_gateway.stores.db import StoreUnusable, open_database
 from claude_gateway.stores.ledger import LedgerStore
 
 _MOST_ROWS = 100_000
@@ -35,9 +35,9 @@ def _run(arguments: argparse.Namespace) -> int:
         asked = read_question({name: value for name, value in given.items() if value}, arguments.key, time.time())
     except ApiError as error:
         raise StartFailed(error.message) from None
-    state_dir = Settings().state_dir
-    check_user(state_dir)
-    rows = asyncio.run(_rows(state_dir / DATABASE, asked))
+    database = find_database(command_settings().state_dir)
+    rows = asyncio.run(_rows(database, asked))
+    say_which(database)
     sys.stdout.write(as_csv(asked, rows) if arguments.csv else _table(asked, rows))
     return 0
 

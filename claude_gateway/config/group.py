@@ -1,6 +1,7 @@
 """What every group of settings has in common."""
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, SecretStr
@@ -12,7 +13,8 @@ from pydantic_settings import (
 )
 
 # Where systemd puts the files of LoadCredential.
-_CREDENTIALS = "CREDENTIALS_DIRECTORY"
+CREDENTIALS_DIRECTORY = "CREDENTIALS_DIRECTORY"
+ENV_FILE = ".env"
 
 
 def _not_blank(value: SecretStr | None) -> SecretStr | None:
@@ -31,7 +33,7 @@ class Group(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+        env_file=ENV_FILE, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
     )
 
     @classmethod
@@ -43,6 +45,7 @@ class Group(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        given = os.environ.get(_CREDENTIALS)
-        credentials = SecretsSettingsSource(settings_cls, secrets_dir=given) if given else file_secret_settings
+        given = os.environ.get(CREDENTIALS_DIRECTORY)
+        handed_over = given is not None and Path(given).is_dir()
+        credentials = SecretsSettingsSource(settings_cls, secrets_dir=given) if handed_over else file_secret_settings
         return init_settings, env_settings, dotenv_settings, credentials

@@ -1,12 +1,12 @@
 """Which settings can change while the gateway runs, and what a second reading of them comes to."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
 from claude_gateway.config.limits import RateLimits
+from claude_gateway.config.reading import complaints
 from claude_gateway.config.settings import Settings
+
+__all__ = ["LIVE", "Renewal", "complaints", "renewal"]
 
 # Looked at anew by each request. All others decided how something was started.
 LIVE = frozenset(RateLimits.__annotations__) | {
@@ -21,26 +21,6 @@ LIVE = frozenset(RateLimits.__annotations__) | {
     ),
     *("fetch_remote_images", "stream_head_seconds", "heartbeat_seconds", "drain_seconds", "debug_mode", "verbose"),
 }
-
-
-class BadSettings(ValueError):
-    """The text names each setting that cannot be, without its value."""
-
-
-def read_again() -> Settings:
-    """Raises `BadSettings`."""
-    try:
-        return Settings()
-    except ValidationError as error:
-        raise BadSettings("; ".join(complaints(error))) from None
-
-
-def complaints(error: ValidationError) -> Iterator[str]:
-    for one in error.errors(include_input=False, include_url=False):
-        if one["loc"]:
-            yield f"setting {'_'.join(map(str, one['loc'])).upper()}: {one['msg']}"
-        else:
-            yield one["msg"].removeprefix("Value error, ")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,15 +15,21 @@ _ANSWER_SECONDS = 5.0
 _STREAM_SECONDS = 15.0
 # Of a stream that sends its first piece at once and never ends; it costs nothing and asks nobody upstream.
 _OPEN_STREAM = "/v1/admin/live"
+_HELD = "systemd holds the socket and no gateway runs behind it, or the one that does hangs"
+_SEE_SERVICE = "systemctl status claude-gateway; journalctl -u claude-gateway -n 50; systemctl restart claude-gateway"
 
 
-async def port(settings: Settings) -> tuple[Finding, bool]:
+async def port(settings: Settings, answer_seconds: float = _ANSWER_SECONDS) -> tuple[Finding, bool]:
     """Whether it is free, or has a gateway of ours behind it, which is the second of the two."""
     where = f"{settings.claude_wrapper_host} port {settings.port}"
     try:
         (await asyncio.to_thread(bind, settings)).close()
     except StartFailed as error:
-        version = await _gateway_at(f"http://{_reachable(settings.claude_wrapper_host)}:{settings.port}/health")
+        base = f"http://{_reachable(settings.claude_wrapper_host)}:{settings.port}"
+        try:
+            version = await _gateway_at(f"{base}/health", answer_seconds)
+        except TimeoutError:
+            return failed("Port", f"{where} takes connections, and nobody answers them: {_HELD}", _SEE_SERVICE), False
         if version is not None:
             return ok("Port", f"{where}: a claude-gateway serves there (version {version})"), True
         return failed("Port", str(error), "end what listens there, or set PORT"), False
@@ -74,12 +80,14 @@ def _reachable(host: str) -> str:
     return any_address.get(host, f"[{host}]" if ":" in host else host)
 
 
-async def _gateway_at(url: str) -> str | None:
-    """The version of a gateway that answers there."""
-    timeout = aiohttp.ClientTimeout(total=_ANSWER_SECONDS)
+async def _gateway_at(url: str, seconds: float) -> str | None:
+    """The version of a gateway that answers there. Raises `TimeoutError` where nobody says anything."""
+    timeout = aiohttp.ClientTimeout(total=seconds)
     try:
         async with aiohttp.ClientSession(timeout=timeout) as http, http.get(url) as response:
             said = await response.json()
             return str(said["version"]) if said.get("service") == "claude-gateway" else None
-    except (aiohttp.ClientError, TimeoutError, ValueError, LookupError, AttributeError):
+    except TimeoutError:
+        raise
+    except (aiohttp.ClientError, ValueError, LookupError, AttributeError):
         return None

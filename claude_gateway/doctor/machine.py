@@ -20,7 +20,15 @@ def free_bytes(path: Path) -> int:
 
 def nearest(path: Path) -> Path:
     """The path, or the first above it that is there."""
-    return next(each for each in (path, *path.parents) if each.exists())
+    return next(each for each in (path, *path.parents) if _is_seen(each))
+
+
+def _is_seen(path: Path) -> bool:
+    """False also where this user may not look."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def memory_mib(*, running: bool) -> float:
@@ -77,7 +85,7 @@ def _complaint(path: Path) -> str:
 
 def newest(*paths: Path) -> float:
     """When the newest of the files was written; 0 where there is none."""
-    return max((path.stat().st_mtime for path in paths if path.exists()), default=0.0)
+    return max((path.stat().st_mtime for path in paths if _is_seen(path)), default=0.0)
 
 
 @dataclass(frozen=True, slots=True)

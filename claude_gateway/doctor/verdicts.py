@@ -98,13 +98,13 @@ def database(path: str, found: int | None, complaint: str) -> Finding:
     if complaint:
         return failed(subject, f"{path}: {complaint}", "put a backup in its place, or move it away to begin anew")
     if found is None:
-        return ok(subject, "none yet; the first start makes it")
+        return ok(subject, f"none yet at {path}; the first start makes it")
     if found > len(SCRIPTS):
         newer = f"made by a newer claude-gateway (version {found}; this one knows {len(SCRIPTS)})"
         return failed(subject, newer, "install that version again, or set another STATE_DIR")
     if found < len(SCRIPTS):
-        return ok(subject, f"whole; of version {found}, brought to {len(SCRIPTS)} by the next start")
-    return ok(subject, f"whole, and of this version ({found})")
+        return ok(subject, f"{path}: whole; of version {found}, brought to {len(SCRIPTS)} by the next start")
+    return ok(subject, f"{path}: whole, and of this version ({found})")
 
 
 def clock(now: float, newest: float) -> Finding:
@@ -116,8 +116,8 @@ def clock(now: float, newest: float) -> Finding:
     return ok(subject, "not behind what was written before")
 
 
-def fit(settings: Settings) -> Iterator[Finding]:
-    """Settings that are each possible, but not together."""
+def fit(settings: Settings, hidden: frozenset[str] = frozenset()) -> Iterator[Finding]:
+    """Settings that are each possible, but not together. `hidden` are credentials that may be there all the same."""
     method = settings.auth_method
     wanted: dict[AuthMethod, dict[str, object]] = {
         AuthMethod.API_KEY: {"ANTHROPIC_API_KEY": settings.anthropic_api_key},
@@ -129,7 +129,7 @@ def fit(settings: Settings) -> Iterator[Finding]:
     }
     credentials = settings.credentials()
     for name, value in wanted.get(method, {}).items():
-        if not value and name not in credentials:
+        if not value and name not in credentials and name.lower() not in hidden:
             yield failed("Settings", f"CLAUDE_AUTH_METHOD={method.value} without {name}", f"set {name}")
     for wrong, seen, remedy in (
         (

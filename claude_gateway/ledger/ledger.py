@@ -31,6 +31,7 @@ _MOST_GROUPS = 10_000
 _PAUSE_SECONDS = 0.25
 # And for so long where it could not be written.
 _RETRY_SECONDS = 5.0
+_LOGIN_REFUSED = ErrorKind.LOGIN.name.lower()
 # These jobs were turned away as they came: nothing of them ran, nor waited.
 _NEVER_BEGUN = [kind.name.lower() for kind in (ErrorKind.QUEUE_FULL, ErrorKind.TOO_MANY_AT_ONCE)]
 
@@ -98,6 +99,7 @@ class Ledger:
         self._hurry = asyncio.Event()
         self._failing = False
         self._lost = 0
+        self._login_refused = False
         self._next: asyncio.Task[None] | None = None
         self._running: asyncio.Task[None] | None = None
 
@@ -200,6 +202,11 @@ class Ledger:
         return await self._store.usage(asked, _MOST_GROUPS)
 
     @property
+    def login_refused(self) -> bool:
+        """True from a job on at which the upstream refused the login of Claude Code, until one is answered."""
+        return self._login_refused
+
+    @property
     def unwritten(self) -> Unwritten:
         return Unwritten(len(self._pending) if self._failing else 0, self._lost)
 
@@ -216,6 +223,8 @@ class Ledger:
             return False
         entry.result = result
         entry.ended = self._clock()
+        if result in (OK, _LOGIN_REFUSED):
+            self._login_refused = result == _LOGIN_REFUSED
         self._spending.add(entry.owner, entry.begun_at, entry.spent_tokens, 0.0)
         for watcher in self._watchers:
             watcher.job_ended(entry)

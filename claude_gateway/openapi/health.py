@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from claude_gateway.openapi.operation import Answer, Answered, Group, Operation
+from claude_gateway.openapi.operation import Answer, Answered, Group, Maybe, Operation
 
 
 class HealthAnswer(Answered):
@@ -36,8 +36,11 @@ class Checks(Answered):
 
 
 class ReadyAnswer(Answered):
+    """`reason` says in words what an owner must do."""
+
     status: Literal["ready", "not_ready", "stopping"]
     checks: Checks
+    reason: Maybe[str] = None
 
 
 class VersionAnswer(Answered):

@@ -1,6 +1,6 @@
 """Whether the gateway lives, whether it can answer, and what it is made of."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Protocol
@@ -80,6 +80,11 @@ class LedgerReport(Protocol):
         """What it could not write."""
         ...
 
+    @property
+    def login_refused(self) -> bool:
+        """True while the last that the upstream said of the login was no."""
+        ...
+
 
 _METHOD_NAMES = {
     AuthMethod.CLI: "claude_cli",
@@ -87,6 +92,9 @@ _METHOD_NAMES = {
     AuthMethod.BEDROCK: "aws_bedrock",
     AuthMethod.VERTEX: "google_vertex",
 }
+
+
+_REFUSED = "The upstream refused the login of Claude Code. It must be renewed; the next answer makes this ready again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +112,7 @@ class Health:
 
     def readiness(self) -> tuple[bool, dict[str, Any]]:
         """Whether a request would be served, with each thing that this depends on."""
-        login = self.has_login()
+        login = self.has_login() and not self.ledger.login_refused
         counts = self.pool.counts()
         serving = not self.pool.failing and sum(counts.values()) > counts.get("booting", 0)
         store = not self.store.failing
@@ -119,9 +127,15 @@ class Health:
                 "ledger": {"waiting": unwritten.waiting, "lost": unwritten.lost},
             },
         }
-        if self.store.failing:
-            report["reason"] = f"The database cannot be used: {self.store.fault}"
+        if reasons := list(self._reasons()):
+            report["reason"] = " ".join(reasons)
         return ready, report
+
+    def _reasons(self) -> Iterator[str]:
+        if self.store.failing:
+            yield f"The database cannot be used: {self.store.fault}"
+        if self.ledger.login_refused:
+            yield _REFUSED
 
     def versions(self) -> dict[str, Any]:
         return {
@@ -135,9 +149,12 @@ class Health:
         return reports_login(self.method, self.pool.account)
 
     def login(self) -> dict[str, Any]:
-        valid = self.has_login()
+        reported = self.has_login()
+        valid = reported and not self.ledger.login_refused
         name = _METHOD_NAMES[self.method]
-        if self.method in (AuthMethod.BEDROCK, AuthMethod.VERTEX):
+        if self.ledger.login_refused:
+            details = f"The upstream refused the login by {name}; it must be renewed"
+        elif self.method in (AuthMethod.BEDROCK, AuthMethod.VERTEX):
             details = f"Set to {name}; its credentials are not checked before the first request"
         else:
             details = f"Claude Code reports a login by {name}" if valid else "Claude Code reports no login"

@@ -73,6 +73,38 @@ def test_a_composition_is_valid_and_gives_the_gateway_time_to_drain(compose: str
     assert "127.0.0.1:8000:8000" in done.stdout.replace("/tcp", "")
 
 
+SECRETS = ("anthropic_api_key", "claude_code_oauth_token")
+
+
+@pytest.mark.parametrize("login", SECRETS)
+def test_the_production_one_demands_no_secret_but_those_of_its_login(compose: str, tmp_path: Path, login: str) -> None:
+    """What is in the one directory is what the gateway gets: a secret that was named would have to be there."""
+    done = subprocess.run(
+        [compose, "-f", DOCKER / "docker-compose.prod.yml", "config"], check=True, capture_output=True, text=True
+    )
+    assert "\nsecrets:" not in done.stdout
+    assert "target: /run/secrets" in done.stdout
+    assert "CREDENTIALS_DIRECTORY: /run/secrets" in done.stdout
+    for name in ("api_key", login):
+        (tmp_path / name).write_text(f"the-{name}-of-the-test\n")
+    settings = dict(line.split("=", 1) for line in (DOCKER / "settings.env").read_text().splitlines() if line[0] != "#")
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "CREDENTIALS_DIRECTORY": str(tmp_path), **settings}
+
+    read = subprocess.run(
+        [sys.executable, "-c", READ], cwd=tmp_path, env=env, check=True, capture_output=True, text=True
+    )
+
+    assert json.loads(read.stdout) == ["the-api_key-of-the-test", {login.upper(): f"the-{login}-of-the-test"}]
+
+
+READ = """
+import json
+from claude_gateway.config.reading import read_settings_to_serve
+settings = read_settings_to_serve().settings
+print(json.dumps([settings.api_key.get_secret_value(), settings.credentials()]))
+"""
+
+
 def test_without_a_key_the_development_one_is_refused(compose: str) -> None:
     env = {name: value for name, value in os.environ.items() if name != "API_KEY"}
     done = subprocess.run(

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import openai
 import pytest
 
@@ -36,6 +37,19 @@ async def test_an_upstream_status_becomes_ours(gateway: Gateway, upstream_status
     if status in (429, 503):
         assert int(caught.value.response.headers["retry-after"]) > 0
     await next_request_works(gateway)
+
+
+@pytest.mark.promise("health.ready")
+async def test_readiness_follows_what_the_upstream_says_of_the_login(gateway: Gateway) -> None:
+    async def readiness() -> tuple[int, bool]:
+        async with aiohttp.ClientSession() as session, session.get(f"{gateway.url}/health/ready") as answer:
+            return answer.status, (await answer.json())["checks"]["login"]
+
+    with pytest.raises(openai.APIStatusError):
+        await gateway.ask("hi {{status 401}}")
+    assert await readiness() == (503, False)
+    await next_request_works(gateway)
+    assert await readiness() == (200, True)
 
 
 async def test_a_rate_limit_is_passed_on_at_once_with_the_upstream_s_own_wait(gateway: Gateway) -> None:

@@ -22,7 +22,8 @@ from claude_gateway.daemon.listener import Listener, bind
 from claude_gateway.web.parts import PARTS
 from claude_gateway.web.server import Ending, accepting
 
-SITE = Path(__file__).parent.parent.parent / "deploy/nginx/claude-gateway.conf"
+DEPLOY = Path(__file__).parent.parent.parent / "deploy/nginx"
+SITE = (DEPLOY / "claude-gateway.conf", DEPLOY / "claude-gateway.tls.conf")
 _MAIN = """
 daemon off;
 user root;
@@ -68,7 +69,8 @@ async def _proxy(
     place: Path, gateway: str, *, wall: bool = False, read_timeout: str = ""
 ) -> AsyncIterator[aiohttp.ClientSession]:
     port = _free_port()
-    (place / "site.conf").write_text(_site(place, port, gateway, wall=wall, read_timeout=read_timeout))
+    site = _site(place, port, gateway, wall=wall, read_timeout=read_timeout)
+    (place / "site.conf").write_text(site)
     (place / "nginx.conf").write_text(_MAIN.format(place=place))
     async with _nginx(place, port), _session(place, port) as session:
         yield session
@@ -80,7 +82,7 @@ async def _nothing() -> None:
 
 def _site(place: Path, port: int, gateway: str, *, wall: bool, read_timeout: str) -> str:
     """What is shipped, in this place: other ports and files; the rest as it is."""
-    site = SITE.read_text()
+    site = "".join(file.read_text() for file in SITE)
     changes: list[tuple[str, str]] = [
         (r"listen \[::\].*\n", "\n"),
         (r"listen 80;", f"listen 127.0.0.1:{_free_port()};"),

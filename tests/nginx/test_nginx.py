@@ -3,7 +3,10 @@
 import asyncio
 import io
 import json
+import os
+import re
 import resource
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +17,14 @@ import pytest
 from aiohttp import web
 
 from tests.claude_gateway.scripted import CHAT, HELLO, STREAM, ScriptedDispatcher, scripted_app
-from tests.installed import need
+from tests.installed import need, say_and_skip
 from tests.nginx.proxy import before_nobody, behind_nginx
 from workers.errors import ErrorKind, WorkerError
 
 KEY = "of-the-callers"
 AUTHORIZED = {"authorization": f"Bearer {KEY}"}
 IDLE = 1_000
+ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -152,6 +156,87 @@ async def test_nginx_logs_no_key(tmp_path: Path) -> None:
     app = gateway(ScriptedDispatcher.always(*HELLO))
     async with behind_nginx(app, tmp_path) as session, session.get("/v1beta/models", params={"key": KEY}) as answer:
         assert answer.status == 200
-    logged = (tmp_path / "claude-gateway.log").read_text()
-    assert "GET /v1beta/models 200" in logged
-    assert KEY not in logged
+    assert "GET /v1beta/models 200" in logged(tmp_path)
+    assert KEY not in logged(tmp_path)
+
+
+@pytest.mark.promise("keys.never-logged")
+async def test_nginx_logs_no_key_of_requests_that_it_refuses_or_cannot_pass_on(tmp_path: Path) -> None:
+    with_key = {"key": KEY}
+    statuses: Counter[int] = Counter()
+    (tmp_path / "away").mkdir()
+    async with before_nobody(tmp_path / "away") as session:
+        async with session.get("/v1beta/models", params=with_key) as answer:
+            statuses[answer.status] += 1
+        large = io.BytesIO(bytes(37 * 2**20))
+        async with session.post("/v1beta/models/x:generateContent", params=with_key, data=large) as answer:
+            statuses[answer.status] += 1
+    (tmp_path / "wall").mkdir()
+    async with behind_nginx(gateway(ScriptedDispatcher.always(*HELLO)), tmp_path / "wall", wall=True) as session:
+
+        async def ask(_: int) -> int:
+            async with session.get("/v1beta/models", params=with_key) as answer:
+                return answer.status
+
+        statuses.update(await asyncio.gather(*map(ask, range(300))))
+    assert {503, 413, 429} <= statuses.keys()
+    assert KEY not in logged(tmp_path / "away") + logged(tmp_path / "wall")
+    assert "GET /v1beta/models 503" in logged(tmp_path / "away")
+    assert "upstream=502" in logged(tmp_path / "away")  # by which it is told from a gateway that says so itself
+    assert "requests=REJECTED" in logged(tmp_path / "wall")
+
+
+@pytest.mark.promise("keys.never-logged")
+async def test_nginx_logs_no_key_that_came_without_tls(tmp_path: Path) -> None:
+    async with before_nobody(tmp_path) as session:
+        port = re.search(r"listen 127\.0\.0\.1:(\d+);", (tmp_path / "site.conf").read_text())
+        assert port
+        url = f"http://127.0.0.1:{port[1]}/v1beta/models"
+        async with session.get(url, params={"key": KEY}, allow_redirects=False) as answer:
+            assert answer.status == 301
+    assert "GET /v1beta/models 301" in logged(tmp_path)
+    assert KEY not in logged(tmp_path)
+
+
+def logged(place: Path) -> str:
+    """All that nginx wrote anywhere, its own complaints too."""
+    return "".join(file.read_text() for file in place.glob("*.log"))
+
+
+@pytest.mark.promise("documents.deploy")
+def test_the_commands_of_the_document_hold_in_their_order_on_debian_s_own_nginx(tmp_path: Path) -> None:
+    """Before there is a certificate, and after; certbot and systemctl only leave behind what they would."""
+    if os.geteuid():
+        say_and_skip("only root can change /etc/nginx, in a namespace of its own")
+    text = (ROOT / "docs/deploy.md").read_text()
+    (commands,) = re.findall(r"^## Behind nginx.*?^```\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert commands.count("nginx -t") == 2
+    live = "/etc/letsencrypt/live/gateway.example.com"
+    make_certificate = (
+        f"mkdir -p {live} && openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=gateway.example.com -days 1 "
+        f"-keyout {live}/privkey.pem -out {live}/fullchain.pem 2>/dev/null"
+    )
+    script = f"""
+        set -e
+        mount --make-rprivate /
+        mount -t tmpfs tmpfs /mnt
+        for directory in /etc /var/log /run; do
+            mkdir -p /mnt/upper$directory /mnt/work$directory
+            above=upperdir=/mnt/upper$directory,workdir=/mnt/work$directory
+            mount -t overlay overlay -o lowerdir=$directory,$above $directory
+        done
+        rm -rf /etc/letsencrypt
+        mkdir /mnt/bin
+        for name in certbot systemctl; do printf '#!/bin/sh\\n' > /mnt/bin/$name; done
+        echo '{make_certificate}' >> /mnt/bin/certbot
+        chmod 755 /mnt/bin/*
+        export PATH=/mnt/bin:$PATH
+        {commands}
+    """
+    done = subprocess.run(
+        ["unshare", "--mount", "--net", "sh", "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("test is successful") == 2
+    assert "[warn]" not in done.stderr

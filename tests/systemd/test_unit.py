@@ -20,6 +20,7 @@ import pytest
 from claude_gateway.demo.upstream import STAND_IN_KEY, StandIn
 from tests.e2e.test_start_and_stop import address
 from tests.installed import SANDBOX, need, say_and_skip
+from tests.systemd.conftest import must_make
 
 # To install takes half a minute, and longer on a machine that has other work.
 pytestmark = pytest.mark.timeout(900)
@@ -36,33 +37,15 @@ print(asyncio.run(sandbox_check.complaint(Box(None, 10**9, 10**9))) or "a box ca
 """
 
 
-def make(verb: str, destination: Path) -> None:
-    python = Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
-    done = subprocess.run(
-        ["make", "-C", str(ROOT), verb, f"DESTDIR={destination}", f"PYTHON={python}"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-
-
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    destination = tmp_path_factory.mktemp("destination")
-    make("install", destination)
-    yield destination
-    shutil.rmtree(destination)
-
-
-@pytest.fixture(scope="module")
-def unit(installed: Path) -> Path:
+def unit(installed: Path) -> Iterator[Path]:
     """The service as it was installed, with its program where it is for this test."""
     path = installed / "etc/systemd/system/claude-gateway.service"
     text = path.read_text()
     assert "@" not in re.sub(r"^(#|SystemCall).*$", "", text, flags=re.MULTILINE)  # every place is filled in
     path.write_text(text.replace("ExecStart=/usr/local", f"ExecStart={installed}/usr/local"))
-    return path
+    yield path
+    path.write_text(text)
 
 
 @pytest.fixture
@@ -85,6 +68,20 @@ def test_systemd_finds_no_fault_with_the_units(unit: Path) -> None:
     need(ANALYZE)
     units = [str(unit), str(unit.with_suffix(".socket"))]
     done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can hide a program")
+def test_the_units_need_no_program_that_a_small_system_lacks(unit: Path) -> None:
+    """`kill` and the like are of procps, which no package here asks for."""
+    need(ANALYZE | {"unshare": "util-linux"})
+    hidden = " ".join(str(path) for name in ("kill", "pkill") if (path := shutil.which(name)))
+    hide = f"for program in {hidden}; do mount --bind /dev/null $program; done; "
+    verify = f"exec systemd-analyze verify {unit} {unit.with_suffix('.socket')}"
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", hide + verify], capture_output=True, text=True, check=False
+    )
 
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "")
 
@@ -118,7 +115,7 @@ def test_what_is_installed_goes_again_and_settings_stay(installed: Path, tmp_pat
             shutil.copy(installed / path, tmp_path / path)
     settings.write_text("API_KEY=mine\n")
 
-    make("uninstall", tmp_path)
+    must_make("uninstall", tmp_path)
 
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [settings]
     assert settings.read_text() == "API_KEY=mine\n"

@@ -59,6 +59,15 @@ async def test_a_port_that_somebody_else_has_is_taken() -> None:
     assert "PORT" in finding.remedy
 
 
+async def test_a_held_socket_with_no_gateway_behind_it_is_told_from_a_foreign_program() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as held:  # which takes connections, and answers none
+        at = settings(port=held.getsockname()[1], claude_wrapper_host="127.0.0.1")
+        finding, running = await addresses.port(at, SHORT)
+    assert (finding.state, running) == (State.FAILED, False)
+    assert "takes connections, and nobody answers them" in finding.seen
+    assert "systemctl status claude-gateway" in finding.remedy
+
+
 @pytest.fixture
 async def gateway(serve: Serve) -> Client:
     return await serve(api_key=OWNER, heartbeat_seconds=0.1)

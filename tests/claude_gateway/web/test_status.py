@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.claude_gateway.scripted import ScriptedDispatcher, ScriptedPool, ScriptedStore
-from tests.claude_gateway.web.conftest import Serve
+from tests.claude_gateway.scripted import CHAT, HELLO, ScriptedDispatcher, ScriptedPool, ScriptedStore
+from tests.claude_gateway.web.conftest import Client, Serve
+from workers.errors import ErrorKind, WorkerError
 
 
 async def get(serve: Serve, path: str, pool: ScriptedPool | None = None, **changes: Any) -> tuple[int, Any]:
@@ -67,6 +68,32 @@ async def test_it_is_not_ready_while_the_database_cannot_be_used(serve: Serve) -
     body = await response.json()
 
     assert (response.status, body["status"], body["checks"]["store"]) == (503, "not_ready", False)
+
+
+async def chat_and_readiness(client: Client) -> tuple[int, int, Any]:
+    chat = await client.post("/v1/chat/completions", json=CHAT)
+    ready = await client.get("/health/ready")
+    return chat.status, ready.status, await ready.json()
+
+
+@pytest.mark.promise("health.ready")
+async def test_is_not_ready_after_the_upstream_refused_the_login_until_it_answers_again(serve: Serve) -> None:
+    refused = [WorkerError(ErrorKind.LOGIN, "Claude Code's own login failed.")]
+    overloaded = [WorkerError(ErrorKind.OVERLOADED, "The upstream is overloaded.")]
+    client = await serve(ScriptedDispatcher([HELLO, refused, overloaded, HELLO]))
+
+    assert (await chat_and_readiness(client))[:2] == (200, 200)
+
+    assert (await chat_and_readiness(client))[:2] == (503, 503)
+    _, ready, report = await chat_and_readiness(client)  # which says nothing of the login
+    assert (ready, report["status"], report["checks"]["login"]) == (503, "not_ready", False)
+    assert "login" in report["reason"]
+    auth = await (await client.get("/v1/auth/status")).json()
+    assert auth["claude_code_auth"]["status"]["valid"] is False
+
+    status, ready, report = await chat_and_readiness(client)
+    assert (status, ready, report["checks"]["login"]) == (200, 200, True)
+    assert "reason" not in report
 
 
 async def test_the_versions_name_the_cli_in_use(serve: Serve) -> None:
