@@ -62,7 +62,7 @@ class KeyStore:
 
     async def listed(self) -> list[StoredKey]:
         """The latest first, the revoked ones behind the others."""
-        rows = await self._database.run(
+        rows = await self._database.read(
             f"SELECT {_COLUMNS} FROM keys ORDER BY revoked_at IS NOT NULL, created_at DESC, id LIMIT ?",  # noqa: S608
             (2 * MOST_KEYS,),
         )

@@ -13,13 +13,13 @@ class McpServerStore:
         self._database = database
 
     async def all_of(self, owner: str) -> list[Server]:
-        rows = await self._database.run(
+        rows = await self._database.read(
             "SELECT name, definition FROM mcp_servers WHERE owner = ? ORDER BY name", (owner,)
         )
         return [load(name, orjson.loads(definition)) for name, definition in rows]
 
     async def find(self, owner: str, name: str) -> Server | None:
-        rows = await self._database.run(
+        rows = await self._database.read(
             "SELECT definition FROM mcp_servers WHERE owner = ? AND name = ?", (owner, name)
         )
         return load(name, orjson.loads(rows[0][0])) if rows else None
@@ -46,7 +46,7 @@ class McpServerStore:
 
     async def wanted(self) -> list[tuple[str, Server]]:
         """Of every owner."""
-        rows = await self._database.run("SELECT owner, name, definition FROM mcp_servers WHERE wanted")
+        rows = await self._database.read("SELECT owner, name, definition FROM mcp_servers WHERE wanted")
         return [(owner, load(name, orjson.loads(definition))) for owner, name, definition in rows]
 
     async def delete(self, owner: str, name: str) -> bool:

@@ -92,17 +92,17 @@ class ResponseStore:
         return bool(rows)
 
     async def get(self, owner: str, id_: str, now: float) -> Stored | None:
-        rows = await self._database.run(f"SELECT id, status, object, items, events {_OF_ONE}", (owner, id_, now))
+        rows = await self._database.read(f"SELECT id, status, object, items, events {_OF_ONE}", (owner, id_, now))
         return Stored(*rows[0]) if rows else None
 
     async def part(self, owner: str, id_: str, part: Part, now: float) -> bytes | None:
         """Its object or its input items alone: all of it may be of some megabytes."""
-        rows = await self._database.run(_PARTS[part], (owner, id_, now))
+        rows = await self._database.read(_PARTS[part], (owner, id_, now))
         return bytes(rows[0][0]) if rows else None
 
     async def chain(self, owner: str, id_: str, now: float) -> tuple[str, list[Link]] | None:
         """The status of a response, and the links that lead to it, the first one first."""
-        rows = await self._database.run(
+        rows = await self._database.read(
             "WITH RECURSIVE chain (id, parent, depth) AS ("
             "SELECT id, parent, 0 FROM responses WHERE owner = ? AND id = ? AND object IS NOT NULL AND expires_at > ? "
             "UNION ALL SELECT r.id, r.parent, depth + 1 FROM responses r JOIN chain ON r.id = chain.parent "
@@ -123,7 +123,7 @@ class ResponseStore:
 
     async def unfinished(self) -> list[tuple[str, Stored]]:
         """What a gateway that is gone was still making, with its owner."""
-        rows = await self._database.run(
+        rows = await self._database.read(
             "SELECT owner, id, status, object, items FROM responses WHERE status IN (?, ?) AND object IS NOT NULL",
             UNFINISHED,
         )

@@ -79,12 +79,12 @@ class SessionStore:
 
     async def names(self) -> list[tuple[str, str]]:
         """Owner and id of every session, the expired ones too."""
-        async with self._database.transaction() as run:
+        async with self._database.snapshot() as run:
             return [(owner, id_) for owner, id_ in await run("SELECT owner, id FROM sessions", ())]
 
     async def read(self, owner: str, id_: str, now: float) -> Reading | None:
         """The session with every turn; None where there is none, or no more."""
-        async with self._database.transaction() as run:
+        async with self._database.snapshot() as run:
             rows = await run(
                 "SELECT key, version, bytes, system FROM sessions WHERE owner = ? AND id = ? AND expires_at > ?",
                 (owner, id_, now),
@@ -131,7 +131,7 @@ class SessionStore:
         )
 
     async def info(self, owner: str, id_: str, now: float) -> SessionInfo | None:
-        rows = await self._database.run(
+        rows = await self._database.read(
             "SELECT id, created_at, used_at, expires_at, turns FROM sessions "
             "WHERE owner = ? AND id = ? AND expires_at > ?",
             (owner, id_, now),
@@ -140,7 +140,7 @@ class SessionStore:
 
     async def infos(self, owner: str, now: float, most: int) -> list[SessionInfo]:
         """Those used last, the latest first."""
-        rows = await self._database.run(
+        rows = await self._database.read(
             "SELECT id, created_at, used_at, expires_at, turns FROM sessions "
             "WHERE owner = ? AND expires_at > ? ORDER BY used_at DESC, key DESC LIMIT ?",
             (owner, now, most),
@@ -148,7 +148,7 @@ class SessionStore:
         return [SessionInfo(*row) for row in rows]
 
     async def totals(self, owner: str, now: float) -> Totals:
-        ((active, expired, turns, size, next_expiry),) = await self._database.run(
+        ((active, expired, turns, size, next_expiry),) = await self._database.read(
             "SELECT count(*) FILTER (WHERE live), count(*) FILTER (WHERE NOT live), "
             "coalesce(sum(turns) FILTER (WHERE live), 0), coalesce(sum(bytes) FILTER (WHERE live), 0), "
             "coalesce(min(expires_at) FILTER (WHERE live), 0) "
@@ -159,7 +159,7 @@ class SessionStore:
 
     async def keepers(self, now: float, most: int) -> list[Keeper]:
         """The keys that have sessions, those with the most first."""
-        rows = await self._database.run(
+        rows = await self._database.read(
             "SELECT owner, count(*), sum(turns), sum(bytes), max(used_at) FROM sessions WHERE expires_at > ? "
             "GROUP BY owner ORDER BY count(*) DESC, owner LIMIT ?",
             (now, most),

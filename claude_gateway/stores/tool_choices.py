@@ -17,7 +17,7 @@ class ToolChoiceStore:
         self._database = database
 
     async def read(self, owner: str, session: str = ALL) -> ToolChoices:
-        async with self._database.transaction() as run:
+        async with self._database.snapshot() as run:
             rows = await run(
                 "SELECT allowed, disallowed FROM tool_choices WHERE owner = ? AND session = ?", (owner, session)
             )
@@ -34,7 +34,7 @@ class ToolChoiceStore:
             )
 
     async def count(self, owner: str) -> int:
-        async with self._database.transaction() as run:
+        async with self._database.snapshot() as run:
             ((count,),) = await run("SELECT count(*) FROM tool_choices WHERE owner = ?", (owner,))
         return int(count)
 
