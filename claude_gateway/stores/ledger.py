@@ -10,7 +10,7 @@ import orjson
 from claude_gateway.ledger.days import day_of, name_of
 from claude_gateway.ledger.entry import BEGUN, LOST, OK, Entry
 from claude_gateway.ledger.usage import Counts, Grouping, Question, Report, UsageRow
-from claude_gateway.stores.daily_sums import COLUMNS, FILL, summed
+from claude_gateway.stores.daily_sums import FILL, TABLES, source
 from claude_gateway.stores.db import Database, Row, Run
 from claude_gateway.stores.ledger_journal import Journal, Line
 
@@ -46,7 +46,7 @@ _SUMS = (
 _WRITTEN_AT_ONCE = 500
 # Deleting holds up whoever else wants to write; so does adding up old lines.
 _SWEPT_AT_ONCE = 500
-_FILLED_AT_ONCE = 2_000
+_FILLED_AT_ONCE = 1_000
 # Numbers above it are no job's: the next one would not fit into the database.
 _MAX_ID = 2**62
 
@@ -120,25 +120,17 @@ class LedgerStore:
         names = f"{', '.join(groups)}, " if groups else ""
         by = f"GROUP BY {', '.join(groups)} HAVING sum(jobs) > 0 " if groups else ""
         by += f"ORDER BY {', '.join(f'{one} DESC' for one in groups)} " if groups else ""
-        all_keys = asked.owner is None and "key" not in asked.group_by
+        wanted = {"day", *([] if asked.owner is None else ["owner"])}
         # In one snapshot: a job that ends between two statements would be in one sum and not in the other.
         async with self._database.report(asker) as run:
-            lines = await self._lines(run, asked)
-            total_of = _source(lines, of_all=asked.owner is None)
-            (total,) = await run(f"SELECT {_SUMS} FROM {total_of} WHERE {where}", of)  # noqa: S608 - all from here
+            unfilled = await _unfilled(run)
+            (total,) = await run(f"SELECT {_SUMS} FROM {source(wanted, unfilled)} WHERE {where}", of)  # noqa: S608
             rows = await run(
-                f"SELECT {names}{_SUMS} FROM {_source(lines, of_all=all_keys)} WHERE {where} {by}LIMIT :most",  # noqa: S608
+                f"SELECT {names}{_SUMS} FROM {source({*wanted, *groups}, unfilled)} "  # noqa: S608 - all from here
+                f"WHERE {where} {by}LIMIT :most",
                 of,
             )
         return await asyncio.to_thread(_report, asked, rows, total)
-
-    async def _lines(self, run: Run, asked: Question) -> str:
-        """Which lines of the ledger the sums do not have yet, "" where they have all."""
-        for next_, last in await run("SELECT next, last FROM daily_sums_filled"):
-            if next_ <= last:
-                owner = " AND owner = :owner" if asked.owner is not None else ""
-                return f"id BETWEEN {int(next_)} AND {int(last)}{owner}"
-        return ""
 
     async def fill_sums(self) -> int:
         """Add the lines of an older database to the sums by day, in slices. Returns how many lines those were."""
@@ -171,10 +163,16 @@ class LedgerStore:
             swept += len(gone)
             if len(gone) < _SWEPT_AT_ONCE:
                 break
-        for table in ("ledger_days", "ledger_days_of_all"):
+        for table in TABLES:
             # A sum of no jobs is left where the last of its lines went.
             await self._database.run(f"DELETE FROM {table} WHERE day < ? AND jobs <= 0", (day_of(before),))  # noqa: S608
         return swept
+
+
+async def _unfilled(run: Run) -> str:
+    """Which lines of the ledger the sums do not have yet, "" where they have all."""
+    ((next_, last),) = await run("SELECT next, last FROM daily_sums_filled")
+    return f"id BETWEEN {int(next_)} AND {int(last)}" if next_ <= last else ""
 
 
 def _report(asked: Question, rows: Sequence[Row], total: Row) -> Report:
@@ -184,14 +182,6 @@ def _report(asked: Question, rows: Sequence[Row], total: Row) -> Report:
         UsageRow(tuple(show(one) for show, one in zip(shown, row, strict=False)), Counts(*row[count:])) for row in rows
     ]
     return Report(by_group, Counts(*total))
-
-
-def _source(lines: str, *, of_all: bool) -> str:
-    """The sums to read from: those by day, and where some `lines` are not in them yet, those lines too."""
-    key, table = ("day", "ledger_days_of_all") if of_all else ("owner, day", "ledger_days")
-    if not lines:
-        return table
-    return f"(SELECT {key}, {COLUMNS} FROM {table} UNION ALL {summed(lines, key)})"  # noqa: S608 - all from here
 
 
 def _row(entry: Entry) -> tuple[Any, ...]:

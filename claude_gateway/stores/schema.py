@@ -147,6 +147,8 @@ CREATE TABLE tool_counts (
 _RESPONSES_KEPT = """
 -- The responses that a key can still ask for, the oldest first: the next ones to go where there is no room.
 CREATE INDEX responses_kept ON responses (owner, created_at) WHERE object IS NOT NULL;
+-- Those that nobody can ask for, and that are there for later ones.
+CREATE INDEX responses_gone ON responses (owner) WHERE object IS NULL;
 """
 
 # A script that was released never changes: databases exist that went through it. What is to change, a new one changes.
