@@ -88,11 +88,13 @@ class Responses:
         )
 
     async def recover(self) -> int:
-        """Say of what a gateway that is gone was still making that it failed; returns how many those were."""
+        """Say of what a gateway that is gone was still making that it failed, and delete what it had yet to delete;
+        returns how many failed."""
         unfinished = await self._store.unfinished()
         for owner, stored in unfinished:
             failed = {**orjson.loads(stored.object), "status": "failed", "error": _STOPPED}
             await self._store.finish(owner, replace(stored, status="failed", object=orjson.dumps(failed)), None)
+        await self._store.delete_unneeded()
         return len(unfinished)
 
     async def record(

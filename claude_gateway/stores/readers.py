@@ -14,6 +14,7 @@ import aiosqlite
 
 # For another process at the same file: a backup, a look into it by hand.
 _BUSY_SECONDS = 5.0
+_INTERRUPTED_EVERY_SECONDS = 0.02
 
 
 async def connect(path: Path, *, read_only: bool = False) -> aiosqlite.Connection:
@@ -38,14 +39,14 @@ class Readers:
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[aiosqlite.Connection]:
-        """A connection that nobody else has, for the length of a `with`. What it runs at the end is interrupted."""
+        """A connection that nobody else has, for the length of a `with`. Whatever ends the `with` early ends the
+        statement too, and what was begun is undone."""
         async with self._free:
             connection = self._idle.pop() if self._idle else await connect(self._path, read_only=True)
             try:
                 yield connection
             except BaseException:
-                # The caller left, or had no more time: the statement must not go on in the thread.
-                await connection.interrupt()
+                await _stop(connection)
                 raise
             finally:
                 self._idle.append(connection)
@@ -54,12 +55,9 @@ class Readers:
     async def snapshot(self) -> AsyncIterator[aiosqlite.Connection]:
         """The same, for statements that all see the database as it stands at one moment."""
         async with self.one() as connection:
-            try:
-                await connection.execute("BEGIN")
-                yield connection
-            finally:
-                # Also where the statement before it is still ending in the thread: this one queues up behind it.
-                await connection.rollback()
+            await connection.execute("BEGIN")
+            yield connection
+            await connection.rollback()
 
     async def close(self) -> None:
         while self._idle:
@@ -88,6 +86,15 @@ class LocksByKey:
             self._present[key] -= 1
             if not self._present[key]:
                 del self._present[key], self._locks[key]
+
+
+async def _stop(connection: aiosqlite.Connection) -> None:
+    """End the statement that the connection's thread runs, or has yet to begin: an interruption before that is none."""
+    rollback = asyncio.create_task(connection.rollback())
+    while not rollback.done():
+        await connection.interrupt()
+        await asyncio.wait([rollback], timeout=_INTERRUPTED_EVERY_SECONDS)
+    rollback.exception()  # of a damaged file; whatever is read next tells
 
 
 def _text(stored: bytes) -> str:
