@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
 
 from aiohttp import web
@@ -37,6 +37,7 @@ from claude_gateway.sessions.work import SessionWork
 from claude_gateway.start_failed import StartFailed
 from claude_gateway.steady_clock import SteadyClock
 from claude_gateway.stores.db import DATABASE, Database, StoreUnusable, open_database
+from claude_gateway.stores.directory_lock import locked
 from claude_gateway.stores.keys import KeyStore, open_keys
 from claude_gateway.stores.ledger import LedgerStore
 from claude_gateway.stores.ledger_journal import Journal
@@ -96,13 +97,19 @@ async def running_gateway(settings: Settings, signals: Signals | None = None) ->
     Leaving it drains: nothing new is begun, running answers have `DRAIN_SECONDS`, or until they are to hurry; then
     every process ends.
     """
-    signals = signals or Signals()
+    # First of all: a second gateway is turned away before it opens or writes anything.
+    with _state_directory(settings):
+        async with _locked_gateway(settings, signals or Signals()) as url:
+            yield url
+
+
+@asynccontextmanager
+async def _locked_gateway(settings: Settings, signals: Signals) -> AsyncIterator[str]:
     manager = ServiceManager(os.environ)
     listener = listen(settings, os.environ)
     metrics = Metrics()
     try:
         clock = SteadyClock()
-        # The engine first: its lock keeps a second gateway away from the database too.
         async with (
             _traces() as traces,
             _engine(settings, metrics) as engine,
@@ -208,6 +215,22 @@ def _compose(
     )
 
 
+@contextmanager
+def _state_directory(settings: Settings) -> Iterator[None]:
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(settings.state_dir))
+        except StateDirectoryInUse as error:
+            raise StartFailed(_in_use(error)) from None
+        except OSError as error:
+            raise StartFailed(f"Cannot use STATE_DIR: {error}") from None
+        yield
+
+
+def _in_use(error: StateDirectoryInUse) -> str:
+    return f"Another gateway works in {error}; give this one its own STATE_DIR (and CLAUDE_CWD, if set)."
+
+
 @asynccontextmanager
 async def _traces() -> AsyncIterator[Traces]:
     traces = await asyncio.to_thread(open_traces, os.environ)
@@ -230,9 +253,7 @@ async def _engine(settings: Settings, metrics: Metrics) -> AsyncIterator[Engine]
         ) as engine:
             yield engine
     except StateDirectoryInUse as error:
-        raise StartFailed(
-            f"Another gateway works in {error}; give this one its own STATE_DIR (and CLAUDE_CWD, if set)."
-        ) from None
+        raise StartFailed(_in_use(error)) from None
     except UnsafeDirectory as error:
         raise StartFailed(f"Not a directory of this user alone: {error}. Set STATE_DIR or CLAUDE_CWD.") from None
     except OSError as error:
