@@ -4,7 +4,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -16,9 +16,12 @@ from claude_gateway.dialects.openai_responses.parse import ParsedResponse
 from claude_gateway.errors import ApiError
 from claude_gateway.prompt.conversation import bad
 from claude_gateway.prompt.thoughts import seal
-from claude_gateway.stores.responses import UNFINISHED, Link, Part, ResponseStore, Stored
+from claude_gateway.stores.damage import UNREADABLE, tell, text
+from claude_gateway.stores.db import in_thread
+from claude_gateway.stores.responses import UNFINISHED, ChainTooLarge, Link, Part, ResponseStore, Stored
 from workers.events import Event
 
+T = TypeVar("T")
 # What a request may refer to: each response is read whole.
 _MOST_REFERRED = 1_000
 _MOST_READ = 64 * 2**20
@@ -92,7 +95,12 @@ class Responses:
         returns how many failed."""
         unfinished = await self._store.unfinished()
         for owner, stored in unfinished:
-            failed = {**orjson.loads(stored.object), "status": "failed", "error": _STOPPED}
+            try:
+                failed = {**orjson.loads(stored.object), "status": "failed", "error": _STOPPED}
+            except UNREADABLE as error:
+                tell(f"the response {stored.id!r:.80}", error)
+                await self._store.give_up(stored.id)
+                continue
             await self._store.finish(owner, replace(stored, status="failed", object=orjson.dumps(failed)), None)
         await self._store.delete_unneeded()
         return len(unfinished)
@@ -113,24 +121,34 @@ class Responses:
 
     async def shown(self, owner: str, id_: str) -> dict[str, Any]:
         """The response as its caller knows it. Raises `ApiError` 404, for another key's as for none."""
-        return _without_thoughts(await self._part(owner, id_, "object"))
+        return await self._read(id_, await self._part(owner, id_, "object"), _without_thoughts)
 
     async def input_items(self, owner: str, id_: str) -> list[dict[str, Any]]:
         """What it was made of, the first one first. Raises `ApiError` 404."""
-        items: list[dict[str, Any]] = orjson.loads(await self._part(owner, id_, "items"))
-        return items
+        return await self._read(id_, await self._part(owner, id_, "items"), _item_list)
 
-    async def log(self, owner: str, id_: str) -> tuple[dict[str, Any], bytes | None]:
-        """The response, and the log of one made in the background. Raises `ApiError` 404."""
-        found = await self._store.get(owner, id_, self._now())
-        if found is None:
+    async def require(self, owner: str, id_: str) -> None:
+        """Raises `ApiError` 404 where the key has no such response."""
+        if not await self._store.exists(owner, id_, self._now()):
             raise _unknown(id_)
-        return _without_thoughts(found.object), found.events
+
+    async def log(self, owner: str, id_: str) -> bytes | None:
+        """The packed log of a response made in the background; None for one that was not, or that failed with the
+        gateway that made it. Raises `ApiError` 404."""
+        await self.require(owner, id_)
+        return await self._store.part(owner, id_, "events", self._now())
 
     async def delete(self, owner: str, id_: str) -> None:
         """Raises `ApiError` 404."""
         if not await self._store.delete(owner, id_, self._now()):
             raise _unknown(id_)
+
+    async def _read(self, id_: str, stored: bytes, read: Callable[[bytes], T]) -> T:
+        """Raises `ApiError` 500 for what cannot be read."""
+        try:
+            return await in_thread(len(stored), read, stored)
+        except UNREADABLE as error:
+            raise damaged(id_, error) from None
 
     async def _part(self, owner: str, id_: str, part: Part) -> bytes:
         found = await self._store.part(owner, id_, part, self._now())
@@ -146,7 +164,10 @@ class Responses:
         return orjson.dumps(answer.response | ({_THOUGHTS: thoughts} if thoughts else {}))
 
     async def _chain(self, owner: str, previous: str) -> tuple[Link, ...]:
-        found = await self._store.chain(owner, previous, self._now())
+        try:
+            found = await self._store.chain(owner, previous, self._now())
+        except ChainTooLarge:
+            raise _no_previous(previous, "ends a conversation that is too large to go on from") from None
         status = found[0] if found else None
         if status in UNFINISHED:
             raise _no_previous(previous, "has not been answered yet")
@@ -168,7 +189,7 @@ class Responses:
                 continue
             if (read := read + len(stored)) > _MOST_READ:
                 raise bad("input", f"refers to more than {_MOST_READ} bytes of stored responses")
-            found = _with_thoughts(stored) if part == "object" else orjson.loads(stored)
+            found: Sequence[Item] = await self._read(id_, stored, _with_thoughts if part == "object" else _item_list)
             items |= {item["id"]: item for item in found if item["id"] in wanted}
         return items
 
@@ -193,6 +214,20 @@ def _with_thoughts(stored: bytes) -> list[Item]:
         {**item, "encrypted_content": thoughts[item["id"]]} if item["id"] in thoughts else item
         for item in response["output"]
     ]
+
+
+def _item_list(stored: bytes) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = orjson.loads(stored)
+    for item in items:
+        text(item["id"])
+    return items
+
+
+def damaged(id_: str, error: Exception) -> ApiError:
+    """What its caller is told of a stored response that cannot be read; it is named in the log."""
+    tell(f"the response {id_!r:.80}", error)
+    message = f"The stored response {id_[:80]!r} is damaged and cannot be read. It can be deleted."
+    return ApiError(500, "api_error", message, code="response_damaged", param="response_id")
 
 
 def _unknown(id_: str) -> ApiError:

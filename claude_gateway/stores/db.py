@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import aiosqlite
 
@@ -25,6 +25,7 @@ from claude_gateway.stores.schema import SCRIPTS
 logging.getLogger("aiosqlite").setLevel(logging.WARNING)
 _log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 Row = tuple[Any, ...]
 Run = Callable[..., Awaitable[list[Row]]]
 
@@ -37,6 +38,7 @@ _READERS = 2
 # Reports add up many lines: they have connections of their own, so that no request waits behind them.
 _REPORT_READERS = 2
 _MAX_REPORT_SECONDS = 30.0
+_IN_THREAD_BYTES = 256 * 1024
 _LIGHT = ("PRAGMA synchronous = NORMAL", "PRAGMA cache_size = -256")
 _SETTINGS = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA foreign_keys = ON")
 
@@ -231,6 +233,14 @@ async def open_database(path: Path, scripts: Sequence[str] = SCRIPTS) -> AsyncIt
         yield database
     finally:
         await database.close()
+
+
+async def in_thread(size: int, work: Callable[..., T], *arguments: Any) -> T:
+    """What `work` makes of `size` bytes that were read: in a thread where they are so many that the event loop would
+    stand still meanwhile."""
+    if size < _IN_THREAD_BYTES:
+        return work(*arguments)
+    return await asyncio.to_thread(work, *arguments)
 
 
 async def _rows_of(connection: aiosqlite.Connection, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:

@@ -11,7 +11,8 @@ from typing import Literal
 
 import orjson
 
-from claude_gateway.stores.db import Database, Row, Run
+from claude_gateway.stores.damage import bytes_of, readable, texts
+from claude_gateway.stores.db import Database, Row, Run, in_thread
 from claude_gateway.stores.turns import dump, load
 from workers.job import Turn
 
@@ -27,9 +28,13 @@ _SIZE = (
     "+ length(turns)"
 )
 UNFINISHED = ("queued", "in_progress")
-Part = Literal["object", "items"]
+Part = Literal["object", "items", "events"]
 _OF_ONE = "FROM responses WHERE owner = ? AND id = ? AND object IS NOT NULL AND expires_at > ?"
-_PARTS: dict[Part, str] = {"object": f"SELECT object {_OF_ONE}", "items": f"SELECT items {_OF_ONE}"}
+_PARTS: dict[Part, str] = {
+    "object": f"SELECT object {_OF_ONE}",
+    "items": f"SELECT items {_OF_ONE}",
+    "events": f"SELECT events {_OF_ONE}",
+}
 _DELETE = (
     "WITH RECURSIVE wanted AS MATERIALIZED (SELECT value AS id FROM json_each(?1)), gone (id, parent, size) AS ("  # noqa: S608
     f"SELECT id, parent, {_SIZE} FROM responses WHERE id IN (SELECT id FROM wanted) AND (?2 OR object IS NULL) "
@@ -40,6 +45,19 @@ _DELETE = (
     "AND NOT EXISTS (SELECT 1 FROM responses AS later WHERE later.parent = responses.id AND later.id != gone.id)) "
     "DELETE FROM responses WHERE id IN (SELECT id FROM gone LIMIT ?4) RETURNING id, parent"
 )
+_CHAIN = (
+    "WITH RECURSIVE chain (id, parent, depth) AS ("  # noqa: S608 - all from here
+    f"SELECT id, parent, 0 {_OF_ONE} "
+    "UNION ALL SELECT r.id, r.parent, depth + 1 FROM responses r JOIN chain ON r.id = chain.parent "
+    "WHERE r.owner = ? AND depth < ?)"
+)
+_OF_CHAIN = "FROM chain JOIN responses USING (id)"
+# Far more than any model reads; more of it is not taken into memory.
+_MAX_CHAIN_BYTES = 64 * 2**20
+
+
+class ChainTooLarge(Exception):
+    """The responses of a conversation are too large together to go on from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,23 +131,27 @@ class ResponseStore:
         return Stored(*rows[0]) if rows else None
 
     async def part(self, owner: str, id_: str, part: Part, now: float) -> bytes | None:
-        """Its object or its input items alone: all of it may be of some megabytes."""
+        """Its object, its input items or its log alone, for all of it may be of some megabytes; None where there is
+        none."""
         rows = await self._database.read(_PARTS[part], (owner, id_, now))
-        return bytes(rows[0][0]) if rows else None
+        return bytes_of(rows[0][0]) if rows and rows[0][0] is not None else None
+
+    async def exists(self, owner: str, id_: str, now: float) -> bool:
+        return bool(await self._database.read(f"SELECT 1 {_OF_ONE}", (owner, id_, now)))
 
     async def chain(self, owner: str, id_: str, now: float) -> tuple[str, list[Link]] | None:
-        """The status of a response, and the links that lead to it, the first one first."""
-        rows = await self._database.read(
-            "WITH RECURSIVE chain (id, parent, depth) AS ("
-            "SELECT id, parent, 0 FROM responses WHERE owner = ? AND id = ? AND object IS NOT NULL AND expires_at > ? "
-            "UNION ALL SELECT r.id, r.parent, depth + 1 FROM responses r JOIN chain ON r.id = chain.parent "
-            "WHERE r.owner = ? AND depth < ?) "
-            "SELECT status, system, turns FROM chain JOIN responses USING (id) ORDER BY depth DESC",
-            (owner, id_, now, owner, _LONGEST_CHAIN),
+        """The status of a response, and the links that lead to it, the first one first. Raises `ChainTooLarge`."""
+        of_chain = (owner, id_, now, owner, _LONGEST_CHAIN)
+        async with self._database.snapshot() as run:
+            ((size,),) = await run(f"{_CHAIN} SELECT sum(length(system) + length(turns)) {_OF_CHAIN}", of_chain)
+            if size is None:
+                return None
+            if size > _MAX_CHAIN_BYTES:
+                raise ChainTooLarge
+            rows = await run(f"{_CHAIN} SELECT id, status, system, turns {_OF_CHAIN} ORDER BY depth DESC", of_chain)
+        return rows[-1][1], await in_thread(
+            size, lambda: [read_link(id_, system, turns) for id_, _, system, turns in rows]
         )
-        if not rows:
-            return None
-        return rows[-1][0], [Link(tuple(orjson.loads(system)), _loaded(turns)) for _, system, turns in rows]
 
     async def delete(self, owner: str, id_: str, now: float) -> bool:
         """False where there is none, or no more."""
@@ -148,6 +170,10 @@ class ResponseStore:
         )
         for at in range(0, len(rows), _MAX_FORGOTTEN):
             await self._delete_unneeded([id_ for (id_,) in rows[at : at + _MAX_FORGOTTEN]])
+
+    async def give_up(self, id_: str) -> None:
+        """It failed, whatever else is known of it."""
+        await self._database.run("UPDATE responses SET status = 'failed' WHERE id = ?", (id_,))
 
     async def unfinished(self) -> list[tuple[str, Stored]]:
         """What a gateway that is gone was still making, with its owner."""
@@ -241,5 +267,10 @@ def _dumped(turns: Iterable[Turn]) -> bytes:
     return b"".join(dump(turn) + b"\n" for turn in turns)
 
 
-def _loaded(stored: bytes) -> tuple[Turn, ...]:
-    return tuple(load(line) for line in stored.split(b"\n") if line)
+def read_link(id_: str, system: object, turns: object) -> Link:
+    """A link as far as it can be read: a text or a turn that cannot is left out, and named in the log."""
+    name = f"the response {id_!r:.80}"
+    said = readable([system], lambda one: texts(orjson.loads(bytes_of(one))), lambda _: f"the system prompt of {name}")
+    lines = readable([turns], lambda one: bytes_of(one).split(b"\n"), lambda _: f"the conversation of {name}")
+    found = readable([line for one in lines for line in one if line], load, lambda _: f"a turn of {name}")
+    return Link(next(iter(said), ()), tuple(found))

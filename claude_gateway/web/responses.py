@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 from aiohttp import web
@@ -54,7 +55,8 @@ async def get(request: web.Request) -> web.StreamResponse:
     owner, id_ = _named(request)
     if request.query.get("stream", "").lower() in ("true", "1"):
         after = _number(request, "starting_after", -1, least=0)
-        return await _follow(request, await request.app[PARTS].background.follow(owner, id_, after), after, {})
+        with request.app[PARTS].background.follower(owner):
+            return await _follow(request, await request.app[PARTS].background.follow(owner, id_, after), after, {})
     made = await request.app[PARTS].background.shown(owner, id_)
     return json_answer(made or await request.app[PARTS].responses.shown(owner, id_))
 
@@ -131,12 +133,13 @@ def _begin(request: web.Request, asked: Asked, identity: Identity) -> Answer:
 
 async def _in_background(request: web.Request, asked: Asked, identity: Identity) -> web.StreamResponse:
     request.app[PARTS].drain.admit()
-    run = await request.app[PARTS].background.start(asked, _begin(request, asked, identity))
-    held = body.keep_memory(request)
-    run.when_ended(held.release)
-    headers = answer.headers(asked.parsed)
-    if asked.parsed.stream:
-        return await _follow(request, run.log.follow(), -1, headers)
+    background, headers = request.app[PARTS].background, answer.headers(asked.parsed)
+    with background.follower(asked.owner) if asked.parsed.stream else nullcontext():
+        run = await background.start(asked, _begin(request, asked, identity))
+        held = body.keep_memory(request)
+        run.when_ended(held.release)
+        if asked.parsed.stream:
+            return await _follow(request, run.log.follow(), -1, headers)
     return json_answer(run.queued, headers=headers)
 
 
