@@ -88,6 +88,10 @@ def _summed(key: Collection[str], where: str) -> str:
     return f"SELECT {names}, {counts} FROM ledger WHERE {where} GROUP BY {names}"  # noqa: S608 - all from here
 
 
+_OF_LINE = dict(zip(_SUMS, _counts(""), strict=True))
+_ALL_TOKENS = " + ".join(_OF_LINE[name] for name in ("input", "output", "cache_read", "cache_write"))
+# The tokens and US dollars of lines, for a SELECT.
+SPENT = f"sum({_ALL_TOKENS}), sum({_OF_LINE['nano_usd']}) / 1e9 FROM ledger"
 # Adds the lines from number `?1` to number `?2`.
 FILL = tuple(_add(table, _summed(key, "id BETWEEN ?1 AND ?2")) for table, key in _TABLES.items())
 

@@ -14,7 +14,7 @@ import orjson
 
 from claude_gateway.access.keys import Budget, Key, Rates, StoredKey
 from claude_gateway.stores.change_count import ChangeCount
-from claude_gateway.stores.damage import bytes_of, count, moment, number, readable, text, texts
+from claude_gateway.stores.damage import count, moment, number, readable, text, texts
 from claude_gateway.stores.db import Database, Row, StoreUnusable
 
 _log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ _LOOK_SECONDS = 1.0
 # So many are read whenever one changed.
 MOST_KEYS = 1_000
 _DIGEST_BYTES = 32
-_COLUMNS = "id, digest, name, allowed, created_at, expires_at, revoked_at"
+COLUMNS = "id, digest, name, allowed, created_at, expires_at, revoked_at"
 
 
 class TooManyKeys(Exception):
@@ -59,13 +59,13 @@ class KeyStore:
         # A transaction: it waits for another process that is just writing, see `ChangeCount`.
         async with self._database.transaction() as run:
             ((there_was_one,),) = await run("SELECT EXISTS (SELECT 1 FROM keys)")
-            rows = await run(f"SELECT {_COLUMNS} FROM keys WHERE revoked_at IS NULL")  # noqa: S608
+            rows = await run(f"SELECT {COLUMNS} FROM keys WHERE revoked_at IS NULL")  # noqa: S608
         return bool(there_was_one), readable(rows, read_key, name_key)
 
     async def listed(self) -> list[StoredKey]:
         """The latest first, the revoked ones behind the others."""
         rows = await self._database.read(
-            f"SELECT {_COLUMNS} FROM keys ORDER BY revoked_at IS NOT NULL, created_at DESC, id LIMIT ?",  # noqa: S608
+            f"SELECT {COLUMNS} FROM keys ORDER BY revoked_at IS NOT NULL, created_at DESC, id LIMIT ?",  # noqa: S608
             (2 * MOST_KEYS,),
         )
         return readable(rows, read_key, name_key)
@@ -95,7 +95,7 @@ class KeyStore:
     async def limit(self, id_: str, per_minute: Mapping[str, int], concurrent: int | None) -> StoredKey | None:
         """Limits of the key's own, beside those that it has; None where there is none, or none any more."""
         async with self._database.transaction() as run:
-            rows = await run(f"SELECT {_COLUMNS} FROM keys WHERE id = ? AND revoked_at IS NULL", (id_,))  # noqa: S608
+            rows = await run(f"SELECT {COLUMNS} FROM keys WHERE id = ? AND revoked_at IS NULL", (id_,))  # noqa: S608
             if not rows:
                 return None
             stored = read_key(rows[0])
@@ -110,7 +110,7 @@ class KeyStore:
         async with self._database.transaction() as run:
             self._changes.add_one()
             return await run(
-                f"UPDATE keys SET {change} WHERE id = ? AND revoked_at IS NULL RETURNING {_COLUMNS}",  # noqa: S608
+                f"UPDATE keys SET {change} WHERE id = ? AND revoked_at IS NULL RETURNING {COLUMNS}",  # noqa: S608
                 (value, id_),
             )
 
@@ -151,8 +151,8 @@ def read_key(row: Row) -> StoredKey:
     id_, digest, name, allowed, created_at, expires_at, revoked_at = row
     may: dict[str, Any] = orjson.loads(allowed)
     tokens, usd, concurrent = may["tokens_per_day"], may["usd_per_day"], may["concurrent"]
-    if len(digest) != _DIGEST_BYTES:
-        raise ValueError(f"a digest of {len(digest)} bytes")
+    if not isinstance(digest, bytes) or len(digest) != _DIGEST_BYTES:
+        raise ValueError("its digest is none")
     key = Key(
         text(id_),
         frozenset(texts(may["scopes"])),
@@ -165,7 +165,7 @@ def read_key(row: Row) -> StoredKey:
         Budget(None if tokens is None else count(tokens), None if usd is None else number(usd)),
     )
     expires_at, revoked_at = (None if one is None else moment(one) for one in (expires_at, revoked_at))
-    return StoredKey(key, bytes_of(digest), moment(created_at), expires_at, revoked_at)
+    return StoredKey(key, digest, moment(created_at), expires_at, revoked_at)
 
 
 def name_key(row: Row) -> str:

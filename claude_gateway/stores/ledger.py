@@ -10,7 +10,8 @@ import orjson
 from claude_gateway.ledger.days import day_of, name_of
 from claude_gateway.ledger.entry import BEGUN, LOST, OK, Entry
 from claude_gateway.ledger.usage import Counts, Grouping, Question, Report, UsageRow
-from claude_gateway.stores.daily_sums import FILL, TABLES, source
+from claude_gateway.stores.daily_sums import FILL, SPENT, TABLES, source
+from claude_gateway.stores.damage import count, moment, number, readable, text
 from claude_gateway.stores.db import Database, Row, Run
 from claude_gateway.stores.ledger_journal import Journal, Line
 
@@ -47,6 +48,9 @@ _WRITTEN_AT_ONCE = 500
 # Deleting holds up whoever else wants to write; so does adding up old lines.
 _SWEPT_AT_ONCE = 500
 _FILLED_AT_ONCE = 1_000
+_TEXTS = ("owner", "request_id", "dialect", "route", "model_asked", "model", "result")
+_NUMBERS = ("queue_ms", "first_token_ms", "total_ms", "cost_usd")
+_MAX_COUNT = 2**53
 # Numbers above it are no job's: the next one would not fit into the database.
 _MAX_ID = 2**62
 
@@ -86,9 +90,11 @@ class LedgerStore:
             return
         lines = await asyncio.to_thread(self._journal.lines)
         if lines:
-            # Of a job, the last. Another version's may have other columns.
-            latest = {line[0]: line for line in lines if len(line) == len(_COLUMNS)}
-            await self._write(list(latest.values()))
+            found = readable(lines, read_line, lambda line: f"a line of the ledger's journal, {line!s:.80}")
+            # Of a job, the last.
+            latest = list({line[0]: line for line in found}.values())
+            for at in range(0, len(latest), _WRITTEN_AT_ONCE):
+                await self._write(latest[at : at + _WRITTEN_AT_ONCE])
             _log.info("%d jobs were noted and not yet written by the gateway before this one", len(latest))
         self._journal.forget_all()
 
@@ -102,15 +108,9 @@ class LedgerStore:
         return int(last)
 
     async def spent_since(self, moment: float) -> list[tuple[str, int, float]]:
-        """Owner, tokens and US dollars."""
-        return [
-            (owner, tokens, usd)
-            for owner, tokens, usd in await self._database.run(
-                "SELECT owner, sum(input + output + cache_read + cache_write), coalesce(sum(cost_usd), 0) "
-                "FROM ledger WHERE begun_at >= ? GROUP BY owner",
-                (moment,),
-            )
-        ]
+        """Owner, tokens and US dollars of the jobs begun since."""
+        rows = await self._database.read(f"SELECT owner, {SPENT} WHERE begun_at >= ? GROUP BY owner", (moment,))
+        return [(str(owner), tokens, usd) for owner, tokens, usd in rows]
 
     async def usage(self, asked: Question, most: int, asker: str = "") -> Report:
         """At most `most` groups, the latest day first. `asker` is the key whose request it is."""
@@ -134,23 +134,34 @@ class LedgerStore:
 
     async def fill_sums(self) -> int:
         """Add the lines of an older database to the sums by day, in slices. Returns how many lines those were."""
+        await self._begin_anew_if_lost()
         filled = 0
         while count := await self._fill_slice():
             filled += count
         return filled
 
+    async def _begin_anew_if_lost(self) -> None:
+        """Without the row that says which lines are in the sums, no sum can be believed."""
+        async with self._database.transaction() as run:
+            if await run("SELECT 1 FROM daily_sums_filled WHERE typeof(next) = 'integer' AND typeof(last) = 'integer'"):
+                return
+            _log.warning("the sums of the ledger are damaged in the database, and are added up anew")
+            for table in (*TABLES, "daily_sums_filled"):
+                await run(f"DELETE FROM {table}")  # noqa: S608 - all from here
+            await run("INSERT INTO daily_sums_filled SELECT 1, coalesce(min(id), 1), coalesce(max(id), 0) FROM ledger")
+
     async def _fill_slice(self) -> int:
         async with self._database.transaction() as run:
-            ((first, last, count),) = await run(
+            ((first, last, lines),) = await run(
                 "SELECT min(id), max(id), count(*) FROM (SELECT id FROM ledger, daily_sums_filled "
                 "WHERE id BETWEEN next AND last ORDER BY id LIMIT ?)",
                 (_FILLED_AT_ONCE,),
             )
-            if count:
+            if lines:
                 for statement in FILL:
                     await run(statement, (first, last))
             await run("UPDATE daily_sums_filled SET next = coalesce(? + 1, last + 1)", (last,))
-        return int(count)
+        return int(lines)
 
     async def sweep(self, before: float) -> int:
         """Returns how many rows went. The sums of their days go with them."""
@@ -171,17 +182,43 @@ class LedgerStore:
 
 async def _unfilled(run: Run) -> str:
     """Which lines of the ledger the sums do not have yet, "" where they have all."""
-    ((next_, last),) = await run("SELECT next, last FROM daily_sums_filled")
-    return f"id BETWEEN {int(next_)} AND {int(last)}" if next_ <= last else ""
+    for next_, last in await run("SELECT next, last FROM daily_sums_filled WHERE next <= last"):
+        return f"id BETWEEN {int(next_)} AND {int(last)}"
+    return ""
 
 
 def _report(asked: Question, rows: Sequence[Row], total: Row) -> Report:
-    count = len(asked.group_by)
+    groups = len(asked.group_by)
     shown = [name_of if name == "day" else str for name in asked.group_by]
     by_group = [
-        UsageRow(tuple(show(one) for show, one in zip(shown, row, strict=False)), Counts(*row[count:])) for row in rows
+        UsageRow(tuple(show(one) for show, one in zip(shown, row, strict=False)), Counts(*row[groups:])) for row in rows
     ]
     return Report(by_group, Counts(*total))
+
+
+def read_line(line: Line) -> Line:
+    """A line of the journal, if each of its values can be one. Raises one of `damage.UNREADABLE`; lines of another
+    version have other columns."""
+    if len(line) != len(_COLUMNS):
+        raise ValueError(f"it has {len(line)} columns of {len(_COLUMNS)}")
+    for column, value in zip(_COLUMNS, line, strict=True):
+        _check_value(column, value)
+    return line
+
+
+def _check_value(column: str, value: object) -> None:
+    if column == "id":
+        if count(value) > _MAX_ID:
+            raise ValueError("it has a number that no job has")
+    elif column in _TEXTS:
+        text(value)
+    elif column == "begun_at":
+        moment(value)
+    elif column in _NUMBERS:
+        if value is not None:
+            number(value)
+    else:
+        number(count(value), _MAX_COUNT)
 
 
 def _row(entry: Entry) -> tuple[Any, ...]:

@@ -25,7 +25,7 @@ async def connect(path: Path, *, read_only: bool = False) -> aiosqlite.Connectio
     """
     name = await asyncio.to_thread(lambda: f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}")
     connection = await aiosqlite.connect(name, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
-    connection.text_factory = _text
+    connection.text_factory = read_text
     return connection
 
 
@@ -97,5 +97,6 @@ async def _stop(connection: aiosqlite.Connection) -> None:
     rollback.exception()  # of a damaged file; whatever is read next tells
 
 
-def _text(stored: bytes) -> str:
+def read_text(stored: bytes) -> str:
+    """Text that is not UTF-8 is read, too."""
     return stored.decode(errors="replace")

@@ -134,7 +134,8 @@ class ResponseStore:
         """Its object, its input items or its log alone, for all of it may be of some megabytes; None where there is
         none."""
         rows = await self._database.read(_PARTS[part], (owner, id_, now))
-        return bytes_of(rows[0][0]) if rows and rows[0][0] is not None else None
+        stored = rows[0][0] if rows else None
+        return stored if stored is None or isinstance(stored, bytes) else str(stored).encode()
 
     async def exists(self, owner: str, id_: str, now: float) -> bool:
         return bool(await self._database.read(f"SELECT 1 {_OF_ONE}", (owner, id_, now)))

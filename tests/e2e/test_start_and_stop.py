@@ -196,6 +196,7 @@ async def test_no_login_is_one_clear_line(tmp_path: Path) -> None:
     assert "claude-gateway login" in lines[0]
 
 
+@pytest.mark.promise("state.one-gateway")
 @pytest.mark.parametrize("others", [{}, {"CLAUDE_CWD": "elsewhere"}], ids=["same-directories", "other-claude-cwd"])
 async def test_a_second_gateway_of_a_state_directory_is_refused_and_changes_nothing(
     tmp_path: Path, upstream: StandIn, others: dict[str, str]
