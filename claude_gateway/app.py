@@ -21,6 +21,7 @@ from claude_gateway.daemon.listener import listen
 from claude_gateway.daemon.service_manager import ServiceManager
 from claude_gateway.daemon.signals import Signals
 from claude_gateway.ledger.ledger import Ledger
+from claude_gateway.loaded_memory import LoadedMemory
 from claude_gateway.mcp_servers.housing import Housing
 from claude_gateway.mcp_servers.servers import McpServers, opener
 from claude_gateway.models.catalogue import Catalogue
@@ -110,16 +111,20 @@ async def _locked_gateway(settings: Settings, signals: Signals) -> AsyncIterator
     metrics = Metrics()
     try:
         clock = SteadyClock()
+        # Apart from that of bodies: a request that waits for this one holds that one already.
+        memory = LoadedMemory(BodyMemory(settings.body_memory_bytes // 2), settings.queue_timeout_seconds)
         async with (
             _traces() as traces,
             _engine(settings, metrics) as engine,
             _database(settings) as database,
             open_keys(database, settings.state_dir / DATABASE) as keys,
             _ledger(settings, database, metrics, traces) as ledger,
-            _sessions(settings, database, engine, clock) as sessions,
+            _sessions(settings, database, engine, clock, memory) as sessions,
             _mcp_servers(settings, database) as mcp_servers,
         ):
-            responses = Responses(ResponseStore(database, settings.responses()), await seal_key(database), clock)
+            responses = Responses(
+                ResponseStore(database, settings.responses()), await seal_key(database), clock, memory
+            )
             await responses.recover()
             parts = _compose(
                 settings, engine, database, keys, ledger, sessions, responses, mcp_servers, metrics, traces
@@ -287,12 +292,12 @@ async def _ledger(settings: Settings, database: Database, metrics: Metrics, trac
 
 @asynccontextmanager
 async def _sessions(
-    settings: Settings, database: Database, engine: Engine, clock: SteadyClock
+    settings: Settings, database: Database, engine: Engine, clock: SteadyClock, memory: LoadedMemory
 ) -> AsyncIterator[Sessions]:
     patience = min(settings.queue_timeout_seconds, settings.max_timeout / 1000)
     lines = Lines(settings.queue_limit, patience)
     work = SessionWork(engine.agents, ToolChoiceStore(database), settings.session_ttl_seconds)
-    sessions = Sessions(SessionStore(database), settings.sessions(), lines, clock, work)
+    sessions = Sessions(SessionStore(database), settings.sessions(), lines, clock, work, memory)
     async with sessions.swept():
         yield sessions
 

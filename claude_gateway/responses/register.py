@@ -1,6 +1,8 @@
 """Responses that are kept: what a request goes on from, what of its answer is stored, what is asked of it later."""
 
+import asyncio
 import time
+import weakref
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -14,6 +16,7 @@ from claude_gateway.dialects.openai_responses.items import NO_PAST, Item, Past, 
 from claude_gateway.dialects.openai_responses.kept_items import kept_in, kept_items
 from claude_gateway.dialects.openai_responses.parse import ParsedResponse
 from claude_gateway.errors import ApiError
+from claude_gateway.loaded_memory import Held, LoadedMemory
 from claude_gateway.prompt.conversation import bad
 from claude_gateway.prompt.thoughts import seal
 from claude_gateway.stores.damage import UNREADABLE, tell, text
@@ -31,7 +34,7 @@ _THOUGHTS = "thoughts"
 _STOPPED = {"code": "server_error", "message": "The gateway was stopped while it made this response."}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Memory:
     """What a request goes on from: as the dialect reads it, and as the store has it, up to the response `parent`."""
 
@@ -52,8 +55,15 @@ class Asked:
 class Responses:
     """The stored responses of every key. `seal_key` marks what callers keep for us; `now` is the clock of the epoch."""
 
-    def __init__(self, store: ResponseStore, seal_key: bytes, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        store: ResponseStore,
+        seal_key: bytes,
+        now: Callable[[], float] = time.time,
+        memory: LoadedMemory | None = None,
+    ) -> None:
         self._store = store
+        self._memory = memory or LoadedMemory()
         self._seal_key = seal_key
         self._now = now
 
@@ -61,12 +71,22 @@ class Responses:
         return Seal(self._seal_key, owner)
 
     async def recall(self, owner: str, previous: str | None, references: Sequence[str]) -> Memory:
-        """Raises `ApiError` 400 for a response that is not there, not this key's, or has no answer to go on from."""
-        chain = await self._chain(owner, previous) if previous else ()
-        said = Said(
-            tuple(text for link in chain for text in link.system), tuple(turn for link in chain for turn in link.turns)
-        )
-        return Memory(Past(said, await self._referred(owner, references)), chain, previous or None)
+        """Raises `ApiError`: 400 for a response that is not there, not this key's, or has no answer to go on from; 503
+        where there is no room in memory. Room is held until what is returned is gone."""
+        held = await self._memory.hold(owner, await self._size(owner, previous, references))
+        try:
+            chain = await self._chain(owner, previous) if previous else ()
+            said = Said(
+                tuple(text for link in chain for text in link.system),
+                tuple(turn for link in chain for turn in link.turns),
+            )
+            memory = Memory(Past(said, await self._referred(owner, references)), chain, previous or None)
+        except BaseException:
+            held.release()
+            raise
+        # It lives as long as its request, or what is made in the background from it.
+        weakref.finalize(memory, _release, asyncio.get_running_loop(), held).atexit = False
+        return memory
 
     async def keep(self, asked: Asked, answer: Answer) -> None:
         """What was asked and answered, committed when this returns."""
@@ -163,11 +183,19 @@ class Responses:
         thoughts = {id_: seal([thought], sealer) for id_, thought in hidden.items()}
         return orjson.dumps(answer.response | ({_THOUGHTS: thoughts} if thoughts else {}))
 
-    async def _chain(self, owner: str, previous: str) -> tuple[Link, ...]:
+    async def _size(self, owner: str, previous: str | None, references: Sequence[str]) -> int:
+        """How many bytes are read for a request that goes on from this. Raises `ApiError` 400 for too many."""
+        size = 0
+        if references:
+            ids = [id_ for id_, _ in list(dict.fromkeys(map(kept_in, references)))[:_MOST_REFERRED]]
+            size = min(_MOST_READ, await self._store.size(owner, ids))
         try:
-            found = await self._store.chain(owner, previous, self._now())
+            return size + (await self._store.chain_size(owner, previous, self._now()) if previous else 0)
         except ChainTooLarge:
-            raise _no_previous(previous, "ends a conversation that is too large to go on from") from None
+            raise _no_previous(previous or "", "ends a conversation that is too large to go on from") from None
+
+    async def _chain(self, owner: str, previous: str) -> tuple[Link, ...]:
+        found = await self._store.chain(owner, previous, self._now())
         status = found[0] if found else None
         if status in UNFINISHED:
             raise _no_previous(previous, "has not been answered yet")
@@ -192,6 +220,12 @@ class Responses:
             found: Sequence[Item] = await self._read(id_, stored, _with_thoughts if part == "object" else _item_list)
             items |= {item["id"]: item for item in found if item["id"] in wanted}
         return items
+
+
+def _release(loop: asyncio.AbstractEventLoop, held: Held) -> None:
+    """Called in whatever thread lets go of what was loaded."""
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(held.release)
 
 
 def _link(asked: Asked, answer: Answer) -> Link:

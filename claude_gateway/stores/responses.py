@@ -141,18 +141,35 @@ class ResponseStore:
         return bool(await self._database.read(f"SELECT 1 {_OF_ONE}", (owner, id_, now)))
 
     async def chain(self, owner: str, id_: str, now: float) -> tuple[str, list[Link]] | None:
-        """The status of a response, and the links that lead to it, the first one first. Raises `ChainTooLarge`."""
-        of_chain = (owner, id_, now, owner, _LONGEST_CHAIN)
-        async with self._database.snapshot() as run:
-            ((size,),) = await run(f"{_CHAIN} SELECT sum(length(system) + length(turns)) {_OF_CHAIN}", of_chain)
-            if size is None:
-                return None
-            if size > _MAX_CHAIN_BYTES:
-                raise ChainTooLarge
-            rows = await run(f"{_CHAIN} SELECT id, status, system, turns {_OF_CHAIN} ORDER BY depth DESC", of_chain)
-        return rows[-1][1], await in_thread(
-            size, lambda: [read_link(id_, system, turns) for id_, _, system, turns in rows]
+        """The status of a response, and the links that lead to it, the first one first."""
+        rows = await self._database.read(
+            f"{_CHAIN} SELECT id, status, system, turns {_OF_CHAIN} ORDER BY depth DESC",
+            (owner, id_, now, owner, _LONGEST_CHAIN),
         )
+        if not rows:
+            return None
+        size = sum(len(turns) for *_, turns in rows if isinstance(turns, bytes))
+        links = await in_thread(size, lambda: [read_link(link, system, turns) for link, _, system, turns in rows])
+        return rows[-1][1], links
+
+    async def chain_size(self, owner: str, id_: str, now: float) -> int:
+        """How many bytes `chain` would read. Raises `ChainTooLarge`."""
+        ((size,),) = await self._database.read(
+            f"{_CHAIN} SELECT coalesce(sum(length(system) + length(turns)), 0) {_OF_CHAIN}",
+            (owner, id_, now, owner, _LONGEST_CHAIN),
+        )
+        if size > _MAX_CHAIN_BYTES:
+            raise ChainTooLarge
+        return int(size)
+
+    async def size(self, owner: str, ids: Sequence[str]) -> int:
+        """How many bytes the objects and the input of these responses have."""
+        ((size,),) = await self._database.read(
+            "SELECT coalesce(sum(coalesce(length(object), 0) + coalesce(length(items), 0)), 0) FROM responses "
+            "WHERE owner = ? AND id IN (SELECT value FROM json_each(?))",
+            (owner, orjson.dumps(list(ids)).decode()),
+        )
+        return int(size)
 
     async def delete(self, owner: str, id_: str, now: float) -> bool:
         """False where there is none, or no more."""

@@ -89,6 +89,13 @@ class SessionStore:
         async with self._database.snapshot() as run:
             return [(owner, id_) for owner, id_ in await run("SELECT owner, id FROM sessions", ())]
 
+    async def size(self, owner: str, id_: str, now: float) -> int:
+        """How many bytes it has; 0 where there is none, or no more."""
+        rows = await self._database.read(
+            "SELECT bytes FROM sessions WHERE owner = ? AND id = ? AND expires_at > ?", (owner, id_, now)
+        )
+        return rows[0][0] if rows and isinstance(rows[0][0], int) else 0
+
     async def read(self, owner: str, id_: str, now: float) -> Reading | None:
         """The session with every turn; None where there is none, or no more."""
         async with self._database.snapshot() as run:

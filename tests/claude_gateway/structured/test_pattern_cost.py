@@ -23,7 +23,7 @@ from claude_gateway.structured.pattern_cost import MAX_COST, cost
             r"(a|b|c){5000}",
             r"(?x) \w{ 1 , 500 }",
             r"[[a-z][\d]]{300}",
-            "[а-яё]{400}",
+            "[а-яё]{500}",
             "x" * 3_000,
         ),
     ],
