@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 
 from aiohttp import web
@@ -99,9 +99,8 @@ async def running_gateway(settings: Settings, signals: Signals | None = None) ->
     every process ends.
     """
     # First of all: a second gateway is turned away before it opens or writes anything.
-    with _state_directory(settings):
-        async with _locked_gateway(settings, signals or Signals()) as url:
-            yield url
+    async with _state_directory(settings), _locked_gateway(settings, signals or Signals()) as url:
+        yield url
 
 
 @asynccontextmanager
@@ -220,11 +219,11 @@ def _compose(
     )
 
 
-@contextmanager
-def _state_directory(settings: Settings) -> Iterator[None]:
+@asynccontextmanager
+async def _state_directory(settings: Settings) -> AsyncIterator[None]:
     with ExitStack() as held:
         try:
-            held.enter_context(locked(settings.state_dir))
+            await asyncio.to_thread(held.enter_context, locked(settings.state_dir))
         except StateDirectoryInUse as error:
             raise StartFailed(_in_use(error)) from None
         except OSError as error:
