@@ -3,8 +3,8 @@
 import asyncio
 import time
 import weakref
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -138,6 +138,15 @@ class Responses:
                     await self.keep(asked, answer)
                     told = told[-1:]
                 yield told
+
+    @asynccontextmanager
+    async def room(self, owner: str, id_: str) -> AsyncIterator[None]:
+        """Room in memory for a stored response, for the length of a `with`. Raises `ApiError` 503."""
+        held = await self._memory.hold(owner, await self._store.size(owner, [id_]))
+        try:
+            yield
+        finally:
+            held.release()
 
     async def shown(self, owner: str, id_: str) -> dict[str, Any]:
         """The response as its caller knows it. Raises `ApiError` 404, for another key's as for none."""

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from typing import Any
 
 from aiohttp import web
 
@@ -28,6 +29,7 @@ from claude_gateway.web.framing import SERVER_SENT_EVENTS
 from claude_gateway.web.json_answer import json_answer
 from claude_gateway.web.middlewares import error_response
 from claude_gateway.web.parts import CALLER, PARTS
+from claude_gateway.web.slices import send_whole
 from claude_gateway.web.sse import send_stream
 
 _USUAL_PAGE = 20
@@ -58,7 +60,11 @@ async def get(request: web.Request) -> web.StreamResponse:
         with request.app[PARTS].background.follower(owner):
             return await _follow(request, await request.app[PARTS].background.follow(owner, id_, after), after, {})
     made = await request.app[PARTS].background.shown(owner, id_)
-    return json_answer(made or await request.app[PARTS].responses.shown(owner, id_))
+    if made is not None:
+        return json_answer(made)
+    responses = request.app[PARTS].responses
+    async with responses.room(owner, id_):
+        return await send_whole(request, json_answer(await responses.shown(owner, id_)))
 
 
 async def delete(request: web.Request) -> web.Response:
@@ -78,9 +84,15 @@ async def cancel(request: web.Request) -> web.Response:
     return json_answer(response)
 
 
-async def input_items(request: web.Request) -> web.Response:
+async def input_items(request: web.Request) -> web.StreamResponse:
     owner, id_ = _named(request)
-    items = await request.app[PARTS].responses.input_items(owner, id_)
+    responses = request.app[PARTS].responses
+    async with responses.room(owner, id_):
+        return await send_whole(request, _page(request, await responses.input_items(owner, id_)))
+
+
+def _page(request: web.Request, items: list[dict[str, Any]]) -> web.Response:
+    """The items that the query asks for."""
     order = request.query.get("order", "desc")
     if order not in ("asc", "desc"):
         raise bad("order", "must be asc or desc")
