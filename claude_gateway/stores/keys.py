@@ -90,15 +90,15 @@ class KeyStore:
     async def renew(self, id_: str, digest: bytes) -> StoredKey | None:
         """Another secret for the same key; None where there is none, or none any more."""
         rows = await self._change(id_, "digest = ?", digest)
-        return read_key(rows[0]) if rows else None
+        return next(iter(readable(rows, read_key, name_key)), None)
 
     async def limit(self, id_: str, per_minute: Mapping[str, int], concurrent: int | None) -> StoredKey | None:
         """Limits of the key's own, beside those that it has; None where there is none, or none any more."""
         async with self._database.transaction() as run:
             rows = await run(f"SELECT {COLUMNS} FROM keys WHERE id = ? AND revoked_at IS NULL", (id_,))  # noqa: S608
-            if not rows:
+            stored = next(iter(readable(rows, read_key, name_key)), None)
+            if stored is None:
                 return None
-            stored = read_key(rows[0])
             rates = stored.key.rates
             changed = Rates({**rates.per_minute, **per_minute}, concurrent or rates.concurrent)
             stored = replace(stored, key=replace(stored.key, rates=changed))

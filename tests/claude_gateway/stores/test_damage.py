@@ -148,6 +148,14 @@ async def test_a_damaged_key_opens_nothing_and_the_others_do(
     await state.named(caplog, "the key 'key-1'")
 
 
+async def test_a_damaged_key_can_be_revoked_and_not_changed_otherwise(state: StoredState) -> None:
+    await state.spoil("keys", "allowed", b"nothing", "id = 'key-1'")
+
+    assert await state.keys.limit("key-1", {"chat": 5}, None) is None
+    assert await state.keys.renew("key-1", b"e" * 32) is None
+    assert await state.keys.revoke("key-1", NOW)
+
+
 async def test_where_every_key_is_damaged_the_gateway_has_keys_all_the_same(state: StoredState) -> None:
     await state.spoil("keys", "allowed", b"", "true")
 
