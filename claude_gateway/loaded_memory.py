@@ -27,6 +27,9 @@ class _Nothing:
         pass
 
 
+NOTHING_HELD: Held = _Nothing()
+
+
 class LoadedMemory:
     """`patience` is how long a request waits for room, in seconds. Without a `memory` nothing is bounded."""
 
@@ -37,7 +40,7 @@ class LoadedMemory:
     async def hold(self, owner: str, size: int) -> Held:
         """Room for so many bytes. Raises `ApiError` 503."""
         if self._memory is None or not size:
-            return _Nothing()
+            return NOTHING_HELD
         try:
             return await self._memory.hold(owner, size, self._patience)
         except TimeoutError:

@@ -16,7 +16,7 @@ from claude_gateway.dialects.openai_responses.items import NO_PAST, Item, Past, 
 from claude_gateway.dialects.openai_responses.kept_items import kept_in, kept_items
 from claude_gateway.dialects.openai_responses.parse import ParsedResponse
 from claude_gateway.errors import ApiError
-from claude_gateway.loaded_memory import Held, LoadedMemory
+from claude_gateway.loaded_memory import NOTHING_HELD, Held, LoadedMemory
 from claude_gateway.prompt.conversation import bad
 from claude_gateway.prompt.thoughts import seal
 from claude_gateway.stores.damage import UNREADABLE, tell, text
@@ -41,6 +41,11 @@ class Memory:
     past: Past = NO_PAST
     chain: tuple[Link, ...] = ()
     parent: str | None = None
+    held: Held = NOTHING_HELD
+
+    def release(self) -> None:
+        """Nothing of it is needed any more. To release it twice changes nothing."""
+        self.held.release()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,7 @@ class Responses:
 
     async def recall(self, owner: str, previous: str | None, references: Sequence[str]) -> Memory:
         """Raises `ApiError`: 400 for a response that is not there, not this key's, or has no answer to go on from; 503
-        where there is no room in memory. Room is held until what is returned is gone."""
+        where there is no room in memory. Room is held until what is returned is released, or gone."""
         held = await self._memory.hold(owner, await self._size(owner, previous, references))
         try:
             chain = await self._chain(owner, previous) if previous else ()
@@ -80,11 +85,11 @@ class Responses:
                 tuple(text for link in chain for text in link.system),
                 tuple(turn for link in chain for turn in link.turns),
             )
-            memory = Memory(Past(said, await self._referred(owner, references)), chain, previous or None)
+            memory = Memory(Past(said, await self._referred(owner, references)), chain, previous or None, held)
         except BaseException:
             held.release()
             raise
-        # It lives as long as its request, or what is made in the background from it.
+        # For a request that ends before it could release it.
         weakref.finalize(memory, _release, asyncio.get_running_loop(), held).atexit = False
         return memory
 

@@ -40,6 +40,13 @@ async def create(request: web.Request) -> web.StreamResponse:
     asked, identity = await _read(request)
     if asked.parsed.background:
         return await _in_background(request, asked, identity)
+    try:
+        return await _answer(request, asked, identity)
+    finally:
+        asked.memory.release()
+
+
+async def _answer(request: web.Request, asked: Asked, identity: Identity) -> web.StreamResponse:
     events = answer.events_of(request, asked.parsed.job, live=asked.parsed.stream)
     if asked.parsed.stream:
         one = _begin(request, asked, identity)
@@ -126,13 +133,17 @@ async def _read(request: web.Request) -> tuple[Asked, Identity]:
     model = chosen_model(request, sent.model)
     responses = request.app[PARTS].responses
     memory = await responses.recall(owner, sent.previous_response_id, references(sent))
-    parsed = parse(sent, owner, model, responses.sealer(owner), memory.past)
-    ready = await bring_in(request, parsed)
-    # What is stored is what the model saw: it is not fetched again when a later response goes on from here.
-    said = replace(parsed.said, messages=with_fetched(parsed.said.messages, ready.fetched))
-    asks = Asks(bool(sent.enable_tools), bool(sent.stream_tool_progress), None, parsed.hosted)
-    job, left_out = await equipped(request, ready.job, asks)
-    parsed = replace(parsed, job=job, said=said, warnings=(*ready.warnings, *left_out))
+    try:
+        parsed = parse(sent, owner, model, responses.sealer(owner), memory.past)
+        ready = await bring_in(request, parsed)
+        # What is stored is what the model saw: it is not fetched again when a later response goes on from here.
+        said = replace(parsed.said, messages=with_fetched(parsed.said.messages, ready.fetched))
+        asks = Asks(bool(sent.enable_tools), bool(sent.stream_tool_progress), None, parsed.hosted)
+        job, left_out = await equipped(request, ready.job, asks)
+        parsed = replace(parsed, job=job, said=said, warnings=(*ready.warnings, *left_out))
+    except BaseException:
+        memory.release()
+        raise
     return Asked(owner, parsed, memory), Identity(
         f"resp_{uuid.uuid4().hex}", int(time.time()), told_model(request, sent.model)
     )
@@ -147,9 +158,14 @@ async def _in_background(request: web.Request, asked: Asked, identity: Identity)
     request.app[PARTS].drain.admit()
     background, headers = request.app[PARTS].background, answer.headers(asked.parsed)
     with background.follower(asked.owner) if asked.parsed.stream else nullcontext():
-        run = await background.start(asked, _begin(request, asked, identity))
+        try:
+            run = await background.start(asked, _begin(request, asked, identity))
+        except BaseException:
+            asked.memory.release()
+            raise
         held = body.keep_memory(request)
         run.when_ended(held.release)
+        run.when_ended(asked.memory.release)
         if asked.parsed.stream:
             return await _follow(request, run.log.follow(), -1, headers)
     return json_answer(run.queued, headers=headers)

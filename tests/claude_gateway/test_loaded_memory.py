@@ -72,9 +72,13 @@ async def test_a_conversation_has_room_for_as_long_as_a_request_goes_on_from_it(
     assert memory.used > LARGE
 
     assert len(recalled.past.said.messages) == 1
+    recalled.release()
+    recalled.release()
+    assert memory.used == 0
+
+    recalled = await responses.recall("ann", "resp_1", [])
     del recalled
     await asyncio.sleep(0)
-
     assert memory.used == 0
 
 

@@ -487,6 +487,28 @@ async def test_a_reader_who_does_not_read_is_cut_off_and_holds_no_memory(
     writer.close()
 
 
+@pytest.mark.promise("memory.remembered")
+@pytest.mark.parametrize("how", [{}, {"stream": True}, {"background": True}], ids=["whole", "stream", "background"])
+@pytest.mark.parametrize("fails", [False, True])
+async def test_what_is_gone_on_from_is_held_no_longer_than_its_answer_takes(
+    serve: Serve, database: Database, how: dict[str, Any], fails: bool
+) -> None:
+    memory = Watched()
+    more = asyncio.Event()
+    steps = [WorkerError(ErrorKind.UPSTREAM, "It failed.")] if fails else HELLO
+    dispatcher = ScriptedDispatcher([HELLO, [more, *steps]])
+    client = await serve(dispatcher, responses=Responses(ResponseStore(database, ROOM), KEY, memory=memory))
+    first = await ask(client)
+    asking = asyncio.create_task(client.post(PATH, json={**ASK, **how, "previous_response_id": first["id"]}))
+    async with asyncio.timeout(20):
+        while len(dispatcher.jobs) < 2:  # noqa: ASYNC110 - the dispatcher tells of its first job alone
+            await asyncio.sleep(0.001)
+        assert not memory.released.is_set()
+        more.set()
+        await (await asking).read()
+        await memory.released.wait()
+
+
 @pytest.mark.promise("responses.chain")
 async def test_a_deleted_response_is_gone_and_its_chain_goes_on(serve: Serve, responses: Responses) -> None:
     dispatcher = ScriptedDispatcher.always(*HELLO)
