@@ -487,6 +487,17 @@ async def test_a_reader_who_does_not_read_is_cut_off_and_holds_no_memory(
     writer.close()
 
 
+async def test_a_response_repeats_nothing_that_is_too_large(serve: Serve, responses: Responses) -> None:
+    client = await serve(responses=responses, max_request_size=2**20)
+    tools = [{**FUNCTION, "description": "x" * 300_000}]
+
+    large = await ask(client, instructions="x" * 300_000, tools=tools)
+    small = await ask(client, instructions="x" * 1_000, tools=[FUNCTION])
+
+    assert (large["instructions"], large["tools"]) == (None, [])
+    assert (small["instructions"], small["tools"]) == ("x" * 1_000, [FUNCTION])
+
+
 @pytest.mark.promise("memory.remembered")
 @pytest.mark.parametrize("how", [{}, {"stream": True}, {"background": True}], ids=["whole", "stream", "background"])
 @pytest.mark.parametrize("fails", [False, True])
