@@ -5,7 +5,7 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 
 from aiohttp import web
@@ -23,6 +23,7 @@ from claude_gateway.daemon.service_manager import ServiceManager
 from claude_gateway.daemon.signals import Signals
 from claude_gateway.ledger.budget_queue import BudgetQueue
 from claude_gateway.ledger.ledger import Ledger
+from claude_gateway.loaded_memory import LoadedMemory
 from claude_gateway.mcp_servers.housing import Housing
 from claude_gateway.mcp_servers.servers import McpServers, opener
 from claude_gateway.models.catalogue import Catalogue
@@ -40,6 +41,7 @@ from claude_gateway.start_check import StartCheck
 from claude_gateway.start_failed import StartFailed
 from claude_gateway.steady_clock import SteadyClock
 from claude_gateway.stores.db import DATABASE, Database, StoreUnusable, open_database
+from claude_gateway.stores.directory_lock import locked
 from claude_gateway.stores.keys import KeyStore, open_keys
 from claude_gateway.stores.ledger import LedgerStore
 from claude_gateway.stores.ledger_journal import Journal
@@ -100,23 +102,32 @@ async def running_gateway(settings: Settings, signals: Signals | None = None) ->
     Leaving it drains: nothing new is begun, running answers have `DRAIN_SECONDS`, or until they are to hurry; then
     every process ends.
     """
-    signals = signals or Signals()
+    # First of all: a second gateway is turned away before it opens or writes anything.
+    async with _state_directory(settings), _locked_gateway(settings, signals or Signals()) as url:
+        yield url
+
+
+@asynccontextmanager
+async def _locked_gateway(settings: Settings, signals: Signals) -> AsyncIterator[str]:
     manager = ServiceManager(os.environ)
     listener = listen(settings, os.environ)
     metrics = Metrics()
     try:
         clock = SteadyClock()
-        # The engine first: its lock keeps a second gateway away from the database too.
+        # Apart from that of bodies: a request that waits for this one holds that one already.
+        memory = LoadedMemory(BodyMemory(settings.body_memory_bytes // 2), settings.queue_timeout_seconds)
         async with (
             _traces() as traces,
             _engine(settings, metrics) as engine,
             _database(settings) as database,
             open_keys(database, settings.state_dir / DATABASE) as keys,
             _ledger(settings, database, metrics, traces) as ledger,
-            _sessions(settings, database, engine, clock) as sessions,
+            _sessions(settings, database, engine, clock, memory) as sessions,
             _mcp_servers(settings, database) as mcp_servers,
         ):
-            responses = Responses(ResponseStore(database, settings.responses()), await seal_key(database), clock)
+            responses = Responses(
+                ResponseStore(database, settings.responses()), await seal_key(database), clock, memory
+            )
             await responses.recover()
             parts = _compose(
                 settings, engine, database, keys, ledger, sessions, responses, mcp_servers, metrics, traces
@@ -227,6 +238,22 @@ def _compose(
 
 
 @asynccontextmanager
+async def _state_directory(settings: Settings) -> AsyncIterator[None]:
+    with ExitStack() as held:
+        try:
+            await asyncio.to_thread(held.enter_context, locked(settings.state_dir))
+        except StateDirectoryInUse as error:
+            raise StartFailed(_in_use(error)) from None
+        except OSError as error:
+            raise StartFailed(f"Cannot use STATE_DIR: {error}") from None
+        yield
+
+
+def _in_use(error: StateDirectoryInUse) -> str:
+    return f"Another gateway works in {error}; give this one its own STATE_DIR (and CLAUDE_CWD, if set)."
+
+
+@asynccontextmanager
 async def _traces() -> AsyncIterator[Traces]:
     traces = await asyncio.to_thread(open_traces, os.environ)
     try:
@@ -248,9 +275,7 @@ async def _engine(settings: Settings, metrics: Metrics) -> AsyncIterator[Engine]
         ) as engine:
             yield engine
     except StateDirectoryInUse as error:
-        raise StartFailed(
-            f"Another gateway works in {error}; give this one its own STATE_DIR (and CLAUDE_CWD, if set)."
-        ) from None
+        raise StartFailed(_in_use(error)) from None
     except UnsafeDirectory as error:
         raise StartFailed(f"Not a directory of this user alone: {error}. Set STATE_DIR or CLAUDE_CWD.") from None
     except OSError as error:
@@ -284,12 +309,12 @@ async def _ledger(settings: Settings, database: Database, metrics: Metrics, trac
 
 @asynccontextmanager
 async def _sessions(
-    settings: Settings, database: Database, engine: Engine, clock: SteadyClock
+    settings: Settings, database: Database, engine: Engine, clock: SteadyClock, memory: LoadedMemory
 ) -> AsyncIterator[Sessions]:
     patience = min(settings.queue_timeout_seconds, settings.max_timeout / 1000)
     lines = Lines(settings.queue_limit, patience)
     work = SessionWork(engine.agents, ToolChoiceStore(database), settings.session_ttl_seconds)
-    sessions = Sessions(SessionStore(database), settings.sessions(), lines, clock, work)
+    sessions = Sessions(SessionStore(database), settings.sessions(), lines, clock, work, memory)
     async with sessions.swept():
         yield sessions
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 from workers import pieces
 from workers.errors import ErrorKind, WorkerError
 from workers.events import BlockEnded, Event, Finished, Piece, Restarted, Started, StopReason, Usage
+from workers.figures import name, seconds, tokens
 from workers.frames import Frame
 from workers.piece_repair import PieceRepair
 from workers.shown import Shown
@@ -38,7 +39,7 @@ _WORD_KINDS = {
     "model_not_found": ErrorKind.MODEL_NOT_FOUND,
 }
 # A wait longer than this is the caller's to sit out, with a Retry-After, rather than a worker's.
-_LONGEST_RETRY_WAIT_MS = 2_000
+_LONGEST_RETRY_WAIT_SECONDS = 2.0
 _LONGEST_QUOTE = 1_000
 
 
@@ -101,7 +102,7 @@ class Answer:
             case {"type": "message_start", "message": message}:
                 return self._message_start(message)
             case {"type": "message_delta", "delta": {"stop_reason": str(reason)} as delta}:
-                self._usage = _usage(event.get("usage") or {}, self._usage)
+                self._usage = _usage(event.get("usage"), self._usage)
                 return self._end_block() + self._stopped(reason, delta.get("stop_sequence"))
             case {"type": "message_stop"}:
                 self.streaming = False
@@ -127,13 +128,13 @@ class Answer:
         self._repair = PieceRepair()
         self._stop_reason = None
         self._block_may_have_ended = False
-        self._usage = _usage(message.get("usage") or {}, Usage())
+        self._usage = _usage(message.get("usage"), Usage())
 
     def _start(self, message: dict[str, Any]) -> list[Event]:
         if self._started:
             return []
         self._started = True
-        return [Started(message["model"], self._usage, str(message.get("id") or ""))]
+        return [Started(name(message["model"]), self._usage, name(message.get("id")))]
 
     def _assistant(self, frame: Frame, message: dict[str, Any]) -> list[Event]:
         if frame.get("api_error") == "media_removed":
@@ -195,28 +196,26 @@ def is_visible(event: Event) -> bool:
 
 def _refuse_long_wait(frame: Frame) -> None:
     """The CLI is about to wait and try again. That is kept from a 429, which the caller shall know at once."""
-    wait_ms = float(frame.get("retry_delay_ms") or 0)
+    wait = seconds(frame.get("retry_delay_ms"))
     status = frame.get("error_status")
     if status == 429:
-        raise WorkerError(ErrorKind.RATE_LIMITED, "The upstream's rate limit is reached.", retry_after=wait_ms / 1000)
-    if wait_ms > _LONGEST_RETRY_WAIT_MS:
+        raise WorkerError(ErrorKind.RATE_LIMITED, "The upstream's rate limit is reached.", retry_after=wait)
+    if wait > _LONGEST_RETRY_WAIT_SECONDS:
         kind = _STATUS_KINDS.get(status or 0, ErrorKind.UPSTREAM)
-        raise WorkerError(kind, _caller_message(kind, status, ""), retry_after=wait_ms / 1000)
+        raise WorkerError(kind, _caller_message(kind, status, ""), retry_after=wait)
 
 
-def _usage(raw: dict[str, Any], known: Usage) -> Usage:
+def _usage(told: object, known: Usage) -> Usage:
     """Token counts out of a Messages API `usage`; what it does not name stays as known."""
+    raw = told if isinstance(told, dict) else {}
+    details = raw.get("output_tokens_details")
     return Usage(
-        input=_count(raw.get("input_tokens")) or known.input,
-        output=_count(raw.get("output_tokens")) or known.output,
-        cache_read=_count(raw.get("cache_read_input_tokens")) or known.cache_read,
-        cache_write=_count(raw.get("cache_creation_input_tokens")) or known.cache_write,
-        thinking=_count((raw.get("output_tokens_details") or {}).get("thinking_tokens")) or known.thinking,
+        input=tokens(raw.get("input_tokens")) or known.input,
+        output=tokens(raw.get("output_tokens")) or known.output,
+        cache_read=tokens(raw.get("cache_read_input_tokens")) or known.cache_read,
+        cache_write=tokens(raw.get("cache_creation_input_tokens")) or known.cache_write,
+        thinking=tokens(details.get("thinking_tokens") if isinstance(details, dict) else None) or known.thinking,
     )
-
-
-def _count(value: object) -> int:
-    return value if isinstance(value, int) and value > 0 else 0
 
 
 def _caller_message(kind: ErrorKind, status: int | None, text: str) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from typing import Any
 
+from workers.figures import usd
 from workers.frames import Frame
 from workers.job import (
     Block,
@@ -225,7 +226,7 @@ class Protocol:
         match frame.get("type"):
             case "result":
                 self._move(Signal.RESULT)
-                self.cost = _cost(frame.get("total_cost_usd"), self.cost)
+                self.cost = usd(frame.get("total_cost_usd"), self.cost)
             case "control_response":
                 self._answered(frame["response"])
             case "control_request" if frame["request"].get("subtype") == "mcp_message":
@@ -360,7 +361,3 @@ def _permission(frame: Frame, refused: str | None) -> Frame:
         answer = {"behavior": "deny", "message": refused}
     response = {"subtype": "success", "request_id": frame["request_id"], "response": answer}
     return {"type": "control_response", "response": response}
-
-
-def _cost(told: object, known: float) -> float:
-    return float(told) if isinstance(told, int | float) and told > known else known

@@ -26,6 +26,10 @@ _TOLERANCE = 10_000
 # A bucket that was put away begins empty again. Keys have never so many, and a caller from more networks than that is
 # held by no limit for each.
 _MOST_BUCKETS = 20_000
+# A bucket is empty again after a minute, and keeps a promise for less than three: one that nobody used for so long is
+# put away, a few at a time.
+_IDLE_SECONDS = 200.0
+_PUT_AWAY_AT_ONCE = 3
 # So many promises of a bucket at most, and no more than for two minutes; half of them for one caller.
 _MOST_PROMISES = 1_000
 _MOST_PROMISES_TO_AN_ADDRESS = 16
@@ -103,6 +107,8 @@ class Bucket:
         self._size = self._part * limit
         self._limiter = AsyncLimiter(self._size, self._size / _SECOND)
         self._most_promises = min(2 * limit, most_promises)
+        # In the loop's clock.
+        self.used_at = 0.0
         # In the order in which they are due.
         self._promises: list[_Promise] = []
 
@@ -175,8 +181,13 @@ class Buckets:
         bucket = self._buckets.get((who, group))
         if bucket is None or bucket.limit != limit:
             bucket = self._buckets[who, group] = Bucket(limit, self._most_promises)
+        now = asyncio.get_running_loop().time()
+        bucket.used_at = now
         self._buckets.move_to_end((who, group))
-        if len(self._buckets) > self._most:
+        for _ in range(_PUT_AWAY_AT_ONCE):
+            oldest = next(iter(self._buckets.values()))
+            if len(self._buckets) <= self._most and now - oldest.used_at < _IDLE_SECONDS:
+                break
             self._buckets.popitem(last=False)
         return bucket
 

@@ -1,7 +1,6 @@
 """`claude-gateway backup` and `restore`: a copy of all that the gateway stores in its database, and back again."""
 
 import argparse
-import asyncio
 import os
 import sys
 from pathlib import Path
@@ -12,7 +11,8 @@ from claude_gateway.config.reading import cannot_read
 from claude_gateway.start_failed import StartFailed
 from claude_gateway.stores.backup import back_up, restore
 from claude_gateway.stores.db import DATABASE, StoreUnusable
-from workers.homes import Homes, StateDirectoryInUse, UnsafeDirectory
+from claude_gateway.stores.directory_lock import locked
+from workers.homes import StateDirectoryInUse
 
 
 def run_backup(arguments: argparse.Namespace) -> int:
@@ -38,16 +38,12 @@ def run_restore(arguments: argparse.Namespace) -> int:
         arguments.file.open("rb").close()
     except OSError as error:
         raise StartFailed(cannot_read(arguments.file, error)) from None
-    homes = Homes(settings.claude_cwd or settings.state_dir)
     try:
-        asyncio.run(homes.open())
-        try:
+        with locked(settings.state_dir):
             aside = restore(arguments.file, settings.state_dir / DATABASE)
-        finally:
-            homes.close()
     except StateDirectoryInUse as error:
         raise StartFailed(f"A gateway works in {error}: stop it first.") from None
-    except (UnsafeDirectory, OSError) as error:
+    except OSError as error:
         raise StartFailed(f"Cannot use STATE_DIR: {error}") from None
     except StoreUnusable as error:
         raise StartFailed(str(error)) from None

@@ -48,6 +48,8 @@ async def _rows(path: Path, asked: Question) -> Sequence[UsageRow]:
             return (await LedgerStore(database).usage(asked, _MOST_ROWS)).rows
     except StoreUnusable as error:
         raise StartFailed(str(error)) from None
+    except ApiError as error:
+        raise StartFailed(error.message) from None
 
 
 def _table(asked: Question, rows: Sequence[UsageRow]) -> str:

@@ -34,7 +34,10 @@ class Kept(Group):
         1_024, gt=0, description="The most that all stored responses of a key may hold; the oldest go for more."
     )
     background_limit: int = Field(
-        10, ge=0, description="Responses that one key may have in the background at once; one more gets 429."
+        10,
+        ge=0,
+        description="Responses that one key may have in the background at once; one more gets 429. Twice as many may "
+        "be followed at once.",
     )
 
     usage_retention_days: int = Field(

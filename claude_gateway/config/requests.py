@@ -17,8 +17,8 @@ class Requests(Group):
         ge=1,
         le=2**20,
         description="The most that the bodies of all requests may hold in memory together, half of it for one key; "
-        "what is read from them takes as much again. The next body waits for room, at most `QUEUE_TIMEOUT_SECONDS`; "
-        "then 503.",
+        "what is read from them takes as much again. Half as much is for what sessions and stored responses remember. "
+        "The next request waits for room, at most `QUEUE_TIMEOUT_SECONDS`; then 503.",
     )
     fetch_remote_images: bool = Field(
         False,

@@ -11,7 +11,7 @@ from claude_gateway.config import Settings
 from claude_gateway.config.reading import weak_key
 from claude_gateway.doctor import addresses, claude_code, verdicts
 from claude_gateway.doctor.findings import Finding, State, failed, ok, skipped
-from claude_gateway.doctor.machine import Machine, directory_complaint, examine_database, newest
+from claude_gateway.doctor.machine import Machine, directory_complaint, examine_database, newest, stored_damage
 from claude_gateway.own_tools.built_in import USUAL
 from claude_gateway.stores.db import DATABASE
 from workers.engine import box_here
@@ -50,6 +50,7 @@ async def examine(
         *[finding async for finding in _directories(settings)],
         verdicts.disk(await asyncio.to_thread(machine.free_bytes, settings.state_dir), str(settings.state_dir)),
         verdicts.database(str(path), *await asyncio.to_thread(examine_database, path)),
+        verdicts.stored_rows(await asyncio.to_thread(stored_damage, path)),
         verdicts.memory(settings, worker_mib, memory),
         verdicts.open_files(settings, machine.most_open_files()),
         verdicts.clock(machine.now(), await asyncio.to_thread(newest, path, Path(__file__))),

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from claude_gateway.stores.damaged_rows import Damage, find_damage
+
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -57,6 +59,14 @@ def examine_database(path: Path) -> tuple[int | None, str]:
     except (OSError, sqlite3.Error) as error:
         return None, str(error)
     return int(found), "" if said == "ok" else str(said).splitlines()[0]
+
+
+def stored_damage(path: Path) -> Damage | None:
+    """The rows of the database that cannot be read; None where it could not be looked at."""
+    try:
+        return find_damage(path) if path.exists() else None
+    except (OSError, sqlite3.Error):
+        return None
 
 
 def directory_complaint(path: Path) -> str:

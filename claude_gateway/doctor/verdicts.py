@@ -6,6 +6,7 @@ from typing import Any
 from claude_gateway.claude_code.login import reports_login
 from claude_gateway.config import Settings
 from claude_gateway.doctor.findings import Finding, failed, ok, skipped, warning
+from claude_gateway.stores.damaged_rows import Damage
 from claude_gateway.stores.schema import SCRIPTS
 from workers.settings import AuthMethod
 
@@ -15,6 +16,7 @@ _DISK_FULL_BYTES = 64 * _MIB
 _DISK_LOW_BYTES = 1024 * _MIB
 # A booted process grows by half while it works.
 _GROWTH = 1.5
+_MAX_NAMED = 10
 # Of each worker three pipes, and what the gateway itself holds.
 _FILES_A_WORKER = 4
 _FILES_OF_ITS_OWN = 64
@@ -105,6 +107,20 @@ def database(path: str, found: int | None, complaint: str) -> Finding:
     if found < len(SCRIPTS):
         return ok(subject, f"{path}: whole; of version {found}, brought to {len(SCRIPTS)} by the next start")
     return ok(subject, f"{path}: whole, and of this version ({found})")
+
+
+def stored_rows(found: Damage | None) -> Finding:
+    """What is stored, row by row."""
+    subject = "Stored rows"
+    if found is None:
+        return skipped(subject, "there is no database that could be read")
+    if found.rows:
+        more = f", and {len(found.rows) - _MAX_NAMED} more" if len(found.rows) > _MAX_NAMED else ""
+        seen = f"{'; '.join(found.rows[:_MAX_NAMED])}{more}"
+        return warning(subject, f"left out, because they cannot be read: {seen}", "restore a backup, or delete them")
+    if not found.is_complete:
+        return ok(subject, "all that were looked at can be read; there was no time for the rest")
+    return ok(subject, "each of them can be read")
 
 
 def clock(now: float, newest: float) -> Finding:

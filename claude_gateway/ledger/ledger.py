@@ -49,7 +49,8 @@ class Store(Protocol):
     async def close_lost(self) -> int: ...
     async def last_id(self) -> int: ...
     async def spent_since(self, moment: float) -> list[tuple[str, int, float]]: ...
-    async def usage(self, asked: Question, most: int) -> Report: ...
+    async def usage(self, asked: Question, most: int, asker: str) -> Report: ...
+    async def fill_sums(self) -> int: ...
     async def sweep(self, before: float) -> int: ...
 
 
@@ -71,8 +72,11 @@ class Nowhere:
     async def spent_since(self, moment: float) -> list[tuple[str, int, float]]:  # noqa: ARG002 - as others take it
         return []
 
-    async def usage(self, asked: Question, most: int) -> Report:  # noqa: ARG002
+    async def usage(self, asked: Question, most: int, asker: str) -> Report:  # noqa: ARG002
         return Report((), NOTHING_USED)
+
+    async def fill_sums(self) -> int:
+        return 0
 
     async def sweep(self, before: float) -> int:  # noqa: ARG002
         return 0
@@ -112,13 +116,13 @@ class Ledger:
         today = midnight(day_of(self._now()))
         for owner, tokens, usd in await self._store.spent_since(today):
             self._spending.add(owner, today, tokens, usd)
-        sweeping = asyncio.create_task(self._sweep_for_ever(days))
+        tasks = [asyncio.create_task(self._sweep_for_ever(days)), asyncio.create_task(self._fill_sums())]
         try:
             yield
         finally:
-            sweeping.cancel()
-            with suppress(asyncio.CancelledError):
-                await sweeping
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
             await self.flushed()
             self._is_open = False
             await self._give_up()
@@ -197,9 +201,10 @@ class Ledger:
         """Raises `ApiError` 429 where the key has spent what it may today."""
         require(key.budget, self.spent(key.id), self._now())
 
-    async def usage(self, asked: Question) -> Report:
+    async def usage(self, asked: Question, asker: str = "") -> Report:
+        """`asker` is the key whose request it is: each has one report at a time."""
         await self.flushed()
-        return await self._store.usage(asked, _MOST_GROUPS)
+        return await self._store.usage(asked, _MOST_GROUPS, asker)
 
     @property
     def login_refused(self) -> bool:
@@ -295,6 +300,14 @@ class Ledger:
             tokens, usd = sum(entry.tokens for entry in lost), sum(entry.cost or 0.0 for entry in lost)
             told = (len(lost), tokens, usd, why)
             _log.error("%d jobs, of %d tokens and %.4f US dollars, are lost to the ledger: %s", *told)
+
+    async def _fill_sums(self) -> None:
+        """Reports take longer until this has ended, and are right all the same."""
+        try:
+            if filled := await self._store.fill_sums():
+                _log.info("%d lines of the ledger were added to the sums by day", filled)
+        except Exception:
+            _log.exception("the sums of the ledger could not be filled; the next start tries again")
 
     async def _sweep_for_ever(self, days: float) -> None:
         while True:

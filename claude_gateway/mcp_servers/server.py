@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
+
+from claude_gateway.stores.damage import boolean, text, texts, texts_by_name
 
 Kind = Literal["http", "sse"]
 
@@ -44,9 +46,13 @@ def dump(server: Server) -> dict[str, Any]:
 
 
 def load(name: str, kept: Mapping[str, Any]) -> Server:
+    """Raises one of `damage.UNREADABLE` for what `dump` did not write."""
     reach: Program | Address
     if "line" in kept:
-        reach = Program(tuple(kept["line"]), kept["env"])
+        reach = Program(texts(kept["line"]), texts_by_name(kept["env"]))
     else:
-        reach = Address(kept["url"], kept["headers"], kept["kind"])
-    return Server(name, reach, kept["description"], kept["enabled"])
+        kind = kept["kind"]
+        if kind not in get_args(Kind):
+            raise ValueError(f"the kind {kind!r:.40}")
+        reach = Address(text(kept["url"]), texts_by_name(kept["headers"]), kind)
+    return Server(name, reach, text(kept["description"]), boolean(kept["enabled"]))

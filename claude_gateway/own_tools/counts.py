@@ -8,6 +8,10 @@ from dataclasses import dataclass, replace
 from workers.events import BlockEnded, BlockStarted, Event, ThinkingDelta, ToolBegan, ToolEnded, Working
 from workers.job import ChatJob, Thought
 
+# Of one key.
+MAX_TOOLS = 500
+OTHER = "other"
+
 
 @dataclass(slots=True)
 class ToolCount:
@@ -42,9 +46,12 @@ class ToolCounts:
         return taken
 
     def counting(self, owner: str, tool: str) -> ToolCount:
-        """To be added to."""
+        """To be added to. Tools of MCP servers have names that a key chooses: beyond `MAX_TOOLS` they count as one."""
+        known = self._counts[owner]
+        if tool not in known and len(known) >= MAX_TOOLS:
+            tool = OTHER
         self.changed.add((owner, tool))
-        return self._counts[owner][tool]
+        return known[tool]
 
     def of_job(self, job: ChatJob) -> "CallsOfJob":
         return CallsOfJob(self, job, self._now)

@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from functools import partial
 from typing import Any
+from weakref import WeakValueDictionary
 
 from claude_gateway import errors
 from claude_gateway.dialects.openai_responses.answer import Answer, WireEvent
@@ -13,8 +15,9 @@ from claude_gateway.dialects.openai_responses.encode import Sent, encode_last_ev
 from claude_gateway.errors import ApiError
 from claude_gateway.prompt.conversation import bad
 from claude_gateway.responses.event_log import EventLog
-from claude_gateway.responses.register import Asked, Responses
+from claude_gateway.responses.register import Asked, Responses, damaged
 from claude_gateway.service import ChatService
+from claude_gateway.stores.readers import LocksByKey
 from claude_gateway.structured import checked
 from workers.errors import ErrorKind, WorkerError, stopping
 
@@ -23,6 +26,7 @@ _log = logging.getLogger(__name__)
 _BUSY = (ErrorKind.QUEUE_FULL, ErrorKind.QUEUE_TIMEOUT, ErrorKind.TOO_MANY_AT_ONCE)
 _BUSY_SECONDS = 1.0
 _RETRY_SECONDS = 5
+_MAX_FOLLOWERS_OF_EACH = 2
 
 
 class Run:
@@ -63,6 +67,10 @@ class Background:
         self._limit = limit
         self._patience = patience
         self._runs: dict[tuple[str, str], Run] = {}
+        self._followers: Counter[str] = Counter()
+        # Those of stored responses, while somebody follows them.
+        self._stored_logs: WeakValueDictionary[str, EventLog] = WeakValueDictionary()
+        self._loading = LocksByKey()
 
     async def shown(self, owner: str, id_: str) -> dict[str, Any] | None:
         """The response as it stands; None for one that is not being made, or not any more."""
@@ -76,15 +84,53 @@ class Background:
         """The stream of a response behind its event number `after`. Raises `ApiError`: 404, and 400 for what has no
         such stream."""
         if (run := self._runs.get((owner, id_))) is not None:
-            log = run.log
+            log: EventLog | None = run.log
         else:
-            response, packed = await self._responses.log(owner, id_)
-            if packed is None:
-                return _unseen_end(response, after).follow()
-            log = await asyncio.to_thread(EventLog.unpack, packed)
+            log = await self._stored_log(owner, id_)
+        if log is None:
+            return _unseen_end(await self._responses.shown(owner, id_), after).follow()
         if after >= len(log):
             raise bad("starting_after", f"the stream has {len(log)} events so far")
         return log.follow(after)
+
+    @contextmanager
+    def follower(self, owner: str) -> Iterator[None]:
+        """The place of one follower, for the length of a `with`. Raises `ApiError` 429 where the key has too many: each
+        holds a page of a log for as long as it likes."""
+        most = _MAX_FOLLOWERS_OF_EACH * max(1, self._limit)
+        if self._followers[owner] >= most:
+            raise ApiError(
+                429,
+                "rate_limit_exceeded",
+                f"This key follows {most} responses, and no more are followed at once (twice BACKGROUND_LIMIT).",
+                code="too_many_followers",
+                retry_after=_RETRY_SECONDS,
+            )
+        self._followers[owner] += 1
+        try:
+            yield
+        finally:
+            self._followers[owner] -= 1
+            if not self._followers[owner]:
+                del self._followers[owner]
+
+    async def _stored_log(self, owner: str, id_: str) -> EventLog | None:
+        """The log of a stored response, one copy for all who follow it; None where it has none. Raises `ApiError`
+        404."""
+        async with self._loading.lock(id_):
+            log = self._stored_logs.get(id_)
+            if log is not None:
+                await self._responses.require(owner, id_)
+                return log
+            packed = await self._responses.log(owner, id_)
+            if packed is None:
+                return None
+            try:
+                log = await asyncio.to_thread(EventLog.unpack, packed)
+            except ValueError as error:
+                raise damaged(id_, error) from None
+            self._stored_logs[id_] = log
+            return log
 
     async def start(self, asked: Asked, answer: Answer) -> Run:
         """Stored before this returns. Raises `ApiError` 429 where the key has too many."""

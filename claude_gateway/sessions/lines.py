@@ -78,6 +78,8 @@ class Lines:
         finally:
             self._waits.discard(wait)
             self._waiting[owner] -= 1
+            if not self._waiting[owner]:
+                del self._waiting[owner]
 
     def _refusal(self) -> Exception:
         if self._retry_after is None:

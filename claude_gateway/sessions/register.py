@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Protocol
 
 from claude_gateway.errors import ApiError
+from claude_gateway.loaded_memory import LoadedMemory
 from claude_gateway.prompt.conversation import bad
 from claude_gateway.sessions.lines import Lines, LineTooLong
 from claude_gateway.sessions.replies import Replies
@@ -54,12 +55,14 @@ class Sessions:
         lines: Lines,
         now: Callable[[], float] = time.time,
         work: Work | None = None,
+        memory: LoadedMemory | None = None,
     ) -> None:
         self.limits = limits
         self._store = store
         self._lines = lines
         self._now = now
         self._work = work or _NoWork()
+        self._memory = memory or LoadedMemory()
         self._in_use: set[int] = set()
         self._replies = Replies()
 
@@ -75,8 +78,7 @@ class Sessions:
             return
         check_id(id_)
         try:
-            async with self._lines.turn(owner, id_):
-                before = await self._store.read(owner, id_, self._now())
+            async with self._lines.turn(owner, id_), self._read(owner, id_) as before:
                 session = OpenSession(self._store, self.limits, self._now, owner, id_, before, self._replies)
                 with self._not_swept(before):
                     try:
@@ -91,6 +93,15 @@ class Sessions:
                 code="session_busy",
                 retry_after=_BUSY_RETRY_SECONDS,
             ) from None
+
+    @asynccontextmanager
+    async def _read(self, owner: str, id_: str) -> AsyncIterator[Reading | None]:
+        """What is remembered, which is in memory for the length of a `with`. Raises `ApiError` 503."""
+        held = await self._memory.hold(owner, await self._store.size(owner, id_, self._now()))
+        try:
+            yield await self._store.read(owner, id_, self._now())
+        finally:
+            held.release()
 
     def refuse_waiting(self, retry_after: float) -> None:
         """The gateway stops: who waits for a session is told so at once, and when to come again."""

@@ -100,7 +100,8 @@ class OpenSession:
         """
         async with aclosing(events):
             known = self.remembered.turns
-            kept = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(known, job.turns, strict=False)))
+            sound = known[: self._before.sound] if self._before else ()
+            kept = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(sound, job.turns, strict=False)))
             turns = [dump(turn) for turn in job.turns[kept:]]
             replaced = sum(len(dump(turn)) for turn in known[kept:])
             await self._check_room(sum(map(len, turns)) - replaced)

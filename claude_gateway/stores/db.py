@@ -1,4 +1,4 @@
-"""The database of the gateway: one SQLite file, one connection, one thread. Everything stored goes through it.
+"""The database of the gateway: one SQLite file. One connection writes, a few others read (`stores.readers`).
 
 `synchronous=FULL`: what was committed survives a machine that loses its power, not only a killed process. A caller
 who was answered sends nothing but what is new afterwards, so a turn lost behind his back would show as nonsense. Its
@@ -11,27 +11,34 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import aiosqlite
 
 from claude_gateway.errors import ApiError
+from claude_gateway.stores.readers import LocksByKey, Readers, connect
 from claude_gateway.stores.schema import SCRIPTS
 
 # It logs every statement with what is written: what people said, and their secrets.
 logging.getLogger("aiosqlite").setLevel(logging.WARNING)
 _log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 Row = tuple[Any, ...]
 Run = Callable[..., Awaitable[list[Row]]]
 
 DATABASE = "gateway.db"
-# For another process at the same file: a backup, a look into it by hand.
-_BUSY_SECONDS = 5.0
 _FAILING_RETRY_SECONDS = 30
 _TRIED_AGAIN_SECONDS = 5.0
 _TRIAL_BYTES = 2**20
+# Requests read with these; a read of some megabytes does not hold up the others.
+_READERS = 2
+# Reports add up many lines: they have connections of their own, so that no request waits behind them.
+_REPORT_READERS = 2
+_MAX_REPORT_SECONDS = 30.0
+_IN_THREAD_BYTES = 256 * 1024
 _LIGHT = ("PRAGMA synchronous = NORMAL", "PRAGMA cache_size = -256")
 _SETTINGS = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA foreign_keys = ON")
 
@@ -56,11 +63,25 @@ class StoreFailing(ApiError):
         )
 
 
-class Database:
-    """Runs statements, one after another. Raises `StoreFailing` where the file or its disk is at fault; `fault` is what
-    was found then, until a trial finds nothing any more.
+class ReportTooSlow(ApiError):
+    """A report was ended because it took too long."""
 
-    `light` is a second connection, for what need not survive a machine that loses its power: it waits for no disk.
+    def __init__(self) -> None:
+        super().__init__(
+            503,
+            "api_error",
+            f"The report took longer than {_MAX_REPORT_SECONDS:.0f} seconds. Ask for fewer days.",
+            code="report_too_slow",
+            retry_after=_FAILING_RETRY_SECONDS,
+        )
+
+
+class Database:
+    """Runs the statements that write one after another, and those that read beside them. Raises `StoreFailing` where
+    the file or its disk is at fault; `fault` is what was found then, until a trial finds nothing any more.
+
+    `light` is a second connection that writes, for what need not survive a machine that loses its power: it waits for
+    no disk.
     """
 
     def __init__(self, connection: aiosqlite.Connection, light: aiosqlite.Connection, path: Path) -> None:
@@ -68,6 +89,9 @@ class Database:
         self._light = light
         self._path = path
         self._turn = asyncio.Lock()
+        self._readers = Readers(path, _READERS)
+        self._report_readers = Readers(path, _REPORT_READERS)
+        self._reporting = LocksByKey()
         self.fault = ""
         # Until it is in use, whoever opens it says what is wrong.
         self.in_use = False
@@ -82,6 +106,39 @@ class Database:
             with self._watched():
                 return await self._execute(sql, parameters)
 
+    async def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """The rows of one statement that only reads. It waits for no statement that writes, and sees what was committed
+        before it."""
+        with self._watched():
+            async with self._readers.one() as connection:
+                return await _rows_of(connection, sql, parameters)
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Run]:
+        """Statements that only read, and see the database as it stands at one moment."""
+        with self._watched():
+            async with self._readers.snapshot() as connection:
+                yield partial(_rows_of, connection)
+
+    @asynccontextmanager
+    async def report(self, asker: str) -> AsyncIterator[Run]:
+        """A snapshot for statements that may take long. Each asker has one at a time, so that nobody waits for more
+        than one report of another. Raises `ReportTooSlow`."""
+        try:
+            async with self._reporting.lock(asker), asyncio.timeout(_MAX_REPORT_SECONDS):
+                with self._watched():
+                    async with self._report_readers.snapshot() as connection:
+                        yield partial(_rows_of, connection)
+        except TimeoutError:
+            raise ReportTooSlow from None
+
+    async def close(self) -> None:
+        """Close the connections that read. One that writes is closed last, and takes the WAL away."""
+        await self._report_readers.close()
+        await self._readers.close()
+        await self._light.close()
+        await self._connection.close()
+
     async def run_lightly(self, sql: str, parameters: Sequence[Any] = ()) -> None:
         """One statement that survives a killed process, though not a machine that loses its power."""
         # In the same turn: who writes at the same time as another is refused by SQLite, or made to wait in its thread.
@@ -93,7 +150,7 @@ class Database:
     async def transaction(self) -> AsyncIterator[Run]:
         """Statements that count together or not at all; yields what runs them. Whatever is raised undoes them.
 
-        One at a time, reading ones too: on the one connection a commit would take along another's half.
+        One at a time: on the one connection a commit would take along another's half.
         """
         async with self._turn:
             with self._watched():
@@ -107,7 +164,7 @@ class Database:
                     raise
 
     async def _execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        return [tuple(row) for row in await self._connection.execute_fetchall(sql, parameters)]
+        return await _rows_of(self._connection, sql, parameters)
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
@@ -155,12 +212,12 @@ async def open_database(path: Path, scripts: Sequence[str] = SCRIPTS) -> AsyncIt
     """The database for the length of a `with`, made or brought up to date. Raises `StoreUnusable`."""
     try:
         await asyncio.to_thread(_make, path)
-        connection = await aiosqlite.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
-        light = await aiosqlite.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+        connection = await connect(path)
+        light = await connect(path)
     except (OSError, sqlite3.Error) as error:
         raise StoreUnusable(f"Cannot use the database {path}: {_reason(error)}. Set STATE_DIR.") from None
+    database = Database(connection, light, path)
     try:
-        database = Database(connection, light, path)
         try:
             for setting in _SETTINGS:
                 await database.run(setting)
@@ -175,8 +232,19 @@ async def open_database(path: Path, scripts: Sequence[str] = SCRIPTS) -> AsyncIt
         database.in_use = True
         yield database
     finally:
-        await light.close()
-        await connection.close()
+        await database.close()
+
+
+async def in_thread(size: int, work: Callable[..., T], *arguments: Any) -> T:
+    """What `work` makes of `size` bytes that were read: in a thread where they are so many that the event loop would
+    stand still meanwhile."""
+    if size < _IN_THREAD_BYTES:
+        return work(*arguments)
+    return await asyncio.to_thread(work, *arguments)
+
+
+async def _rows_of(connection: aiosqlite.Connection, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+    return cast("list[Row]", list(await connection.execute_fetchall(sql, parameters)))
 
 
 def _make(path: Path) -> None:

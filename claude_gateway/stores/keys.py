@@ -14,6 +14,7 @@ import orjson
 
 from claude_gateway.access.keys import Budget, Key, Rates, StoredKey
 from claude_gateway.stores.change_count import ChangeCount
+from claude_gateway.stores.damage import count, moment, number, readable, text, texts
 from claude_gateway.stores.db import Database, Row, StoreUnusable
 
 _log = logging.getLogger(__name__)
@@ -22,7 +23,8 @@ _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 1.0
 # So many are read whenever one changed.
 MOST_KEYS = 1_000
-_COLUMNS = "id, digest, name, allowed, created_at, expires_at, revoked_at"
+_DIGEST_BYTES = 32
+COLUMNS = "id, digest, name, allowed, created_at, expires_at, revoked_at"
 
 
 class TooManyKeys(Exception):
@@ -57,23 +59,23 @@ class KeyStore:
         # A transaction: it waits for another process that is just writing, see `ChangeCount`.
         async with self._database.transaction() as run:
             ((there_was_one,),) = await run("SELECT EXISTS (SELECT 1 FROM keys)")
-            rows = await run(f"SELECT {_COLUMNS} FROM keys WHERE revoked_at IS NULL")  # noqa: S608
-        return bool(there_was_one), [_key(row) for row in rows]
+            rows = await run(f"SELECT {COLUMNS} FROM keys WHERE revoked_at IS NULL")  # noqa: S608
+        return bool(there_was_one), readable(rows, read_key, name_key)
 
     async def listed(self) -> list[StoredKey]:
         """The latest first, the revoked ones behind the others."""
-        rows = await self._database.run(
-            f"SELECT {_COLUMNS} FROM keys ORDER BY revoked_at IS NOT NULL, created_at DESC, id LIMIT ?",  # noqa: S608
+        rows = await self._database.read(
+            f"SELECT {COLUMNS} FROM keys ORDER BY revoked_at IS NOT NULL, created_at DESC, id LIMIT ?",  # noqa: S608
             (2 * MOST_KEYS,),
         )
-        return [_key(row) for row in rows]
+        return readable(rows, read_key, name_key)
 
     async def add(self, stored: StoredKey) -> None:
         """Raises `TooManyKeys`."""
         key = stored.key
         async with self._database.transaction() as run:
-            ((count,),) = await run("SELECT count(*) FROM keys WHERE revoked_at IS NULL")
-            if count >= MOST_KEYS:
+            ((held,),) = await run("SELECT count(*) FROM keys WHERE revoked_at IS NULL")
+            if held >= MOST_KEYS:
                 raise TooManyKeys
             self._changes.add_one()
             await run(
@@ -88,15 +90,15 @@ class KeyStore:
     async def renew(self, id_: str, digest: bytes) -> StoredKey | None:
         """Another secret for the same key; None where there is none, or none any more."""
         rows = await self._change(id_, "digest = ?", digest)
-        return _key(rows[0]) if rows else None
+        return next(iter(readable(rows, read_key, name_key)), None)
 
     async def limit(self, id_: str, per_minute: Mapping[str, int], concurrent: int | None) -> StoredKey | None:
         """Limits of the key's own, beside those that it has; None where there is none, or none any more."""
         async with self._database.transaction() as run:
-            rows = await run(f"SELECT {_COLUMNS} FROM keys WHERE id = ? AND revoked_at IS NULL", (id_,))  # noqa: S608
-            if not rows:
+            rows = await run(f"SELECT {COLUMNS} FROM keys WHERE id = ? AND revoked_at IS NULL", (id_,))  # noqa: S608
+            stored = next(iter(readable(rows, read_key, name_key)), None)
+            if stored is None:
                 return None
-            stored = _key(rows[0])
             rates = stored.key.rates
             changed = Rates({**rates.per_minute, **per_minute}, concurrent or rates.concurrent)
             stored = replace(stored, key=replace(stored.key, rates=changed))
@@ -108,7 +110,7 @@ class KeyStore:
         async with self._database.transaction() as run:
             self._changes.add_one()
             return await run(
-                f"UPDATE keys SET {change} WHERE id = ? AND revoked_at IS NULL RETURNING {_COLUMNS}",  # noqa: S608
+                f"UPDATE keys SET {change} WHERE id = ? AND revoked_at IS NULL RETURNING {COLUMNS}",  # noqa: S608
                 (value, id_),
             )
 
@@ -144,15 +146,27 @@ def _allowed(key: Key) -> bytes:
     )
 
 
-def _key(row: Row) -> StoredKey:
+def read_key(row: Row) -> StoredKey:
+    """Raises one of `damage.UNREADABLE`: a key of which anything is uncertain opens nothing."""
     id_, digest, name, allowed, created_at, expires_at, revoked_at = row
     may: dict[str, Any] = orjson.loads(allowed)
+    tokens, usd, concurrent = may["tokens_per_day"], may["usd_per_day"], may["concurrent"]
+    if not isinstance(digest, bytes) or len(digest) != _DIGEST_BYTES:
+        raise ValueError("its digest is none")
     key = Key(
-        id_,
-        frozenset(may["scopes"]),
-        name,
-        tuple(may["models"]),
-        Rates(may["per_minute"], may["concurrent"]),
-        Budget(may["tokens_per_day"], may["usd_per_day"]),
+        text(id_),
+        frozenset(texts(may["scopes"])),
+        text(name),
+        texts(may["models"]),
+        Rates(
+            {text(group): count(limit, 1) for group, limit in may["per_minute"].items()},
+            None if concurrent is None else count(concurrent, 1),
+        ),
+        Budget(None if tokens is None else count(tokens), None if usd is None else number(usd)),
     )
-    return StoredKey(key, digest, created_at, expires_at, revoked_at)
+    expires_at, revoked_at = (None if one is None else moment(one) for one in (expires_at, revoked_at))
+    return StoredKey(key, digest, moment(created_at), expires_at, revoked_at)
+
+
+def name_key(row: Row) -> str:
+    return f"the key {row[0]!r:.80}"

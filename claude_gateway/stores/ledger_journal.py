@@ -8,13 +8,14 @@ Two files in turns: while the lines of one go into the database, new ones go int
 their numbers, and one that is read twice does no harm: the latest of a job counts.
 """
 
-import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
+
+from claude_gateway.stores.damage import UNREADABLE, count, tell
 
 # Behind the name of the database, to which they belong as SQLite's own files do.
 ENDINGS = ("-ledger-1", "-ledger-2")
@@ -82,7 +83,15 @@ class Journal:
 
     def _read(self) -> Iterator[tuple[int, Line]]:
         for file, size in zip(self._files, self._sizes, strict=True):
-            for written in os.pread(file, size, 0).splitlines():
-                with contextlib.suppress(ValueError, TypeError):
-                    number, line = orjson.loads(written)
-                    yield int(number), list(line)
+            for written in os.pread(file, min(size, _MOST_BYTES), 0).splitlines(keepends=True):
+                try:
+                    yield parse_line(written)
+                except UNREADABLE as error:
+                    if written.endswith(b"\n"):
+                        tell("a line of the ledger's journal", error)
+
+
+def parse_line(written: bytes) -> tuple[int, Line]:
+    """The number of a line, and the line. Raises one of `damage.UNREADABLE`."""
+    number, line = orjson.loads(written)
+    return count(number), list(line)

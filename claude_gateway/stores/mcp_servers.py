@@ -3,7 +3,8 @@
 import orjson
 
 from claude_gateway.mcp_servers.server import Server, dump, load
-from claude_gateway.stores.db import Database
+from claude_gateway.stores.damage import readable
+from claude_gateway.stores.db import Database, Row
 
 
 class McpServerStore:
@@ -13,16 +14,16 @@ class McpServerStore:
         self._database = database
 
     async def all_of(self, owner: str) -> list[Server]:
-        rows = await self._database.run(
-            "SELECT name, definition FROM mcp_servers WHERE owner = ? ORDER BY name", (owner,)
+        rows = await self._database.read(
+            "SELECT owner, name, definition FROM mcp_servers WHERE owner = ? ORDER BY name", (owner,)
         )
-        return [load(name, orjson.loads(definition)) for name, definition in rows]
+        return [server for _, server in readable(rows, read_server, name_server)]
 
     async def find(self, owner: str, name: str) -> Server | None:
-        rows = await self._database.run(
-            "SELECT definition FROM mcp_servers WHERE owner = ? AND name = ?", (owner, name)
+        rows = await self._database.read(
+            "SELECT owner, name, definition FROM mcp_servers WHERE owner = ? AND name = ?", (owner, name)
         )
-        return load(name, orjson.loads(rows[0][0])) if rows else None
+        return next((server for _, server in readable(rows, read_server, name_server)), None)
 
     async def write(self, owner: str, server: Server, most: int, now: float) -> bool | None:
         """Whether it is new, or None where the owner has `most` others already. It is not wanted."""
@@ -46,8 +47,8 @@ class McpServerStore:
 
     async def wanted(self) -> list[tuple[str, Server]]:
         """Of every owner."""
-        rows = await self._database.run("SELECT owner, name, definition FROM mcp_servers WHERE wanted")
-        return [(owner, load(name, orjson.loads(definition))) for owner, name, definition in rows]
+        rows = await self._database.read("SELECT owner, name, definition FROM mcp_servers WHERE wanted")
+        return readable(rows, read_server, name_server)
 
     async def delete(self, owner: str, name: str) -> bool:
         """Whether there was one."""
@@ -55,3 +56,13 @@ class McpServerStore:
             "DELETE FROM mcp_servers WHERE owner = ? AND name = ? RETURNING name", (owner, name)
         )
         return bool(rows)
+
+
+def read_server(row: Row) -> tuple[str, Server]:
+    """Whose it is, and the server. Raises one of `damage.UNREADABLE`."""
+    owner, name, definition = row
+    return owner, load(name, orjson.loads(definition))
+
+
+def name_server(row: Row) -> str:
+    return f"the MCP server {row[1]!r:.80} of the key {row[0]!r:.80}"

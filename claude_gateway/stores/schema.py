@@ -1,5 +1,7 @@
 """The shape of the database, as the numbered scripts that made it: the first is number 1."""
 
+from claude_gateway.stores.daily_sums import DAILY_SUMS
+
 _SESSIONS = """
 -- A session of a key. `key` is never used twice, so that one deleted and made anew is another; `version` grows with
 -- each answer; times are in seconds of the epoch.
@@ -142,5 +144,15 @@ CREATE TABLE tool_counts (
 ) WITHOUT ROWID;
 """
 
+_RESPONSES_KEPT = """
+-- The responses that a key can still ask for, the oldest first: the next ones to go where there is no room.
+CREATE INDEX responses_kept ON responses (owner, created_at) WHERE object IS NOT NULL;
+-- Those that nobody can ask for, and that are there for later ones.
+CREATE INDEX responses_gone ON responses (owner) WHERE object IS NULL;
+"""
+
 # A script that was released never changes: databases exist that went through it. What is to change, a new one changes.
-SCRIPTS: tuple[str, ...] = (_SESSIONS, _RESPONSES, _TOOL_CHOICES, _KEYS, _MCP_SERVERS, _LEDGER, _TOOL_COUNTS)
+SCRIPTS: tuple[str, ...] = (
+    *(_SESSIONS, _RESPONSES, _TOOL_CHOICES, _KEYS, _MCP_SERVERS, _LEDGER, _TOOL_COUNTS),
+    *(DAILY_SUMS, _RESPONSES_KEPT),
+)

@@ -1,12 +1,12 @@
 """Which of Claude's own tools each key wants, in the database. Each statement names its owner."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import orjson
 
 from claude_gateway.own_tools.built_in import ToolChoices
-from claude_gateway.stores.db import Database
+from claude_gateway.stores.damage import readable, texts
+from claude_gateway.stores.db import Database, Row
 
 # What holds for every session of the key.
 ALL = ""
@@ -17,12 +17,12 @@ class ToolChoiceStore:
         self._database = database
 
     async def read(self, owner: str, session: str = ALL) -> ToolChoices:
-        async with self._database.transaction() as run:
+        async with self._database.snapshot() as run:
             rows = await run(
                 "SELECT allowed, disallowed FROM tool_choices WHERE owner = ? AND session = ?", (owner, session)
             )
-        allowed, disallowed = next(iter(rows), (None, None))
-        return ToolChoices(_load(allowed), _load(disallowed))
+        found = readable(rows, read_choices, lambda _: f"the choice of tools of the key {owner!r:.80}")
+        return next(iter(found), ToolChoices(None, None))
 
     async def write(self, owner: str, session: str, choices: ToolChoices, now: float) -> None:
         async with self._database.transaction() as run:
@@ -34,7 +34,7 @@ class ToolChoiceStore:
             )
 
     async def count(self, owner: str) -> int:
-        async with self._database.transaction() as run:
+        async with self._database.snapshot() as run:
             ((count,),) = await run("SELECT count(*) FROM tool_choices WHERE owner = ?", (owner,))
         return int(count)
 
@@ -56,5 +56,7 @@ def _dump(names: Sequence[str] | None) -> bytes | None:
     return None if names is None else orjson.dumps(names)
 
 
-def _load(stored: Any) -> tuple[str, ...] | None:
-    return None if stored is None else tuple(orjson.loads(stored))
+def read_choices(row: Row) -> ToolChoices:
+    """Raises one of `damage.UNREADABLE`."""
+    allowed, disallowed = (None if stored is None else texts(orjson.loads(stored)) for stored in row)
+    return ToolChoices(allowed, disallowed)

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager, suppress
 
 from claude_gateway.errors import ApiError
 from claude_gateway.own_tools.counts import ToolCount, ToolCounts
-from claude_gateway.stores.db import Database
+from claude_gateway.stores.damage import count, number, readable, text
+from claude_gateway.stores.db import Database, Row
 
 _log = logging.getLogger(__name__)
 
@@ -22,8 +23,8 @@ class ToolCountStore:
     async def read(self, counts: ToolCounts) -> None:
         async with self._database.transaction() as run:
             rows = await run("SELECT owner, tool, calls, failed, denied, seconds FROM tool_counts")
-        for owner, tool, *numbers in rows:
-            counts.put_back(owner, tool, ToolCount(*numbers))
+        for owner, tool, found in readable(rows, read_count, name_count):
+            counts.put_back(owner, tool, found)
 
     async def write(self, counts: ToolCounts) -> None:
         """What has changed since it was last written."""
@@ -32,13 +33,13 @@ class ToolCountStore:
             return
         try:
             async with self._database.transaction() as run:
-                for owner, tool, count in changed:
+                for owner, tool, now in changed:
                     await run(
                         "INSERT INTO tool_counts (owner, tool, calls, failed, denied, seconds) "
                         "VALUES (?, ?, ?, ?, ?, ?) "
                         "ON CONFLICT (owner, tool) DO UPDATE SET calls = excluded.calls, failed = excluded.failed, "
                         "denied = excluded.denied, seconds = excluded.seconds",
-                        (owner, tool, count.calls, count.failed, count.denied, count.seconds),
+                        (owner, tool, now.calls, now.failed, now.denied, now.seconds),
                     )
         except BaseException:
             counts.changed |= {(owner, tool) for owner, tool, _ in changed}
@@ -67,3 +68,13 @@ class ToolCountStore:
                 await self.write(counts)
             except ApiError:
                 _log.exception("the counts of tools could not be written")
+
+
+def read_count(row: Row) -> tuple[str, str, ToolCount]:
+    """Raises one of `damage.UNREADABLE`."""
+    owner, tool, calls, failed, denied, seconds = row
+    return text(owner), text(tool), ToolCount(count(calls), count(failed), count(denied), number(seconds))
+
+
+def name_count(row: Row) -> str:
+    return f"the count of the tool {row[1]!r:.80} of the key {row[0]!r:.80}"

@@ -28,8 +28,12 @@ def dump(turn: Turn) -> bytes:
 
 
 def load(stored: bytes) -> Turn:
+    """Raises one of `damage.UNREADABLE` for what `dump` did not write."""
     value = orjson.loads(stored)
-    return Turn(value["role"], tuple(_block(block) for block in value["content"]))
+    role = value["role"]
+    if role not in ("user", "assistant"):
+        raise ValueError(f"a turn of {role!r:.40}")
+    return Turn(role, tuple(_block(block) for block in value["content"]))
 
 
 def _stored(block: Block) -> dict[str, Any]:
@@ -42,21 +46,21 @@ def _stored(block: Block) -> dict[str, Any]:
 
 def _block(stored: dict[str, Any]) -> Block:
     match stored:
-        case {"type": "text", "text": text}:
+        case {"type": "text", "text": str(text)}:
             return Text(text)
-        case {"type": "image", "source": source}:
+        case {"type": "image", "source": dict(source)}:
             return Image(source, stored.get(_URL, ""))
         case {"type": "document", **fields}:
             return Document(fields, fields.pop(_URL, ""))
         case {"type": "search_result", **fields}:
             return SearchResult(fields)
-        case {"type": "thinking", "thinking": thinking, "signature": signature}:
+        case {"type": "thinking", "thinking": str(thinking), "signature": str(signature)}:
             return Thought(thinking, signature)
-        case {"type": "redacted_thinking", "data": data}:
+        case {"type": "redacted_thinking", "data": str(data)}:
             return RedactedThought(data)
-        case {"type": "tool_use", "id": id_, "name": name, "input": arguments}:
+        case {"type": "tool_use", "id": str(id_), "name": str(name), "input": dict(arguments)}:
             return ToolUse(id_, name, arguments)
-        case {"type": "tool_result", "tool_use_id": id_, "content": content, "is_error": is_error}:
+        case {"type": "tool_result", "tool_use_id": str(id_), "content": list(content), "is_error": bool(is_error)}:
             parts = tuple(part for part in map(_block, content) if isinstance(part, ResultPart))
             return ToolResult(id_, parts, is_error)
-    raise ValueError(f"a stored block of type {stored.get('type')!r} is not known")
+    raise ValueError(f"a stored block of type {stored.get('type')!r:.40} is not known, or not whole")

@@ -18,6 +18,7 @@ from jsonschema.validators import extend, validator_for
 from pydantic_core import SchemaError, SchemaValidator, core_schema
 from referencing import Registry
 
+from claude_gateway.structured.pattern_cost import MAX_COST, cost
 from claude_gateway.structured.schemas import Schema, backtracks, patterns
 
 Tick = Callable[[], None]
@@ -27,6 +28,7 @@ _MOST_FAULTS = 5
 _LONGEST_FAULT = 300
 
 _tick: ContextVar[Tick] = ContextVar("tick")
+_built: ContextVar[dict[str, SchemaValidator]] = ContextVar("built")
 
 
 def complaint(schema: Schema, tick: Tick) -> str | None:
@@ -38,6 +40,7 @@ def complaint(schema: Schema, tick: Tick) -> str | None:
 @lru_cache(maxsize=64)
 def _complaint(raw: bytes) -> str | None:
     """Remembered, because a program sends the same schema all day long."""
+    _built.set({})
     schema = orjson.loads(raw)
     meta_schema = dict(_draft(schema).META_SCHEMA)
     try:
@@ -62,6 +65,7 @@ def faults(schema: Schema | None, text: str, tick: Tick) -> list[str]:
     if schema is None:
         return [] if isinstance(value, dict) else ["it is JSON, but not an object"]
     _tick.set(tick)
+    _built.set({})
     checker = _ticking(_draft(schema))(_undeclared(schema), registry=Registry())
     try:
         return [_sentence(best_match([error])) for error in islice(checker.iter_errors(value), _MOST_FAULTS)]
@@ -106,16 +110,23 @@ def _with_tick(keyword: Keyword) -> Keyword:
     return ticking
 
 
-@lru_cache(maxsize=256)
 def _matcher(pattern: str) -> SchemaValidator | None:
-    """Matches in linear time; None for a pattern that cannot be matched so. Raises `SchemaError`."""
+    """Matches in linear time; None for a pattern that cannot be matched so. Raises `SchemaError`.
+
+    Kept for the length of one check alone: one may take some megabytes.
+    """
     if backtracks(pattern):
         return None
-    return SchemaValidator(core_schema.str_schema(pattern=pattern, strict=True))
+    built = _built.get()
+    if pattern not in built:
+        built[pattern] = SchemaValidator(core_schema.str_schema(pattern=pattern, strict=True))
+    return built[pattern]
 
 
 def _is_known(pattern: str) -> bool:
     _tick.get()()
+    if cost(pattern) > MAX_COST:
+        return False
     try:
         _matcher(pattern)
     except SchemaError:

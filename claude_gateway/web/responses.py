@@ -3,7 +3,9 @@
 import time
 import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
+from typing import Any
 
 from aiohttp import web
 
@@ -27,6 +29,7 @@ from claude_gateway.web.framing import SERVER_SENT_EVENTS
 from claude_gateway.web.json_answer import json_answer
 from claude_gateway.web.middlewares import error_response
 from claude_gateway.web.parts import CALLER, PARTS
+from claude_gateway.web.slices import send_whole
 from claude_gateway.web.sse import send_stream
 
 _USUAL_PAGE = 20
@@ -37,6 +40,13 @@ async def create(request: web.Request) -> web.StreamResponse:
     asked, identity = await _read(request)
     if asked.parsed.background:
         return await _in_background(request, asked, identity)
+    try:
+        return await _answer(request, asked, identity)
+    finally:
+        asked.memory.release()
+
+
+async def _answer(request: web.Request, asked: Asked, identity: Identity) -> web.StreamResponse:
     events = answer.events_of(request, asked.parsed.job, live=asked.parsed.stream)
     if asked.parsed.stream:
         one = _begin(request, asked, identity)
@@ -54,9 +64,14 @@ async def get(request: web.Request) -> web.StreamResponse:
     owner, id_ = _named(request)
     if request.query.get("stream", "").lower() in ("true", "1"):
         after = _number(request, "starting_after", -1, least=0)
-        return await _follow(request, await request.app[PARTS].background.follow(owner, id_, after), after, {})
+        with request.app[PARTS].background.follower(owner):
+            return await _follow(request, await request.app[PARTS].background.follow(owner, id_, after), after, {})
     made = await request.app[PARTS].background.shown(owner, id_)
-    return json_answer(made or await request.app[PARTS].responses.shown(owner, id_))
+    if made is not None:
+        return json_answer(made)
+    responses = request.app[PARTS].responses
+    async with responses.room(owner, id_):
+        return await send_whole(request, json_answer(await responses.shown(owner, id_)))
 
 
 async def delete(request: web.Request) -> web.Response:
@@ -76,9 +91,15 @@ async def cancel(request: web.Request) -> web.Response:
     return json_answer(response)
 
 
-async def input_items(request: web.Request) -> web.Response:
+async def input_items(request: web.Request) -> web.StreamResponse:
     owner, id_ = _named(request)
-    items = await request.app[PARTS].responses.input_items(owner, id_)
+    responses = request.app[PARTS].responses
+    async with responses.room(owner, id_):
+        return await send_whole(request, _page(request, await responses.input_items(owner, id_)))
+
+
+def _page(request: web.Request, items: list[dict[str, Any]]) -> web.Response:
+    """The items that the query asks for."""
     order = request.query.get("order", "desc")
     if order not in ("asc", "desc"):
         raise bad("order", "must be asc or desc")
@@ -112,13 +133,17 @@ async def _read(request: web.Request) -> tuple[Asked, Identity]:
     model = chosen_model(request, sent.model)
     responses = request.app[PARTS].responses
     memory = await responses.recall(owner, sent.previous_response_id, references(sent))
-    parsed = parse(sent, owner, model, responses.sealer(owner), memory.past)
-    ready = await bring_in(request, parsed)
-    # What is stored is what the model saw: it is not fetched again when a later response goes on from here.
-    said = replace(parsed.said, messages=with_fetched(parsed.said.messages, ready.fetched))
-    asks = Asks(bool(sent.enable_tools), bool(sent.stream_tool_progress), None, parsed.hosted)
-    job, left_out = await equipped(request, ready.job, asks)
-    parsed = replace(parsed, job=job, said=said, warnings=(*ready.warnings, *left_out))
+    try:
+        parsed = parse(sent, owner, model, responses.sealer(owner), memory.past)
+        ready = await bring_in(request, parsed)
+        # What is stored is what the model saw: it is not fetched again when a later response goes on from here.
+        said = replace(parsed.said, messages=with_fetched(parsed.said.messages, ready.fetched))
+        asks = Asks(bool(sent.enable_tools), bool(sent.stream_tool_progress), None, parsed.hosted)
+        job, left_out = await equipped(request, ready.job, asks)
+        parsed = replace(parsed, job=job, said=said, warnings=(*ready.warnings, *left_out))
+    except BaseException:
+        memory.release()
+        raise
     return Asked(owner, parsed, memory), Identity(
         f"resp_{uuid.uuid4().hex}", int(time.time()), told_model(request, sent.model)
     )
@@ -131,12 +156,18 @@ def _begin(request: web.Request, asked: Asked, identity: Identity) -> Answer:
 
 async def _in_background(request: web.Request, asked: Asked, identity: Identity) -> web.StreamResponse:
     request.app[PARTS].drain.admit()
-    run = await request.app[PARTS].background.start(asked, _begin(request, asked, identity))
-    held = body.keep_memory(request)
-    run.when_ended(held.release)
-    headers = answer.headers(asked.parsed)
-    if asked.parsed.stream:
-        return await _follow(request, run.log.follow(), -1, headers)
+    background, headers = request.app[PARTS].background, answer.headers(asked.parsed)
+    with background.follower(asked.owner) if asked.parsed.stream else nullcontext():
+        try:
+            run = await background.start(asked, _begin(request, asked, identity))
+        except BaseException:
+            asked.memory.release()
+            raise
+        held = body.keep_memory(request)
+        run.when_ended(held.release)
+        run.when_ended(asked.memory.release)
+        if asked.parsed.stream:
+            return await _follow(request, run.log.follow(), -1, headers)
     return json_answer(run.queued, headers=headers)
 
 

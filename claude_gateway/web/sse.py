@@ -21,6 +21,8 @@ _log = logging.getLogger(__name__)
 _STALLED_READER_SECONDS = 120
 # A piece of fewer bytes fits into the empty buffer of a connection, so that no clock is needed: a stream has thousands.
 _NEVER_WAITS = 16_384
+# In characters; more goes out slice by slice.
+_SLICE = 65_536
 # How long before and behind an error that Google's programs must get in a piece of its own: what comes with a broken
 # connection, they drop.
 _APART_SECONDS = 0.1
@@ -96,15 +98,29 @@ class _Stream(EventSourceResponse):
         self.headers["Cache-Control"] = "no-cache, no-transform"
         self.framing = framing
         self._heartbeat_seconds = pace.heartbeat
+        # A text is being sent that nothing may be put into.
+        self._is_within = False
 
     async def send_raw(self, text: str) -> None:
-        if text:
+        if len(text) > _SLICE:
+            await self._send_in_slices(text)
+        elif text:
             data = encode_frame(text)
             if len(data) < _NEVER_WAITS and self._all_is_sent():
                 await self.write(data)
                 return
             async with asyncio.timeout(_STALLED_READER_SECONDS):
                 await self.write(data)
+
+    async def _send_in_slices(self, text: str) -> None:
+        """A connection whose reader does not read holds a slice and not the whole text."""
+        self._is_within = True
+        try:
+            for at in range(0, len(text), _SLICE):
+                async with asyncio.timeout(_STALLED_READER_SECONDS):
+                    await self.write(encode_frame(text[at : at + _SLICE]))
+        finally:
+            self._is_within = False
 
     async def send_last(self, text: str) -> None:
         """The last piece and the end of the body in one write."""
@@ -129,6 +145,8 @@ class _Stream(EventSourceResponse):
         """In place of the comments that aiohttp-sse sends to whomever it serves."""
         while True:
             await asyncio.sleep(self._heartbeat_seconds)
+            if self._is_within:
+                continue
             try:
                 await self.send_raw(self.framing.heartbeat)
             except TimeoutError:

@@ -1,5 +1,6 @@
 """`GET /v1/usage`: what the calling key has used; with the scope `admin`, what each has."""
 
+import asyncio
 import time
 
 from aiohttp import web
@@ -9,9 +10,10 @@ from claude_gateway.ledger.usage import as_csv, read_question, shown
 from claude_gateway.prompt.conversation import bad
 from claude_gateway.web.json_answer import json_answer
 from claude_gateway.web.parts import CALLER, PARTS
+from claude_gateway.web.slices import send_whole
 
 
-async def usage(request: web.Request) -> web.Response:
+async def usage(request: web.Request) -> web.StreamResponse:
     caller, ledger, now = request[CALLER], request.app[PARTS].ledger, time.time()
     owner = request.query.get("key") or (None if "admin" in caller.scopes else caller.id)
     if owner != caller.id:
@@ -20,11 +22,12 @@ async def usage(request: web.Request) -> web.Response:
     if format_ not in ("json", "csv"):
         raise bad("format", "must be json or csv")
     asked = read_question(request.query, owner, now)
-    report = await ledger.usage(asked)
+    report = await ledger.usage(asked, caller.id)
     if format_ == "csv":
-        table = as_csv(asked, report.rows)
+        table = await asyncio.to_thread(as_csv, asked, report.rows)
         disposition = {"Content-Disposition": 'attachment; filename="usage.csv"'}
-        return web.Response(text=table, content_type="text/csv", charset="utf-8", headers=disposition)
+        response = web.Response(body=table.encode(), content_type="text/csv", charset="utf-8", headers=disposition)
+        return await send_whole(request, response)
     spent = ledger.spent(caller.id)
     budget = {
         "tokens": caller.budget.tokens,
@@ -33,4 +36,5 @@ async def usage(request: web.Request) -> web.Response:
         "spent_usd": round(spent.usd, 6),
         "resets_at": f"{name_of(day_of(now) + 1)}T00:00:00Z",
     }
-    return json_answer({**shown(asked, report), "budget": budget})
+    answered = await asyncio.to_thread(lambda: json_answer({**shown(asked, report), "budget": budget}))
+    return await send_whole(request, answered)

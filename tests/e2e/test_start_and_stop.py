@@ -6,10 +6,12 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import psutil
@@ -17,6 +19,7 @@ import pytest
 
 from claude_gateway.demo.upstream import STAND_IN_KEY, StandIn
 from claude_gateway.models.catalogue import CURRENT
+from claude_gateway.stores.db import DATABASE
 
 pytestmark = pytest.mark.e2e
 
@@ -193,12 +196,38 @@ async def test_no_login_is_one_clear_line(tmp_path: Path) -> None:
     assert "claude-gateway login" in lines[0]
 
 
-async def test_two_gateways_do_not_share_a_state_directory(tmp_path: Path, upstream: StandIn) -> None:
-    async with serving(tmp_path, for_stand_in(upstream)) as first:
-        await address(first)
-        status, lines = await fails_with(tmp_path, for_stand_in(upstream))
+@pytest.mark.promise("state.one-gateway")
+@pytest.mark.parametrize("others", [{}, {"CLAUDE_CWD": "elsewhere"}], ids=["same-directories", "other-claude-cwd"])
+async def test_a_second_gateway_of_a_state_directory_is_refused_and_changes_nothing(
+    tmp_path: Path, upstream: StandIn, others: dict[str, str]
+) -> None:
+    state = tmp_path / "state"
+    env = {**for_stand_in(upstream), "STATE_DIR": str(state)}
+    asked = {
+        "model": "sonnet",
+        "stream": True,
+        "messages": [{"role": "user", "content": "{{deltas 2000}} {{pace 0.1}}"}],
+    }
+
+    def jobs() -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(state / DATABASE)) as database:
+            return database.execute("SELECT id, result, total_ms FROM ledger").fetchall()
+
+    async with (
+        serving(tmp_path, env) as first,
+        aiohttp.ClientSession(await address(first)) as session,
+        session.post("/v1/chat/completions", json=asked) as answer,
+    ):
+        await answer.content.readuntil(b"\n\n")
+        async with session.get("/v1/usage") as usage:  # what was noted is written before it is answered
+            assert usage.status == 200
+        before = jobs()
+        status, lines = await fails_with(tmp_path, env | others)
+        assert (await asyncio.to_thread(jobs)) == before
+    assert "begun" in {result for _, result, _ in before}
     assert (status, len(lines)) == (1, 1)
     assert "STATE_DIR" in lines[0]
+    assert not (tmp_path / "elsewhere").exists()
 
 
 async def test_sigterm_ends_the_gateway_and_every_worker(tmp_path: Path, upstream: StandIn) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
 from claude_gateway.errors import ApiError
 from claude_gateway.prompt.too_long import in_openai_words
@@ -16,6 +18,14 @@ _REPEATED: Mapping[str, type] = {
     "prompt_cache_key": str,
     "safety_identifier": str,
     "user": str,
+}
+_MAX_REPEATED_BYTES = 256 * 1024
+# Clients' own types want a value of these.
+_IN_PLACE_OF_LARGE: Mapping[str, Any] = {
+    "metadata": {},
+    "text": {"format": {"type": "text"}, "verbosity": "medium"},
+    "tool_choice": "auto",
+    "tools": [],
 }
 # The codes that clients act upon; whatever else went wrong is the server's error to them.
 _CODES = {
@@ -36,8 +46,15 @@ class Identity:
 
 def echo(request: ResponsesRequest) -> dict[str, Any]:
     """The fields that a response repeats; clients' own types want most of them. A value that cannot be written as JSON
-    is left out: no answer may fail because of it."""
-    return {name: value if is_writable(value) else None for name, value in _repeated(request).items()}
+    is left out: no answer may fail because of it. So is one of more than `_MAX_REPEATED_BYTES`: it would stand in the
+    answer, in the store, and four times in the stream."""
+    repeated = _repeated(request)
+    for name, value in repeated.items():
+        if not is_writable(value):
+            repeated[name] = None
+        elif len(orjson.dumps(value)) > _MAX_REPEATED_BYTES:
+            repeated[name] = _IN_PLACE_OF_LARGE.get(name)
+    return repeated
 
 
 def _repeated(request: ResponsesRequest) -> dict[str, Any]:

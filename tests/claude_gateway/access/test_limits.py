@@ -253,3 +253,14 @@ async def test_addresses_by_the_million_take_no_more_room_than_some() -> None:
         assert buckets.of("10.0.0.1", "general", 1) is first  # who is still there is still counted
 
     assert len(buckets) == 100
+
+
+async def test_a_bucket_that_nobody_uses_any_more_is_given_back(clock: Clock) -> None:
+    buckets = Buckets()
+    for number in range(1_000):
+        buckets.of(f"2001:db8::{number:x}", "general", 1)
+    clock.now += 500
+    for _ in range(1_000):
+        buckets.of("10.0.0.1", "general", 1)
+
+    assert len(buckets) == 1

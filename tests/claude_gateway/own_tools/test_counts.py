@@ -1,4 +1,4 @@
-from claude_gateway.own_tools.counts import ToolCount, ToolCounts
+from claude_gateway.own_tools.counts import MAX_TOOLS, OTHER, ToolCount, ToolCounts
 from workers.events import Event, TextDelta, ThinkingDelta, ToolBegan, ToolEnded, Working
 from workers.job import ChatJob, Progress, Text, ToolWork, Turn
 
@@ -32,3 +32,15 @@ def test_progress_is_told_to_who_asked_for_it_as_he_asked() -> None:
     told = feed(ToolCounts(), a_job(progress="thoughts"), *calls)
     assert [event.text for event in told if isinstance(event, ThinkingDelta | TextDelta)] == ["Bash: ls\n"]
     assert feed(ToolCounts(), a_job(progress="calls"), *calls) == calls
+
+
+def test_a_key_that_uses_tools_of_ever_new_names_has_so_many_counts() -> None:
+    counts = ToolCounts()
+    feed(counts, a_job("quiet"), ToolBegan("1", "Bash", ""))
+    for number in range(MAX_TOOLS + 50):
+        feed(counts, a_job(), ToolBegan("1", f"mcp__{number}", ""))
+
+    assert len(counts.of("one")) == MAX_TOOLS + 1
+    assert counts.of("one")[OTHER] == ToolCount(50)
+    assert len(counts.take_changed()) == MAX_TOOLS + 2
+    assert list(counts.of("quiet")) == ["Bash"]

@@ -1,5 +1,6 @@
 """Stored responses: a chain is written one link a turn, belongs to its key, and goes when nothing needs it any more."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,60 @@ async def test_the_oldest_go_where_there_is_no_room_and_never_another_key_s(data
         await store.add(OWNER, response(f"r{number}", size=1_000), link("hi"), None, [], number)
 
     assert await rows(database) == {"x", "r3", "r4", "r5"}
+
+
+async def test_others_write_while_many_go_for_one(database: Database) -> None:
+    store = ResponseStore(database, Room(10**6, responses=10**6, bytes=10**9))
+    for number in range(700):
+        await store.add(OWNER, response(f"r{number}"), link("hi"), None, [], number)
+    small = ResponseStore(database, Room(10**6, responses=1, bytes=10**9))
+    adding = asyncio.create_task(small.add(OWNER, response("new"), link("hi"), None, [], 1_000))
+    left: list[int] = []
+    while not adding.done():
+        async with database.transaction() as run:
+            ((count,),) = await run("SELECT count(*) FROM responses")
+        left.append(count)
+
+    assert await rows(database) == {"new"}
+    assert len([count for count in left if 1 < count < 700]) >= 3
+
+
+@pytest.mark.parametrize("size", [10, 300_000], ids=["small", "large"])
+async def test_a_long_chain_goes_with_the_last_that_needs_it(database: Database, size: int) -> None:
+    store = ResponseStore(database, ROOM)
+    ids = [f"r{number}" for number in range(250 if size < 1_000 else 40)]
+    for number, id_ in enumerate(ids):
+        added = Link((), (Turn("user", (Text("x" * size),)),))
+        await store.add(OWNER, response(id_), added, ids[number - 1] if number else None, [], 0)
+    for id_ in ids[:-1]:
+        await store.delete(OWNER, id_, 0)
+    assert len(await rows(database)) == len(ids)
+
+    await store.delete(OWNER, ids[-1], 0)
+
+    assert await rows(database) == set()
+
+
+async def test_a_chain_with_branches_goes_with_the_last_of_them(store: ResponseStore, database: Database) -> None:
+    await add_chain(store, "a", "b")
+    for id_ in ("c", "d", "e"):
+        await store.add(OWNER, response(id_), link(id_), "b", [link("a"), link("b")], 0)
+    small = ResponseStore(database, Room(100, responses=1, bytes=10**9))
+
+    await small.add(OWNER, response("new"), link("hi"), None, [], 50)
+
+    assert await rows(database) == {"new"}
+
+
+async def test_what_a_stopped_gateway_had_yet_to_delete_goes_at_the_next_start(
+    store: ResponseStore, database: Database
+) -> None:
+    await add_chain(store, "a", "b", "c", "d")
+    await database.run("UPDATE responses SET object = NULL WHERE id != 'b'")
+
+    await store.delete_unneeded()
+
+    assert await rows(database) == {"a", "b"}
 
 
 async def test_what_is_still_being_made_is_never_the_one_to_go(database: Database) -> None:

@@ -17,6 +17,7 @@ from tests.claude_gateway.scripted import HELLO, MODEL, STARTED, ScriptedDispatc
 from tests.claude_gateway.web.conftest import Client, Serve
 from tests.claude_gateway.web.test_responses import PATH, ask, events_of
 from workers.errors import ErrorKind, WorkerError
+from workers.events import TextDelta
 
 ROOM = Room(ttl=3600, responses=1_000, bytes=10**9)
 
@@ -248,6 +249,68 @@ async def test_a_key_has_so_many_at_once_and_another_key_its_own(serve: Serve, r
     for id_ in ids:
         await ended(client, id_)
     await start(client)
+
+
+@pytest.mark.promise("responses.bounded")
+async def test_a_key_follows_so_many_at_once_and_another_key_its_own(serve: Serve, responses: Responses) -> None:
+    more = asyncio.Event()
+    client = await serve(ScriptedDispatcher.always(more, *HELLO), responses=responses, background_limit=1)
+    id_ = await start(client)
+    async with asyncio.timeout(10):
+        held = [await client.get(f"{PATH}/{id_}", params={"stream": "true"}) for _ in range(2)]
+
+        refused = await client.get(f"{PATH}/{id_}", params={"stream": "true"})
+
+        assert (refused.status, (await refused.json())["error"]["code"]) == (429, "too_many_followers")
+        assert refused.headers["Retry-After"]
+        with client.app[PARTS].background.follower("another key"):
+            pass
+        more.set()
+        for response in held:
+            await response.read()
+    assert (await ended(client, id_))["status"] == "completed"
+
+
+@pytest.mark.promise("responses.bounded")
+async def test_a_stream_that_would_be_one_too_many_is_refused_before_it_is_made(
+    serve: Serve, responses: Responses
+) -> None:
+    more = asyncio.Event()
+    dispatcher = ScriptedDispatcher.always(more, *HELLO)
+    client = await serve(dispatcher, responses=responses, background_limit=1)
+    background = client.app[PARTS].background
+    with background.follower("local"), background.follower("local"):
+        refused = await client.post(PATH, json={"model": MODEL, "input": "hi", "background": True, "stream": True})
+
+    assert (refused.status, (await refused.json())["error"]["code"]) == (429, "too_many_followers")
+    assert dispatcher.jobs == []
+
+
+async def test_a_large_event_comes_whole_and_nothing_is_put_into_it(serve: Serve, responses: Responses) -> None:
+    large = TextDelta("é\u2028" * 400_000)
+    dispatcher = ScriptedDispatcher.always(STARTED, HELLO[1], large, *HELLO[2:])
+    client = await serve(dispatcher, responses=responses, heartbeat_seconds=0.001)
+    id_ = await start(client)
+
+    events = await follow(client, id_)
+
+    assert large.text in [event.get("delta") for event in events]
+    assert (await shown(client, id_))["output"][0]["content"][0]["text"] == f"{large.text}Hello"
+
+
+@pytest.mark.promise("state.damaged-row")
+async def test_a_damaged_log_costs_only_its_own_stream(serve: Serve, responses: Responses, database: Database) -> None:
+    client = await serve(responses=responses)
+    ids = [await start(client) for _ in range(2)]
+    for id_ in ids:
+        await ended(client, id_)
+    await database.run("UPDATE responses SET events = 'nothing' WHERE id = ?", (ids[0],))
+
+    response = await client.get(f"{PATH}/{ids[0]}", params={"stream": "true"})
+
+    assert (response.status, (await response.json())["error"]["code"]) == (500, "response_damaged")
+    assert (await follow(client, ids[1]))[-1]["type"] == "response.completed"
+    assert (await shown(client, ids[0]))["status"] == "completed"
 
 
 @pytest.mark.promise("responses.own-key")

@@ -1,6 +1,8 @@
 """`POST /v1/responses` as a caller sees it, and what is asked of the stored ones later."""
 
 import asyncio
+import contextlib
+import time
 from typing import Any
 
 import orjson
@@ -10,9 +12,11 @@ from openai.types.responses import Response, ResponseItemList, ResponseStreamEve
 from pydantic import SecretStr, TypeAdapter
 
 from claude_gateway.cli_facts.pictures import png
+from claude_gateway.loaded_memory import Held, LoadedMemory
 from claude_gateway.responses.register import Responses
 from claude_gateway.stores.db import Database
-from claude_gateway.stores.responses import ResponseStore, Room
+from claude_gateway.stores.responses import Link, ResponseStore, Room, Stored
+from claude_gateway.web import slices
 from tests.claude_gateway.scripted import HELLO, MODEL, STARTED, ScriptedDispatcher
 from tests.claude_gateway.web.conftest import Client, Serve
 from tests.claude_gateway.web.strangers import fetcher_to, stranger
@@ -24,6 +28,7 @@ PATH = "/v1/responses"
 ASK = {"model": MODEL, "input": "hi"}
 STREAM = {**ASK, "stream": True}
 KEY = b"the key of the tests"
+ROOM = Room(ttl=10**9, responses=9, bytes=10**9)
 EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 THINKING = (STARTED, BlockStarted(Thought("", "")), ThinkingDelta("hm"), Signed("sig"), BlockEnded(), *HELLO[1:])
 CALLING = (
@@ -428,6 +433,91 @@ async def test_a_page_that_cannot_be_is_a_400_that_names_the_parameter(
     response = await client.get(f"{PATH}/{made['id']}/input_items", params=query)
 
     assert (response.status, (await response.json())["error"]["param"]) == (400, next(iter(query)))
+
+
+class Watched(LoadedMemory):
+    """Room without a bound, of which it is known whether some is held."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.released = asyncio.Event()
+
+    async def hold(self, owner: str, size: int) -> Held:
+        self.released.clear()
+        return self
+
+    def release(self) -> None:
+        self.released.set()
+
+
+async def store_input(database: Database, text: str, now: float = 0) -> str:
+    """A stored response to this text."""
+    item = {"id": "msg_1", "type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
+    stored = Stored("resp_1", "completed", b"{}", orjson.dumps([item]))
+    await ResponseStore(database, ROOM).add("local", stored, Link((), ()), None, [], now)
+    return stored.id
+
+
+async def test_large_input_is_sent_whole(serve: Serve, responses: Responses, database: Database) -> None:
+    client = await serve(responses=responses)
+    text = "é" * 2_000_000
+    id_ = await store_input(database, text, Clock.time)
+
+    (item,) = (await listed(client, id_))["data"]
+
+    assert item["content"][0]["text"] == text
+
+
+@pytest.mark.promise("memory.remembered")
+async def test_a_reader_who_does_not_read_is_cut_off_and_holds_no_memory(
+    serve: Serve, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slices, "_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(slices, "_SLOWEST_BYTES_A_SECOND", 10**9)
+    memory = Watched()
+    client = await serve(responses=Responses(ResponseStore(database, ROOM), KEY, memory=memory))
+    id_ = await store_input(database, "x" * 20_000_000, time.time())
+    reader, writer = await asyncio.open_connection(client.host, client.port)
+    async with asyncio.timeout(20):
+        writer.write(f"GET {PATH}/{id_}/input_items HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        await reader.readuntil(b"\r\n\r\n")
+        await memory.released.wait()
+        with contextlib.suppress(ConnectionError):
+            assert len(await reader.read()) < 20_000_000
+    writer.close()
+
+
+async def test_a_response_repeats_nothing_that_is_too_large(serve: Serve, responses: Responses) -> None:
+    client = await serve(responses=responses, max_request_size=2**20)
+    tools = [{**FUNCTION, "description": "x" * 300_000}]
+
+    large = await ask(client, instructions="x" * 300_000, tools=tools)
+    small = await ask(client, instructions="x" * 1_000, tools=[FUNCTION])
+
+    assert (large["instructions"], large["tools"]) == (None, [])
+    assert (small["instructions"], small["tools"]) == ("x" * 1_000, [FUNCTION])
+
+
+@pytest.mark.promise("memory.remembered")
+@pytest.mark.parametrize("how", [{}, {"stream": True}, {"background": True}], ids=["whole", "stream", "background"])
+@pytest.mark.parametrize("fails", [False, True])
+async def test_what_is_gone_on_from_is_held_no_longer_than_its_answer_takes(
+    serve: Serve, database: Database, how: dict[str, Any], fails: bool
+) -> None:
+    memory = Watched()
+    more = asyncio.Event()
+    steps = [WorkerError(ErrorKind.UPSTREAM, "It failed.")] if fails else HELLO
+    dispatcher = ScriptedDispatcher([HELLO, [more, *steps]])
+    client = await serve(dispatcher, responses=Responses(ResponseStore(database, ROOM), KEY, memory=memory))
+    first = await ask(client)
+    asking = asyncio.create_task(client.post(PATH, json={**ASK, **how, "previous_response_id": first["id"]}))
+    async with asyncio.timeout(20):
+        while len(dispatcher.jobs) < 2:  # noqa: ASYNC110 - the dispatcher tells of its first job alone
+            await asyncio.sleep(0.001)
+        assert not memory.released.is_set()
+        more.set()
+        await (await asking).read()
+        await memory.released.wait()
 
 
 @pytest.mark.promise("responses.chain")
