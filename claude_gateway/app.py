@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -20,6 +21,7 @@ from claude_gateway.config.renewal import read_again
 from claude_gateway.daemon.listener import listen
 from claude_gateway.daemon.service_manager import ServiceManager
 from claude_gateway.daemon.signals import Signals
+from claude_gateway.ledger.budget_queue import BudgetQueue
 from claude_gateway.ledger.ledger import Ledger
 from claude_gateway.mcp_servers.housing import Housing
 from claude_gateway.mcp_servers.servers import McpServers, opener
@@ -34,6 +36,7 @@ from claude_gateway.sessions.files import SessionFiles
 from claude_gateway.sessions.lines import Lines
 from claude_gateway.sessions.register import Sessions
 from claude_gateway.sessions.work import SessionWork
+from claude_gateway.start_check import StartCheck
 from claude_gateway.start_failed import StartFailed
 from claude_gateway.steady_clock import SteadyClock
 from claude_gateway.stores.db import DATABASE, Database, StoreUnusable, open_database
@@ -48,7 +51,7 @@ from claude_gateway.stores.tool_choices import ToolChoiceStore
 from claude_gateway.stores.tool_counts import ToolCountStore
 from claude_gateway.telemetry.metrics import Metrics
 from claude_gateway.telemetry.tracing import Traces, open_traces
-from claude_gateway.web import admission, body, chosen_model, cors, expectation, middlewares
+from claude_gateway.web import admission, body, chosen_model, connection, cors, expectation, middlewares
 from claude_gateway.web.body_memory import BodyMemory
 from claude_gateway.web.current import Current
 from claude_gateway.web.fetch import Fetcher
@@ -71,6 +74,7 @@ def build_app(parts: Parts) -> web.Application:
     app = web.Application(
         middlewares=[
             middlewares.identify_request,
+            connection.count_connection,
             middlewares.answer_errors,
             cors.answer_preflights,
             admission.admit,
@@ -120,7 +124,11 @@ async def running_gateway(settings: Settings, signals: Signals | None = None) ->
                 settings, engine, database, keys, ledger, sessions, responses, mcp_servers, metrics, traces
             )
             await parts.key_ring.follow()
-            ending = Ending(engine.refuse_waiting, partial(_stop_work, parts.service, engine), signals.hurry)
+            ending = Ending(
+                partial(_refuse_waiting, parts.service, engine),
+                partial(_stop_work, parts.service, engine),
+                signals.hurry,
+            )
             async with (
                 mcp_servers.running(partial(_may_have_servers, parts.key_ring)),
                 ToolCountStore(database).keeping(parts.toolbox.counts),
@@ -155,6 +163,11 @@ async def _renew_when_told(parts: Parts, told: asyncio.Event, manager: ServiceMa
         manager.ready(f"Serving on {url}")
 
 
+def _refuse_waiting(service: ChatService, engine: Engine, retry_after: float) -> None:
+    service.refuse_waiting(retry_after)
+    engine.refuse_waiting(retry_after)
+
+
 async def _stop_work(service: ChatService, engine: Engine) -> None:
     service.stop()
     await engine.stop()
@@ -184,7 +197,9 @@ def _compose(
     current = Current(settings, catalogue, lambda: report.models)
     counts = ToolCounts()
     at_once = JobsAtOnce(lambda owner: key_ring.concurrent(owner) or current.settings.jobs_at_once)
-    service = ChatService(engine, settings.max_timeout / 1000, counts, ledger, at_once, current.refused)
+    start = StartCheck(key_ring, lambda: current.catalogue, ledger)
+    budgets = BudgetQueue(ledger.spent, time.time, settings.queue_limit, settings.queue_timeout_seconds)
+    service = ChatService(engine, settings.max_timeout / 1000, counts, ledger, at_once, current.refused, start, budgets)
     toolbox = Toolbox(engine, ToolChoiceStore(database), counts, mcp_servers)
     if toolbox.no_commands:
         _log.warning("Claude's own tools: Bash is off, %s", toolbox.no_commands)

@@ -2,15 +2,21 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 from functools import partial
 from typing import Protocol
 
 from claude_gateway.access.at_once import JobsAtOnce
+from claude_gateway.access.keys import NO_BUDGET, Key
+from claude_gateway.errors import ApiError
+from claude_gateway.ledger.budget import expected
+from claude_gateway.ledger.budget_queue import BudgetQueue, BudgetTicket
 from claude_gateway.ledger.entry import INTERNAL, LEFT, Entry
 from claude_gateway.ledger.ledger import Ledger
 from claude_gateway.own_tools.counts import ToolCounts
+from claude_gateway.prompt.token_count import estimate
 from workers.answer import is_visible
 from workers.bill import OnCost
 from workers.errors import ErrorKind, WorkerError, stopping
@@ -19,6 +25,9 @@ from workers.job import ChatJob
 from workers.media_limit import without_oldest_media
 
 _log = logging.getLogger(__name__)
+
+# Raises what a job ends in that may not be begun.
+Check = Callable[[], Awaitable[None]]
 
 
 class Runner(Protocol):
@@ -30,13 +39,26 @@ class Runner(Protocol):
 class Dispatcher(Protocol):
     """What hands out workers: the scheduler, or a scripted one in tests."""
 
-    def worker(self, job: ChatJob, deadline: float) -> AbstractAsyncContextManager[Runner]: ...
+    def worker(self, job: ChatJob, deadline: float, check: Check) -> AbstractAsyncContextManager[Runner]: ...
+
+
+class StartCheck(Protocol):
+    """Whether a job may begin, as things stand now."""
+
+    async def key_of(self, job: ChatJob) -> Key: ...
+
+
+class _AnyJob:
+    """Lets every job begin."""
+
+    async def key_of(self, job: ChatJob) -> Key:
+        return Key(job.owner)
 
 
 class ChatService:
     """Runs jobs. `max_seconds` bounds each from its arrival to its last event; `tools` keeps count of Claude's own,
-    `ledger` of every job; `at_once` bounds how many an owner has; `refused` is told of a model that the upstream does
-    not know."""
+    `ledger` of every job; `at_once` bounds how many an owner has, `budgets` what they may spend together; `start` says
+    of each job whether it may begin; `refused` is told of a model that the upstream does not know."""
 
     def __init__(
         self,
@@ -46,6 +68,8 @@ class ChatService:
         ledger: Ledger | None = None,
         at_once: JobsAtOnce | None = None,
         refused: Callable[[str], None] = lambda _: None,
+        start: StartCheck | None = None,
+        budgets: BudgetQueue | None = None,
     ) -> None:
         self._dispatcher = dispatcher
         self._tools = tools or ToolCounts()
@@ -53,19 +77,25 @@ class ChatService:
         self._max_seconds = max_seconds
         self._at_once = at_once or JobsAtOnce(lambda _: None)
         self._refused = refused
+        self._start = start or _AnyJob()
+        self._budgets = budgets or BudgetQueue(self._ledger.spent, time.time)
         self._stopped = False
 
     def stop(self) -> None:
         """From now on what ends a job is the end of this gateway, and none is tried again."""
         self._stopped = True
 
+    def refuse_waiting(self, retry_after: float) -> None:
+        """The gateway stops: jobs that wait for their key's budget will not be begun."""
+        self._budgets.refuse_waiting(retry_after)
+
     def deadline(self) -> float:
         """When a job that arrives now must have ended, in the loop's clock."""
         return asyncio.get_running_loop().time() + self._max_seconds
 
     async def run(self, job: ChatJob, deadline: float | None = None) -> AsyncGenerator[Event, None]:
-        """The events of a job; `Started` comes once. Raises `WorkerError`. One that goes on from another shares
-        its deadline.
+        """The events of a job; `Started` comes once. Raises `WorkerError`, and `ApiError` for one that may not begin
+        any more. One that goes on from another shares its deadline.
 
         A job whose worker died or whose upstream connection broke is run once more. Where something was
         already passed on, `Restarted` comes first: a reader that cannot take back stops there, and nothing is
@@ -75,35 +105,59 @@ class ChatService:
         job = without_oldest_media(job)
         entry = self._ledger.open(job)
         event: Event | None = None
-        try:
-            with self._at_once.job(job.owner):
-                async with aclosing(self._attempts(job, deadline, entry)) as events:
-                    async for event in events:
-                        yield event
-        except WorkerError as error:
-            if error.kind is ErrorKind.MODEL_NOT_FOUND:
-                self._refused(job.model)
-            await self._ledger.end(entry, error.kind.name.lower())
-            raise
-        except asyncio.CancelledError:
-            self._ledger.leave(entry, LEFT)
-            raise
-        except GeneratorExit:
-            # Who stops reading at a `Restarted` has not left: he could not take back what he had passed on.
-            self._ledger.leave(entry, ErrorKind.CUT.name.lower() if isinstance(event, Restarted) else LEFT)
-            raise
-        except Exception:
-            await self._ledger.end(entry, INTERNAL)
-            raise
-        # Events without an end: so their reader takes it, too.
-        await self._ledger.end(entry, ErrorKind.CUT.name.lower())
+        # Whatever the job reserved is given back behind the last line, when the ledger knows what it spent.
+        with self._budgets.ticket(job.owner) as ticket:
+            try:
+                with self._at_once.job(job.owner) as room:
+                    await self._reserve(job, deadline, ticket)
+                    check = partial(self._may_begin, job, entry, room)
+                    async with aclosing(self._attempts(job, deadline, entry, check)) as events:
+                        async for event in events:
+                            yield event
+            except WorkerError as error:
+                if error.kind is ErrorKind.MODEL_NOT_FOUND:
+                    self._refused(job.model)
+                await self._ledger.end(entry, error.kind.name.lower())
+                raise
+            except ApiError as error:
+                await self._ledger.end(entry, error.code or INTERNAL)
+                raise
+            except asyncio.CancelledError:
+                self._ledger.leave(entry, LEFT)
+                raise
+            except GeneratorExit:
+                # Who stops reading at a `Restarted` has not left: he could not take back what he had passed on.
+                self._ledger.leave(entry, ErrorKind.CUT.name.lower() if isinstance(event, Restarted) else LEFT)
+                raise
+            except Exception:
+                await self._ledger.end(entry, INTERNAL)
+                raise
+            # Events without an end: so their reader takes it, too.
+            await self._ledger.end(entry, ErrorKind.CUT.name.lower())
 
-    async def _attempts(self, job: ChatJob, deadline: float, entry: Entry) -> AsyncGenerator[Event, None]:
+    async def _reserve(self, job: ChatJob, deadline: float, ticket: BudgetTicket) -> None:
+        """Raises `ApiError` for a job that may not begin, `WorkerError` for one that waited too long."""
+        key = await self._start.key_of(job)
+        if key.budget == NO_BUDGET:
+            return
+        # Off the event loop: it looks through every document.
+        prompt = await asyncio.to_thread(estimate, job)
+        spent = self._ledger.spent(job.owner)
+        await ticket.reserve(key.budget, expected(prompt, job.tuning.max_tokens, spent), deadline)
+
+    async def _may_begin(self, job: ChatJob, entry: Entry, room: Callable[[], None]) -> None:
+        """Raises `ApiError`, or `WorkerError` where the key may have fewer jobs now."""
+        self._ledger.next(entry)
+        await self._start.key_of(job)
+        room()
+
+    async def _attempts(self, job: ChatJob, deadline: float, entry: Entry, check: Check) -> AsyncGenerator[Event, None]:
         started = visible = worked = False
         calls = self._tools.of_job(job)
         for last_try in (False, True):
             try:
-                async with self._dispatcher.worker(job, deadline) as worker:
+                async with self._dispatcher.worker(job, deadline, check) as worker:
+                    await check()  # a process may have had to be started for it meanwhile
                     await self._ledger.begin(entry)
                     async with aclosing(worker.run(job, deadline, partial(self._ledger.cost, entry))) as events:
                         async for event in events:

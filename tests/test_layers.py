@@ -194,6 +194,7 @@ PURE = (
     "claude_gateway.structured.json_output",
     "claude_gateway.structured.schema_check",
     "claude_gateway.structured.schemas",
+    "claude_gateway.web.connection_shares",
     "claude_gateway.web.page_text",
     "claude_gateway.web.rules",
     "workers.affinity",

@@ -31,7 +31,7 @@ from workers.prepared import Prepared
 from workers.process import Process
 from workers.record import Record, Resumption
 from workers.sandbox import Box, boxed
-from workers.scheduler import Scheduler
+from workers.scheduler import Check, Scheduler
 from workers.settings import AgentSettings, AuthMethod, LaunchSettings, PoolSettings, QueueSettings
 from workers.worker import Worker
 
@@ -84,13 +84,13 @@ class Engine:
         """End every process, whatever it does."""
         await self._processes.aclose()
 
-    def worker(self, job: ChatJob, deadline: float) -> AbstractAsyncContextManager[Worker | Agent]:
-        """Somebody to run the job. Raises `WorkerError`."""
+    def worker(self, job: ChatJob, deadline: float, check: Check) -> AbstractAsyncContextManager[Worker | Agent]:
+        """Somebody to run the job, if `check` lets it begin when it is its turn. Raises `WorkerError`."""
         if job.work is None:
-            return self.scheduler.worker(job, deadline)
+            return self.scheduler.worker(job, deadline, check)
         if not self.may_run_commands and COMMANDS & set(job.work.tools):
             raise WorkerError(ErrorKind.NO_TOOLS, "Tools that run commands are off here: there is no sandbox for them.")
-        return self.agent_scheduler.worker(job, deadline)
+        return self.agent_scheduler.worker(job, deadline, check)
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -23,6 +23,8 @@ _SHARE = 4
 # Beyond the moment for which it was told to come back.
 _BACK_WITHIN_SECONDS = 30.0
 W = TypeVar("W", covariant=True)
+# Raises what the job ends in that may not be begun.
+Check = Callable[[], Awaitable[None]]
 
 
 class Lender(Protocol[W]):
@@ -69,20 +71,24 @@ class Scheduler(Generic[W]):
                 turn.set_exception(stopping(retry_after))
 
     @asynccontextmanager
-    async def worker(self, job: ChatJob, deadline: float) -> AsyncIterator[W]:
-        """A worker for the job, once it is its turn. `deadline` is in the loop's clock.
+    async def worker(self, job: ChatJob, deadline: float, check: Check) -> AsyncIterator[W]:
+        """A worker for the job, once it is its turn. `deadline` is in the loop's clock. `check` is made once the job
+        has its slot, before any process is taken from another owner or started for it.
 
         Raises `WorkerError`: QUEUE_FULL at once, QUEUE_TIMEOUT after the longest wait, STOPPING where waiting was of no
-        use any more, and what the pool raises.
+        use any more, and what the pool or `check` raises.
         """
         await self._take_slot(job.owner, deadline)
-        began = time.monotonic()
         try:
-            async with self._pool.lease(job, deadline) as worker:
-                yield worker
+            await check()
+            began = time.monotonic()
+            try:
+                async with self._pool.lease(job, deadline) as worker:
+                    yield worker
+            finally:
+                took = time.monotonic() - began
+                self._mean_job_seconds += _SMOOTHING * (took - self._mean_job_seconds)
         finally:
-            took = time.monotonic() - began
-            self._mean_job_seconds += _SMOOTHING * (took - self._mean_job_seconds)
             self._hand_on_slot()
 
     async def _take_slot(self, owner: str, deadline: float) -> None:

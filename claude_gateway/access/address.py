@@ -18,6 +18,13 @@ def read_networks(setting: str) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(entry.strip()) for entry in setting.split(",") if entry.strip())
 
 
+def peer_address(peer: str, trusted: Sequence[Network]) -> str:
+    """As what a connection is counted before a request is there; "" for a proxy that is believed, because the requests
+    that it passes on are those of others."""
+    address = _address(peer)
+    return "" if _is_in(address, trusted) else _counted(address)
+
+
 def counted_address(peer: str | None, headers: MultiMapping[str], trusted: Sequence[Network]) -> str:
     """As what the caller is counted: its address, of IPv6 the network of 64 bits.
 

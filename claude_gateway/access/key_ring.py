@@ -5,6 +5,7 @@ import ipaddress
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -93,6 +94,23 @@ class KeyRing:
         stored = self._stored.get(id_)
         return stored is not None and stored.status(self._now()) == "active" and scope in stored.key.scopes
 
+    def current(self, id_: str, credential: bytes = b"") -> Key:
+        """The key of this id as it stands now, for work that it was let in with before.
+
+        Raises `ApiError` 401 where the key was revoked, has expired, or has another secret than the one with the digest
+        `credential`; an empty one is not compared.
+        """
+        if id_ == LOCAL.id and self.kind == "none":
+            return LOCAL
+        if id_ == _ENVIRONMENT.id and _is_same(self._digest, credential):
+            return _ENVIRONMENT
+        stored = self._stored.get(id_)
+        if stored is None or not _is_same(stored.digest, credential):
+            raise _invalid_key()
+        if stored.status(self._now()) == "expired":
+            raise _expired_key()
+        return stored.key
+
     def identify(
         self, headers: MultiMapping[str], peer: str | None, *, http_1_0: bool = False, in_query: Sequence[str] = ()
     ) -> Key:
@@ -103,19 +121,31 @@ class KeyRing:
         for sent in [*sent_keys(headers), *in_query]:
             if (key := self._known(sent)) is not None:
                 return key
-        raise ApiError(401, "authentication_error", "Missing or invalid API key.", code="invalid_api_key")
+        raise _invalid_key()
 
     def _known(self, sent: str) -> Key | None:
         # Digests have one length and no shared prefix to find out letter by letter.
         found = digest(sent)
         if self._digest is not None and hmac.compare_digest(found, self._digest):
-            return _ENVIRONMENT
+            return replace(_ENVIRONMENT, credential=found)
         stored = self._stored.get(id_of(sent) or "")
         if stored is None or not hmac.compare_digest(found, stored.digest):
             return None
         if stored.status(self._now()) == "expired":
-            raise ApiError(401, "authentication_error", "This API key has expired.", code="expired_api_key")
-        return stored.key
+            raise _expired_key()
+        return replace(stored.key, credential=found)
+
+
+def _is_same(known: bytes | None, credential: bytes) -> bool:
+    return known is not None and (not credential or hmac.compare_digest(known, credential))
+
+
+def _invalid_key() -> ApiError:
+    return ApiError(401, "authentication_error", "Missing or invalid API key.", code="invalid_api_key")
+
+
+def _expired_key() -> ApiError:
+    return ApiError(401, "authentication_error", "This API key has expired.", code="expired_api_key")
 
 
 def sent_keys(headers: MultiMapping[str]) -> list[str]:

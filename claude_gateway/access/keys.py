@@ -27,17 +27,22 @@ class Budget:
     usd: float | None = None
 
 
+NO_BUDGET = Budget()
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     """A caller. `id` names the key without being it; `scopes` are what it may do, `models` the only ones it may ask
-    for (names, or patterns with `*`), where there are any."""
+    for (names, or patterns with `*`), where there are any. `credential` is the digest of the secret that this caller
+    brought: another one after a rotation."""
 
     id: str
     scopes: frozenset[str] = SCOPES
     name: str = ""
     models: tuple[str, ...] = ()
     rates: Rates = Rates()
-    budget: Budget = Budget()
+    budget: Budget = NO_BUDGET
+    credential: bytes = field(default=b"", repr=False, compare=False)
 
     @property
     def is_stored(self) -> bool:

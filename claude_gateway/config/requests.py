@@ -42,7 +42,11 @@ class Requests(Group):
         description="Web pages that may read answers, by their origins: a JSON list, or with commas between; `*` is "
         "any. Each must send a key all the same; without any key of the gateway, none may.",
     )
-    max_connections: int = Field(2_000, ge=1, description="Open connections; one more is closed at once.")
+    max_connections: int = Field(
+        2_000,
+        ge=1,
+        description="Open connections. For each one more a silent connection without a key is closed: docs/keys.md.",
+    )
     drain_seconds: float = Field(30.0, ge=0, description="How long running answers may go on after SIGTERM.")
 
     @field_validator("cors_origins", mode="after")

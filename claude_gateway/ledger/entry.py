@@ -17,7 +17,8 @@ INTERNAL = "internal"
 @dataclass(slots=True)
 class Visit:
     """One request while it is answered, filled in by whoever learns of it: what its log line and its jobs say of it.
-    `route` is the path as it stands in the routes, `model` the name that was asked for."""
+    `route` is the path as it stands in the routes, `model` the name that was asked for, `credential` the digest of the
+    secret that the key came with."""
 
     request_id: str = ""
     dialect: str = ""
@@ -28,6 +29,7 @@ class Visit:
     entries: list["Entry"] = field(default_factory=list)
     # Its span, for whoever keeps traces.
     trace: Any = None
+    credential: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,9 @@ VISIT: ContextVar[Visit | None] = ContextVar("visit", default=None)
 @dataclass(slots=True, eq=False)
 class Entry:
     """A job. `number` counts those of its request: choices, and answers that were asked for once more. `attempts` are
-    the workers that took it. `begun_at` is in seconds of the epoch, `came` and the rest in those of a clock that only
-    goes forward; None is for what never was, also for a cost that the CLI never told."""
+    the workers that took it; `is_next` once it was its turn to have one. `begun_at` is in seconds of the epoch, `came`
+    and the rest in those of a clock that only goes forward; None is for what never was, also for a cost that the CLI
+    never told."""
 
     id: int
     owner: str
@@ -56,6 +59,7 @@ class Entry:
     model: str
     begun_at: float
     came: float
+    is_next: bool = False
     taken: float | None = None
     shown: float | None = None
     ended: float | None = None

@@ -138,6 +138,10 @@ class Ledger:
         visit.entries.append(entry)
         return entry
 
+    def next(self, entry: Entry) -> None:
+        """It waited, and now it is its turn: from here on it is a job, also where it may not be begun any more."""
+        entry.is_next = True
+
     async def begin(self, entry: Entry) -> None:
         """A worker is about to have it. On record when this returns."""
         entry.attempts += 1
@@ -211,7 +215,7 @@ class Ledger:
         self._spending.add(entry.owner, entry.begun_at, entry.tokens, 0.0)
         for watcher in self._watchers:
             watcher.job_ended(entry)
-        return result not in _NEVER_BEGUN
+        return entry.is_next or result not in _NEVER_BEGUN
 
     async def _record(self, entry: Entry) -> None:
         # The answers go on: a gateway that cannot count is of more use than one that cannot speak.

@@ -232,6 +232,12 @@ def first_model(default: str, method: AuthMethod) -> str:
     return default if method is AuthMethod.BEDROCK else CURRENT.get(default, default)
 
 
+def model_not_allowed() -> ApiError:
+    return ApiError(
+        403, "permission_error", "This key may not use that model.", code="model_not_allowed", param="model"
+    )
+
+
 def unknown_model(name: str) -> ApiError:
     shown = name[:100].encode("ascii", "backslashreplace").decode()
     return ApiError(

@@ -33,6 +33,10 @@ class Lines:
         self._waits: set[asyncio.Timeout] = set()
         self._retry_after: float | None = None
 
+    @property
+    def waiting(self) -> int:
+        return self._waiting.total()
+
     def refuse_waiting(self, retry_after: float) -> None:
         """The gateway stops: who waits will not be served, nor who would have to. Who has his turn is not touched."""
         self._retry_after = retry_after

@@ -10,7 +10,8 @@ from claude_gateway.access.keys import Key
 from claude_gateway.access.limits import Caller, Standing
 from claude_gateway.errors import ApiError
 from claude_gateway.web import pages, reference
-from claude_gateway.web.parts import CALLER, PARTS, STANDING, VISITED
+from claude_gateway.web.connection import bring_key
+from claude_gateway.web.parts import CALLER, PARTS, RULE, STANDING, VISITED
 from claude_gateway.web.rate_headers import rate_headers
 from claude_gateway.web.rules import NO_SUCH_PATH, Rule, rule_for
 from claude_gateway.web.spoken import Dialect, spoken
@@ -27,7 +28,7 @@ _GUESSES = "general"
 @web.middleware
 async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Everything needs a key, but for the few open paths."""
-    rule = _rule(request)
+    rule = request[RULE] = _rule(request)
     if request.path in OPEN_PATHS:
         if rule.group is not None:
             await _count_address(request, rule.group)
@@ -37,7 +38,8 @@ async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
     except ApiError:
         await _count_address(request, rule.group or _GUESSES)
         raise
-    request[VISITED].key = key.id
+    bring_key(request, key.id)
+    request[VISITED].key, request[VISITED].credential = key.id, key.credential
     if rule.group is not None:
         _check(request, await request.app[PARTS].limits.count_key(key, rule.group, _caller(request)))
     if rule.scope is not None:

@@ -16,6 +16,7 @@ from claude_gateway.prompt.numbers import OUT_OF_RANGE
 from claude_gateway.web.body_memory import Held
 from claude_gateway.web.expectation import tell_to_go_on
 from claude_gateway.web.parts import CALLER, PARTS
+from claude_gateway.web.readmission import admit_again
 
 Model = TypeVar("Model", bound=BaseModel)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -68,8 +69,8 @@ async def read_object(request: web.Request) -> dict[str, Any]:
 
 async def read_bytes(request: web.Request) -> bytes:
     """The body as it was sent. Raises `ApiError`: 413 for a body that is too large, 503 where no memory for it becomes
-    free, 408 for a body that takes too long to come: its key was checked when it began, and may have been revoked long
-    ago."""
+    free, 408 for a body that takes too long to come, and as `admit_again` does where the key lost its rights while the
+    body came."""
     settings = request.app[PARTS].settings
     if (request.content_length or 0) > settings.max_request_size:
         raise _too_large()  # without waiting for what is not going to be read
@@ -85,6 +86,7 @@ async def read_bytes(request: web.Request) -> bytes:
         ) from None
     if _encoding(request) == "identity":
         request[_HELD].shrink(len(raw))
+    await admit_again(request)
     return raw
 
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from claude_gateway.errors import ApiError
+from claude_gateway.models.catalogue import model_not_allowed
 from claude_gateway.models.succession import succession_of
 from claude_gateway.web.answer_headers import WARNINGS
 from claude_gateway.web.parts import CALLER, PARTS, VISITED
@@ -25,9 +25,7 @@ def chosen_model(request: web.Request, name: str, *, spends: bool = True) -> str
     meant = request[_MEANT] = parts.catalogue.meant(name)
     model = request[_CHOSEN] = parts.catalogue.living(meant)
     if not parts.catalogue.allows(request[CALLER].models, model):
-        raise ApiError(
-            403, "permission_error", "This key may not use that model.", code="model_not_allowed", param="model"
-        )
+        raise model_not_allowed()
     request[VISITED].model = name
     return model
 

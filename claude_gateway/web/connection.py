@@ -1,62 +1,58 @@
-"""One caller's connection: how malformed requests are answered, and how many connections there may be."""
+"""One client's connection: how long it is waited for, and how many connections there may be."""
 
 import asyncio
 import logging
-import re
-import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
-from aiohttp import StreamReader, web
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http import RawRequestMessage
-from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp import web
 
-from claude_gateway.errors import ApiError, internal
-from claude_gateway.log.lines import REQUEST
-from claude_gateway.web.expectation import EXPECTED, take_out
-from claude_gateway.web.middlewares import SERVER_NAME, dialect_response
-from claude_gateway.web.parts import REQUEST_ID
-from claude_gateway.web.spoken import Dialect, spoken, spoken_at
+from claude_gateway.access.address import Network, counted_address, peer_address
+from claude_gateway.errors import ApiError
+from claude_gateway.web.connection_shares import ConnectionShares, Place
+from claude_gateway.web.refusing_handler import RefusingHandler, keep_expectations
 
 _log = logging.getLogger(__name__)
 
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
 # A connection that sends nothing, or half a header, is closed after this.
 _SILENCE_SECONDS = 75.0
-# One that began a header and does not end it is told so before.
-_HEAD_SECONDS = 60.0
 # One whose caller took not a byte of what waits for him between two looks is cut.
 _LOOK_SECONDS = 60.0
-# So much of a request's beginning is kept as long as its head is not there, for the path in it.
-_MAX_BEGINNING_BYTES = 512
-_SLOW = "request_timeout"
-_PATH = re.compile(rb"\s*[!-~]+ (?:https?://[^/\s]*)?(/[^\s?#]*)")
 CONNECTION_OPTIONS: dict[str, Any] = {
     "access_log": None,
     "keepalive_timeout": _SILENCE_SECONDS,
     # Unpacking what a stranger sends costs a thousand times its size; bodies are taken as they are.
     "auto_decompress": False,
 }
+# How often silent connections are looked for, while there are few places.
+_SWEEP_SECONDS = 1.0
+_LOG_SECONDS = 10.0
+_RETRY_SECONDS = 5
 
 
-class Connection(web.RequestHandler):
-    """aiohttp's own, but what cannot be parsed is answered in our envelope and never logged: it may hold a key.
-
-    And who does not read is not waited for: a few thousand such, with a key or without, would be all connections that
-    there may be.
+class Connection(RefusingHandler):
+    """A client that does not read is not waited for: a few thousand such, with a key or without, would be all
+    connections that there may be. `doors` has a place for it, or has it closed.
     """
 
-    __slots__ = ("_beginning", "_head_timer", "_look", "_payload", "_taken", "_waiting", "_wire")
+    __slots__ = ("_doors", "_look", "_place", "_taken", "_waiting", "_wire")
+
+    def __init__(self, server: web.Server, doors: "Doors", **options: Any) -> None:
+        super().__init__(server, **options)
+        self._doors = doors
+        self._place: Place | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # The body of the request that is being answered; in between, what came of the next one's head.
-        self._payload: StreamReader | None = None
-        self._beginning = b""
-        self._head_timer: asyncio.TimerHandle | None = None
         super().connection_made(transport)
         self._wire = cast(asyncio.Transport, transport)  # uvloop's own is no subclass of it
         self._waiting, self._taken = 0, False
         self._look = self._loop.call_later(_LOOK_SECONDS, self.look)
+        peer = transport.get_extra_info("peername")
+        self._place = self._doors.enter(self._close_early, peer[0] if isinstance(peer, tuple) else "")
+        if self._place is None:
+            self._close_early()
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -64,8 +60,37 @@ class Connection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._look.cancel()
-        self._stop_head_timer()
+        if self._place is not None:
+            self._doors.shares.leave(self._place)
         super().connection_lost(exc)
+
+    def begin(self, request: web.BaseRequest) -> None:
+        """The head of a request is there."""
+        if self._place is not None:
+            self._doors.begin(self._place, request)
+
+    def bring(self, key: str) -> None:
+        """The request has this key. Raises `ApiError` 429 where the key holds too many connections."""
+        if self._place is not None and not self._doors.shares.bring(self._place, key):
+            raise ApiError(
+                429,
+                "rate_limit_exceeded",
+                "Requests of this key hold three quarters of all connections already (MAX_CONNECTIONS).",
+                code="too_many_connections",
+                retry_after=_RETRY_SECONDS,
+            )
+
+    def end(self) -> None:
+        """The request has its answer, or as much of it as it takes."""
+        if self._place is not None:
+            self._doors.shares.end(self._place, self._loop.time())
+
+    def _close_early(self) -> None:
+        """Its place is another's. Nobody waits until its client has taken what was sent."""
+        if self._wire.get_write_buffer_size():
+            self._wire.abort()
+        else:
+            self.force_close()
 
     def look(self) -> None:
         """Whether the caller takes what waits for him. Nothing is added to it while writing is paused, or behind the
@@ -78,141 +103,74 @@ class Connection(web.RequestHandler):
         else:
             self._look = self._loop.call_later(_LOOK_SECONDS, self.look)
 
-    def data_received(self, data: bytes) -> None:
-        if self._payload is None and len(self._beginning) < _MAX_BEGINNING_BYTES:
-            self._beginning += data[:_MAX_BEGINNING_BYTES]
-            self._head_timer = self._head_timer or self._loop.call_later(_HEAD_SECONDS, self.refuse_slow_head)
-        super().data_received(data)
-        if self._payload is not None and self._messages and not isinstance(self._messages[-1][0], RawRequestMessage):
-            self._break_off(self._payload)
 
-    def _break_off(self, payload: StreamReader) -> None:
-        """The rest of a body is no valid HTTP. aiohttp answers that behind the request, whose handler would wait for
-        the rest as long as a request may last: it is the handler that is told."""
-        self._messages.pop()
-        self.close()
-        if not payload.is_eof():
-            payload.set_exception(_not_http(400, None))
-            payload.feed_eof()  # nothing of it is waited for behind the answer
+class Doors:
+    """Lets connections in, as far as `ConnectionShares` has places. `proxies` are believed when they say whom a request
+    is from."""
 
-    def begin(self, payload: StreamReader) -> None:
-        """The head of a request is there, or nothing that could be one."""
-        self._stop_head_timer()
-        self._payload = payload
+    def __init__(self, server: web.Server, limit: int, proxies: Callable[[], Sequence[Network]]) -> None:
+        keep_expectations(server)
+        self._server = server
+        self.shares = ConnectionShares(limit)
+        self._limit = limit
+        self._proxies = proxies
+        self._loop = asyncio.get_running_loop()
+        self._sweep: asyncio.TimerHandle | None = None
+        self._silent_until = 0.0
 
-    def refuse_slow_head(self) -> None:
-        """Answer a client that does not end the header it has begun, and close."""
-        self._stop_head_timer()
-        if self._payload is None and self.transport is not None:
-            error = ApiError(408, "timeout_error", "The header of the request took too long to come.", code=_SLOW)
-            request_id = uuid.uuid4().hex
-            _log.info("a header took too long to come: status 408 %s", request_id, extra=_told(error))
-            self.transport.write(_as_bytes(self._refusal(error, self._dialect_begun(), request_id)))
-            self.force_close()
+    def __call__(self) -> Connection:
+        """The protocol of a new connection."""
+        return Connection(self._server, self, loop=self._loop, **CONNECTION_OPTIONS)
 
-    def _stop_head_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+    def enter(self, close: Callable[[], None], peer: str) -> Place | None:
+        """The place of a new connection, None where it is to be closed at once. Closes another where it has to."""
+        address = peer_address(peer, self._proxies())
+        place, victim = self.shares.enter(close, address, self._loop.time())
+        if victim is not None:
+            victim.close()
+        if victim is not None or place is None:
+            self._tell()
+        if self.shares.is_scarce and self._sweep is None:
+            self._sweep = self._loop.call_later(_SWEEP_SECONDS, self.sweep)
+        return place
 
-    async def finish_response(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> tuple[web.StreamResponse, bool]:
-        try:
-            return await super().finish_response(request, resp, start_time)
-        finally:
-            self._payload, self._beginning = None, b""
+    def begin(self, place: Place, request: web.BaseRequest) -> None:
+        self.shares.begin(place, counted_address(request.remote, request.headers, self._proxies()))
 
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002 - the parent calls with it; it quotes what was sent
-    ) -> web.StreamResponse:
-        """In the words of the dialect of the path, as far as that can be read."""
-        request_id = request.get(REQUEST_ID) or uuid.uuid4().hex
-        if isinstance(exc, HttpProcessingError):
-            error, dialect = _not_http(status, exc), self._dialect_begun()
-            _log.info("a request was no valid HTTP: status %d %s", error.status, request_id, extra=_told(error))
-        else:
-            error, dialect = internal(), spoken(request) if isinstance(request, web.Request) else Dialect.OPENAI
-            _log.error("request %s failed", request_id, exc_info=exc, extra=_told(error))
-        if request.writer.output_size > 0:
-            raise ConnectionError("the response has begun")
-        return self._refusal(error, dialect, request_id)
+    def sweep(self) -> None:
+        """Close what was silent for too long while there are few places."""
+        self._sweep = None
+        for place in self.shares.overdue(self._loop.time()):
+            place.close()
+        if self.shares.is_scarce:
+            self._sweep = self._loop.call_later(_SWEEP_SECONDS, self.sweep)
 
-    def _refusal(self, error: ApiError, dialect: Dialect, request_id: str) -> web.Response:
-        response = dialect_response(error, dialect, request_id)
-        response.headers["Server"] = SERVER_NAME
-        response.headers["x-request-id"] = request_id
-        if dialect is Dialect.ANTHROPIC:
-            response.headers["request-id"] = request_id
-        response.force_close()
-        return response
-
-    def _dialect_begun(self) -> Dialect:
-        found = _PATH.match(self._beginning)
-        return spoken_at(found[1].decode("latin-1")) if found else Dialect.OPENAI
+    def _tell(self) -> None:
+        now = self._loop.time()
+        if now >= self._silent_until:
+            self._silent_until = now + _LOG_SECONDS
+            _log.warning("%d connections are open; for each new one another is closed (MAX_CONNECTIONS)", self._limit)
 
 
-def _not_http(status: int, fault: BaseException | None) -> ApiError:
-    """Nothing of what was sent is repeated: it may hold a key."""
-    if isinstance(fault, LineTooLong):
-        message = "The request line or a header is longer than this gateway takes (8 KiB)."
-        return ApiError(431, "validation_error", message, code="header_too_large")
-    return ApiError(status, "validation_error", "The request is not valid HTTP.", code="bad_request")
+def factory(server: web.Server, limit: int, proxies: Callable[[], Sequence[Network]] = tuple) -> Doors:
+    """Makes the protocol of each new connection. At most `limit` are open."""
+    return Doors(server, limit, proxies)
 
 
-def _as_bytes(response: web.Response) -> bytes:
-    """For a client whose request never came to be one."""
-    assert isinstance(response.body, bytes)
-    headers = {**response.headers, "Content-Length": str(len(response.body)), "Connection": "close"}
-    lines = [f"HTTP/1.1 {response.status} {response.reason}", *(f"{name}: {value}" for name, value in headers.items())]
-    return "\r\n".join([*lines, "", ""]).encode() + response.body
+@web.middleware
+async def count_connection(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """While a request is answered its connection is not silent."""
+    connection = request.protocol
+    if not isinstance(connection, Connection):
+        return await handler(request)
+    connection.begin(request)
+    try:
+        return await handler(request)
+    finally:
+        connection.end()
 
 
-def _told(error: ApiError) -> dict[str, Any]:
-    """For the log line."""
-    return {REQUEST: {"status": error.status, "code": error.code}}
-
-
-def factory(server: web.Server, limit: int) -> Callable[[], asyncio.Protocol]:
-    """Makes the protocol of each new connection; past `limit` open ones it is closed at once."""
-    loop = asyncio.get_running_loop()
-    _keep_expectations(server)
-
-    def connect() -> asyncio.Protocol:
-        if len(server.connections) >= limit:
-            _log.warning("%d connections are open, the next one is closed (MAX_CONNECTIONS)", limit)
-            return _Closed()
-        return Connection(server, loop=loop, **CONNECTION_OPTIONS)
-
-    return connect
-
-
-def _keep_expectations(server: web.Server) -> None:
-    """Have every request made without its `Expect`, which is kept beside it."""
-    make = server.request_factory
-
-    def begin(
-        message: RawRequestMessage,
-        payload: StreamReader,
-        protocol: web.RequestHandler,
-        writer: AbstractStreamWriter,
-        task: "asyncio.Task[None]",
-    ) -> web.BaseRequest:
-        message, expected = take_out(message)
-        request = make(message, payload, protocol, writer, task)
-        if expected:
-            request[EXPECTED] = expected
-        if isinstance(protocol, Connection):
-            protocol.begin(payload)
-        return request
-
-    server.request_factory = begin
-
-
-class _Closed(asyncio.Protocol):
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
+def bring_key(request: web.Request, key: str) -> None:
+    """The request has a key, so strangers cannot take its connection. Raises `ApiError` 429."""
+    if isinstance(request.protocol, Connection):
+        request.protocol.bring(key)

@@ -10,6 +10,7 @@ from claude_gateway.sessions.files import Directory
 from claude_gateway.web import body
 from claude_gateway.web.json_answer import json_answer
 from claude_gateway.web.parts import CALLER, PARTS
+from claude_gateway.web.readmission import admit_again
 
 
 async def listed(request: web.Request) -> web.Response:
@@ -61,6 +62,7 @@ async def _directory(request: web.Request, *, make: bool = False) -> AsyncIterat
     owner, id_ = request[CALLER].id, request.match_info["id"]
     sessions = request.app[PARTS].sessions
     async with sessions.open(owner, id_):
+        await admit_again(request)
         if make:
             await sessions.make(owner, id_)
         else:

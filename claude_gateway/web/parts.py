@@ -26,6 +26,7 @@ from claude_gateway.web.body_memory import BodyMemory
 from claude_gateway.web.current import Current
 from claude_gateway.web.fetch import Fetcher
 from claude_gateway.web.health import Health
+from claude_gateway.web.rules import Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,4 +66,5 @@ PARTS = web.AppKey("parts", Parts)
 CALLER = web.RequestKey("caller", Key)
 STANDING = web.RequestKey("standing", Standing)
 REQUEST_ID = web.RequestKey("request_id", str)
+RULE = web.RequestKey("rule", Rule)
 VISITED = web.RequestKey("visit", Visit)

@@ -38,7 +38,9 @@ async def accepting(app: web.Application, listener: Listener, ending: Ending) ->
     connections = runner.server.connections
     parts.metrics.connections = lambda: len(connections)
     server = await asyncio.get_running_loop().create_server(
-        factory(runner.server, parts.settings.max_connections), sock=listener.socket, backlog=BACKLOG
+        factory(runner.server, parts.settings.max_connections, lambda: parts.settings.proxies),
+        sock=listener.socket,
+        backlog=BACKLOG,
     )
     try:
         yield

@@ -22,10 +22,11 @@ from claude_gateway.own_tools.counts import ToolCounts
 from claude_gateway.own_tools.toolbox import Toolbox
 from claude_gateway.responses.background import Background
 from claude_gateway.responses.register import Responses
-from claude_gateway.service import ChatService
+from claude_gateway.service import ChatService, Check
 from claude_gateway.sessions.files import SessionFiles
 from claude_gateway.sessions.lines import Lines
 from claude_gateway.sessions.register import Sessions
+from claude_gateway.start_check import StartCheck
 from claude_gateway.stores.keys import KeyStore
 from claude_gateway.telemetry.metrics import Metrics
 from claude_gateway.telemetry.tracing import NoTraces, Traces
@@ -62,13 +63,16 @@ STREAM: Mapping[str, Any] = {**CHAT, "stream": True}
 
 
 class ScriptedDispatcher:
-    """Performs the next of `attempts` each time a worker is asked for.
+    """Performs the next of `attempts` each time a worker is asked for; with `queue`, once that is set: `waits` is set
+    when a job waits for it.
 
     `asked`, `closed` and `released` are set when a job came, its events ended or were left, its worker was given back
     (of several at a time: the last one); `held` counts the workers that were not.
     """
 
-    def __init__(self, attempts: Iterable[Iterable[Step]]) -> None:
+    def __init__(self, attempts: Iterable[Iterable[Step]], queue: asyncio.Event | None = None) -> None:
+        self.queue = queue
+        self.waits = asyncio.Event()
         self._attempts: Iterator[Iterable[Step]] = iter(attempts)
         self.jobs: list[ChatJob] = []
         self.deadlines: list[float] = []
@@ -82,7 +86,11 @@ class ScriptedDispatcher:
         return cls(repeat(steps))
 
     @asynccontextmanager
-    async def worker(self, job: ChatJob, deadline: float) -> AsyncIterator["ScriptedDispatcher"]:
+    async def worker(self, job: ChatJob, deadline: float, check: Check) -> AsyncIterator["ScriptedDispatcher"]:
+        if self.queue is not None:
+            self.waits.set()
+            await self.queue.wait()
+        await check()
         self.jobs.append(job)
         self.deadlines.append(deadline)
         self.held += 1
@@ -195,7 +203,10 @@ def scripted_app(
     health = Health(pool or ScriptedPool(), store or ScriptedStore(), chosen.auth_method, key_ring, ledger)
     at_once = JobsAtOnce(lambda owner: key_ring.concurrent(owner) or chosen.jobs_at_once)
     current = Current(chosen, Catalogue.of(reported, chosen.default_model, chosen.aliases, chosen.auth_method), list)
-    service = ChatService(dispatcher, chosen.max_timeout / 1000, toolbox.counts, ledger, at_once, current.refused)
+    start = StartCheck(key_ring, lambda: current.catalogue, ledger)
+    service = ChatService(
+        dispatcher, chosen.max_timeout / 1000, toolbox.counts, ledger, at_once, current.refused, start
+    )
     return build_app(
         Parts(
             current=current,

@@ -32,6 +32,10 @@ def a_job(
     return ChatJob(owner, model, turns or (user("hi"),), system, Tuning(max_tokens=max_tokens))
 
 
+async def allowed() -> None:
+    """The check of a job that may begin."""
+
+
 def later() -> float:
     """A deadline, in the loop's clock, that nothing should reach."""
     return asyncio.get_running_loop().time() + PATIENCE

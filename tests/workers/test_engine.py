@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workers.helpers import a_job, all_ready, later, soon
+from tests.workers.helpers import a_job, all_ready, allowed, later, soon
 from workers.engine import running_engine
 from workers.errors import ErrorKind, WorkerError
 from workers.homes import Homes
@@ -40,7 +40,7 @@ async def test_workers_live_in_homes_of_their_own_and_nothing_of_them_is_left(tm
     async with running_engine(Homes(state), launch, POOL, QUEUE, AGENTS) as engine:
         await all_ready(engine.pool)
         assert len(homes_under(state)) == 2
-        async with engine.scheduler.worker(a_job(), later()) as worker:
+        async with engine.scheduler.worker(a_job(), later(), allowed) as worker:
             pid = worker.pid
             os.kill(pid, 0)
     with pytest.raises(ProcessLookupError):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.workers.helpers import a_job, later, soon, until
+from tests.workers.helpers import a_job, allowed, later, soon, until
 from workers.errors import ErrorKind, WorkerError
 from workers.job import ChatJob
 from workers.scheduler import Scheduler
@@ -48,7 +48,7 @@ def a_scheduler(
 
 
 async def serve(scheduler: Scheduler, owner: str, *, until_set: asyncio.Event | None = None) -> None:
-    async with scheduler.worker(a_job(owner=owner), later()):
+    async with scheduler.worker(a_job(owner=owner), later(), allowed):
         if until_set:
             await until_set.wait()
 
@@ -65,14 +65,14 @@ async def queued(scheduler: Scheduler, *owners: str) -> list[asyncio.Task[None]]
 
 async def failure_of(scheduler: Scheduler, deadline: float | None = None, owner: str = "ann") -> WorkerError:
     with pytest.raises(WorkerError) as caught:
-        async with scheduler.worker(a_job(owner=owner), later() if deadline is None else deadline):
+        async with scheduler.worker(a_job(owner=owner), later() if deadline is None else deadline, allowed):
             pass
     return caught.value
 
 
 async def test_a_free_slot_is_given_at_once() -> None:
     scheduler, _ = a_scheduler()
-    async with scheduler.worker(a_job(), later()) as worker:
+    async with scheduler.worker(a_job(), later(), allowed) as worker:
         assert worker == "a worker"
         assert (scheduler.running, scheduler.waiting) == (1, 0)
     assert scheduler.running == 0
@@ -81,7 +81,7 @@ async def test_a_free_slot_is_given_at_once() -> None:
 @pytest.mark.promise("queue.fair")
 async def test_a_key_with_many_jobs_delays_another_key_by_one_job() -> None:
     scheduler, pool = a_scheduler()
-    async with scheduler.worker(a_job(owner="ann"), later()):
+    async with scheduler.worker(a_job(owner="ann"), later(), allowed):
         tasks = await queued(scheduler, "ann", "ann", "ann", "bob")
     await soon(asyncio.gather(*tasks))
     assert pool.served == ["ann", "ann", "bob", "ann", "ann"]
@@ -100,7 +100,7 @@ async def test_never_more_jobs_run_than_there_are_slots() -> None:
 
 async def test_nobody_overtakes_who_waits() -> None:
     scheduler, pool = a_scheduler()
-    async with scheduler.worker(a_job(owner="first"), later()):
+    async with scheduler.worker(a_job(owner="first"), later(), allowed):
         [waiting] = await queued(scheduler, "waiting")
     await asyncio.gather(waiting, serve(scheduler, "newcomer"))
     assert pool.served == ["first", "waiting", "newcomer"]
@@ -108,7 +108,7 @@ async def test_nobody_overtakes_who_waits() -> None:
 
 async def test_the_slot_is_held_until_the_worker_is_given_back() -> None:
     scheduler, pool = a_scheduler()
-    async with scheduler.worker(a_job(owner="ann"), later()):
+    async with scheduler.worker(a_job(owner="ann"), later(), allowed):
         [waiting] = await queued(scheduler, "bob")
         assert pool.served == ["ann"]
     await soon(waiting)
@@ -190,7 +190,7 @@ async def test_a_key_alone_has_the_whole_queue() -> None:
 
 async def test_without_a_queue_a_free_slot_is_still_given() -> None:
     scheduler, _ = a_scheduler(limit=0)
-    async with scheduler.worker(a_job(), later()):
+    async with scheduler.worker(a_job(), later(), allowed):
         failure = await failure_of(scheduler)
         assert failure.kind is ErrorKind.QUEUE_FULL
         assert failure.retry_after == 1
@@ -200,7 +200,7 @@ async def test_without_a_queue_a_free_slot_is_still_given() -> None:
 @pytest.mark.promise("queue.late")
 async def test_a_job_that_waited_too_long_is_told_when_to_come_back_and_leaves_the_queue() -> None:
     scheduler, _ = a_scheduler(timeout=0)
-    async with scheduler.worker(a_job(), later()):
+    async with scheduler.worker(a_job(), later(), allowed):
         failure = await failure_of(scheduler)
         assert failure.kind is ErrorKind.QUEUE_TIMEOUT
         assert failure.retry_after is not None
@@ -210,14 +210,14 @@ async def test_a_job_that_waited_too_long_is_told_when_to_come_back_and_leaves_t
 
 async def test_a_job_does_not_wait_past_its_own_deadline() -> None:
     scheduler, _ = a_scheduler(timeout=1e6)
-    async with scheduler.worker(a_job(), later()):
+    async with scheduler.worker(a_job(), later(), allowed):
         failure = await soon(failure_of(scheduler, asyncio.get_running_loop().time()))
         assert failure.kind is ErrorKind.TIMEOUT
 
 
 async def test_a_caller_who_leaves_the_queue_is_passed_over() -> None:
     scheduler, pool = a_scheduler()
-    async with scheduler.worker(a_job(owner="ann"), later()):
+    async with scheduler.worker(a_job(owner="ann"), later(), allowed):
         left, stays = await queued(scheduler, "bob", "eve")
         left.cancel()
         await asyncio.wait({left})
@@ -229,7 +229,7 @@ async def test_a_caller_who_leaves_the_queue_is_passed_over() -> None:
 
 async def test_a_caller_who_leaves_the_moment_his_slot_comes_hands_it_on() -> None:
     scheduler, pool = a_scheduler()
-    async with scheduler.worker(a_job(owner="ann"), later()):
+    async with scheduler.worker(a_job(owner="ann"), later(), allowed):
         left, stays = await queued(scheduler, "bob", "eve")
     left.cancel()  # the slot is his already, but he has not run since
     await asyncio.wait({left})
@@ -241,7 +241,7 @@ async def test_a_caller_who_leaves_the_moment_his_slot_comes_hands_it_on() -> No
 
 async def test_a_caller_who_leaves_just_before_the_slot_is_free_does_not_take_it_along() -> None:
     scheduler, pool = a_scheduler()
-    async with scheduler.worker(a_job(owner="ann"), later()):
+    async with scheduler.worker(a_job(owner="ann"), later(), allowed):
         left, stays = await queued(scheduler, "bob", "eve")
         left.cancel()  # he has not run since, so he is in the queue still
     await soon(stays)
@@ -300,3 +300,28 @@ async def test_a_gateway_that_stops_refuses_what_waits_and_leaves_what_runs() ->
     await running
     assert pool.served == ["a"]
     assert (scheduler.running, scheduler.waiting) == (0, 0)
+
+
+async def test_a_job_that_may_not_begin_any_more_touches_no_worker_and_passes_its_slot_on() -> None:
+    scheduler, pool = a_scheduler()
+    held = asyncio.Event()
+    running = asyncio.create_task(serve(scheduler, "ann", until_set=held))
+    await until(lambda: pool.busy == 1)
+
+    async def refuse() -> None:
+        raise PermissionError
+
+    async def barred() -> None:
+        async with scheduler.worker(a_job(owner="bob"), later(), refuse):
+            pass
+
+    refused = asyncio.create_task(barred())
+    await until(lambda: scheduler.waiting == 1)
+    (after,) = await queued(scheduler, "eve")
+    held.set()
+
+    with pytest.raises(PermissionError):
+        await soon(refused)
+    await soon(asyncio.gather(running, after))
+    assert pool.served == ["ann", "eve"]
+    assert scheduler.running == 0

@@ -63,3 +63,16 @@ def test_a_refusal_says_which_limit_it_was_and_how_to_raise_it() -> None:
     for owner, words in (("5f0c2a91b7de", "keys limit 5f0c2a91b7de --concurrent N"), ("environment", "JOBS_AT_ONCE")):
         with jobs.job(owner), pytest.raises(WorkerError, match=words), jobs.job(owner):
             pass
+
+
+def test_a_lower_limit_holds_for_those_that_wait_and_the_first_come_first() -> None:
+    limit = 3
+    jobs = JobsAtOnce(lambda _: limit)
+
+    with jobs.job("one") as first, jobs.job("one") as second, jobs.job("one") as third:
+        limit = 2
+        first()
+        second()
+        with pytest.raises(WorkerError) as raised:
+            third()
+    assert raised.value.kind is ErrorKind.TOO_MANY_AT_ONCE

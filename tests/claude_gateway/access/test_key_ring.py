@@ -189,3 +189,45 @@ async def test_between_its_requests_a_key_may_what_it_may_in_them() -> None:
     assert [stored.may(id_, "mcp") for id_ in ("a", "b", "c", "gone", "local", "environment")] == [True, *[False] * 5]
     assert (RING.may("environment", "mcp"), RING.may("local", "mcp")) == (True, False)
     assert (NO_KEY.may("environment", "mcp"), NO_KEY.may("local", "mcp")) == (False, True)
+
+
+async def test_a_key_is_looked_at_again_as_it_stands_now() -> None:
+    now = 1_000.0
+    stored = StoredKey(Key("0" * 12), b"old", 0.0, 2_000.0)
+    held = [stored]
+
+    class Source:
+        changes = 0
+
+        async def held(self) -> tuple[bool, list[StoredKey]]:
+            return True, held
+
+    source = Source()
+    ring = KeyRing(None, source, lambda: now)
+    await ring.follow()
+    assert ring.current("0" * 12, b"old") == ring.current("0" * 12) == stored.key
+
+    for credential in (b"new", b"ol"):
+        with pytest.raises(ApiError, match="invalid"):
+            ring.current("0" * 12, credential)
+    for other in ("1" * 12, LOCAL.id, "environment"):
+        with pytest.raises(ApiError, match="invalid"):
+            ring.current(other)
+    now = 2_000.0
+    with pytest.raises(ApiError, match="expired"):
+        ring.current("0" * 12)
+
+
+def test_a_caller_without_a_key_is_let_in_again_while_there_is_none() -> None:
+    assert NO_KEY.current(LOCAL.id) == LOCAL
+    with pytest.raises(ApiError):
+        RING.current(LOCAL.id)
+
+
+def test_what_a_caller_brought_is_known_by_its_digest_alone() -> None:
+    key = identify(RING, {"x-api-key": SECRET})
+
+    assert RING.current(key.id, key.credential) == key
+    assert SECRET not in repr(key)
+    with pytest.raises(ApiError):
+        KeyRing("another").current(key.id, key.credential)

@@ -4,7 +4,7 @@ import pytest
 
 from claude_gateway.access.keys import Budget
 from claude_gateway.errors import ApiError
-from claude_gateway.ledger.budget import Spending, Spent, require
+from claude_gateway.ledger.budget import Reservations, Spending, Spent, expected, has_room, require
 from claude_gateway.ledger.days import DAY, day_of, midnight, name_of, named
 
 NOON = midnight(20_000) + DAY / 2
@@ -62,3 +62,32 @@ def test_a_new_day_begins_with_nothing_and_takes_nothing_of_the_day_before() -> 
     spending.add("ann", NOON, 100, 9.0)  # begun yesterday, ended today
 
     assert spending.of("ann", NOON + DAY) == Spent(1, 0.0)
+
+
+def test_there_is_room_while_less_than_each_part_of_the_budget_is_spent() -> None:
+    assert has_room(Budget(tokens=10, usd=1.0), Spent(9, 0.9))
+    assert not has_room(Budget(tokens=10, usd=1.0), Spent(10, 0.9))
+    assert not has_room(Budget(tokens=10, usd=1.0), Spent(9, 1.0))
+
+
+def test_a_job_is_expected_to_spend_its_prompt_and_an_answer_no_longer_than_its_limit() -> None:
+    assert expected(100, 20, Spent()).tokens == 120
+    assert expected(100, 64_000, Spent()).tokens == expected(100, None, Spent()).tokens == 1_100
+
+
+def test_its_tokens_are_expected_to_cost_what_those_of_the_day_did() -> None:
+    assert expected(100, 20, Spent(1_000, 0.5)).usd == 0.06
+    assert expected(100, 20, Spent(1_000, 0.0)).usd > 0
+
+
+def test_what_is_reserved_is_the_sum_of_a_keys_jobs_until_each_has_ended() -> None:
+    reservations = Reservations()
+    reservations.add("ann", Spent(3, 0.5))
+    reservations.add("ann", Spent(4, 0.5))
+    reservations.add("bob", Spent(1, 0.0))
+
+    assert reservations.of("ann") == Spent(7, 1.0)
+    reservations.remove("ann", Spent(3, 0.5))
+    assert reservations.of("ann") == Spent(4, 0.5)
+    reservations.remove("ann", Spent(4, 0.5))
+    assert reservations.of("ann") == Spent()
