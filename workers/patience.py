@@ -15,6 +15,8 @@ from workers.link import Link
 SECONDS = 30.0
 # Meanwhile it answers whatever else it is asked, at once.
 _SIGN_OF_LIFE_SECONDS = 8.0
+# How often it is asked at most, where little time is left.
+_MIN_SILENCE_SECONDS = 1.0
 
 
 class Patience:
@@ -37,10 +39,12 @@ class Patience:
             raise
 
     async def next(self, sign_of_life: Callable[[], Frame], deadline: float) -> Frame:
-        """The next frame of an answer, for which a model may take its time; not so the process, for a sign of life."""
+        """The next frame of an answer, for which a model may take its time; not so the process, for a sign of life. It
+        is asked for one early enough to leave time for another try."""
         while True:
             try:
-                return await self._link.next(min(deadline, _now() + self._seconds))
+                silence = max(_within(self._seconds, deadline), _now() + min(_MIN_SILENCE_SECONDS, self._seconds))
+                return await self._link.next(min(deadline, silence))
             except WorkerError as error:
                 async with self.attentive(deadline):
                     await self._asked_for_life(error, sign_of_life, deadline)
