@@ -22,6 +22,7 @@ RESPONSES = "/v1/responses"
 _CODE_ORDER = (16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15)
 _CODE_LENGTHS = {18: 1, 1: 2, 0: 2}
 _HUGE_DIGITS = 4_000
+_MAX_BOMB_BYTES = 64_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ def _pattern() -> Any:
 
 def _bomb(size: int) -> bytes:
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    return packer.compress(b'{"model":"' + b"x" * (size * 100)) + packer.flush()
+    return packer.compress(b'{"model":"' + b"x" * min(size * 100, _MAX_BOMB_BYTES)) + packer.flush()
 
 
 class _Bits:
