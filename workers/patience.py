@@ -15,8 +15,8 @@ from workers.link import Link
 SECONDS = 30.0
 # Meanwhile it answers whatever else it is asked, at once.
 _SIGN_OF_LIFE_SECONDS = 8.0
-# How often it is asked at most, where little time is left.
-_MIN_SILENCE_SECONDS = 1.0
+# So long it may be silent also where little time is left: on a busy machine, one that is well needs some of it.
+_MIN_SECONDS = 1.0
 
 
 class Patience:
@@ -43,8 +43,7 @@ class Patience:
         is asked for one early enough to leave time for another try."""
         while True:
             try:
-                silence = max(_within(self._seconds, deadline), _now() + min(_MIN_SILENCE_SECONDS, self._seconds))
-                return await self._link.next(min(deadline, silence))
+                return await self._link.next(_within(self._seconds, deadline))
             except WorkerError as error:
                 async with self.attentive(deadline):
                     await self._asked_for_life(error, sign_of_life, deadline)
@@ -60,7 +59,8 @@ class Patience:
 
 
 def _within(seconds: float, deadline: float) -> float:
-    return _now() + min(seconds, (deadline - _now()) / 3)
+    left = deadline - _now()
+    return _now() + min(seconds, left, max(left / 3, _MIN_SECONDS))
 
 
 def _now() -> float:
