@@ -1,7 +1,19 @@
 """The tools that a process is offered beside those of its own."""
 
-from workers.job import Tool
+from collections.abc import Collection
+
+from workers.job import ChatJob, Tool, ToolUse
 from workers.link import Link
+from workers.protocol import OFFERED_AS
+
+
+def names_to_offer(job: ChatJob) -> frozenset[str]:
+    """Return the names of a job's tools and of those that its history calls: the model may call such a tool again, and
+    the CLI reads an answer to its end only where it knows the tools that are called."""
+    if not job.tools:
+        return frozenset()
+    called = (block.name for turn in job.turns for block in turn.blocks if isinstance(block, ToolUse))
+    return frozenset((*(tool.name for tool in job.tools), *called))
 
 
 class Offer:
@@ -10,10 +22,11 @@ class Offer:
         self._tools: tuple[Tool, ...] = ()
         self._sets = 0
 
-    async def make_names(self, tools: tuple[Tool, ...], deadline: float) -> None:
+    async def make_names(self, names: Collection[str], deadline: float) -> None:
         """Offer the names alone. The definitions travel in the body of the request, where the CLI leaves them as they
         are; through the offer it shortens and rewrites them. Raises `WorkerError`."""
-        await self.make(tuple(Tool(name, "", {}) for name in sorted(tool.name for tool in tools)), deadline)
+        offered = sorted(OFFERED_AS.get(name, name) for name in names)
+        await self.make(tuple(Tool(name, "", {}) for name in offered), deadline)
 
     async def make(self, tools: tuple[Tool, ...], deadline: float) -> None:
         """Make these tools, and no others, those of the next request. Raises `WorkerError`."""

@@ -57,6 +57,8 @@ _NO_CONTENT = "(no content)"
 # A schema that the CLI makes no tool of. With a schema it counts its further requests (`workers.setup`), and with no
 # tool for the output it neither offers one to the model nor insists on its use (CLI 2.1.332).
 _NO_TOOL = {"$async": True}
+# With a schema the CLI insists on a call of any tool of this name, also the client's: it is offered under another one.
+OFFERED_AS: Mapping[str, str] = {"StructuredOutput": "client_StructuredOutput"}
 
 _IN_A_TURN = (State.ANSWERING, State.STOPPING)
 
@@ -265,7 +267,9 @@ class Protocol:
             raise fault(f"{signal.name} while {self.state.name}") from None
 
     def _initialize(self, **fields: Any) -> Frame:
-        return self._control("initialize", systemPromptSnapshot=False, jsonSchema=_NO_TOOL, **fields)
+        return self._control(
+            "initialize", systemPromptSnapshot=False, jsonSchema=_NO_TOOL, toolAliases=dict(OFFERED_AS), **fields
+        )
 
     def _control(self, subtype: str, **fields: Any) -> Frame:
         request_id = self._new_id()

@@ -16,7 +16,7 @@ from workers.frames import Frame
 from workers.job import ChatJob, ToolUse
 from workers.link import Link, Spawn, starting
 from workers.observer import UNOBSERVED, Observer
-from workers.offer import Offer
+from workers.offer import Offer, names_to_offer
 from workers.patience import SECONDS, Patience
 from workers.prepared import WORTH_A_PROCESS, Prepared, prepare
 from workers.protocol import Protocol, State
@@ -107,7 +107,7 @@ class Worker:
             self._bill = Bill(on_cost, self.protocol.cost)
             await self._resident.ask(before[-1], job.turns[-1], self._patience.soon(deadline))
             await self._link.heard(self._patience.soon(deadline))
-        offered = {tool.name for tool in job.tools}
+        offered = names_to_offer(job)
         while not answer.finished:
             for event in await self._next_events(answer, offered, deadline):
                 reply.feed(event)
@@ -175,7 +175,7 @@ class Worker:
         body = request_body(job.tools, job.system if self._system_in_body else None)
         wanted = replace(self._setup, tuning=job.tuning, body=body, one_request=True)
         await self._apply(wanted, self._patience.soon(deadline))
-        await self._offer.make_names(job.tools, self._patience.soon(deadline))
+        await self._offer.make_names(names_to_offer(job), self._patience.soon(deadline))
         await self._resident.put_back(job, before, stay, self._patience.soon(deadline))
 
     async def _take_up(self, job: ChatJob, before: Beginnings, deadline: float) -> None:

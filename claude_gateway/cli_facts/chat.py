@@ -5,8 +5,8 @@ from claude_gateway.cli_facts.fact import Facts, holds, same
 from claude_gateway.demo.upstream import StandIn
 from workers.answer import ENDED_EARLY
 from workers.frames import Frame, encode
-from workers.job import Text, ToolResult, ToolUse, Turn
-from workers.protocol import State
+from workers.job import Text, Tool, ToolResult, ToolUse, Turn
+from workers.protocol import OFFERED_AS, State
 from workers.upstream_words import upstream_message
 
 fact = Facts()
@@ -308,6 +308,18 @@ async def a_call_of_an_unknown_tool_is_answered_within_the_answer_and_ends_a_tur
     answered = next(number for number, frame in enumerate(frames) if frame["type"] == "user")
     ended = next(n for n, frame in enumerate(frames) if frame.get("event", {}).get("type") == "message_delta")
     holds(answered < ended, (answered, ended))
+
+
+@fact("A client may have a tool of the name by which the CLI knows its own.")
+async def with_a_schema_it_insists_on_a_call_of_any_tool_of_that_name_but_not_of_its_alias(
+    cli: Cli, _: StandIn
+) -> None:
+    offers = [(name, True) for name in OFFERED_AS] + [(alias, False) for alias in OFFERED_AS.values()]
+    for number, (offered, insists) in enumerate(offers):
+        cli.protocol.offer((Tool(offered, "", {}),))
+        await cli.send(cli.protocol.set_servers((f"caller{number}",)))
+        frames = await cli.ask("hello")
+        same("structured-output-enforce" in str(frames), insists)
 
 
 @fact("An answer without a word is an answer, and no reason to ask again.")

@@ -80,14 +80,27 @@ async def test_a_call_of_a_tool_that_nobody_offered_is_handed_on_and_not_answere
 
 
 @IN_EVERY_DIALECT
-@STREAMED_OR_NOT
 @pytest.mark.parametrize("end", ["", "{{stop max_tokens}}"], ids=["whole", "at the limit"])
 async def test_calls_beside_one_of_a_tool_that_nobody_offered_are_handed_on_too(
-    gateway: Gateway, dialect: str, stream: bool, end: str
+    gateway: Gateway, dialect: str, end: str
 ) -> None:
-    prompt = 'stray {{fine}}{{pace 0.01}}{{tool unheard_of {"a": "one"}}}{{tool f {"b": 1}}}' + end
-    answer = await ask(gateway.url, dialect, prompt, stream=stream, tools=[TOOL])
-    assert answer.calls == [("unheard_of", '{"a":"one"}'), ("f", '{"b":1}')]
+    prompt = 'stray {{fine}}{{pace 0.2}}{{tool unheard_of {"a":1}}}{{tool f {"b":1}}}' + end
+    answer = await ask(gateway.url, dialect, prompt, stream=True, tools=[TOOL])
+    assert answer.calls == [("unheard_of", '{"a":1}'), ("f", '{"b":1}')]
+    await settled(gateway)
+    assert asked(gateway, "stray") == 1
+
+
+async def test_a_tool_of_the_history_may_be_called_again_beside_those_offered(gateway: Gateway) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "earlier", "arguments": "{}"}}
+    answer = await gateway.ask(
+        "go",
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": 'stray {{tool earlier {"a":1}}}{{tool f {"b":2}}}'},
+        tools=[{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}],
+    )
+    called = answer.choices[0].message.tool_calls
+    assert [(one.function.name, one.function.arguments) for one in called] == [("earlier", '{"a":1}'), ("f", '{"b":2}')]
     await settled(gateway)
     assert asked(gateway, "stray") == 1
 
@@ -100,6 +113,24 @@ async def test_a_tool_that_the_cli_has_by_the_same_name_is_the_client_s(gateway:
     assert answer.calls == [("ToolSearch", '{"query":"x"}')]
     await settled(gateway)
     assert asked(gateway, "named") == 1
+
+
+@IN_EVERY_DIALECT
+async def test_a_tool_named_as_the_cli_s_own_for_structured_output_is_like_any_other(
+    gateway: Gateway, dialect: str
+) -> None:
+    tools = [{"name": "StructuredOutput", "input_schema": {"type": "object"}}, TOOL]
+    for words in ("named first", "named second"):
+        gateway.upstream.forget()
+        await ask(gateway.url, dialect, words, stream=False, tools=tools)
+        [received] = gateway.upstream.chats
+        assert [block["text"] for message in received.body["messages"] for block in message["content"]] == [words]
+        assert [tool["name"] for tool in received.body["tools"]] == ["StructuredOutput", "f"]
+    called = 'named third {{tool StructuredOutput {"a":1}}}{{tool f {"b":2}}}'
+    answer = await ask(gateway.url, dialect, called, stream=False, tools=tools)
+    assert answer.calls == [("StructuredOutput", '{"a":1}'), ("f", '{"b":2}')]
+    await settled(gateway)
+    assert asked(gateway, "named third") == 1
 
 
 @pytest.mark.parametrize("pace", ["", "{{pace 0.005}}"], ids=["all at once", "paced"])

@@ -75,7 +75,7 @@ def _listed(prompt: Prompt) -> list[Json]:
 
 def _whole_words(blocks: list[Json]) -> list[Json]:
     """The gateway sends an assistant's "(no content)" in two blocks, for the CLI drops it in one."""
-    texts = [block.get("text", "") for block in blocks[:2]]
+    texts = [block["text"] for block in blocks[:2] if block["type"] == "text"]
     if len(texts) == 2 and "".join(texts).strip() == _NO_CONTENT:
         return [{"type": "text", "text": "".join(texts)}, *blocks[2:]]
     return blocks
