@@ -127,10 +127,10 @@ class RefusingHandler(web.RequestHandler):
 
 def _not_http(status: int, fault: BaseException | None) -> ApiError:
     """Nothing of what was sent is repeated: it may hold a key."""
+    message = "The request is not valid HTTP."
     if isinstance(fault, LineTooLong):
         message = "The request line or a header is longer than this gateway takes (8 KiB)."
-        return ApiError(431, "validation_error", message, code="header_too_large")
-    return ApiError(status, "validation_error", "The request is not valid HTTP.", code="bad_request")
+    return ApiError(status, "validation_error", message, code="bad_request")
 
 
 def _as_bytes(response: web.Response) -> bytes:
