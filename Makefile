@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo serve test check clients format readme bench soak lock clean
+.PHONY: help setup demo serve test check clients format readme bench neighbour soak lock clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ readme: setup ## write the tables of settings and of parameters into README and 
 
 bench: setup ## measure against the bare CLI; prints a table, writes bench/results/latest.json
 	$(BIN)/python -m bench
+
+neighbour: setup ## one key attacks with everything while another chats, for NEIGHBOUR_SECONDS (300)
+	@$(BIN)/python -m bench.neighbour --seconds $(or $(NEIGHBOUR_SECONDS),300)
 
 soak: setup ## a gateway at full load with random faults for SOAK_MINUTES (20); a table, and JSON beside it
 	@$(BIN)/python -m tests.e2e.faults.soak

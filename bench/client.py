@@ -14,16 +14,17 @@ from bench.parts import API_KEY, Messages, body
 class Caller:
     """One keep-alive connection that sends chat requests and reads their streams, chunk by chunk."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, key: str = API_KEY) -> None:
         self._reader = reader
         self._writer = writer
+        self._key = key
 
     async def ask(self, prompt: str, history: Messages | None = None) -> tuple[float, list[tuple[float, str]]]:
         """When the request was sent, and each text delta with its time of arrival (`time.monotonic`)."""
         content = body(prompt, history or [])
         head = (
             "POST /v1/chat/completions HTTP/1.1\r\nhost: bench\r\n"
-            f"authorization: Bearer {API_KEY}\r\ncontent-length: {len(content)}\r\n\r\n"
+            f"authorization: Bearer {self._key}\r\ncontent-length: {len(content)}\r\n\r\n"
         )
         sent = time.monotonic()
         self._writer.write(head.encode() + content)
@@ -40,7 +41,7 @@ class Caller:
         return sent, deltas
 
     async def get(self, path: str) -> None:
-        self._writer.write(f"GET {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {API_KEY}\r\n\r\n".encode())
+        self._writer.write(f"GET {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {self._key}\r\n\r\n".encode())
         head = await self._reader.readuntil(b"\r\n\r\n")
         length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
         await self._reader.readexactly(int(length.split(b":")[1]))
@@ -53,7 +54,7 @@ class Caller:
         content = body(prompt, [])
         self._writer.write(
             b"POST /v1/chat/completions HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer "
-            + API_KEY.encode()
+            + self._key.encode()
             + b"\r\ncontent-length: %d\r\n\r\n" % len(content)
             + content
         )
@@ -79,10 +80,10 @@ class Caller:
 
 
 @asynccontextmanager
-async def caller(url: str) -> AsyncIterator[Caller]:
+async def caller(url: str, key: str = API_KEY) -> AsyncIterator[Caller]:
     address = urlsplit(url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port, limit=1 << 22)
     try:
-        yield Caller(reader, writer)
+        yield Caller(reader, writer, key)
     finally:
         writer.transport.abort()

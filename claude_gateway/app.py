@@ -53,7 +53,7 @@ from claude_gateway.stores.tool_choices import ToolChoiceStore
 from claude_gateway.stores.tool_counts import ToolCountStore
 from claude_gateway.telemetry.metrics import Metrics
 from claude_gateway.telemetry.tracing import Traces, open_traces
-from claude_gateway.web import admission, body, chosen_model, connection, cors, middlewares
+from claude_gateway.web import admission, body, chosen_model, connection, cors, expectation, middlewares
 from claude_gateway.web.body_memory import BodyMemory
 from claude_gateway.web.current import Current
 from claude_gateway.web.fetch import Fetcher
@@ -77,15 +77,17 @@ def build_app(parts: Parts) -> web.Application:
         middlewares=[
             middlewares.identify_request,
             connection.count_connection,
-            cors.answer_preflights,
             middlewares.answer_errors,
+            cors.answer_preflights,
             admission.admit,
+            expectation.check_expectation,
             body.release_memory,
             chosen_model.ask_the_heir,
         ],
         client_max_size=parts.settings.max_request_size,
     )
     app.on_response_prepare.append(middlewares.add_request_id)
+    app.on_response_prepare.append(expectation.close_untold)
     app.on_response_prepare.append(cors.add_origin)
     app.on_response_prepare.append(admission.add_standing)
     app.on_response_prepare.append(chosen_model.name_the_heir)

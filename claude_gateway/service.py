@@ -1,4 +1,4 @@
-"""A job to its events: waits for a worker, bounds the time, tries once more where that cannot be noticed."""
+"""A job to its events: waits for a worker, bounds the time, tries another where that cannot be noticed."""
 
 import asyncio
 import logging
@@ -17,6 +17,7 @@ from claude_gateway.ledger.entry import INTERNAL, LEFT, Entry
 from claude_gateway.ledger.ledger import Ledger
 from claude_gateway.own_tools.counts import ToolCounts
 from claude_gateway.prompt.token_count import estimate
+from claude_gateway.retries import Retries
 from workers.answer import is_visible
 from workers.bill import OnCost
 from workers.errors import ErrorKind, WorkerError, stopping
@@ -46,10 +47,15 @@ class Runner(Protocol):
     def run(self, job: ChatJob, deadline: float, on_cost: OnCost) -> AsyncGenerator[Event, None]: ...
 
 
-class Dispatcher(Protocol):
-    """What hands out workers: the scheduler, or a scripted one in tests."""
+# A worker for the job that holds a slot; called again, another one.
+Lease = Callable[[], AbstractAsyncContextManager[Runner]]
 
-    def worker(self, job: ChatJob, deadline: float, check: Check) -> AbstractAsyncContextManager[Runner]: ...
+
+class Dispatcher(Protocol):
+    """What hands out workers: the scheduler, or a scripted one in tests. A job that needs another worker keeps its
+    slot."""
+
+    def slot(self, job: ChatJob, deadline: float, check: Check) -> AbstractAsyncContextManager[Lease]: ...
 
 
 class StartCheck(Protocol):
@@ -107,9 +113,9 @@ class ChatService:
         """The events of a job; `Started` comes once. Raises `WorkerError`, and `ApiError` for one that may not begin
         any more. One that goes on from another shares its deadline.
 
-        A job whose worker died or whose upstream connection broke is run once more. Where something was
-        already passed on, `Restarted` comes first: a reader that cannot take back stops there, and nothing is
-        asked of the upstream a second time. A job whose tools have done something is not run once more.
+        A job whose worker died or whose upstream connection broke is run again, as `Retries` allows. Where something
+        was already passed on, `Restarted` comes first: a reader that cannot take back stops there, and nothing is
+        asked of the upstream a second time. A job whose tools have done something is not run again.
         """
         deadline = self.deadline() if deadline is None else deadline
         job = without_oldest_media(job)
@@ -169,11 +175,28 @@ class ChatService:
         room()
 
     async def _attempts(self, job: ChatJob, deadline: float, entry: Entry, check: Check) -> AsyncGenerator[Event, None]:
+        try:
+            async with (
+                self._dispatcher.slot(job, deadline, check) as lease,
+                aclosing(self._tries(job, deadline, entry, check, lease)) as events,
+            ):
+                async for event in events:
+                    yield event
+        except WorkerError as error:
+            if self._stopped:
+                raise stopping() from error
+            _log.warning("job failed: %s (%s) %s", error, error.kind.name, error.detail)
+            raise
+
+    async def _tries(
+        self, job: ChatJob, deadline: float, entry: Entry, check: Check, lease: Lease
+    ) -> AsyncGenerator[Event, None]:
         started = visible = worked = False
         calls = self._tools.of_job(job)
-        for last_try in (False, True):
+        retries = Retries()
+        while True:
             try:
-                async with self._dispatcher.worker(job, deadline, check) as worker:
+                async with lease() as worker:
                     await check()  # a process may have had to be started for it meanwhile
                     await self._ledger.begin(entry)
                     async with aclosing(worker.run(job, deadline, partial(self._ledger.cost, entry))) as events:
@@ -197,13 +220,12 @@ class ChatService:
                                 await self._ledger.finish(entry, event.usage)
                             yield event
             except WorkerError as error:
-                if self._stopped:
-                    raise stopping() from error
-                _log.warning("job failed: %s (%s) %s", error, error.kind.name, error.detail)
-                if last_try or worked or not error.another_attempt_could_help:
+                if self._stopped or not retries.allow(error, visible=visible, worked=worked):
                     raise
+                _log.warning("another worker is tried: %s (%s) %s", error, error.kind.name, error.detail)
             else:
                 return
             if visible:
                 yield Restarted()
                 visible = False
+            await check()  # before a process is taken from another owner

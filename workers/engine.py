@@ -84,13 +84,16 @@ class Engine:
         """End every process, whatever it does."""
         await self._processes.aclose()
 
-    def worker(self, job: ChatJob, deadline: float, check: Check) -> AbstractAsyncContextManager[Worker | Agent]:
-        """Somebody to run the job, if `check` lets it begin when it is its turn. Raises `WorkerError`."""
+    def slot(
+        self, job: ChatJob, deadline: float, check: Check
+    ) -> AbstractAsyncContextManager[Callable[[], AbstractAsyncContextManager[Worker | Agent]]]:
+        """Somebody to run the job, and another where that one fails, if `check` lets it begin when it is its turn.
+        Raises `WorkerError`."""
         if job.work is None:
-            return self.scheduler.worker(job, deadline, check)
+            return self.scheduler.slot(job, deadline, check)
         if not self.may_run_commands and COMMANDS & set(job.work.tools):
             raise WorkerError(ErrorKind.NO_TOOLS, "Tools that run commands are off here: there is no sandbox for them.")
-        return self.agent_scheduler.worker(job, deadline, check)
+        return self.agent_scheduler.slot(job, deadline, check)
 
 
 @asynccontextmanager

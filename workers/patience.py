@@ -15,6 +15,8 @@ from workers.link import Link
 SECONDS = 30.0
 # Meanwhile it answers whatever else it is asked, at once.
 _SIGN_OF_LIFE_SECONDS = 8.0
+# So long it may be silent also where little time is left: on a busy machine, one that is well needs some of it.
+_MIN_SECONDS = 1.0
 
 
 class Patience:
@@ -37,10 +39,11 @@ class Patience:
             raise
 
     async def next(self, sign_of_life: Callable[[], Frame], deadline: float) -> Frame:
-        """The next frame of an answer, for which a model may take its time; not so the process, for a sign of life."""
+        """The next frame of an answer, for which a model may take its time; not so the process, for a sign of life. It
+        is asked for one early enough to leave time for another try."""
         while True:
             try:
-                return await self._link.next(min(deadline, _now() + self._seconds))
+                return await self._link.next(_within(self._seconds, deadline))
             except WorkerError as error:
                 async with self.attentive(deadline):
                     await self._asked_for_life(error, sign_of_life, deadline)
@@ -56,7 +59,8 @@ class Patience:
 
 
 def _within(seconds: float, deadline: float) -> float:
-    return _now() + min(seconds, (deadline - _now()) / 3)
+    left = deadline - _now()
+    return _now() + min(seconds, left, max(left / 3, _MIN_SECONDS))
 
 
 def _now() -> float:

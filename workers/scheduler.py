@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 from workers.errors import ErrorKind, WorkerError, stopping
@@ -71,9 +72,12 @@ class Scheduler(Generic[W]):
                 turn.set_exception(stopping(retry_after))
 
     @asynccontextmanager
-    async def worker(self, job: ChatJob, deadline: float, check: Check) -> AsyncIterator[W]:
-        """A worker for the job, once it is its turn. `deadline` is in the loop's clock. `check` is made once the job
-        has its slot, before any process is taken from another owner or started for it.
+    async def slot(
+        self, job: ChatJob, deadline: float, check: Check
+    ) -> AsyncIterator[Callable[[], AbstractAsyncContextManager[W]]]:
+        """A slot for the job, once it is its turn; yields what gives it a worker, and another where that one failed.
+        `deadline` is in the loop's clock. `check` is made once the job has its slot, before any process is taken from
+        another owner or started for it.
 
         Raises `WorkerError`: QUEUE_FULL at once, QUEUE_TIMEOUT after the longest wait, STOPPING where waiting was of no
         use any more, and what the pool or `check` raises.
@@ -83,13 +87,18 @@ class Scheduler(Generic[W]):
             await check()
             began = time.monotonic()
             try:
-                async with self._pool.lease(job, deadline) as worker:
-                    yield worker
+                yield partial(self._pool.lease, job, deadline)
             finally:
                 took = time.monotonic() - began
                 self._mean_job_seconds += _SMOOTHING * (took - self._mean_job_seconds)
         finally:
             self._hand_on_slot()
+
+    @asynccontextmanager
+    async def worker(self, job: ChatJob, deadline: float, check: Check) -> AsyncIterator[W]:
+        """A worker for the job, in a slot that is held as long. Raises `WorkerError` as `slot` does."""
+        async with self.slot(job, deadline, check) as lease, lease() as worker:
+            yield worker
 
     async def _take_slot(self, owner: str, deadline: float) -> None:
         if self._free:

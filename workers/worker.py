@@ -185,7 +185,11 @@ class Worker:
         self._offer.forget()
         self.had_system = False
         self._link.confused = True  # until it is up: whoever leaves meanwhile leaves a process of no use
-        await self._start(deadline, prepared)
+        try:
+            await self._start(deadline, prepared)
+        except WorkerError as error:
+            # The pool has other processes, and each can start one of its own.
+            raise self._link.distrust(f"{error} {error.detail}") from error
         self._link.confused = False
         self.jobs, self.born = 1, time.monotonic()
         await self._resident.take_up(prepared, before, job.turns[:-1], deadline)

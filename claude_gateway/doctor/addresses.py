@@ -27,11 +27,11 @@ async def port(settings: Settings, answer_seconds: float = _ANSWER_SECONDS) -> t
     except StartFailed as error:
         base = f"http://{_reachable(settings.claude_wrapper_host)}:{settings.port}"
         try:
-            version = await _gateway_at(f"{base}/health", answer_seconds)
+            is_gateway = await _is_gateway(f"{base}/health", answer_seconds)
         except TimeoutError:
             return failed("Port", f"{where} takes connections, and nobody answers them: {_HELD}", _SEE_SERVICE), False
-        if version is not None:
-            return ok("Port", f"{where}: a claude-gateway serves there (version {version})"), True
+        if is_gateway:
+            return ok("Port", f"{where}: a claude-gateway serves there"), True
         return failed("Port", str(error), "end what listens there, or set PORT"), False
     return ok("Port", f"{where} is free"), False
 
@@ -80,14 +80,13 @@ def _reachable(host: str) -> str:
     return any_address.get(host, f"[{host}]" if ":" in host else host)
 
 
-async def _gateway_at(url: str, seconds: float) -> str | None:
-    """The version of a gateway that answers there. Raises `TimeoutError` where nobody says anything."""
+async def _is_gateway(url: str, seconds: float) -> bool:
+    """Whether a gateway answers there. Raises `TimeoutError` where nobody says anything."""
     timeout = aiohttp.ClientTimeout(total=seconds)
     try:
         async with aiohttp.ClientSession(timeout=timeout) as http, http.get(url) as response:
-            said = await response.json()
-            return str(said["version"]) if said.get("service") == "claude-gateway" else None
+            return bool((await response.json()).get("service") == "claude-gateway")
     except TimeoutError:
         raise
-    except (aiohttp.ClientError, ValueError, LookupError, AttributeError):
-        return None
+    except (aiohttp.ClientError, ValueError, AttributeError):
+        return False

@@ -36,7 +36,7 @@ _IN_QUERY: Json = {"type": "apiKey", "in": "query", "name": "key", "description"
 
 
 def document(operations: Sequence[Operation], tables: Mapping[type, Table], version: str) -> Json:
-    """`tables` say what becomes of the parameters of a model; `version` is that of the gateway."""
+    """`tables` say what becomes of the parameters of a model; `version` is that of the API."""
     schemas, definitions = components(_shapes(operations), tables)
     paths: dict[str, Json] = {}
     for operation in operations:

@@ -2,13 +2,15 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from claude_gateway.openapi.operation import Answer, Answered, Group, Maybe, Operation
 
 
 class HealthAnswer(Answered):
     status: Literal["healthy"]
     service: Literal["claude-gateway"]
-    version: str
+    version: Maybe[str] = Field(None, description="To callers with a key alone.")
 
 
 class LiveAnswer(Answered):
@@ -44,10 +46,12 @@ class ReadyAnswer(Answered):
 
 
 class VersionAnswer(Answered):
-    version: str
+    """Callers without a key are told the version of the API alone."""
+
+    version: Maybe[str] = None
     api_version: str
-    sdk_version: str
-    cli_version: str
+    sdk_version: Maybe[str] = None
+    cli_version: Maybe[str] = None
 
 
 class LoginStatus(Answered):

@@ -63,6 +63,16 @@ async def identify(request: web.Request) -> Key:
     )
 
 
+async def is_known(request: web.Request) -> bool:
+    """Whether the caller of an open path brings a key all the same, or needs none. Such a path must be counted: it
+    tells right keys from wrong ones."""
+    try:
+        await identify(request)
+    except ApiError:
+        return False
+    return True
+
+
 async def _count_address(request: web.Request, group: str) -> None:
     parts = request.app[PARTS]
     address = counted_address(request.remote, request.headers, parts.settings.proxies)

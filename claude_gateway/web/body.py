@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from claude_gateway.errors import ApiError
 from claude_gateway.prompt.numbers import OUT_OF_RANGE
 from claude_gateway.web.body_memory import Held
+from claude_gateway.web.expectation import tell_to_go_on
 from claude_gateway.web.parts import CALLER, PARTS
 from claude_gateway.web.readmission import admit_again
 
@@ -110,6 +111,7 @@ def keep_memory(request: web.Request) -> Held:
 
 
 async def _received(request: web.Request, limit: int) -> bytes:
+    await tell_to_go_on(request)
     body = bytearray()
     async for piece in request.content.iter_any():
         body += piece

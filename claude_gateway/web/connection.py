@@ -1,18 +1,16 @@
-"""One client's connection: how malformed requests are answered, and how many connections there may be."""
+"""One client's connection: how long it is waited for, and how many connections there may be."""
 
 import asyncio
 import logging
-import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
 from aiohttp import web
 
 from claude_gateway.access.address import Network, counted_address, peer_address
-from claude_gateway.dialects.openai_chat.encode import error_object
 from claude_gateway.errors import ApiError
 from claude_gateway.web.connection_shares import ConnectionShares, Place
-from claude_gateway.web.middlewares import error_response
+from claude_gateway.web.refusing_handler import RefusingHandler, keep_expectations
 
 _log = logging.getLogger(__name__)
 
@@ -34,11 +32,9 @@ _LOG_SECONDS = 10.0
 _RETRY_SECONDS = 5
 
 
-class Connection(web.RequestHandler):
-    """aiohttp's own, but what cannot be parsed is answered in our envelope and never logged: it may hold a key.
-
-    And who does not read is not waited for: a few thousand such, with a key or without, would be all connections that
-    there may be. `doors` has a place for it, or has it closed.
+class Connection(RefusingHandler):
+    """A client that does not read is not waited for: a few thousand such, with a key or without, would be all
+    connections that there may be. `doors` has a place for it, or has it closed.
     """
 
     __slots__ = ("_doors", "_look", "_place", "_taken", "_waiting", "_wire")
@@ -107,26 +103,13 @@ class Connection(web.RequestHandler):
         else:
             self._look = self._loop.call_later(_LOOK_SECONDS, self.look)
 
-    def handle_error(
-        self,
-        request: web.BaseRequest,  # noqa: ARG002 - the parent calls with it
-        status: int = 500,
-        exc: BaseException | None = None,  # noqa: ARG002
-        message: str | None = None,  # noqa: ARG002
-    ) -> web.StreamResponse:
-        _log.info("a request was no valid HTTP: status %d", status)
-        error = ApiError(status, "validation_error", "The request is not valid HTTP.", code="bad_request")
-        response = error_response(error, error_object(error))
-        response.headers["x-request-id"] = uuid.uuid4().hex
-        response.force_close()
-        return response
-
 
 class Doors:
     """Lets connections in, as far as `ConnectionShares` has places. `proxies` are believed when they say whom a request
     is from."""
 
     def __init__(self, server: web.Server, limit: int, proxies: Callable[[], Sequence[Network]]) -> None:
+        keep_expectations(server)
         self._server = server
         self.shares = ConnectionShares(limit)
         self._limit = limit

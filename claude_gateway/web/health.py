@@ -107,8 +107,9 @@ class Health:
     keys: KeyReport
     ledger: LedgerReport
 
-    def health(self) -> dict[str, Any]:
-        return {"status": "healthy", "service": "claude-gateway", "version": _VERSION}
+    def health(self, *, with_version: bool) -> dict[str, Any]:
+        version_told = {"version": _VERSION} if with_version else {}
+        return {"status": "healthy", "service": "claude-gateway", **version_told}
 
     def readiness(self) -> tuple[bool, dict[str, Any]]:
         """Whether a request would be served, with each thing that this depends on."""
@@ -137,7 +138,9 @@ class Health:
         if self.ledger.login_refused:
             yield _REFUSED
 
-    def versions(self) -> dict[str, Any]:
+    def versions(self, *, of_parts: bool) -> dict[str, Any]:
+        if not of_parts:
+            return {"api_version": API_VERSION}
         return {
             "version": _VERSION,
             "api_version": API_VERSION,

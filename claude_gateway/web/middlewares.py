@@ -29,6 +29,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _CALLER_LEFT = 499
+# Instead of aiohttp's own, which tells every stranger the versions of aiohttp and Python.
+SERVER_NAME = "claude-gateway"
 # Codes of errors with a status at which the official clients ask again, where that does not help.
 _NOT_WORTH_A_RETRY = frozenset({"claude_login_failed", "tools_unavailable", "budget_spent"})
 
@@ -74,6 +76,7 @@ def _say_how_it_ended(request: web.Request, status: int, seconds: float) -> None
 
 async def add_request_id(request: web.Request, response: web.StreamResponse) -> None:
     """On every response, streams included, just before its head is sent."""
+    response.headers["Server"] = SERVER_NAME
     if request.app[PARTS].drain.is_on:
         # What this connection brings next is for the next gateway. Its header was decided on before this hook.
         response.force_close()
@@ -110,9 +113,14 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
 
 
 def _in_dialect(error: ApiError, request: web.Request) -> web.Response:
-    match spoken(request):
+    return dialect_response(error, spoken(request), request[REQUEST_ID])
+
+
+def dialect_response(error: ApiError, dialect: Dialect, request_id: str) -> web.Response:
+    """The error as a response in the words of a dialect."""
+    match dialect:
         case Dialect.ANTHROPIC:
-            body = anthropic.error_object(error, request[REQUEST_ID])
+            body = anthropic.error_object(error, request_id)
             return error_response(error, body, status=anthropic.status(error))
         case Dialect.GEMINI:
             return error_response(error, gemini.error_object(error), status=gemini.status(error))
@@ -133,7 +141,7 @@ def error_response(error: ApiError, body: dict[str, Any], *, status: int | None 
 
 
 def _http_error(error: web.HTTPException, request: web.Request) -> web.Response:
-    """aiohttp's own: an unknown path, a wrong method, an unknown `Expect`."""
+    """aiohttp's own: an unknown path, a wrong method."""
     if error.status == 405 and request.method == "OPTIONS":
         return web.Response(status=204, headers={"Allow": error.headers["Allow"]})  # it asked for just that
     types = {404: "not_found_error", 405: "validation_error"}

@@ -16,6 +16,7 @@ from aiohttp import web
 
 from claude_gateway.openapi.document import document
 from claude_gateway.openapi.operations import OPERATIONS, TABLES
+from claude_gateway.web.health import API_VERSION
 
 _WHEEL = "drf_spectacular_sidecar"
 # What is served of the wheel: no name of a request ever becomes one of a file.
@@ -44,8 +45,6 @@ _POLICIES = {
     "docs.html": _POLICY.format(styles="", more=""),
     "redoc.html": _POLICY.format(styles=_STYLES_OF_REDOC, more="worker-src blob:; "),
 }
-# Read once: each look at it reads files.
-_VERSION = version("claude-gateway")
 
 
 def _read_own() -> dict[str, bytes]:
@@ -106,4 +105,4 @@ def _content(name: str) -> bytes:
 
 @cache
 def _document() -> bytes:
-    return orjson.dumps(document(OPERATIONS, TABLES, _VERSION))
+    return orjson.dumps(document(OPERATIONS, TABLES, API_VERSION))

@@ -24,16 +24,21 @@ def spoken(request: web.Request) -> Dialect:
     """By its path, or on a path of several dialects by the headers that each one's clients always send. OpenAI's where
     nothing speaks for another: its envelope is the general one."""
     path, headers = request.path, request.headers
-    if _GEMINI.fullmatch(path):
-        return Dialect.GEMINI
-    if _MESSAGES.fullmatch(path):
-        return Dialect.ANTHROPIC
+    if (dialect := spoken_at(path)) is not Dialect.OPENAI:
+        return dialect
     if _OF_SEVERAL.fullmatch(path):
         if "key" in request.query or any(name in headers for name in _GOOGLE_HEADERS):
             return Dialect.GEMINI
         if "anthropic-version" in headers:
             return Dialect.ANTHROPIC
     return Dialect.OPENAI
+
+
+def spoken_at(path: str) -> Dialect:
+    """By its path alone, where nothing else of the request can be read."""
+    if _GEMINI.fullmatch(path):
+        return Dialect.GEMINI
+    return Dialect.ANTHROPIC if _MESSAGES.fullmatch(path) else Dialect.OPENAI
 
 
 def dialect_name(request: web.Request) -> str:

@@ -1,13 +1,17 @@
-"""The small read-only endpoints: health, version, login."""
+"""The small read-only endpoints: health, version, login.
+
+Versions of parts are told to callers with a key alone: to a stranger they would say which faults to try.
+"""
 
 from aiohttp import web
 
+from claude_gateway.web.admission import is_known
 from claude_gateway.web.json_answer import json_answer
 from claude_gateway.web.parts import CALLER, PARTS
 
 
 async def health(request: web.Request) -> web.Response:
-    return json_answer(request.app[PARTS].health.health())
+    return json_answer(request.app[PARTS].health.health(with_version=await is_known(request)))
 
 
 async def live(_: web.Request) -> web.Response:
@@ -22,7 +26,7 @@ async def ready(request: web.Request) -> web.Response:
 
 
 async def versions(request: web.Request) -> web.Response:
-    return json_answer(request.app[PARTS].health.versions())
+    return json_answer(request.app[PARTS].health.versions(of_parts=await is_known(request)))
 
 
 async def auth_status(request: web.Request) -> web.Response:

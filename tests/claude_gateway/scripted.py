@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import repeat
 from typing import Any
 
@@ -22,7 +23,7 @@ from claude_gateway.own_tools.counts import ToolCounts
 from claude_gateway.own_tools.toolbox import Toolbox
 from claude_gateway.responses.background import Background
 from claude_gateway.responses.register import Responses
-from claude_gateway.service import ChatService, Check
+from claude_gateway.service import ChatService, Check, Lease
 from claude_gateway.sessions.files import SessionFiles
 from claude_gateway.sessions.lines import Lines
 from claude_gateway.sessions.register import Sessions
@@ -84,6 +85,10 @@ class ScriptedDispatcher:
     @classmethod
     def always(cls, *steps: Step) -> "ScriptedDispatcher":
         return cls(repeat(steps))
+
+    @asynccontextmanager
+    async def slot(self, job: ChatJob, deadline: float, check: Check) -> AsyncIterator[Lease]:
+        yield partial(self.worker, job, deadline, check)
 
     @asynccontextmanager
     async def worker(self, job: ChatJob, deadline: float, check: Check) -> AsyncIterator["ScriptedDispatcher"]:

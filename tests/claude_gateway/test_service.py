@@ -1,13 +1,17 @@
 """A job to its events: one more try where that cannot be noticed, and never a second answer behind a first."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
-from claude_gateway.service import ChatService
+from claude_gateway.retries import MAX_BROKEN_ANSWERS, MAX_WORKERS
+from claude_gateway.service import ChatService, Check, Lease
 from tests.claude_gateway.scripted import FINISHED, HELLO, JOB, STARTED, ScriptedDispatcher
 from workers.errors import ErrorKind, WorkerError
 from workers.events import Event, Restarted, Started, TextDelta, ThinkingDelta
+from workers.job import ChatJob
 
 HELPED_BY_ANOTHER_TRY = [ErrorKind.WORKER_DIED, ErrorKind.WORKER_CONFUSED, ErrorKind.CUT]
 OTHERS = [kind for kind in ErrorKind if kind not in HELPED_BY_ANOTHER_TRY]
@@ -56,14 +60,60 @@ async def test_nobody_is_asked_again_when_the_reader_stops_at_the_restart() -> N
     assert len(dispatcher.jobs) == 1
 
 
+WORKERS_FAULTS = [ErrorKind.WORKER_DIED, ErrorKind.WORKER_CONFUSED]
+
+
 @pytest.mark.promise("retry.unseen")
-async def test_there_is_no_third_try() -> None:
-    dispatcher = ScriptedDispatcher.always(failure(ErrorKind.WORKER_DIED))
+@pytest.mark.parametrize("kind", WORKERS_FAULTS)
+@pytest.mark.parametrize("before", [[], [STARTED]], ids=["nothing", "started"])
+async def test_a_job_that_meets_several_broken_workers_is_served_by_the_next(
+    kind: ErrorKind, before: list[Event]
+) -> None:
+    broken = [[*before, failure(kind)]] * (MAX_WORKERS - 1)
+    dispatcher = ScriptedDispatcher([*broken, HELLO])
+
+    assert tuple(await events_of(dispatcher)) == HELLO
+
+
+@pytest.mark.parametrize("kind", WORKERS_FAULTS)
+async def test_a_job_that_ends_every_worker_is_given_up(kind: ErrorKind) -> None:
+    dispatcher = ScriptedDispatcher.always(failure(kind))
+
+    with pytest.raises(WorkerError) as raised:
+        await events_of(dispatcher)
+
+    assert raised.value.kind is kind
+    assert len(dispatcher.jobs) == MAX_WORKERS
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [[failure(ErrorKind.CUT)], [*HELLO[:3], failure(ErrorKind.WORKER_DIED)]],
+    ids=["cut", "died-behind-a-word"],
+)
+async def test_of_answers_that_break_off_there_is_no_third(attempt: list[Event | Exception]) -> None:
+    dispatcher = ScriptedDispatcher.always(*attempt)
 
     with pytest.raises(WorkerError):
         await events_of(dispatcher)
 
-    assert len(dispatcher.jobs) == 2
+    assert len(dispatcher.jobs) == MAX_BROKEN_ANSWERS
+
+
+async def test_a_job_that_is_tried_again_keeps_its_slot() -> None:
+    class Slots(ScriptedDispatcher):
+        taken = 0
+
+        @asynccontextmanager
+        async def slot(self, job: ChatJob, deadline: float, check: Check) -> AsyncIterator[Lease]:
+            self.taken += 1
+            async with super().slot(job, deadline, check) as lease:
+                yield lease
+
+    dispatcher = Slots([[failure(ErrorKind.WORKER_DIED)], [failure(ErrorKind.WORKER_CONFUSED)], HELLO])
+
+    assert tuple(await events_of(dispatcher)) == HELLO
+    assert (dispatcher.taken, len(dispatcher.jobs)) == (1, 3)
 
 
 @pytest.mark.parametrize("kind", OTHERS)

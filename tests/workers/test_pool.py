@@ -1,8 +1,10 @@
 import asyncio
 import itertools
 import os
+import threading
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -398,3 +400,16 @@ async def test_whoever_counts_is_told_of_boots_ends_and_conversations_gone_on_wi
 
     kinds = [what for what, kind in counting.told if kind == "chat"]
     assert kinds == ["booted", "none", "resident", "needed", "booted", "none"]
+
+
+async def test_a_worker_is_ready_again_though_others_hold_every_thread() -> None:
+    held = threading.Event()
+    with ThreadPoolExecutor(max_workers=1) as threads:
+        asyncio.get_running_loop().set_default_executor(threads)
+        try:
+            async with a_pool(Factory(), spares=0) as pool:
+                threads.submit(held.wait)
+                worker = await serve(pool, "ann")
+                assert await serve(pool, "ann") is worker
+        finally:
+            held.set()

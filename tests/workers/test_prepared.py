@@ -1,8 +1,10 @@
 import itertools
 
 import orjson
+import pytest
 
 from tests.workers.helpers import MODEL, PATIENCE, a_job, answer_of, assistant, kinds, user
+from workers.errors import WorkerError
 from workers.fake import ScriptedProcess, says
 from workers.job import Turn
 from workers.prepared import WORTH_A_PROCESS, Prepared, prepare
@@ -59,3 +61,22 @@ async def test_a_worker_that_gives_way_to_another_process_has_not_ended() -> Non
     assert processes[0].killed
     processes[1].die(7)
     assert await worker.ended() == 7
+
+
+async def test_a_job_whose_own_process_does_not_start_may_be_given_to_another_worker() -> None:
+    waiting = iter([ScriptedProcess([says("one")])])
+
+    async def spawn(_: Prepared | None) -> ScriptedProcess:
+        try:
+            return next(waiting)
+        except StopIteration:
+            raise OSError("no process") from None
+
+    worker = Worker(spawn, MODEL)
+    await worker.boot(PATIENCE)
+    with pytest.raises(WorkerError) as caught:
+        await answer_of(worker, a_job(*exchanges(WORTH_A_PROCESS + 1), user("and?")))
+
+    assert caught.value.another_attempt_could_help
+    with pytest.raises(WorkerError):
+        await worker.recover(PATIENCE)

@@ -265,6 +265,19 @@ async def test_a_pool_that_fails_frees_the_slot() -> None:
     assert scheduler.running == 0
 
 
+async def test_a_job_that_needs_another_worker_keeps_its_slot() -> None:
+    scheduler, pool = a_scheduler()
+    async with scheduler.slot(a_job(owner="ann"), later(), allowed) as lease:
+        waiting = asyncio.create_task(serve(scheduler, "ben"))
+        await until(lambda: scheduler.waiting == 1)
+        for _ in range(2):
+            async with lease():
+                assert pool.busy == 1
+        assert pool.served == ["ann", "ann"]
+    await soon(waiting)
+    assert pool.served == ["ann", "ann", "ben"]
+
+
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=8), st.integers(1, 3))
 def test_whoever_leaves_and_whenever_every_slot_comes_back(callers: list[tuple[str, bool]], slots: int) -> None:
     async def scenario() -> None:

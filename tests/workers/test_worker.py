@@ -469,6 +469,15 @@ async def test_a_process_that_freezes_in_an_answer_or_a_switch_of_model_is_given
         await soon(worker.recover(PATIENCE))
 
 
+async def test_a_process_that_freezes_is_given_up_while_there_is_time_for_another_however_little_there_is() -> None:
+    worker = await boot(Freezing([[message_start()]]))
+    deadline = asyncio.get_running_loop().time() + 4
+    with pytest.raises(WorkerError) as caught:
+        async for _ in worker.run(a_job(), deadline):
+            pass
+    assert caught.value.another_attempt_could_help
+
+
 async def test_a_model_that_takes_its_time_is_waited_for() -> None:
     process = WilfulProcess(instead=("ask", [{"type": "system", "subtype": "init"}]))
     worker = await boot(process, patience=0.1)

@@ -6,6 +6,8 @@ import { renderer } from "./markdown.js";
 import { number, say } from "./strings.js";
 
 const PATH = "/v1/chat/completions";
+// Drawing an answer anew takes at most one part in so many of the time, however long the answer is.
+const DRAWING_SHARE = 4;
 
 let messages = [];
 let running = null;
@@ -131,14 +133,20 @@ function showTurn(question) {
   log.scrollTop = log.scrollHeight;
   const render = renderer(words);
   let text = "";
+  let thought = "";
   let frame = 0;
+  let due = 0;
 
   const draw = () => {
     frame = 0;
+    const began = performance.now();
     const follows = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
+    if (thoughts.textContent.length !== thought.length) thoughts.textContent = thought;
     render(text);
     if (follows) log.scrollTop = log.scrollHeight;
+    due = began + DRAWING_SHARE * (performance.now() - began);
   };
+  const drawWhenDue = () => (performance.now() < due ? (frame = requestAnimationFrame(drawWhenDue)) : draw());
   const close = () => {
     cancelAnimationFrame(frame);
     draw();
@@ -146,17 +154,19 @@ function showTurn(question) {
   };
   return {
     text: () => text,
-    add({ content = "", reasoning_content: thought = "" }) {
+    add({ content = "", reasoning_content: more = "" }) {
       bubble.classList.remove("waiting");
-      if (thought) {
+      if (more) {
         details.hidden = false;
         details.open = true;
-        thoughts.append(thought);
+        thought += more;
       }
       if (content) {
         if (!text) details.open = false; // thought to its end
         text += content;
-        frame ||= requestAnimationFrame(draw);
+      }
+      if (more || content) {
+        frame ||= requestAnimationFrame(drawWhenDue);
       }
     },
     tell({ prompt_tokens: input, completion_tokens: output }, first) {

@@ -8,17 +8,23 @@ const WORDS = {
   json: "true|false|null",
 };
 
-export function coloured(text, language) {
+// `budget.left` is how many elements it may be made of; what is beyond them has no colours. Every match ends where the
+// search goes on, also that of a string without an end: the time is that of one walk through the text.
+export function coloured(text, language, budget = { left: Infinity }) {
   const words = WORDS[language] ?? "";
   const comment = language === "python" || language === "bash" ? "#.*" : language === "javascript" ? "\\/\\/.*" : "(?!)";
   const token = new RegExp(
-    `(?<comment>${comment})|(?<string>"(?:[^"\\\\\\n]|\\\\.)*"|'(?:[^'\\\\\\n]|\\\\.)*')|(?<word>\\b(?:${words || "(?!)"})\\b)|(?<digits>\\b\\d[\\d.]*\\b)`,
+    `(?<comment>${comment})|(?<string>"(?:[^"\\\\\\n]|\\\\.)*(?<end>"?)|'(?:[^'\\\\\\n]|\\\\.)*(?<end2>'?))|(?<word>\\b(?:${words || "(?!)"})\\b)|(?<digits>\\b\\d[\\d.]*\\b)`,
     "g",
   );
   const parts = [];
   let end = 0;
   for (const found of text.matchAll(token)) {
-    const [kind] = Object.entries(found.groups).find(([, value]) => value !== undefined);
+    const { end: closed, end2: closedToo, ...kinds } = found.groups;
+    if ((closed ?? closedToo) === "") continue; // an apostrophe
+    if (budget.left <= 0) break;
+    budget.left -= 1;
+    const [kind] = Object.entries(kinds).find(([, value]) => value !== undefined);
     parts.push(text.slice(end, found.index), make("span", { class: `t-${kind}` }, found[0]));
     end = found.index + found[0].length;
   }

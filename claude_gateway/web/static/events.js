@@ -7,6 +7,7 @@ export async function* eventsOf(response) {
       const { value, done } = await reader.read();
       if (done) return;
       rest += value;
+      if (!value.includes("\n")) continue; // of one long line nothing is looked at twice
       const parts = rest.split(/\r?\n\r?\n/);
       rest = parts.pop();
       for (const part of parts) {

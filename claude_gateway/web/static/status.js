@@ -1,4 +1,5 @@
 // Is the gateway well? One small question every few seconds, and none while nobody looks.
+import { ask } from "./api.js";
 import { byId, make } from "./dom.js";
 import { number, say, time } from "./strings.js";
 
@@ -12,12 +13,12 @@ let loginMethod = "";
 
 export function startStatus() {
   look();
-  showVersion();
   document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : look()));
   document.addEventListener("languagechange", () => seen && show(seen));
   document.addEventListener("account", ({ detail }) => {
     loginMethod = detail ? detail.claude_code_auth.method : "";
     if (seen) show(seen);
+    showVersion(detail !== null);
   });
 }
 
@@ -43,9 +44,10 @@ async function look() {
   if (!document.hidden) timer = setTimeout(look, wait);
 }
 
-async function showVersion() {
-  const versions = await fetch("/version").then((response) => (response.ok ? response.json() : null), () => null);
-  if (versions) byId("version").textContent = `${versions.version} · Claude Code ${versions.cli_version}`;
+// Told to callers with a key alone, and to all where none is needed.
+async function showVersion(known) {
+  const versions = known ? await ask("/version").catch(() => null) : null;
+  byId("version").textContent = versions?.version ? `${versions.version} · Claude Code ${versions.cli_version}` : "";
 }
 
 function show({ checks, at }) {

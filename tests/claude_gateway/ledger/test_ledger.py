@@ -15,6 +15,7 @@ from claude_gateway.ledger.days import DAY, midnight, named
 from claude_gateway.ledger.entry import VISIT, Entry, Unwritten, Visit
 from claude_gateway.ledger.ledger import Ledger, Nowhere
 from claude_gateway.ledger.usage import NOTHING_USED, Report, read_question
+from claude_gateway.retries import MAX_WORKERS
 from claude_gateway.service import ChatService
 from claude_gateway.stores.db import Database, StoreFailing
 from claude_gateway.stores.ledger import LedgerStore
@@ -99,7 +100,7 @@ async def test_a_line_is_there_before_a_worker_is_asked_and_ended_before_the_ans
         ([[DEAD], HELLO], ("ok", 2, 3)),
         ([[STARTED, DEAD], HELLO], ("ok", 2, 3)),
         ([[Started("claude-test", Usage(input=7, output=1)), DEAD], HELLO], ("ok", 2, 10)),
-        ([[DEAD], [DEAD]], ("worker_died", 2, 0)),
+        ([[DEAD]] * MAX_WORKERS, ("worker_died", MAX_WORKERS, 0)),
         ([[WorkerError(ErrorKind.UPSTREAM, "broke")]], ("upstream", 1, 0)),
         ([[STARTED]], ("cut", 1, 0)),
     ],

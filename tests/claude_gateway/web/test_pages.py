@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from pydantic import SecretStr
 
 from claude_gateway.web.pages import FILES
 from tests.claude_gateway.web.conftest import Serve
@@ -89,3 +90,13 @@ async def test_the_status_of_the_login_says_what_the_calling_key_may_do(serve: S
 
     caller = (await response.json())["caller"]
     assert caller == {"key_id": "environment", "name": "", "scopes": ["admin", "chat", "mcp", "tools"]}
+
+
+async def test_the_home_page_does_not_tell_a_right_key_from_a_wrong_one(serve: Serve) -> None:
+    """Nobody counts how often it is asked."""
+    client = await serve(api_key=SecretStr("the-key"))
+
+    sent = [{"authorization": f"Bearer {key}"} for key in ("the-key", "another")]
+    pages = [await (await client.get("/", headers=headers)).text() for headers in sent]
+
+    assert pages[0] == pages[1]

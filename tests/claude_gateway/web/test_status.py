@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from tests.claude_gateway.scripted import CHAT, HELLO, ScriptedDispatcher, ScriptedPool, ScriptedStore
 from tests.claude_gateway.web.conftest import Client, Serve
@@ -102,6 +103,27 @@ async def test_the_versions_name_the_cli_in_use(serve: Serve) -> None:
     assert status == 200
     assert body["cli_version"] == "9.9.9"
     assert body.keys() == {"version", "api_version", "sdk_version", "cli_version"}
+
+
+@pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer another"}], ids=["no-key", "wrong-key"])
+async def test_a_stranger_is_told_no_version_but_that_of_the_api(serve: Serve, headers: dict[str, str]) -> None:
+    client = await serve(api_key=SecretStr("the-key"))
+
+    health, versions = [await (await client.get(path, headers=headers)).json() for path in ("/health", "/version")]
+
+    assert health == {"status": "healthy", "service": "claude-gateway"}
+    assert versions == {"api_version": "v1"}
+
+
+async def test_a_caller_with_a_key_is_told_the_versions(serve: Serve) -> None:
+    client = await serve(api_key=SecretStr("the-key"))
+
+    health, versions = [
+        await (await client.get(path, headers={"x-api-key": "the-key"})).json() for path in ("/health", "/version")
+    ]
+
+    assert "version" in health
+    assert versions["cli_version"] == "9.9.9"
 
 
 @pytest.mark.parametrize(

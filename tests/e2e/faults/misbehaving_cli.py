@@ -71,7 +71,7 @@ class Misbehaving:
             subtype = frame["request"]["subtype"]
             if subtype == "interrupt" and self._state == b"STOPPING":
                 self._do(self._disarm())
-            elif subtype == "set_model" and "only_if_model_is_current" not in frame["request"]:
+            elif subtype == "apply_flag_settings" and "model" in frame["request"]["settings"]:
                 self._do(self._claimed("switch"))
             elif subtype == "rewind_conversation" and self._state == b"CLEARING":
                 self._say({"type": "control_response", "response": _not_cut(frame["request_id"])})

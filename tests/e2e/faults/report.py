@@ -45,9 +45,10 @@ def targets(figures: dict[str, Any]) -> list[tuple[bool, str, str]]:
         "unbooked": "ledger and callers disagree: 0",
         "left_after_a_kill": "processes left 2 s after kill -9: 0",
     }
-    leaked, growth = figures["leaked"], figures["rss_growth"]
+    leaked, growth, hurt = figures["leaked"], figures["rss_growth"], figures["hurt_without_a_fault"]
     return [
         *((figures[name] == 0, words, str(figures[name])) for name, words in at_most_none.items()),
+        (not hurt, "failed without a fault of their own: 0", str(sum(hurt.values()))),
         (growth <= 0.1, "memory at most 10 % over that after warm-up", f"{growth:+.1%}"),
         (not leaked, "no descriptor, process or directory leaked", "; ".join(leaked) or "none"),
     ]

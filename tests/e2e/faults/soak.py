@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -21,6 +22,8 @@ from tests.e2e.faults.report import figures_of, show
 from tests.e2e.faults.wrapper import misbehaving
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
+# What the gateway said, with the id of each attempt: for whoever looks for a cause.
+LOG = RESULTS.with_suffix(".log")
 CROWD = 32
 _GONE_SECONDS = 2.0
 
@@ -42,6 +45,7 @@ async def soak(minutes: float, seed: int) -> dict[str, Any]:
             after = await gateway.held_at_last(before)
             watch.cancel()
             left = await _left_after_a_kill(gateway)
+        await asyncio.to_thread(shutil.copyfile, directory / "log", LOG)
     figures = figures_of(load.record, gateway, before, after)
     run = {"minutes": minutes, "seed": seed, "callers": CROWD, "workers": WORKERS}
     return {**run, **figures, "left_after_a_kill": left}
@@ -59,11 +63,11 @@ async def _left_after_a_kill(gateway: Soaked) -> int:
 def main() -> int:
     minutes = float(os.environ.get("SOAK_MINUTES", "20"))
     seed = int(os.environ.get("SOAK_SEED", str(int(time.time()) % 100_000)))
+    RESULTS.parent.mkdir(exist_ok=True)
     figures = asyncio.run(soak(minutes, seed))
     met = show(figures)
-    RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(figures, indent=2))
-    print(f"\nwritten to {RESULTS}")
+    print(f"\nwritten to {RESULTS} and {LOG}")
     return 0 if met else 1
 
 
