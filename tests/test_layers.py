@@ -151,6 +151,7 @@ PURE = (
     "claude_gateway.log.request_line",
     "claude_gateway.mcp_servers.bounds",
     "claude_gateway.mcp_servers.flood",
+    "claude_gateway.mcp_servers.message_scan",
     "claude_gateway.mcp_servers.offered",
     "claude_gateway.mcp_servers.program_box",
     "claude_gateway.mcp_servers.rules",

@@ -12,14 +12,15 @@ from typing import Any
 
 import httpx2
 
-from claude_gateway.mcp_servers.bounds import Bounds
 from claude_gateway.mcp_servers.flood import Gauge
+from claude_gateway.mcp_servers.message_scan import EventScan, MessageScan
 from claude_gateway.public_addresses import is_public
 
 _CONNECT_SECONDS = 10.0
 _GOODBYE_SECONDS = 2.0
 _NO_ENTRY = (401, 403)
 _ONE_ANSWER = b"\n" * 10
+_EVENTS = "text/event-stream"
 _NOT_REACHED = "it could not be reached"
 
 
@@ -38,7 +39,7 @@ def is_of_the_network(error: BaseException) -> bool:
     return isinstance(error, OSError | httpx2.TransportError)
 
 
-async def http_client(bounds: Bounds, gauge: Gauge, *, private: bool) -> Any:
+async def http_client(gauge: Gauge, *, private: bool) -> Any:
     """What makes the client of one connection, as the `mcp` package wants it."""
     # Reading certificates and loading what is needed takes a while.
     inner = await asyncio.to_thread(httpx2.AsyncHTTPTransport, trust_env=False)
@@ -52,7 +53,7 @@ async def http_client(bounds: Bounds, gauge: Gauge, *, private: bool) -> Any:
             headers={"Accept-Encoding": "identity", "User-Agent": "claude-gateway", **(headers or {})},
             # A stream may be silent for long; every request has its deadline where it is made.
             timeout=httpx2.Timeout(_CONNECT_SECONDS, read=None),
-            transport=Transport(inner, bounds.message_bytes, gauge, private=private),
+            transport=Transport(inner, gauge, private=private),
             trust_env=False,
         )
 
@@ -62,9 +63,8 @@ async def http_client(bounds: Bounds, gauge: Gauge, *, private: bool) -> Any:
 class Transport(httpx2.AsyncBaseTransport):
     """Around `inner`: where it goes is judged, what comes back is bounded."""
 
-    def __init__(self, inner: httpx2.AsyncBaseTransport, longest: int, gauge: Gauge, *, private: bool) -> None:
+    def __init__(self, inner: httpx2.AsyncBaseTransport, gauge: Gauge, *, private: bool) -> None:
         self._inner = inner
-        self._longest = longest
         self._gauge = gauge
         self._private = private
 
@@ -89,13 +89,14 @@ class Transport(httpx2.AsyncBaseTransport):
         if response.headers.get("Content-Encoding", "identity") != "identity":
             await response.aclose()
             raise NotReached("it packs what it answers, though it was asked not to")
-        if response.headers.get("Content-Type", "").startswith("text/event-stream"):
-            stream = _Watched(response.stream, self._gauge.take)  # events are bounded one by one
-        else:
-            stream = _Watched(response.stream, _Allowance(self._longest).take)
-        return httpx2.Response(
-            response.status_code, headers=response.headers, stream=stream, extensions=response.extensions
-        )
+        headers = httpx2.Headers(response.headers)
+        bounds, refuse, count = self._gauge.bounds, self._gauge.refuse, self._gauge.count_values
+        if headers.get("Content-Type", "").strip().lower().startswith(_EVENTS):
+            headers["Content-Type"] = f"{_EVENTS}; charset=utf-8"  # read as it was scanned
+            stream = _Watched(response.stream, self._gauge.take, EventScan(bounds, refuse, count).take)
+        else:  # which may be written in as many lines as it has values
+            stream = _Watched(response.stream, MessageScan(bounds, refuse, count).take)
+        return httpx2.Response(response.status_code, headers=headers, stream=stream, extensions=response.extensions)
 
     async def aclose(self) -> None:
         await self._inner.aclose()
@@ -112,28 +113,17 @@ class Transport(httpx2.AsyncBaseTransport):
         return addresses[0]
 
 
-class _Allowance:
-    """Of so many bytes."""
-
-    def __init__(self, longest: int) -> None:
-        self._left = longest
-
-    def take(self, data: bytes) -> None:
-        self._left -= len(data)
-        if self._left < 0:
-            raise NotReached("it answered more than MCP_MESSAGE_MIB")
-
-
 class _Watched(httpx2.AsyncByteStream):
-    """`take` sees each piece before it is passed on, and may raise."""
+    """Each of `takes` sees each piece before it is passed on, and may raise."""
 
-    def __init__(self, inner: Any, take: Callable[[bytes], None]) -> None:
+    def __init__(self, inner: Any, *takes: Callable[[bytes], None]) -> None:
         self._inner = inner
-        self._take = take
+        self._takes = takes
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for piece in self._inner:
-            self._take(piece)
+            for take in self._takes:
+                take(piece)
             yield piece
 
     async def aclose(self) -> None:

@@ -17,9 +17,9 @@ class Clock:
 
 @pytest.mark.parametrize("data", [b"\n" * 11, b"\r\n" * 6, b"x" * 801])
 def test_too_many_lines_or_too_many_bytes_are_a_flood_from_then_on_and_told_once(data: bytes) -> None:
-    told: list[bool] = []
+    told: list[str] = []
     clock = Clock()
-    gauge = Gauge(BOUNDS, clock, lambda: told.append(True))
+    gauge = Gauge(BOUNDS, clock, told.append)
 
     for _ in range(2):
         with pytest.raises(Overrun):
@@ -28,13 +28,28 @@ def test_too_many_lines_or_too_many_bytes_are_a_flood_from_then_on_and_told_once
     with pytest.raises(Overrun):
         gauge.take(b"")
 
-    assert told == [True]
+    assert told == ["it sent more than 10 lines or 800 bytes within 5 seconds"]
 
 
 def test_what_comes_slowly_is_none() -> None:
     clock = Clock()
-    gauge = Gauge(BOUNDS, clock, lambda: None)
+    gauge = Gauge(BOUNDS, clock, lambda _: None)
 
     for _ in range(100):
         gauge.take(b"x" * 790 + b"\n" * 10)
         clock.now += 5
+
+
+def test_many_messages_of_many_values_are_a_flood_together() -> None:
+    clock = Clock()
+    gauge = Gauge(Bounds(flood_values=10, flood_seconds=5), clock, lambda _: None)
+
+    for _ in range(5):
+        gauge.count_values(10)
+        clock.now += 5
+        gauge.take(b"")
+    gauge.count_values(10)
+    with pytest.raises(Overrun, match="more than 10 values within 5 seconds"):
+        gauge.count_values(1)
+    with pytest.raises(Overrun):
+        gauge.take(b"")

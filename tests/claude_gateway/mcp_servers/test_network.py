@@ -14,7 +14,7 @@ from tests.claude_gateway.web.strangers import OUTSIDE, certified, stranger
 
 def gauge(**bounds: Any) -> Gauge:
     """Of a clock that stands still."""
-    return Gauge(Bounds(**bounds), lambda: 0.0, lambda: None)
+    return Gauge(Bounds(**bounds), lambda: 0.0, lambda _: None)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ async def test_a_name_of_this_machine_is_not_reached_whoever_looks_it_up(host: s
 
     async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        async with (await http_client(Bounds(), gauge(), private=False))() as client:
+        async with (await http_client(gauge(), private=False))() as client:
             with pytest.raises(NotReached, match="could not be reached"):
                 await client.post(f"https://{host}:{port}/")
 
@@ -66,7 +66,9 @@ async def answered(head: bytes, body: bytes, bounds: Bounds) -> tuple[httpx2.Res
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        async with (await http_client(bounds, gauge(), private=True))({"X-Secret": "s"}) as client:
+        async with (await http_client(Gauge(bounds, lambda: 0.0, lambda _: None), private=True))(
+            {"X-Secret": "s"}
+        ) as client:
             return await client.get(f"http://localhost:{port}/a"), asked
 
 
@@ -88,7 +90,7 @@ async def test_a_server_is_asked_under_its_name_for_what_is_not_packed() -> None
     ],
 )
 async def test_what_is_too_large_packed_or_a_refusal_is_no_answer(head: bytes, why: str) -> None:
-    with pytest.raises(NotReached, match=why):
+    with pytest.raises((NotReached, Overrun), match=why):
         await answered(head, b"x" * 2_000, Bounds(message_bytes=1_000))
 
 
@@ -111,7 +113,7 @@ async def test_a_name_that_moves_inside_after_it_was_looked_up_once_is_judged_an
         return httpx2.Response(200, text="hello")
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_up)
-    transport = Transport(httpx2.MockTransport(answer), 1_000, gauge(), private=False)
+    transport = Transport(httpx2.MockTransport(answer), gauge(), private=False)
     async with httpx2.AsyncClient(transport=transport) as client:
         assert (await client.get("https://moves.example/")).text == "hello"
         found[:] = ["1.1.1.1", "127.0.0.1"]
@@ -131,7 +133,7 @@ async def test_a_certificate_is_held_against_the_name_and_not_the_address(
     async with stranger() as server:
         server.gives("/", b"hello")
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_up)
-        transport = Transport(httpx2.AsyncHTTPTransport(verify=certified()[1]), 1_000, gauge(), private=True)
+        transport = Transport(httpx2.AsyncHTTPTransport(verify=certified()[1]), gauge(), private=True)
         async with httpx2.AsyncClient(transport=transport) as client:
             if is_answered:
                 assert (await client.get(server.url("/", host))).text == "hello"
@@ -145,9 +147,25 @@ async def test_events_without_end_are_not_read_on_and_nothing_is_asked_any_more(
         events = b": nothing\n\n" * 40
         return httpx2.Response(200, headers={"Content-Type": "text/event-stream"}, content=events)
 
-    transport = Transport(httpx2.MockTransport(answer), 1_000, gauge(flood_lines=100), private=True)
+    transport = Transport(httpx2.MockTransport(answer), gauge(flood_lines=100), private=True)
     async with httpx2.AsyncClient(transport=transport) as client:
         assert (await client.get("http://127.0.0.1/")).status_code == 200
         for _ in range(2):
             with pytest.raises(Overrun):
                 await client.get("http://127.0.0.1/")
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/event-stream", "Text/Event-Stream; charset=utf-7", "text/event-stream;charset=utf-16"]
+)
+async def test_events_are_read_in_the_encoding_in_which_they_were_scanned(kind: str) -> None:
+    async def answer(_: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, headers={"Content-Type": kind}, content=b"data: [" + b"{}," * 2_000)
+
+    few = Gauge(Bounds(message_values=1_000), lambda: 0.0, lambda _: None)
+    transport = Transport(httpx2.MockTransport(answer), few, private=True)
+    client = httpx2.AsyncClient(transport=transport)
+    async with client, client.stream("GET", "http://127.0.0.1/") as response:
+        assert response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
+        with pytest.raises(Overrun, match="more than 1000 values"):
+            await response.aread()
