@@ -11,6 +11,7 @@ from aiohttp import web
 
 from claude_gateway.access.at_once import JobsAtOnce
 from claude_gateway.access.key_ring import KeyRing
+from claude_gateway.access.keys import FIRST_KEY_COMMAND
 from claude_gateway.access.limits import Limits
 from claude_gateway.access.register import Keys
 from claude_gateway.claude_code.bundled_cli import bundled_cli
@@ -63,6 +64,7 @@ from workers.launch import config_directory
 
 _log = logging.getLogger(__name__)
 
+_NO_KEY_YET = f"no key yet: callers from this machine may chat, and no more. Make the first one: {FIRST_KEY_COMMAND}"
 _HOW_TO_LOG_IN = "Claude Code has no login. Either run `claude-gateway login` as this user, or set ANTHROPIC_API_KEY."
 
 
@@ -126,6 +128,9 @@ async def running_gateway(settings: Settings, signals: Signals | None = None) ->
                 accepting(build_app(parts), listener, ending),
             ):
                 manager.ready(f"Serving on {listener.url}")
+                if parts.key_ring.kind == "none":
+                    # Behind the line that says where it serves.
+                    asyncio.get_running_loop().call_soon(_log.warning, _NO_KEY_YET)
                 renewing = asyncio.create_task(_renew_when_told(parts, signals.renew, manager, listener.url))
                 try:
                     yield listener.url
@@ -148,6 +153,8 @@ async def _renew_when_told(parts: Parts, told: asyncio.Event, manager: ServiceMa
         manager.reloading()
         try:
             parts.current.renew(await asyncio.to_thread(read_again), parts.key_ring, parts.limits)
+            # With the key of the environment its servers go, at once.
+            await parts.mcp_servers.sweep(partial(_may_have_servers, parts.key_ring))
         except ValueError as error:
             _log.error("settings stay as they were: %s", error)
         manager.ready(f"Serving on {url}")

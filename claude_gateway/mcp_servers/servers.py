@@ -76,17 +76,18 @@ class McpServers:
             await asyncio.gather(*(connection.close() for connection in connections))
 
     async def sweep(self, may: May) -> None:
-        for owner, name in list(self._connections):
-            if not await may(owner):
-                await self._let_go(owner, name)
+        """Let the servers go of keys that may have none any more."""
+        try:
+            for owner, name in list(self._connections):
+                if not await may(owner):
+                    await self._let_go(owner, name)
+        except Exception:
+            _log.exception("MCP servers were not swept")
 
     async def _swept(self, may: May) -> None:
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
-            try:
-                await self.sweep(may)
-            except Exception:
-                _log.exception("MCP servers were not swept")
+            await self.sweep(may)
 
     async def all_of(self, owner: str) -> list[Standing]:
         servers = await self._store.all_of(owner)
