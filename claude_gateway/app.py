@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 
 from aiohttp import web
@@ -25,6 +25,7 @@ from claude_gateway.ledger.ledger import Ledger
 from claude_gateway.mcp_servers.housing import Housing
 from claude_gateway.mcp_servers.servers import McpServers, opener
 from claude_gateway.models.catalogue import Catalogue
+from claude_gateway.name_resolver import NameResolver
 from claude_gateway.own_tools.built_in import USUAL
 from claude_gateway.own_tools.counts import ToolCounts
 from claude_gateway.own_tools.toolbox import Toolbox
@@ -86,7 +87,6 @@ def build_app(parts: Parts) -> web.Application:
     app.on_response_prepare.append(admission.add_standing)
     app.on_response_prepare.append(chosen_model.name_the_heir)
     app[PARTS] = parts
-    app.on_cleanup.append(lambda _: parts.fetcher.close())
     add_routes(app)
     return app
 
@@ -112,12 +112,13 @@ async def running_gateway(settings: Settings, signals: Signals | None = None) ->
             open_keys(database, settings.state_dir / DATABASE) as keys,
             _ledger(settings, database, metrics, traces) as ledger,
             _sessions(settings, database, engine, clock) as sessions,
-            _mcp_servers(settings, database) as mcp_servers,
+            aclosing(NameResolver()) as names,
+            _mcp_servers(settings, database, names) as mcp_servers,
         ):
             responses = Responses(ResponseStore(database, settings.responses()), await seal_key(database), clock)
             await responses.recover()
             parts = _compose(
-                settings, engine, database, keys, ledger, sessions, responses, mcp_servers, metrics, traces
+                settings, engine, database, keys, ledger, sessions, responses, mcp_servers, names, metrics, traces
             )
             await parts.key_ring.follow()
             ending = Ending(engine.refuse_waiting, partial(_stop_work, parts.service, engine), signals.hurry)
@@ -174,6 +175,7 @@ def _compose(
     sessions: Sessions,
     responses: Responses,
     mcp_servers: McpServers,
+    names: NameResolver,
     metrics: Metrics,
     traces: Traces,
 ) -> Parts:
@@ -205,7 +207,7 @@ def _compose(
         files=SessionFiles(engine.places, settings.session_disk_mb * 2**20),
         responses=responses,
         background=background,
-        fetcher=Fetcher(),
+        fetcher=Fetcher(names),
         toolbox=toolbox,
         mcp_servers=mcp_servers,
         ledger=ledger,
@@ -284,7 +286,7 @@ async def _sessions(
 
 
 @asynccontextmanager
-async def _mcp_servers(settings: Settings, database: Database) -> AsyncIterator[McpServers]:
+async def _mcp_servers(settings: Settings, database: Database, names: NameResolver) -> AsyncIterator[McpServers]:
     bounds, rules = settings.mcp_bounds(), settings.mcp_rules()
     config = config_directory(settings.credentials(), os.environ)
     housing = Housing(
@@ -293,7 +295,7 @@ async def _mcp_servers(settings: Settings, database: Database) -> AsyncIterator[
         must_box=settings.mcp_box == "required",
         secret=(settings.state_dir, settings.claude_cwd or settings.state_dir, config),
     )
-    opened = opener(bounds, housing, private=rules.private_addresses)
+    opened = opener(bounds, housing, names, private=rules.private_addresses)
     servers = McpServers(McpServerStore(database), rules, bounds, housing, opened)
     try:
         await housing.open()

@@ -20,6 +20,7 @@ HOMES = {
         "claude_gateway.web",
         "claude_gateway.demo.upstream",
     ),
+    "aiodns": ("claude_gateway.name_resolver",),
     "anyio": ("claude_gateway.mcp_servers.pipes",),
     "aiohttp_sse": ("claude_gateway.web.sse",),
     "aiolimiter": ("claude_gateway.access.limits",),

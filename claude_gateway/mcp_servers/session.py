@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any
 
 import mcp_types
@@ -26,6 +27,7 @@ from claude_gateway.mcp_servers.network import NotReached, http_client, is_of_th
 from claude_gateway.mcp_servers.offered import Listing, failed, read_result, read_tools
 from claude_gateway.mcp_servers.pipes import piped
 from claude_gateway.mcp_servers.server import Address, Program, Server
+from claude_gateway.name_resolver import NameResolver
 from workers.job import RemoteResult
 
 # They log what servers say, and URLs with their queries.
@@ -155,11 +157,12 @@ class Session:
 
 @asynccontextmanager
 async def opened(
-    owner: str, server: Server, bounds: Bounds, housing: Housing, *, private: bool
+    owner: str, server: Server, bounds: Bounds, housing: Housing, names: NameResolver, *, private: bool
 ) -> AsyncIterator[Session]:
     """A session with a key's server for the length of a `with`; all of it happens in the task that entered. Raises
     `Unreachable`, also for what is found out only while it is closed."""
     ours = Session(server, bounds)
+    look_up = partial(names.addresses, owner)
     gauge = Gauge(bounds, time.monotonic, ours.refuse)
     with ours.explained():
         async with ours.life, AsyncExitStack() as stack:
@@ -168,12 +171,12 @@ async def opened(
                     home = await housing.home(owner, server.name)
                     read, write = await stack.enter_async_context(piped(server.reach, housing, home, gauge, ours.end))
                 case Address(url, headers, "sse"):
-                    client = await http_client(gauge, private=private)
+                    client = await http_client(gauge, look_up, private=private)
                     read, write = await stack.enter_async_context(
                         sse_client(url, dict(headers), httpx_client_factory=client)
                     )
                 case Address(url, headers):
-                    client = (await http_client(gauge, private=private))(dict(headers))
+                    client = (await http_client(gauge, look_up, private=private))(dict(headers))
                     await stack.enter_async_context(client)
                     read, write = await stack.enter_async_context(
                         streamable_http_client(url, http_client=client, max_sse_event_size=bounds.message_bytes)

@@ -17,6 +17,7 @@ from claude_gateway.mcp_servers.connection import Flooded
 from claude_gateway.mcp_servers.housing import Housing
 from claude_gateway.mcp_servers.server import Address, Program, Server
 from claude_gateway.mcp_servers.session import Session, opened
+from claude_gateway.name_resolver import NameResolver
 
 BOUNDS = Bounds(message_bytes=100_000, message_values=1_000, message_depth=20, parts=50, entries=50)
 KINDS = ("json", "events", "sse", "stdio")
@@ -70,12 +71,12 @@ async def session(kind: str, said: dict[str, str], tmp_path: Path) -> AsyncItera
             file = tmp_path / "answers.json"
             file.write_text(json.dumps(said))
             reach: Any = Program((sys.executable, "-c", PROGRAM, str(file)))
-            async with opened("me", Server("hostile", reach), BOUNDS, housing, private=True) as one:
+            async with opened("me", Server("hostile", reach), BOUNDS, housing, NameResolver(), private=True) as one:
                 yield one
         else:
             async with TestServer(network_server(kind, said)) as server:
                 reach = Address(str(server.make_url("/mcp")), {}, "sse" if kind == "sse" else "http")
-                async with opened("me", Server("hostile", reach), BOUNDS, housing, private=True) as one:
+                async with opened("me", Server("hostile", reach), BOUNDS, housing, NameResolver(), private=True) as one:
                     yield one
     finally:
         housing.close()
