@@ -19,6 +19,7 @@ class NameServer(asyncio.DatagramProtocol):
 
     def __init__(self) -> None:
         self.asked: set[str] = set()
+        self.questions: list[tuple[str, int]] = []
         self.told = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -31,10 +32,11 @@ class NameServer(asyncio.DatagramProtocol):
         self.asked.add(name)
         self._tasks.add(asyncio.ensure_future(self._tell()))
         kind = struct.unpack("!H", rest[:2])[0]
+        self.questions.append((name, kind))
         answer = b"\xc0\x0c" + struct.pack("!HHIH", _A, 1, 60, 4) + socket.inet_aton("192.0.2.7")
         question = data[12 : len(data) - len(rest) + 4]
         if name.startswith("good"):
-            has = kind == _A
+            has = (50 if name.startswith("good-many") else 1) * (kind == _A)
             self._send(data[:2] + b"\x81\x80" + struct.pack("!HHHH", 1, has, 0, 0) + question + answer * has, address)
         elif not name.startswith("silent"):
             self._send(data[:2] + b"\x81\x83" + struct.pack("!HHHH", 1, 0, 0, 0) + question, address)
@@ -129,3 +131,22 @@ async def test_a_look_up_ends_in_time(server: NameServer) -> None:
 async def test_what_is_no_name_is_found_nowhere(names: NameResolver, host: str) -> None:
     with pytest.raises(OSError, match="no address was found"):
         await names.addresses("me", host)
+
+
+async def test_of_many_addresses_a_few_are_taken(names: NameResolver) -> None:
+    assert await names.addresses("me", "good-many.example.") == ["192.0.2.7"] * 32
+
+
+async def test_what_is_remembered_is_forgotten_after_some_look_ups_and_none_is_broken_off(server: NameServer) -> None:
+    resolver = NameResolver([server.place], seconds=PATIENCE, renewed=3)
+    asking = asyncio.create_task(resolver.addresses("me", "silent.example."))
+    await server.until_asked("silent.example")
+    try:
+        for asked in (1, 1, 2, 2, 2, 3):
+            await resolver.addresses("me", "good.example.")
+            assert server.questions.count(("good.example", _A)) == asked
+        assert not asking.done()
+    finally:
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        await resolver.aclose()
