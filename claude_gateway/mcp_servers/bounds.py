@@ -9,7 +9,7 @@ class Bounds:
     themselves. A silent server is asked every `ping_seconds` whether it is there; one that is not is tried again after
     a second, two, four, up to `longest_pause`; one that says that its tools have changed is not asked again sooner than
     after `relist_seconds`; one that sends more than `flood_lines`, than eight of the largest messages or than
-    `flood_values` within `flood_seconds` is let go.
+    `flood_values` within `flood_seconds`, alone or with other servers of its key, is let go.
 
     What costs time or memory in a message is bounded before it is parsed: its bytes, its values, how deep they are
     nested, the digits of a number; and before it is read: the parts of an answer, the entries of a list."""

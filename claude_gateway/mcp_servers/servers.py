@@ -10,10 +10,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakValueDictionary
 
 from claude_gateway.errors import ApiError
 from claude_gateway.mcp_servers.bounds import Bounds
 from claude_gateway.mcp_servers.connection import Connection, Session, Unreachable
+from claude_gateway.mcp_servers.flood import Volume
 from claude_gateway.mcp_servers.housing import Housing
 from claude_gateway.mcp_servers.offered import Listing, failed
 from claude_gateway.mcp_servers.rules import Rules
@@ -203,11 +205,13 @@ class McpServers:
 
 def opener(bounds: Bounds, housing: Housing, names: NameResolver, *, private: bool) -> Opened:
     """Real sessions. What speaks the protocol is loaded with the first of them: most gateways have none."""
+    sent: WeakValueDictionary[str, Volume] = WeakValueDictionary()
 
     @asynccontextmanager
     async def opened(owner: str, server: Server) -> AsyncIterator[Session]:
         session = await asyncio.to_thread(_protocol)
-        async with session.opened(owner, server, bounds, housing, names, private=private) as one:
+        by_key = sent.setdefault(owner, Volume(time.monotonic()))
+        async with session.opened(owner, server, bounds, housing, names, by_key, private=private) as one:
             yield one
 
     return opened

@@ -20,7 +20,7 @@ from mcp.shared.exceptions import MCPError
 
 from claude_gateway.mcp_servers.bounds import Bounds
 from claude_gateway.mcp_servers.connection import Flooded, Unreachable
-from claude_gateway.mcp_servers.flood import Gauge
+from claude_gateway.mcp_servers.flood import Gauge, Volume
 from claude_gateway.mcp_servers.housing import Housing
 from claude_gateway.mcp_servers.incoming import Incoming
 from claude_gateway.mcp_servers.network import NotReached, http_client, is_of_the_network
@@ -157,13 +157,14 @@ class Session:
 
 @asynccontextmanager
 async def opened(
-    owner: str, server: Server, bounds: Bounds, housing: Housing, names: NameResolver, *, private: bool
+    owner: str, server: Server, bounds: Bounds, housing: Housing, names: NameResolver, sent: Volume, *, private: bool
 ) -> AsyncIterator[Session]:
-    """A session with a key's server for the length of a `with`; all of it happens in the task that entered. Raises
-    `Unreachable`, also for what is found out only while it is closed."""
+    """A session with a key's server for the length of a `with`; all of it happens in the task that entered. `sent` is
+    what the servers of the key send together. Raises `Unreachable`, also for what is found out only while it is closed.
+    """
     ours = Session(server, bounds)
     look_up = partial(names.addresses, owner)
-    gauge = Gauge(bounds, time.monotonic, ours.refuse)
+    gauge = Gauge(bounds, time.monotonic, ours.refuse, sent)
     with ours.explained():
         async with ours.life, AsyncExitStack() as stack:
             match server.reach:

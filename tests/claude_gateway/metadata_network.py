@@ -18,6 +18,7 @@ from aiohttp import web
 
 from claude_gateway.mcp_servers.bounds import Bounds
 from claude_gateway.mcp_servers.connection import Unreachable
+from claude_gateway.mcp_servers.flood import Volume
 from claude_gateway.mcp_servers.housing import Housing
 from claude_gateway.mcp_servers.server import Address, Server
 from claude_gateway.mcp_servers.session import opened
@@ -99,7 +100,9 @@ async def main() -> None:
                 for kind in ("http", "sse"):
                     server = Server("one", Address(url, {}, kind))  # type: ignore[arg-type]
                     try:
-                        async with opened("me", server, Bounds(connect_seconds=5), housing, Names(), private=True):
+                        async with opened(
+                            "me", server, Bounds(connect_seconds=5), housing, Names(), Volume(0.0), private=True
+                        ):
                             pass
                     except Unreachable:
                         pass

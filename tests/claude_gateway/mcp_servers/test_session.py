@@ -4,7 +4,8 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from aiohttp.test_utils import TestServer
 
 from claude_gateway.mcp_servers.bounds import Bounds
 from claude_gateway.mcp_servers.connection import Flooded
+from claude_gateway.mcp_servers.flood import Volume
 from claude_gateway.mcp_servers.housing import Housing
 from claude_gateway.mcp_servers.server import Address, Program, Server
+from claude_gateway.mcp_servers.servers import opener
 from claude_gateway.mcp_servers.session import Session, opened
 from claude_gateway.name_resolver import NameResolver
 
@@ -71,12 +74,16 @@ async def session(kind: str, said: dict[str, str], tmp_path: Path) -> AsyncItera
             file = tmp_path / "answers.json"
             file.write_text(json.dumps(said))
             reach: Any = Program((sys.executable, "-c", PROGRAM, str(file)))
-            async with opened("me", Server("hostile", reach), BOUNDS, housing, NameResolver(), private=True) as one:
+            async with opened(
+                "me", Server("hostile", reach), BOUNDS, housing, NameResolver(), Volume(0.0), private=True
+            ) as one:
                 yield one
         else:
             async with TestServer(network_server(kind, said)) as server:
                 reach = Address(str(server.make_url("/mcp")), {}, "sse" if kind == "sse" else "http")
-                async with opened("me", Server("hostile", reach), BOUNDS, housing, NameResolver(), private=True) as one:
+                async with opened(
+                    "me", Server("hostile", reach), BOUNDS, housing, NameResolver(), Volume(0.0), private=True
+                ) as one:
                     yield one
     finally:
         housing.close()
@@ -146,3 +153,22 @@ async def test_a_server_within_the_bounds_is_listed_and_called(kind: str, tmp_pa
     async with session(kind, answers(tools_call=text), tmp_path) as one:
         assert [tool.own_name for tool in (await one.listing()).tools] == ["look"]
         assert "[{},[{}," in str(await one.call("look", {}))
+
+
+async def test_what_the_servers_of_a_key_send_counts_together_and_for_no_other_key(tmp_path: Path) -> None:
+    bounds = replace(BOUNDS, flood_values=1_500, servers=2)
+    hundreds = '{"content":[],"structuredContent":{"a":[' + "0," * 900 + "0]}}"
+    housing = Housing(tmp_path, must_box=False)
+    start = opener(bounds, housing, NameResolver(), private=True)
+    async with TestServer(network_server("json", answers(tools_call=hundreds))) as server:
+        reach = Server("loud", Address(str(server.make_url("/mcp"))))
+        async with start("me", reach) as first, start("another", reach) as anothers:
+            await first.call("look", {})
+            with pytest.raises(Flooded, match="more than 1500 values"):
+                await used_one(start("me", reach))
+            assert not (await anothers.call("look", {})).is_error
+
+
+async def used_one(opening: AbstractAsyncContextManager[Any]) -> None:
+    async with opening as one:
+        await one.call("look", {})
