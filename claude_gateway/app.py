@@ -5,13 +5,14 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, aclosing, asynccontextmanager
 from functools import partial
 
 from aiohttp import web
 
 from claude_gateway.access.at_once import JobsAtOnce
 from claude_gateway.access.key_ring import KeyRing
+from claude_gateway.access.keys import FIRST_KEY_COMMAND
 from claude_gateway.access.limits import Limits
 from claude_gateway.access.register import Keys
 from claude_gateway.claude_code.bundled_cli import bundled_cli
@@ -27,6 +28,7 @@ from claude_gateway.loaded_memory import LoadedMemory
 from claude_gateway.mcp_servers.housing import Housing
 from claude_gateway.mcp_servers.servers import McpServers, opener
 from claude_gateway.models.catalogue import Catalogue
+from claude_gateway.name_resolver import NameResolver
 from claude_gateway.own_tools.built_in import USUAL
 from claude_gateway.own_tools.counts import ToolCounts
 from claude_gateway.own_tools.toolbox import Toolbox
@@ -68,6 +70,7 @@ from workers.launch import config_directory
 
 _log = logging.getLogger(__name__)
 
+_NO_KEY_YET = f"no key yet: callers from this machine may chat, and no more. Make the first one: {FIRST_KEY_COMMAND}"
 _HOW_TO_LOG_IN = "Claude Code has no login. Either run `claude-gateway login` as this user, or set ANTHROPIC_API_KEY."
 
 
@@ -92,7 +95,6 @@ def build_app(parts: Parts) -> web.Application:
     app.on_response_prepare.append(admission.add_standing)
     app.on_response_prepare.append(chosen_model.name_the_heir)
     app[PARTS] = parts
-    app.on_cleanup.append(lambda _: parts.fetcher.close())
     add_routes(app)
     return app
 
@@ -125,14 +127,15 @@ async def _locked_gateway(settings: Settings, signals: Signals) -> AsyncIterator
             open_keys(database, settings.state_dir / DATABASE) as keys,
             _ledger(settings, database, metrics, traces) as ledger,
             _sessions(settings, database, engine, clock, memory) as sessions,
-            _mcp_servers(settings, database) as mcp_servers,
+            aclosing(NameResolver()) as names,
+            _mcp_servers(settings, database, names) as mcp_servers,
         ):
             responses = Responses(
                 ResponseStore(database, settings.responses()), await seal_key(database), clock, memory
             )
             await responses.recover()
             parts = _compose(
-                settings, engine, database, keys, ledger, sessions, responses, mcp_servers, metrics, traces
+                settings, engine, database, keys, ledger, sessions, responses, mcp_servers, names, metrics, traces
             )
             await parts.key_ring.follow()
             ending = Ending(
@@ -147,6 +150,9 @@ async def _locked_gateway(settings: Settings, signals: Signals) -> AsyncIterator
                 accepting(build_app(parts), listener, ending),
             ):
                 manager.ready(f"Serving on {listener.url}")
+                if parts.key_ring.kind == "none":
+                    # Behind the line that says where it serves.
+                    asyncio.get_running_loop().call_soon(_log.warning, _NO_KEY_YET)
                 renewing = asyncio.create_task(_renew_when_told(parts, signals.renew, manager, listener.url))
                 try:
                     yield listener.url
@@ -172,6 +178,8 @@ async def _renew_when_told(parts: Parts, told: asyncio.Event, manager: ServiceMa
             parts.current.renew(reading.settings, parts.key_ring, parts.limits)
             for warning in reading.warnings:
                 _log.warning("%s", warning)
+            # With the key of the environment its servers go, at once.
+            await parts.mcp_servers.sweep(partial(_may_have_servers, parts.key_ring))
         except ValueError as error:
             _log.error("settings stay as they were: %s", error)
         manager.ready(f"Serving on {url}")
@@ -196,6 +204,7 @@ def _compose(
     sessions: Sessions,
     responses: Responses,
     mcp_servers: McpServers,
+    names: NameResolver,
     metrics: Metrics,
     traces: Traces,
 ) -> Parts:
@@ -229,7 +238,7 @@ def _compose(
         files=SessionFiles(engine.places, settings.agents(USUAL).disk),
         responses=responses,
         background=background,
-        fetcher=Fetcher(),
+        fetcher=Fetcher(names),
         toolbox=toolbox,
         mcp_servers=mcp_servers,
         ledger=ledger,
@@ -322,7 +331,7 @@ async def _sessions(
 
 
 @asynccontextmanager
-async def _mcp_servers(settings: Settings, database: Database) -> AsyncIterator[McpServers]:
+async def _mcp_servers(settings: Settings, database: Database, names: NameResolver) -> AsyncIterator[McpServers]:
     bounds, rules = settings.mcp_bounds(), settings.mcp_rules()
     config = config_directory(settings.credentials(), os.environ)
     housing = Housing(
@@ -331,7 +340,7 @@ async def _mcp_servers(settings: Settings, database: Database) -> AsyncIterator[
         must_box=settings.mcp_box == "required",
         secret=(settings.state_dir, settings.claude_cwd or settings.state_dir, config),
     )
-    opened = opener(bounds, housing, private=rules.private_addresses)
+    opened = opener(bounds, housing, names, private=rules.private_addresses)
     servers = McpServers(McpServerStore(database), rules, bounds, housing, opened)
     try:
         await housing.open()

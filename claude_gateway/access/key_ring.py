@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from multidict import MultiMapping
 
-from claude_gateway.access.keys import LOCAL, Key, StoredKey
+from claude_gateway.access.keys import LOCAL, NO_KEY_YET, Key, StoredKey
 from claude_gateway.access.secret import digest, id_of
 from claude_gateway.errors import ApiError
 
@@ -22,11 +22,6 @@ _FORWARDING_HEADER = re.compile(
     re.IGNORECASE,
 )
 _OWN_PAGES = ("same-origin", "none")
-_HOW_TO_MAKE_ONE = (
-    "This gateway has no API key, so it serves only direct callers from its own machine. "
-    "Make one: claude-gateway keys create --name me. "
-    "Or set one for all and start again: export API_KEY=$(openssl rand -hex 32); echo $API_KEY; claude-gateway serve"
-)
 
 _ENVIRONMENT = Key("environment")
 
@@ -88,7 +83,7 @@ class KeyRing:
     def may(self, id_: str, scope: str) -> bool:
         """Whether the key of this id still opens anything, and this too; for what goes on between its requests."""
         if id_ == LOCAL.id:
-            return self.kind == "none"
+            return self.kind == "none" and scope in LOCAL.scopes
         if id_ == _ENVIRONMENT.id:
             return self._digest is not None
         stored = self._stored.get(id_)
@@ -155,18 +150,23 @@ def sent_keys(headers: MultiMapping[str]) -> list[str]:
 
 
 def _local_caller(headers: MultiMapping[str], peer: str | None, http_1_0: bool) -> Key:
-    """Direct, from this machine, and not a web page in its browser: those carry a foreign Origin or Host.
+    """Direct, from this machine, and not a web page in its browser but this gateway's own: any other carries a foreign
+    Host, Origin or Referer, also where it comes from another port of this machine.
 
     HTTP/1.0 is what nginx speaks when nobody told it otherwise, with no other sign of itself.
     """
     direct = _is_loopback(peer) and not http_1_0 and not any(map(_FORWARDING_HEADER.fullmatch, headers))
-    local_names = all(map(_is_local_name, headers.getall("host", [""]))) and all(
-        _is_local_name(origin.partition("://")[2]) for origin in headers.getall("origin", [])
-    )
-    own_page = headers.get("sec-fetch-site", "none") in _OWN_PAGES
-    if direct and local_names and own_page:
+    hosts = headers.getall("host", [""])
+    pages = [page for name in ("origin", "referer") for page in headers.getall(name, [])]
+    own_page = headers.get("sec-fetch-site", "none") in _OWN_PAGES and all(_host_of(page) in hosts for page in pages)
+    if direct and own_page and all(map(_is_local_name, hosts)):
         return LOCAL
-    raise ApiError(401, "authentication_error", _HOW_TO_MAKE_ONE, code="api_key_not_configured")
+    raise ApiError(401, "authentication_error", NO_KEY_YET, code="api_key_not_configured")
+
+
+def _host_of(url: str) -> str:
+    """With its port, as it stands there."""
+    return url.partition("://")[2].partition("/")[0]
 
 
 def _is_local_name(netloc: str) -> bool:

@@ -8,6 +8,12 @@ from claude_gateway.errors import ApiError
 
 _STORED_ID = re.compile(r"[0-9a-f]{12}")
 SCOPES = frozenset({"chat", "tools", "mcp", "admin"})
+FIRST_KEY_COMMAND = "claude-gateway keys create --name me --scope chat --scope tools --scope mcp --scope admin"
+NO_KEY_YET = (
+    "This gateway has no API key yet, so it serves only direct callers from its own machine, and those may only chat. "
+    f"Make one on its console: {FIRST_KEY_COMMAND}. "
+    "Or set one for all and start again: export API_KEY=$(openssl rand -hex 32); echo $API_KEY; claude-gateway serve"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +56,16 @@ class Key:
         return _STORED_ID.fullmatch(self.id) is not None
 
     def require(self, scope: str) -> None:
-        """Raises `ApiError` 403."""
+        """Raises `ApiError` 403, or 401 where there is no key that could have the scope."""
+        if scope not in self.scopes and self.id == LOCAL.id:
+            raise ApiError(401, "authentication_error", NO_KEY_YET, code="api_key_not_configured")
         if scope not in self.scopes:
             raise ApiError(403, "permission_error", f"This key lacks the scope {scope!r}.", code="missing_scope")
 
 
-LOCAL = Key("local")
+# Whoever connects from the machine itself while there is no key: its owner, or a program in a box, a container with the
+# network of the machine, another user of it. Nobody can tell them apart, so none of them is taken for the owner.
+LOCAL = Key("local", frozenset({"chat"}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ class Server(Group):
     api_key: KeyOrNone = Field(
         None,
         description="A key with every scope, beside those of `claude-gateway keys`. Where there is none at all, only "
-        "direct callers from this machine are served.",
+        "direct callers from this machine are served, and those may only chat.",
     )
     state_dir: Path = Field(
         default_factory=_default_state_dir,

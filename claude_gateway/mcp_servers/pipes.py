@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from claude_gateway.mcp_servers.flood import Gauge, Overrun
 from claude_gateway.mcp_servers.housing import Housing
+from claude_gateway.mcp_servers.message_scan import TOO_LARGE, LineScan
 from claude_gateway.mcp_servers.network import NotReached
 from claude_gateway.mcp_servers.program_box import NOT_STARTED
 from claude_gateway.mcp_servers.server import Program
@@ -28,24 +29,26 @@ _LAST_STATUS_SECONDS = 2.0
 
 
 class GaugedFrames(FrameDecoder):
-    """Raises `Overrun`, too, before anything of a flood is read."""
+    """Raises `Overrun`, too, before anything of a flood, or of a message beyond its bounds, is read."""
 
-    def __init__(self, gauge: Gauge, longest: int) -> None:
-        super().__init__(longest, strays=_MOST_STRAYS)
+    def __init__(self, gauge: Gauge) -> None:
+        super().__init__(gauge.bounds.message_bytes, strays=_MOST_STRAYS)
         self._gauge = gauge
+        self._scan = LineScan(gauge.bounds, gauge.refuse, gauge.count_values)
 
     def feed(self, data: bytes) -> list[Frame]:
         self._gauge.take(data)
+        self._scan.take(data)
         return super().feed(data)
 
 
 @asynccontextmanager
 async def piped(
-    program: Program, housing: Housing, home: Path, longest: int, gauge: Gauge, ended: Callable[[str], None]
+    program: Program, housing: Housing, home: Path, gauge: Gauge, ended: Callable[[str], None]
 ) -> AsyncIterator[tuple[Any, Any]]:
     """A program's two streams for the length of a `with`, as the `mcp` package wants them. `ended` is told when nothing
     more comes from the program, and why, where that is not its own doing. Raises `NotReached`."""
-    async with _running(program, housing, home, GaugedFrames(gauge, longest)) as process:
+    async with _running(program, housing, home, GaugedFrames(gauge)) as process:
         heard, hearing = anyio.create_memory_object_stream[SessionMessage | Exception](0)
         saying, said = anyio.create_memory_object_stream[SessionMessage](0)
         tasks = [asyncio.create_task(_hear(process, heard, ended)), asyncio.create_task(_say(process, said))]
@@ -89,7 +92,7 @@ async def _hear(process: Process, heard: Any, ended: Callable[[str], None]) -> N
                     await heard.send(_message(frame))
             why = await _last_words(process)
     except FrameError:
-        why = "it wrote what is no message, or one larger than MCP_MESSAGE_MIB"
+        why = TOO_LARGE
     finally:
         ended(why)
         heard.close()

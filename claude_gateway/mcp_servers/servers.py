@@ -1,26 +1,32 @@
 """The MCP servers of every key: registered, connected, and called for Claude."""
 
 import asyncio
+import gc
 import importlib
 import logging
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakValueDictionary
 
 from claude_gateway.errors import ApiError
 from claude_gateway.mcp_servers.bounds import Bounds
 from claude_gateway.mcp_servers.connection import Connection, Session, Unreachable
+from claude_gateway.mcp_servers.flood import Volume
 from claude_gateway.mcp_servers.housing import Housing
 from claude_gateway.mcp_servers.offered import Listing, failed
 from claude_gateway.mcp_servers.rules import Rules
 from claude_gateway.mcp_servers.server import Server
+from claude_gateway.name_resolver import NameResolver
 from claude_gateway.stores.mcp_servers import McpServerStore
 from workers.job import RemoteResult, Tool
 
 _log = logging.getLogger(__name__)
 
+_PROTOCOL = "claude_gateway.mcp_servers.session"
 _RETRY_SECONDS = 5
 _SWEEP_SECONDS = 30.0
 
@@ -76,17 +82,18 @@ class McpServers:
             await asyncio.gather(*(connection.close() for connection in connections))
 
     async def sweep(self, may: May) -> None:
-        for owner, name in list(self._connections):
-            if not await may(owner):
-                await self._let_go(owner, name)
+        """Let the servers go of keys that may have none any more."""
+        try:
+            for owner, name in list(self._connections):
+                if not await may(owner):
+                    await self._let_go(owner, name)
+        except Exception:
+            _log.exception("MCP servers were not swept")
 
     async def _swept(self, may: May) -> None:
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
-            try:
-                await self.sweep(may)
-            except Exception:
-                _log.exception("MCP servers were not swept")
+            await self.sweep(may)
 
     async def all_of(self, owner: str) -> list[Standing]:
         servers = await self._store.all_of(owner)
@@ -196,16 +203,31 @@ class McpServers:
         return [(name, one) for name, one in self._of(owner).items() if one.status == "connected"]
 
 
-def opener(bounds: Bounds, housing: Housing, *, private: bool) -> Opened:
+def opener(bounds: Bounds, housing: Housing, names: NameResolver, *, private: bool) -> Opened:
     """Real sessions. What speaks the protocol is loaded with the first of them: most gateways have none."""
+    sent: WeakValueDictionary[str, Volume] = WeakValueDictionary()
 
     @asynccontextmanager
     async def opened(owner: str, server: Server) -> AsyncIterator[Session]:
-        session = await asyncio.to_thread(importlib.import_module, "claude_gateway.mcp_servers.session")
-        async with session.opened(owner, server, bounds, housing, private=private) as one:
+        session = await asyncio.to_thread(_protocol)
+        by_key = sent.setdefault(owner, Volume(time.monotonic()))
+        async with session.opened(owner, server, bounds, housing, names, by_key, private=private) as one:
             yield one
 
     return opened
+
+
+def _protocol() -> Any:
+    """The module that speaks it. What its first import makes stays for ever, so no collection need walk it: one alone
+    would hold up the event loop."""
+    if _PROTOCOL in sys.modules:
+        return sys.modules[_PROTOCOL]
+    gc.disable()
+    try:
+        return importlib.import_module(_PROTOCOL)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _unknown(name: str) -> ApiError:

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any
 
 import mcp_types
@@ -19,12 +20,14 @@ from mcp.shared.exceptions import MCPError
 
 from claude_gateway.mcp_servers.bounds import Bounds
 from claude_gateway.mcp_servers.connection import Flooded, Unreachable
-from claude_gateway.mcp_servers.flood import Gauge
+from claude_gateway.mcp_servers.flood import Gauge, Volume
 from claude_gateway.mcp_servers.housing import Housing
+from claude_gateway.mcp_servers.incoming import Incoming
 from claude_gateway.mcp_servers.network import NotReached, http_client, is_of_the_network
 from claude_gateway.mcp_servers.offered import Listing, failed, read_result, read_tools
 from claude_gateway.mcp_servers.pipes import piped
 from claude_gateway.mcp_servers.server import Address, Program, Server
+from claude_gateway.name_resolver import NameResolver
 from workers.job import RemoteResult
 
 # They log what servers say, and URLs with their queries.
@@ -33,7 +36,6 @@ for _name in ("mcp", "client", "httpx2", "httpcore2"):
 
 _CLIENT = mcp_types.Implementation(name="claude-gateway", version="1")
 _LONGEST_WORDS = 2_000
-_FLOODED = "it sent more than {0.flood_lines} lines or {0.flood_bytes} bytes within {0.flood_seconds:g} seconds"
 _LEFT = (mcp_types.CONNECTION_CLOSED,)
 _METHODS: dict[str, tuple[Any, Any]] = {
     "tools": (mcp_types.ListToolsRequest, mcp_types.ListToolsResult),
@@ -51,7 +53,7 @@ class Session:
         self._bounds = bounds
         self._session: ClientSession
         self._gone = "it ended the connection"
-        self._flooded = False
+        self._refused = ""
         self.life = asyncio.timeout(None)
         self.stirred = asyncio.Event()
         self.changed = False
@@ -62,7 +64,8 @@ class Session:
             capabilities = self._session.server_capabilities
             has = {name: getattr(capabilities, name, None) is not None for name in _METHODS}
             tools = [one.model_dump(mode="json", by_alias=True) for one in await self._list("tools")]
-            read, left_out = read_tools(self._server.name, tools, self._bounds)
+            # A schema is walked through, which takes a while.
+            read, left_out = await asyncio.to_thread(read_tools, self._server.name, tools, self._bounds)
             counts = {name: len(await self._list(name)) for name in ("resources", "prompts") if has[name]}
         return Listing(read, counts.get("resources", 0), counts.get("prompts", 0), left_out)
 
@@ -79,7 +82,8 @@ class Session:
                 if error.code in _LEFT:
                     raise
                 return failed(f"The MCP server refused: {error.message[:_LONGEST_WORDS]}")
-        return read_result(answer.model_dump(mode="json", by_alias=True), self._bounds)
+        # Images are unpacked.
+        return await asyncio.to_thread(read_result, answer.model_dump(mode="json", by_alias=True), self._bounds)
 
     async def ping(self) -> None:
         """Raises `Unreachable`."""
@@ -105,9 +109,9 @@ class Session:
         self._gone = why or self._gone
         self.stirred.set()
 
-    def drown(self) -> None:
+    def refuse(self, why: str) -> None:
         """It sends too much: whatever is being done with it, it is over."""
-        self._flooded = True
+        self._refused = why
         self.life.reschedule(0)
 
     @contextmanager
@@ -117,8 +121,8 @@ class Session:
         try:
             yield
         except Exception as error:
-            if self._flooded:
-                raise Flooded(_FLOODED.format(self._bounds)) from None
+            if self._refused:
+                raise Flooded(self._refused) from None
             if isinstance(error, Unreachable | TimeoutError):
                 raise
             raise Unreachable(self._why(error)) from None
@@ -153,33 +157,33 @@ class Session:
 
 @asynccontextmanager
 async def opened(
-    owner: str, server: Server, bounds: Bounds, housing: Housing, *, private: bool
+    owner: str, server: Server, bounds: Bounds, housing: Housing, names: NameResolver, sent: Volume, *, private: bool
 ) -> AsyncIterator[Session]:
-    """A session with a key's server for the length of a `with`; all of it happens in the task that entered. Raises
-    `Unreachable`, also for what is found out only while it is closed."""
+    """A session with a key's server for the length of a `with`; all of it happens in the task that entered. `sent` is
+    what the servers of the key send together. Raises `Unreachable`, also for what is found out only while it is closed.
+    """
     ours = Session(server, bounds)
-    gauge = Gauge(bounds, time.monotonic, ours.drown)
+    look_up = partial(names.addresses, owner)
+    gauge = Gauge(bounds, time.monotonic, ours.refuse, sent)
     with ours.explained():
         async with ours.life, AsyncExitStack() as stack:
             match server.reach:
                 case Program():
                     home = await housing.home(owner, server.name)
-                    read, write = await stack.enter_async_context(
-                        piped(server.reach, housing, home, bounds.message_bytes, gauge, ours.end)
-                    )
+                    read, write = await stack.enter_async_context(piped(server.reach, housing, home, gauge, ours.end))
                 case Address(url, headers, "sse"):
-                    client = await http_client(bounds, gauge, private=private)
+                    client = await http_client(gauge, look_up, private=private)
                     read, write = await stack.enter_async_context(
                         sse_client(url, dict(headers), httpx_client_factory=client)
                     )
                 case Address(url, headers):
-                    client = (await http_client(bounds, gauge, private=private))(dict(headers))
+                    client = (await http_client(gauge, look_up, private=private))(dict(headers))
                     await stack.enter_async_context(client)
                     read, write = await stack.enter_async_context(
                         streamable_http_client(url, http_client=client, max_sse_event_size=bounds.message_bytes)
                     )
             session = await stack.enter_async_context(
-                ClientSession(read, write, message_handler=ours.hear, client_info=_CLIENT)
+                ClientSession(Incoming(read, gauge), write, message_handler=ours.hear, client_info=_CLIENT)
             )
             await ours.shake_hands(session)
             yield ours

@@ -12,7 +12,7 @@ from claude_gateway.prompt.conversation import bad
 from claude_gateway.prompt.remote_media import Fetched, Remote, remotes, with_fetched
 from claude_gateway.web.fetch import Budget, NotFetched, TooMuch
 from claude_gateway.web.parsed import Parsed
-from claude_gateway.web.parts import PARTS
+from claude_gateway.web.parts import CALLER, PARTS
 from workers.job import ChatJob
 
 _MOST_URLS = 20
@@ -53,7 +53,7 @@ async def _fetched(request: web.Request, wanted: Sequence[Remote]) -> Fetched:
     # In base64 it would have been a part of the request.
     budget = Budget(settings.max_request_size * 3 // 4)
     found = await asyncio.gather(
-        *(request.app[PARTS].fetcher.fetch(url, budget) for url in urls), return_exceptions=True
+        *(request.app[PARTS].fetcher.fetch(url, budget, request[CALLER].id) for url in urls), return_exceptions=True
     )
     bodies = dict(zip(urls, found, strict=True))
     return {

@@ -7,15 +7,18 @@ it. Nothing of this gateway goes along: no cookie, no key, no proxy or `.netrc` 
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from ssl import SSLContext, create_default_context
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
-from aiohttp.abc import AbstractResolver
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 from claude_gateway.errors import ApiError
+from claude_gateway.name_resolver import NameResolver
 from claude_gateway.prompt.media import check_url
 from claude_gateway.public_addresses import is_public
 
@@ -24,7 +27,7 @@ _log = logging.getLogger(__name__)
 _SECONDS = 15.0
 _CONNECT_SECONDS = 5.0
 _MOST_HOPS = 4
-_MOST_CONNECTIONS = 16
+_CONNECTIONS_OF_A_KEY = 16
 _REDIRECTS = (301, 302, 303, 307, 308)
 _HEADERS = {
     "Accept": "image/*, application/pdf, text/plain",
@@ -54,36 +57,86 @@ class Budget:
             raise TooMuch
 
 
+@dataclass(slots=True)
+class _Session:
+    """Of one key: `users` fetch something by it."""
+
+    session: aiohttp.ClientSession
+    users: int = 0
+
+
+class _NamesOfAKey(AbstractResolver):
+    """What aiohttp asks where a host is."""
+
+    def __init__(self, names: NameResolver, key: str) -> None:
+        self._names = names
+        self._key = key
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """All of them: each is judged where a socket to it is made."""
+        found = await self._names.addresses(self._key, host)
+        return [
+            ResolveResult(hostname=host, host=one, port=port, family=of, proto=0, flags=socket.AI_NUMERICHOST)
+            for one in found
+            for of in [socket.AF_INET6 if ":" in one else socket.AF_INET]
+            if family in (of, socket.AF_UNSPEC)
+        ]
+
+    async def close(self) -> None:
+        """Others go on asking."""
+
+
 class Fetcher:
-    """`allowed` says of an address and a port whether to connect there; `seconds` bounds each URL, redirects included.
-    Tests allow, resolve and trust otherwise."""
+    """Each key has connections and look-ups of its own: its slow servers hold nobody else up.
+
+    Args:
+        names: Looks names up.
+        allowed: Says of an address and a port whether to connect there.
+        tls: Says whom to trust; None for the authorities of the system.
+        seconds: How long each URL may take, redirects included.
+    """
 
     def __init__(
         self,
+        names: NameResolver | None = None,
         allowed: Callable[[str, int], bool] = is_public,
-        resolver: AbstractResolver | None = None,
         tls: SSLContext | None = None,
         seconds: float = _SECONDS,
     ) -> None:
+        self._names = names or NameResolver()
         self._allowed = allowed
-        self._resolver = resolver
         self._tls = tls
         self._seconds = seconds
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions: dict[str, _Session] = {}
 
-    async def fetch(self, url: str, budget: Budget) -> bytes:
-        """The body of the answer, after a few redirects at most. Raises `NotFetched`, or `TooMuch`."""
-        self._session = self._session or self._connect()
+    async def fetch(self, url: str, budget: Budget, key: str) -> bytes:
+        """The body of the answer, after a few redirects at most; `key` is the id of the key that it is fetched for.
+        Raises `NotFetched`, or `TooMuch`."""
+        if self._tls is None:  # reading certificates takes a while
+            self._tls = await asyncio.to_thread(create_default_context)
         try:
-            async with asyncio.timeout(self._seconds):
-                return await self._follow(self._session, url, budget)
+            async with asyncio.timeout(self._seconds), self._session(key, self._tls) as session:
+                return await self._follow(session, url, budget)
         except (aiohttp.ClientError, ApiError, OSError, ValueError) as error:
             _log.info("nothing was fetched from %s: %s", urlsplit(url).hostname, type(error).__name__)
             raise NotFetched from None
 
-    async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+    @asynccontextmanager
+    async def _session(self, key: str, tls: SSLContext) -> AsyncIterator[aiohttp.ClientSession]:
+        """The one of the key, for as long as it fetches anything."""
+        shared = self._sessions.get(key)
+        if shared is None:
+            shared = self._sessions[key] = _Session(self._connect(key, tls))
+        shared.users += 1
+        try:
+            yield shared.session
+        finally:
+            shared.users -= 1
+            if not shared.users:
+                del self._sessions[key]
+                await shared.session.close()
 
     async def _follow(self, session: aiohttp.ClientSession, url: str, budget: Budget) -> bytes:
         for _ in range(_MOST_HOPS):
@@ -94,12 +147,12 @@ class Fetcher:
                 url = urljoin(url, response.headers.get("Location", ""))
         raise NotFetched
 
-    def _connect(self) -> aiohttp.ClientSession:
+    def _connect(self, key: str, tls: SSLContext) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
-            limit=_MOST_CONNECTIONS,
-            resolver=self._resolver or aiohttp.ThreadedResolver(),
+            limit=_CONNECTIONS_OF_A_KEY,
+            resolver=_NamesOfAKey(self._names, key),
             socket_factory=self._socket,
-            ssl=self._tls or create_default_context(),
+            ssl=tls,
         )
         return aiohttp.ClientSession(
             connector=connector,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from claude_gateway.public_addresses import is_public
+from claude_gateway.public_addresses import is_public, may_connect
 
 INSIDE = {
     "loopback": ["127.0.0.1", "127.8.9.10", "::1"],
@@ -32,3 +32,62 @@ def test_what_is_not_surely_public_is_refused(kind: str, address: str) -> None:
 def test_a_public_address_is_taken_for_https_alone(address: str) -> None:
     assert is_public(address, 443)
     assert not any(is_public(address, port) for port in (22, 80, 8443, 6379))
+
+
+METADATA = {
+    "link-local": ["169.254.169.254", "169.254.170.2", "169.254.0.23", "169.254.42.42", "169.254.1.1"],
+    "Oracle, Azure, Alibaba, Volcengine, UCloud": [
+        *("192.0.0.192", "168.63.129.16", "100.100.100.200", "100.96.0.96", "100.80.80.80"),
+    ],
+    "of IPv6": [
+        *("fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254", "fd00:c1::a9fe:a9fe", "fd00:42::42", "fd00:a9fe:a9fe::1"),
+        *("fe80::a9fe:a9fe", "fe80::a9fe:a9fe%eth0", "fd00:ec2::254%1"),
+    ],
+    "mapped": [
+        "::ffff:169.254.169.254",
+        "::ffff:a9fe:a9fe",
+        "::ffff:a9fe:1",
+        "::ffff:6464:64c8",
+        "::ffff:a83f:8110%lo",
+    ],
+    "compatible, translated": ["::169.254.169.254", "::a9fe:a9fe", "::ffff:0:a9fe:a9fe"],
+    "NAT64": [
+        *("64:ff9b::a9fe:a9fe", "64:ff9b::169.254.170.2", "64:ff9b:1::a9fe:a9fe", "64:ff9b:1:a9fe:a9:fe00::"),
+        *("64:ff9b:1:ffa9:fe:a9fe::", "64:ff9b:1:ffff:a9:fea9:fe00:0"),
+    ],
+    "NAT64 of a network's own": ["2001:db8:64::a9fe:a9fe", "fd64:1:a9fe:a9fe::", "2a00:1:2:3:a9:fea9:fe00:0"],
+    "6to4": ["2002:a9fe:a9fe::1", "2002:a83f:8110::"],
+    "Teredo": ["2001:0:8080:8080::5601:5601", "2001:0:a9fe:a9fe::1"],
+    "ISATAP": ["fd12::5efe:a9fe:a9fe", "2606:4700::200:5efe:a9fe:1"],
+    "no single place": [
+        "0.0.0.0",
+        "::",
+        "::ffff:0.0.0.0",
+        "224.0.0.1",
+        "ff02::1",
+        "255.255.255.255",
+        "::ffff:240.0.0.1",
+    ],
+    "no address": ["", "localhost", "2852039166", "0xa9fea9fe", "0251.0376.0251.0376", "169.254.43518"],
+}
+PRIVATE = [
+    *("127.0.0.1", "10.0.0.5", "172.17.0.1", "192.168.1.1", "100.64.0.1", "8.8.8.8"),
+    *("::1", "fd12:3456::1", "fd12:3456::1%eth0", "2606:4700::1", "::ffff:127.0.0.1", "::ffff:10.1.2.3"),
+    *("64:ff9b::10.0.0.1", "64:ff9b:1::a00:1", "2002:a00:1::1", "fd00:ec3::1"),
+]
+
+
+@pytest.mark.promise("addresses.metadata")
+@pytest.mark.parametrize(("kind", "address"), [(kind, one) for kind, many in METADATA.items() for one in many])
+@pytest.mark.parametrize("port", [80, 443, 8080])
+def test_metadata_of_clouds_is_refused_also_where_private_addresses_are_allowed(
+    kind: str, address: str, port: int
+) -> None:
+    assert not may_connect(address, port, private=True)
+    assert not may_connect(address, port, private=False)
+
+
+@pytest.mark.parametrize("address", PRIVATE)
+def test_other_private_addresses_are_reached_where_they_are_allowed(address: str) -> None:
+    assert may_connect(address, 8080, private=True)
+    assert not may_connect(address, 8080, private=False)

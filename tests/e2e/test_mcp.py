@@ -374,11 +374,12 @@ async def test_a_gateway_that_is_killed_takes_its_servers_with_it(upstream: Stan
     env = for_stand_in(upstream) | {
         "MCP_ALLOWED_COMMANDS": SETTINGS["mcp_allowed_commands"],
         "MCP_READABLE_PATHS": READABLE,
+        "API_KEY": API_KEY,
     }
     async with serving(tmp_path, env) as process:
         url = await address(process)
         before = children(process.pid)
-        async with aiohttp.ClientSession(url) as http:
+        async with aiohttp.ClientSession(url, headers={"authorization": f"Bearer {API_KEY}"}) as http:
             await connect(http, "library", LIBRARY)
         servers = [pid for pid in children(process.pid) if pid not in before]
         assert len(servers) == 1

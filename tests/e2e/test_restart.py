@@ -144,8 +144,9 @@ async def test_systemd_s_own_tool_starts_it_with_the_first_caller(tmp_path: Path
 async def test_nothing_is_left_two_seconds_after_a_kill(tmp_path: Path, upstream: StandIn) -> None:
     """Also not of a command that Claude runs: box in box, under a session of its own."""
     need({"bwrap": "bubblewrap", "socat": "socat", "rg": "ripgrep"})
-    env = environment(tmp_path, **for_stand_in(upstream))
-    async with started(SERVE, env, tmp_path) as gateway, aiohttp.ClientSession() as session:
+    env = environment(tmp_path, **for_stand_in(upstream), API_KEY="k")
+    headers = {"authorization": "Bearer k"}
+    async with started(SERVE, env, tmp_path) as gateway, aiohttp.ClientSession(headers=headers) as session:
         url = (await first_line(gateway)).split()[-1]
         body = {
             "model": BODY["model"],

@@ -17,6 +17,7 @@ import aiohttp
 import psutil
 import pytest
 
+from claude_gateway.access.keys import FIRST_KEY_COMMAND
 from claude_gateway.demo.upstream import STAND_IN_KEY, StandIn
 from claude_gateway.models.catalogue import CURRENT
 from claude_gateway.stores.db import DATABASE
@@ -311,3 +312,9 @@ async def test_the_demo_shows_one_chat_and_leaves_no_process(tmp_path: Path) -> 
     assert "echo this please" in output.decode()
     assert "first token after" in output.decode()
     assert "no process is left" in output.decode()
+
+
+async def test_a_first_start_says_how_the_first_key_is_made(tmp_path: Path, upstream: StandIn) -> None:
+    async with serving(tmp_path, for_stand_in(upstream)) as process:
+        await address(process)
+        assert FIRST_KEY_COMMAND in await first_line(process)

@@ -84,7 +84,7 @@ async def test_a_gateway_that_is_killed_outright_loses_nothing_of_it(tmp_path: P
         before: list[Any] = []
         for words in (WORK, "second", "third"):
             async with (
-                serving(tmp_path, for_stand_in(upstream)) as process,
+                serving(tmp_path, for_stand_in(upstream) | {"API_KEY": API_KEY}) as process,
                 talking_to(await address(process)) as client,
             ):
                 await work(Gateway("", upstream, client), words)
@@ -99,7 +99,7 @@ async def test_a_gateway_that_is_killed_outright_loses_nothing_of_it(tmp_path: P
 async def talking_to(url: str) -> AsyncIterator[AsyncOpenAI]:
     direct = DefaultAsyncHttpxClient(trust_env=False)
     async with AsyncOpenAI(
-        base_url=f"{url}/v1", api_key="none is needed", max_retries=0, timeout=30, http_client=direct
+        base_url=f"{url}/v1", api_key=API_KEY, max_retries=0, timeout=30, http_client=direct
     ) as client:
         yield client
 

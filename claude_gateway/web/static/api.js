@@ -7,6 +7,8 @@ const PLACE = "claude-gateway-key";
 export const key = () => sessionStorage.getItem(PLACE) ?? "";
 export const keepKey = (value) => (value ? sessionStorage.setItem(PLACE, value) : sessionStorage.removeItem(PLACE));
 export const needsKey = () => document.documentElement.dataset.key === "needed";
+// One opened the gateway, so there is one: from now on nobody is served without.
+export const demandKey = () => (document.documentElement.dataset.key = "needed");
 export const mayCall = () => !needsKey() || key() !== "";
 
 // `problem` is the key of the words for it, `values` fill them.
@@ -44,7 +46,7 @@ export async function problemOf(response) {
   const seconds = response.headers.get("Retry-After") ?? error.retry_after ?? "60";
   switch (response.status) {
     case 401:
-      return new Problem(KEYS[error.code] ?? "error.key");
+      return new Problem(KEYS[error.code] ?? (key() ? "error.key" : "key.needed"));
     case 403:
       return new Problem("error.scope", { message: error.message ?? "" });
     case 413:

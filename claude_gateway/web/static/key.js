@@ -1,5 +1,5 @@
 // The reader's key: typed once, tried at once, kept in this tab.
-import { ask, keepKey, key, mayCall, needsKey, sayProblem } from "./api.js";
+import { ask, demandKey, keepKey, key, mayCall, needsKey, sayProblem } from "./api.js";
 import { byId } from "./dom.js";
 import { say } from "./strings.js";
 
@@ -9,7 +9,7 @@ function tell(account) {
 }
 
 export function startKey() {
-  byId("key-form").hidden = !needsKey();
+  byId("first-key").hidden = needsKey();
   byId("key-form").addEventListener("submit", (event) => {
     event.preventDefault();
     keepKey(byId("key").value.trim());
@@ -32,7 +32,11 @@ async function tryKey() {
   if (needsKey()) note("key.checking");
   try {
     const account = await ask("/v1/auth/status");
-    note("key.good", "good");
+    if (key()) {
+      note("key.good", "good");
+      demandKey();
+      byId("first-key").hidden = true;
+    }
     tell(account);
   } catch (error) {
     note("key.kept");

@@ -7,7 +7,7 @@ import pytest
 from multidict import CIMultiDict
 
 from claude_gateway.access.key_ring import KeyRing
-from claude_gateway.access.keys import LOCAL, Key, StoredKey
+from claude_gateway.access.keys import FIRST_KEY_COMMAND, LOCAL, Key, StoredKey
 from claude_gateway.errors import ApiError
 
 SECRET = "s3cr3t-key"
@@ -137,9 +137,32 @@ def test_without_a_key_a_page_from_elsewhere_is_refused(origin: str) -> None:
     refused(NO_KEY, {**LOCAL_HOST, "origin": origin}, peer="127.0.0.1")
 
 
-@pytest.mark.parametrize("origin", ["http://localhost:3000", "http://127.0.0.1", "https://[::1]:8443"])
-def test_without_a_key_a_page_of_this_machine_is_served(origin: str) -> None:
-    assert identify(NO_KEY, {**LOCAL_HOST, "origin": origin}, peer="127.0.0.1") is LOCAL
+@pytest.mark.parametrize("name", ["origin", "referer"])
+def test_without_a_key_the_gateways_own_page_is_served(name: str) -> None:
+    assert identify(NO_KEY, {**LOCAL_HOST, name: "http://localhost:8000"}, peer="127.0.0.1") is LOCAL
+    assert identify(NO_KEY, {**LOCAL_HOST, name: "http://localhost:8000/?a=b"}, peer="127.0.0.1") is LOCAL
+
+
+@pytest.mark.parametrize("name", ["origin", "referer"])
+@pytest.mark.parametrize(
+    "page",
+    ["http://localhost:3000", "http://127.0.0.1:8000", "https://[::1]:8443", "http://localhost:8000@x/", "null", ""],
+)
+def test_without_a_key_a_page_of_another_port_of_this_machine_is_refused(name: str, page: str) -> None:
+    refused(NO_KEY, {**LOCAL_HOST, name: page}, peer="127.0.0.1")
+
+
+@pytest.mark.parametrize("scope", ["tools", "mcp", "admin"])
+def test_without_a_key_a_caller_of_this_machine_may_only_chat_and_is_told_how_to_make_a_key(scope: str) -> None:
+    caller = identify(NO_KEY, LOCAL_HOST, "127.0.0.1")
+    caller.require("chat")
+
+    with pytest.raises(ApiError) as caught:
+        caller.require(scope)
+
+    assert (caught.value.status, caught.value.code) == (401, "api_key_not_configured")
+    assert FIRST_KEY_COMMAND in caught.value.message
+    assert not NO_KEY.may(LOCAL.id, scope)
 
 
 def test_without_a_key_old_http_is_not_served_since_nginx_speaks_it_by_default() -> None:
@@ -188,7 +211,7 @@ async def test_between_its_requests_a_key_may_what_it_may_in_them() -> None:
 
     assert [stored.may(id_, "mcp") for id_ in ("a", "b", "c", "gone", "local", "environment")] == [True, *[False] * 5]
     assert (RING.may("environment", "mcp"), RING.may("local", "mcp")) == (True, False)
-    assert (NO_KEY.may("environment", "mcp"), NO_KEY.may("local", "mcp")) == (False, True)
+    assert (NO_KEY.may("environment", "mcp"), NO_KEY.may("local", "mcp")) == (False, False)
 
 
 async def test_a_key_is_looked_at_again_as_it_stands_now() -> None:
@@ -231,3 +254,4 @@ def test_what_a_caller_brought_is_known_by_its_digest_alone() -> None:
     assert SECRET not in repr(key)
     with pytest.raises(ApiError):
         KeyRing("another").current(key.id, key.credential)
+    assert (NO_KEY.may("environment", "mcp"), NO_KEY.may("local", "mcp")) == (False, False)

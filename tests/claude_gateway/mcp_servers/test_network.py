@@ -1,6 +1,7 @@
 """Where a connection to a server may go: judged by the address, where it is made."""
 
 import asyncio
+import socket
 from typing import Any
 
 import httpx2
@@ -8,31 +9,19 @@ import pytest
 
 from claude_gateway.mcp_servers.bounds import Bounds
 from claude_gateway.mcp_servers.flood import Gauge, Overrun
-from claude_gateway.mcp_servers.network import NotReached, Transport, http_client, may_be_reached
+from claude_gateway.mcp_servers.network import NotReached, Transport, http_client
 from tests.claude_gateway.web.strangers import OUTSIDE, certified, stranger
 
 
 def gauge(**bounds: Any) -> Gauge:
     """Of a clock that stands still."""
-    return Gauge(Bounds(**bounds), lambda: 0.0, lambda: None)
+    return Gauge(Bounds(**bounds), lambda: 0.0, lambda _: None)
 
 
-@pytest.mark.parametrize(
-    ("address", "public", "private"),
-    [
-        ("1.1.1.1", True, True),
-        ("127.0.0.1", False, True),
-        ("10.0.0.5", False, True),
-        ("::1", False, True),
-        ("169.254.169.254", False, False),
-        ("fe80::1%eth0", False, False),
-    ],
-)
-def test_only_public_addresses_are_reached_and_never_those_of_a_clouds_secrets(
-    address: str, public: bool, private: bool
-) -> None:
-    assert may_be_reached(address, 443, private=False) is public
-    assert may_be_reached(address, 443, private=True) is private
+async def look_up(host: str) -> list[str]:
+    """By the system, which knows every way of writing a number."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return [str(address[0]) for *_, address in found]
 
 
 @pytest.mark.promise("mcp.addresses")
@@ -47,7 +36,7 @@ async def test_a_name_of_this_machine_is_not_reached_whoever_looks_it_up(host: s
 
     async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        async with (await http_client(Bounds(), gauge(), private=False))() as client:
+        async with (await http_client(gauge(), look_up, private=False))() as client:
             with pytest.raises(NotReached, match="could not be reached"):
                 await client.post(f"https://{host}:{port}/")
 
@@ -66,7 +55,9 @@ async def answered(head: bytes, body: bytes, bounds: Bounds) -> tuple[httpx2.Res
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        async with (await http_client(bounds, gauge(), private=True))({"X-Secret": "s"}) as client:
+        async with (await http_client(Gauge(bounds, lambda: 0.0, lambda _: None), look_up, private=True))(
+            {"X-Secret": "s"}
+        ) as client:
             return await client.get(f"http://localhost:{port}/a"), asked
 
 
@@ -88,21 +79,19 @@ async def test_a_server_is_asked_under_its_name_for_what_is_not_packed() -> None
     ],
 )
 async def test_what_is_too_large_packed_or_a_refusal_is_no_answer(head: bytes, why: str) -> None:
-    with pytest.raises(NotReached, match=why):
+    with pytest.raises((NotReached, Overrun), match=why):
         await answered(head, b"x" * 2_000, Bounds(message_bytes=1_000))
 
 
-async def test_a_name_that_moves_inside_after_it_was_looked_up_once_is_judged_anew(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_name_that_moves_inside_after_it_was_looked_up_once_is_judged_anew() -> None:
     """And the connection goes to the very address that was judged: nobody looks the name up again."""
     found = ["1.1.1.1"]
     judged: list[str] = []
     asked: list[str] = []
 
-    async def look_up(host: str, port: int, **_: object) -> list[object]:
+    async def look_up(host: str) -> list[str]:
         asked.append(host)
-        return [(0, 0, 0, "", (one, port)) for one in found]
+        return list(found)
 
     async def answer(request: httpx2.Request) -> httpx2.Response:
         judged.append(request.url.host)
@@ -110,8 +99,7 @@ async def test_a_name_that_moves_inside_after_it_was_looked_up_once_is_judged_an
         assert request.extensions["sni_hostname"] == "moves.example"
         return httpx2.Response(200, text="hello")
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_up)
-    transport = Transport(httpx2.MockTransport(answer), 1_000, gauge(), private=False)
+    transport = Transport(httpx2.MockTransport(answer), gauge(), look_up, private=False)
     async with httpx2.AsyncClient(transport=transport) as client:
         assert (await client.get("https://moves.example/")).text == "hello"
         found[:] = ["1.1.1.1", "127.0.0.1"]
@@ -122,16 +110,13 @@ async def test_a_name_that_moves_inside_after_it_was_looked_up_once_is_judged_an
 
 
 @pytest.mark.parametrize(("host", "is_answered"), [("pictures.test", True), ("other.test", False)])
-async def test_a_certificate_is_held_against_the_name_and_not_the_address(
-    monkeypatch: pytest.MonkeyPatch, host: str, is_answered: bool
-) -> None:
-    async def look_up(*_: object, **__: object) -> list[object]:
-        return [(0, 0, 0, "", (OUTSIDE, 0))]
+async def test_a_certificate_is_held_against_the_name_and_not_the_address(host: str, is_answered: bool) -> None:
+    async def look_up(_: str) -> list[str]:
+        return [OUTSIDE]
 
     async with stranger() as server:
         server.gives("/", b"hello")
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_up)
-        transport = Transport(httpx2.AsyncHTTPTransport(verify=certified()[1]), 1_000, gauge(), private=True)
+        transport = Transport(httpx2.AsyncHTTPTransport(verify=certified()[1]), gauge(), look_up, private=True)
         async with httpx2.AsyncClient(transport=transport) as client:
             if is_answered:
                 assert (await client.get(server.url("/", host))).text == "hello"
@@ -145,9 +130,44 @@ async def test_events_without_end_are_not_read_on_and_nothing_is_asked_any_more(
         events = b": nothing\n\n" * 40
         return httpx2.Response(200, headers={"Content-Type": "text/event-stream"}, content=events)
 
-    transport = Transport(httpx2.MockTransport(answer), 1_000, gauge(flood_lines=100), private=True)
+    transport = Transport(httpx2.MockTransport(answer), gauge(flood_lines=100), look_up, private=True)
     async with httpx2.AsyncClient(transport=transport) as client:
         assert (await client.get("http://127.0.0.1/")).status_code == 200
         for _ in range(2):
             with pytest.raises(Overrun):
                 await client.get("http://127.0.0.1/")
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/event-stream", "Text/Event-Stream; charset=utf-7", "text/event-stream;charset=utf-16"]
+)
+async def test_events_are_read_in_the_encoding_in_which_they_were_scanned(kind: str) -> None:
+    async def answer(_: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, headers={"Content-Type": kind}, content=b"data: [" + b"{}," * 2_000)
+
+    few = Gauge(Bounds(message_values=1_000), lambda: 0.0, lambda _: None)
+    transport = Transport(httpx2.MockTransport(answer), few, look_up, private=True)
+    client = httpx2.AsyncClient(transport=transport)
+    async with client, client.stream("GET", "http://127.0.0.1/") as response:
+        assert response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
+        with pytest.raises(Overrun, match="more than 1000 values"):
+            await response.aread()
+
+
+async def test_the_next_address_of_a_server_is_tried_where_one_takes_no_connection() -> None:
+    tried: list[str] = []
+
+    async def answer(request: httpx2.Request) -> httpx2.Response:
+        tried.append(request.url.host)
+        if request.url.host == "::1":
+            raise httpx2.ConnectError("refused")
+        return httpx2.Response(200, content=await request.aread())
+
+    async def both(_: str) -> list[str]:
+        return ["::1", "127.0.0.1"]
+
+    transport = Transport(httpx2.MockTransport(answer), gauge(), both, private=True)
+    async with httpx2.AsyncClient(transport=transport) as client:
+        assert (await client.post("http://localhost/", content=b"hello")).text == "hello"
+
+    assert tried == ["::1", "127.0.0.1"]

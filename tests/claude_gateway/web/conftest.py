@@ -31,6 +31,21 @@ def serve(aiohttp_client: AiohttpClient) -> Serve:
     return start
 
 
+OWNERS_KEY = "key-of-the-owner"
+
+
+@pytest.fixture
+def serve_owner(serve: Serve) -> Serve:
+    """As `serve`; each request of the client brings a key with every scope."""
+
+    async def start(*parts: Any, **changes: Any) -> Client:
+        client = await serve(*parts, api_key=OWNERS_KEY, **changes)
+        client.session.headers["Authorization"] = f"Bearer {OWNERS_KEY}"
+        return client
+
+    return start
+
+
 @pytest.fixture
 def state_dir(tmp_path: Path) -> Path:
     return tmp_path / "state"

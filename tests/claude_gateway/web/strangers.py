@@ -1,7 +1,6 @@
 """Servers of strangers, on loopback and over TLS, and a fetcher that takes one of them for the public internet."""
 
 import ipaddress
-import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -12,12 +11,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from aiohttp import web
-from aiohttp.abc import AbstractResolver, ResolveResult
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from claude_gateway.name_resolver import NameResolver
 from claude_gateway.web.fetch import Fetcher
 
 # Both are this machine itself; the tests say that the one is a stranger's and the other the network inside.
@@ -73,30 +72,23 @@ async def stranger(address: str = OUTSIDE, port: int = 0) -> AsyncIterator[Stran
         await runner.cleanup()
 
 
-class Names(AbstractResolver):
-    """Resolves the names it was told, each time to the next of its addresses; the last one stays."""
+class Names(NameResolver):
+    """Knows the names it was told, each time at the next of its addresses; the last one stays."""
 
     def __init__(self, **addresses: list[str]) -> None:
+        super().__init__()
         self._addresses = {"pictures.test": [OUTSIDE], "inside.test": [INSIDE], **addresses}
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
+    async def addresses(self, key: str, host: str) -> list[str]:
         known = self._addresses.get(host)
         if known is None:
             raise OSError("no such name")
-        address = known.pop(0) if len(known) > 1 else known[0]
-        found = ipaddress.ip_address(address)
-        kind = socket.AF_INET if found.version == 4 else socket.AF_INET6
-        return [ResolveResult(hostname=host, host=address, port=port, family=kind, proto=0, flags=0)]
-
-    async def close(self) -> None:
-        pass
+        return [known.pop(0) if len(known) > 1 else known[0]]
 
 
-def fetcher_to(server: Stranger, resolver: AbstractResolver | None = None, seconds: float = 30) -> Fetcher:
+def fetcher_to(server: Stranger, names: NameResolver | None = None, seconds: float = 30) -> Fetcher:
     """A fetcher for which this one server is the whole public internet."""
-    return Fetcher(lambda *place: place == (server.address, server.port), resolver or Names(), certified()[1], seconds)
+    return Fetcher(names or Names(), lambda *place: place == (server.address, server.port), certified()[1], seconds)
 
 
 @cache

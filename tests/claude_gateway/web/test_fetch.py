@@ -10,6 +10,7 @@ from aiohttp import web
 
 from claude_gateway.web.fetch import Budget, Fetcher, NotFetched, TooMuch
 from tests.claude_gateway.web.strangers import INSIDE, OUTSIDE, Names, Stranger, fetcher_to, stranger
+from tests.workers.helpers import PATIENCE
 
 LARGE = 1_000_000
 
@@ -30,10 +31,7 @@ async def inside(outside: Stranger) -> AsyncIterator[Stranger]:
 
 
 async def fetch(fetcher: Fetcher, url: str, most: int = LARGE) -> bytes:
-    try:
-        return await fetcher.fetch(url, Budget(most))
-    finally:
-        await fetcher.close()
+    return await fetcher.fetch(url, Budget(most), "a key")
 
 
 async def test_what_a_stranger_gives_is_fetched(outside: Stranger) -> None:
@@ -78,7 +76,7 @@ async def test_no_way_of_writing_it_leads_to_the_network_inside(outside: Strange
 async def test_a_server_that_is_not_surely_public_is_refused_without_being_told_otherwise(outside: Stranger) -> None:
     for host in (OUTSIDE, "pictures.test"):
         with pytest.raises(NotFetched):
-            await fetch(Fetcher(resolver=Names()), f"https://{host}:{outside.port}/")
+            await fetch(Fetcher(Names()), f"https://{host}:{outside.port}/")
 
     assert outside.asked == []
 
@@ -211,16 +209,13 @@ async def test_a_stranger_who_says_nothing_is_left(outside: Stranger, begun: boo
 async def test_several_urls_share_one_budget(outside: Stranger) -> None:
     url = outside.gives("/a.png", b"x" * 600)
     fetcher, budget = fetcher_to(outside), Budget(1_000)
-    try:
-        await fetcher.fetch(url, budget)
-        with pytest.raises(TooMuch):
-            await fetcher.fetch(url, budget)
-    finally:
-        await fetcher.close()
+    await fetcher.fetch(url, budget, "a key")
+    with pytest.raises(TooMuch):
+        await fetcher.fetch(url, budget, "a key")
 
 
 async def test_a_certificate_that_nobody_vouches_for_is_not_trusted(outside: Stranger) -> None:
-    trusting_nobody = Fetcher(lambda *_: True, Names())
+    trusting_nobody = Fetcher(Names(), lambda *_: True)
 
     with pytest.raises(NotFetched):
         await fetch(trusting_nobody, outside.gives("/a.png", b"picture"))
@@ -240,3 +235,29 @@ async def test_a_certificate_that_nobody_vouches_for_is_not_trusted(outside: Str
 async def test_a_url_that_leads_nowhere_gives_nothing(outside: Stranger, broken: Callable[[], str]) -> None:
     with pytest.raises(NotFetched):
         await fetch(fetcher_to(outside), broken())
+
+
+async def test_servers_that_say_nothing_hold_up_no_other_key(outside: Stranger) -> None:
+    """However many connections a key has open: each has its own."""
+    arrived = asyncio.Semaphore(0)
+
+    async def silent(request: web.Request) -> web.StreamResponse:
+        arrived.release()
+        await asyncio.Event().wait()
+        return web.StreamResponse()
+
+    outside.answers["/silent"] = silent
+    url = outside.gives("/a.png", b"picture")
+    fetcher = fetcher_to(outside)
+    waiting = [asyncio.create_task(fetcher.fetch(outside.url("/silent"), Budget(LARGE), "evil")) for _ in range(40)]
+    try:
+        async with asyncio.timeout(PATIENCE):
+            for _ in range(16):  # as many as a key has
+                await arrived.acquire()
+
+            assert await fetcher.fetch(url, Budget(LARGE), "another") == b"picture"
+        assert not any(task.done() for task in waiting)
+    finally:
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)

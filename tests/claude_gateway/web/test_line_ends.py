@@ -134,9 +134,9 @@ async def test_a_stored_stream_reaches_it_again(serve: Serve, database: Database
     assert holds(told, ODD)
 
 
-async def test_a_live_page_reaches_it(serve: Serve, database: Database) -> None:
+async def test_a_live_page_reaches_it(serve_owner: Serve, database: Database) -> None:
     sessions = Sessions(SessionStore(database), LIMITS, Lines(1, 1))
-    client = await serve(None, ScriptedPool(counts={ODD: 1}), sessions=sessions)
+    client = await serve_owner(None, ScriptedPool(counts={ODD: 1}), sessions=sessions)
 
     async with client.get("/v1/admin/live") as response:
         event = (await response.content.readuntil(b"\n\n")).decode()

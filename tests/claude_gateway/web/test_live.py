@@ -38,9 +38,11 @@ async def snapshot(response: ClientResponse) -> dict[str, Any]:
 
 
 @pytest.mark.promise("admin.live")
-async def test_a_snapshot_comes_at_once_and_another_when_something_changed(serve: Serve, sessions: Sessions) -> None:
+async def test_a_snapshot_comes_at_once_and_another_when_something_changed(
+    serve_owner: Serve, sessions: Sessions
+) -> None:
     pool = ScriptedPool(counts={"ready": 1})
-    client = await serve(None, pool, sessions=sessions, heartbeat_seconds=30)
+    client = await serve_owner(None, pool, sessions=sessions, heartbeat_seconds=30)
 
     async with client.get("/v1/admin/live") as response:
         assert response.content_type == "text/event-stream"
@@ -61,12 +63,14 @@ async def test_a_snapshot_comes_at_once_and_another_when_something_changed(serve
 
         await client.post("/v1/chat/completions", json={**CHAT, "session_id": "mine"})
         second = await snapshot(response)
-        assert [(one["key_id"], one["sessions"], one["messages"]) for one in second["sessions"]] == [("local", 1, 2)]
+        assert [(one["key_id"], one["sessions"], one["messages"]) for one in second["sessions"]] == [
+            ("environment", 1, 2)
+        ]
         assert {**second, "sessions": []} == first
 
 
-async def test_a_gateway_that_stops_waits_for_no_watcher(serve: Serve, sessions: Sessions) -> None:
-    client = await serve(sessions=sessions)
+async def test_a_gateway_that_stops_waits_for_no_watcher(serve_owner: Serve, sessions: Sessions) -> None:
+    client = await serve_owner(sessions=sessions)
 
     async with client.get("/v1/admin/live") as response:
         await snapshot(response)

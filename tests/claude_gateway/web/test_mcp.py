@@ -56,8 +56,8 @@ async def servers(tmp_path: Path, stranger: ScriptedServer) -> AsyncIterator[Mcp
 
 
 @pytest.fixture
-async def client(serve: Serve, servers: McpServers) -> Client:
-    return await serve(mcp_servers=servers)
+async def client(serve_owner: Serve, servers: McpServers) -> Client:
+    return await serve_owner(mcp_servers=servers)
 
 
 async def post(client: Client, path: str, body: dict[str, Any]) -> tuple[int, Any]:
@@ -142,7 +142,7 @@ async def test_a_caller_who_leaves_a_hanging_handshake_leaves_nothing(
 ) -> None:
     await post(client, "servers", GUIDES)
     stranger.faults = [asyncio.Event()]
-    connecting = asyncio.create_task(servers.connect("local", "my-mcp-server"))
+    connecting = asyncio.create_task(servers.connect("environment", "my-mcp-server"))
     await until(lambda: stranger.handshakes == 1)
 
     connecting.cancel()
@@ -234,7 +234,7 @@ async def test_one_server_too_many_is_a_429(client: Client) -> None:
 
 
 async def test_every_path_needs_the_scope(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("claude_gateway.access.key_ring.LOCAL", Key("local", frozenset({"chat", "tools"})))
+    monkeypatch.setattr("claude_gateway.access.key_ring._ENVIRONMENT", Key("environment", frozenset({"chat", "tools"})))
     for method, path in (
         ("GET", "servers"),
         ("POST", "servers"),
@@ -253,4 +253,4 @@ async def test_a_neighbour_sees_and_reaches_nothing(servers: McpServers, client:
     assert await servers.all_of("neighbour") == []
     assert servers.tools("neighbour") == ()
     assert (await servers.call("neighbour", "mcp__lib__look", {})).is_error
-    assert not (await servers.call("local", "mcp__lib__look", {})).is_error
+    assert not (await servers.call("environment", "mcp__lib__look", {})).is_error
