@@ -18,6 +18,7 @@ from claude_gateway.prompt.conversation import bad
 from claude_gateway.prompt.thoughts import seal
 from claude_gateway.stores.responses import UNFINISHED, Link, Part, ResponseStore, Stored
 from workers.events import Event
+from workers.job_size import turns_bytes
 
 # What a request may refer to: each response is read whole.
 _MOST_REFERRED = 1_000
@@ -63,7 +64,8 @@ class Responses:
         said = Said(
             tuple(text for link in chain for text in link.system), tuple(turn for link in chain for turn in link.turns)
         )
-        return Memory(Past(said, await self._referred(owner, references)), chain, previous or None)
+        items, size = await self._referred(owner, references)
+        return Memory(Past(said, items, size + turns_bytes(said.messages)), chain, previous or None)
 
     async def keep(self, asked: Asked, answer: Answer) -> None:
         """What was asked and answered, committed when this returns."""
@@ -154,8 +156,8 @@ class Responses:
             raise _no_previous(previous, f"is {status}: there is no answer to go on from")
         return tuple(found[1])
 
-    async def _referred(self, owner: str, ids: Sequence[str]) -> dict[str, Item]:
-        """The stored items of these ids; what is not there is left out."""
+    async def _referred(self, owner: str, ids: Sequence[str]) -> tuple[dict[str, Item], int]:
+        """The stored items of these ids, and how many bytes were read; what is not there is left out."""
         wanted = set(ids)
         sources = list(dict.fromkeys(map(kept_in, ids)))
         items: dict[str, Item] = {}
@@ -168,7 +170,7 @@ class Responses:
                 raise bad("input", f"refers to more than {_MOST_READ} bytes of stored responses")
             found = _with_thoughts(stored) if part == "object" else orjson.loads(stored)
             items |= {item["id"]: item for item in found if item["id"] in wanted}
-        return items
+        return items, read
 
 
 def _link(asked: Asked, answer: Answer) -> Link:

@@ -88,8 +88,10 @@ class OpenSession:
 
     @property
     def remembered(self) -> Remembered:
-        before = self._before.remembered if self._before else NOTHING
-        return replace(before, reply=self._replies.of(self._owner))
+        reply = self._replies.of(self._owner)
+        if self._before is None:
+            return replace(NOTHING, reply=reply)
+        return replace(self._before.remembered, size=self._before.bytes, reply=reply)
 
     async def record(self, job: ChatJob, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
         """What was asked and answered is stored before `Finished` is passed on; an answer that fails, that is left, or
