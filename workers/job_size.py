@@ -1,6 +1,6 @@
 """How large a job is, roughly: whether a step over all of it may run in the event loop. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from workers.job import (
     Block,
@@ -11,6 +11,7 @@ from workers.job import (
     SearchResult,
     Text,
     Thought,
+    Tool,
     ToolResult,
     ToolUse,
     Turn,
@@ -24,11 +25,17 @@ _OBJECT_BYTES = 1_000
 
 def job_bytes(job: ChatJob) -> int:
     """The texts, images and documents of a job, and something for each of its parts."""
-    return len(job.system) + turns_bytes(job.turns) + sum(_OBJECT_BYTES + len(tool.description) for tool in job.tools)
+    return len(job.system) + turns_bytes(job.turns) + sum(map(_tool_bytes, job.tools))
 
 
 def turns_bytes(turns: Iterable[Turn]) -> int:
     return sum(_block_bytes(block) for turn in turns for block in turn.blocks)
+
+
+def _tool_bytes(tool: Tool) -> int:
+    properties = tool.schema.get("properties")
+    count = len(properties) if isinstance(properties, Mapping) else 0
+    return _OBJECT_BYTES + len(tool.description) + count * _AROUND_BYTES
 
 
 def _block_bytes(block: Block) -> int:

@@ -27,7 +27,7 @@ class OffloadLimits:
     key_seconds: float = 30.0
     key_share: float = 0.5
     idle_bytes: int = 128 * 2**20
-    inline_bytes: int = 64 * 1024
+    inline_bytes: int = 32 * 1024
 
 
 DEFAULT_LIMITS = OffloadLimits()

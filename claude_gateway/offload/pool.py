@@ -10,6 +10,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -98,9 +99,10 @@ class Offload:
             loop = asyncio.get_running_loop()
             outcome = await loop.run_in_executor(self._threads, self._call, work, arguments)
             seconds = outcome.seconds
-        except ProcessEnded:
-            if self._closing:
-                raise
+        except ProcessEnded as error:
+            if not error.took_too_long:
+                _log.error("the process that read a request ended: %s", error)
+                raise _busy("The process that read this request ended.") from None
             _log.warning("a request took too long to be read, and the process that read it was ended")
             raise _too_costly("CPU time", f"{self.limits.task_seconds:g} s") from None
         finally:
@@ -159,10 +161,13 @@ class Offload:
         return outcome
 
     def _taken(self) -> TaskProcess:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return self._started()
+        while self._idle:
+            with suppress(IndexError):  # another thread was faster
+                process = self._idle.pop()
+                if not process.has_ended:
+                    return process
+                self._end(process)
+        return self._started()
 
     def _start_spare(self) -> None:
         self._idle.append(self._started())

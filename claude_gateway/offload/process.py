@@ -3,6 +3,7 @@
 import gc
 import os
 import pickle
+import signal
 import socket
 import subprocess
 import sys
@@ -23,7 +24,11 @@ _unpickling = threading.Lock()
 
 
 class ProcessEnded(Exception):
-    """The process ended before it had answered, or had to be ended."""
+    """The process ended before it had answered. `took_too_long`: because the task took all its time."""
+
+    def __init__(self, reason: str, *, took_too_long: bool = False) -> None:
+        super().__init__(reason)
+        self.took_too_long = took_too_long
 
 
 class TaskProcess:
@@ -50,16 +55,22 @@ class TaskProcess:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
     def call(self, work: Callable[..., Any], arguments: tuple[Any, ...]) -> Outcome:
         """Run the task. Raises `ProcessEnded`; the process is of no more use then."""
         task = pickle.dumps((work, arguments), pickle.HIGHEST_PROTOCOL)
         try:
             self._connection.send_bytes(task)
             if not self._connection.poll(self._wall_seconds):
-                raise ProcessEnded("no answer in time")
+                raise ProcessEnded("no answer in time", took_too_long=True)
             answer = self._connection.recv_bytes()
-        except (EOFError, OSError) as error:
-            raise ProcessEnded(str(error)) from None
+        except (EOFError, OSError):
+            self.kill()
+            status = self._process.wait()
+            raise ProcessEnded(f"status {status}", took_too_long=status == -signal.SIGPROF) from None
         return _read(answer)
 
     def kill(self) -> None:
