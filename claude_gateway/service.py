@@ -16,6 +16,7 @@ from workers.bill import OnCost
 from workers.errors import ErrorKind, WorkerError, stopping
 from workers.events import Event, Finished, Restarted, Started, ToolBegan, ToolEnded
 from workers.job import ChatJob
+from workers.large_jobs import over
 from workers.media_limit import without_oldest_media
 
 _log = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ class ChatService:
         asked of the upstream a second time. A job whose tools have done something is not run once more.
         """
         deadline = self.deadline() if deadline is None else deadline
-        job = without_oldest_media(job)
+        job = await over(job, without_oldest_media, job)
         entry = self._ledger.open(job)
         event: Event | None = None
         try:

@@ -20,6 +20,11 @@ _threads = ThreadPoolExecutor(2, thread_name_prefix="large-job")
 
 async def over(job: ChatJob, step: Callable[..., T], *arguments: Any) -> T:
     """Return what the step makes of its arguments, which are all about this job."""
-    if job_bytes(job) <= _MAX_INLINE_BYTES:
+    return await apart(job_bytes(job), step, *arguments)
+
+
+async def apart(size: int, step: Callable[..., T], *arguments: Any) -> T:
+    """The same for a step over `size` bytes, roughly."""
+    if size <= _MAX_INLINE_BYTES:
         return step(*arguments)
     return await asyncio.get_running_loop().run_in_executor(_threads, step, *arguments)

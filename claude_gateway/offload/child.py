@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 import traceback
+from dataclasses import replace
 from multiprocessing.connection import Connection
 
 from claude_gateway.errors import ApiError
@@ -55,10 +56,7 @@ def _answer(task: bytes) -> bytes:
     began = time.process_time()
     try:
         outcome = _outcome(task)
-        held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        told = Outcome(
-            outcome.value, outcome.error, outcome.fault, outcome.is_out_of_memory, time.process_time() - began, held
-        )
+        told = replace(outcome, seconds=time.process_time() - began)
         return pickle.dumps(told, pickle.HIGHEST_PROTOCOL)
     except MemoryError:
         return pickle.dumps(Outcome(is_out_of_memory=True, seconds=time.process_time() - began))

@@ -14,7 +14,6 @@ class Outcome:
         fault: The traceback of an error that nobody expected.
         is_out_of_memory: True where the memory of the process did not suffice.
         seconds: CPU time of the task.
-        held_bytes: The most memory that the process has held.
     """
 
     value: Any = None
@@ -22,4 +21,3 @@ class Outcome:
     fault: str = ""
     is_out_of_memory: bool = False
     seconds: float = 0.0
-    held_bytes: int = 0

@@ -7,11 +7,10 @@ stopped all other requests for seconds.
 import asyncio
 import logging
 import time
-from collections import Counter, deque
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from claude_gateway.errors import ApiError
@@ -25,12 +24,8 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _RETRY_SECONDS = 5
-
-
-@dataclass(eq=False, slots=True)
-class _Waiter:
-    key: str
-    granted: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+# In the place of a key.
+_ALL = "all keys"
 
 
 class Offload:
@@ -43,11 +38,14 @@ class Offload:
         self.limits = limits
         self._now = now
         self._spending = Spending(limits.key_seconds, limits.key_share)
+        self._inline = Spending(limits.inline_seconds, limits.inline_share)
+        self._inline_of_all = Spending(limits.inline_seconds_of_all, limits.inline_share_of_all)
         self._threads = ThreadPoolExecutor(limits.processes, thread_name_prefix="offload")
         self._idle: list[TaskProcess] = []
         self._all: set[TaskProcess] = set()
         self._running: set[str] = set()
-        self._waiters: deque[_Waiter] = deque()
+        # Those of each key in their order.
+        self._waiting: dict[str, OrderedDict[asyncio.Future[None], None]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closing = False
 
@@ -67,6 +65,22 @@ class Offload:
         for process in list(self._all):
             await asyncio.to_thread(process.end)
         self._threads.shutdown(wait=False)
+
+    def has_inline_time(self, key: str) -> bool:
+        """True while a small request of the key may be read in the event loop: a hundred at once would stop it too."""
+        now = self._now()
+        return not self._inline.wait(key, now) and not self._inline_of_all.wait(_ALL, now)
+
+    @contextmanager
+    def inline(self, key: str) -> Iterator[None]:
+        """Count the time of a `with` as the event loop's, spent for the key."""
+        began = self._now()
+        try:
+            yield
+        finally:
+            now = self._now()
+            self._inline.spend(key, now - began, now)
+            self._inline_of_all.spend(_ALL, now - began, now)
 
     async def run(self, key: str, work: Callable[..., T], *arguments: Any) -> T:
         """Return what the function returns; it and its arguments must be such that can be pickled.
@@ -112,19 +126,20 @@ class Offload:
         return outcome
 
     async def _take_turn(self, key: str) -> None:
-        if Counter(waiter.key for waiter in self._waiters)[key] >= self.limits.waiting_per_key:
-            raise _busy("This key has too many large requests waiting to be read.")
-        waiter = _Waiter(key)
-        self._waiters.append(waiter)
+        line = self._waiting.setdefault(key, OrderedDict())
+        if len(line) >= self.limits.waiting_per_key:
+            raise _busy("This key has too many requests waiting to be read.")
+        turn = asyncio.get_running_loop().create_future()
+        line[turn] = None
         self._grant()
         try:
             async with asyncio.timeout(self.limits.wait_seconds):
-                await waiter.granted
+                await turn
         except BaseException as error:
-            if waiter.granted.done() and not waiter.granted.cancelled():
+            if turn.done() and not turn.cancelled():
                 self._running.discard(key)  # granted in the moment in which the client left
             else:
-                self._waiters.remove(waiter)
+                self._leave(key, turn)
             self._grant()
             if isinstance(error, TimeoutError):
                 raise _busy("Other large requests are being read.") from None
@@ -134,13 +149,22 @@ class Offload:
         """Give each free process to the key that has spent least, of those that have none."""
         now = self._now()
         while len(self._running) < self.limits.processes:
-            able = [one for one in self._waiters if one.key not in self._running and not one.granted.done()]
+            able = [key for key in self._waiting if key not in self._running]
             if not able:
                 return
-            chosen = min(able, key=lambda one: self._spending.spent(one.key, now))
-            self._waiters.remove(chosen)
-            self._running.add(chosen.key)
-            chosen.granted.set_result(None)
+            key = min(able, key=lambda one: self._spending.spent(one, now))
+            turn = next(iter(self._waiting[key]))
+            self._leave(key, turn)
+            if not turn.done():
+                self._running.add(key)
+                turn.set_result(None)
+
+    def _leave(self, key: str, turn: asyncio.Future[None]) -> None:
+        line = self._waiting.get(key)
+        if line is not None:
+            line.pop(turn, None)
+            if not line:
+                del self._waiting[key]
 
     def _call(self, work: Callable[..., Any], arguments: tuple[Any, ...]) -> Outcome:
         """In a thread."""
@@ -152,19 +176,14 @@ class Offload:
             if not self._closing:
                 self._start_spare()
             raise
-        if outcome.held_bytes > self.limits.idle_bytes:
-            self._end(process)
-            if not self._closing:
-                self._start_spare()
-        else:
-            self._idle.append(process)
+        self._idle.append(process)
         return outcome
 
     def _taken(self) -> TaskProcess:
         while self._idle:
             with suppress(IndexError):  # another thread was faster
                 process = self._idle.pop()
-                if not process.has_ended:
+                if not process.has_ended and process.held_bytes() <= self.limits.idle_bytes:
                     return process
                 self._end(process)
         return self._started()

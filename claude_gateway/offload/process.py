@@ -3,6 +3,7 @@
 import gc
 import os
 import pickle
+import resource
 import signal
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from claude_gateway.offload.limits import OffloadLimits
@@ -58,6 +60,14 @@ class TaskProcess:
     @property
     def has_ended(self) -> bool:
         return self._process.poll() is not None
+
+    def held_bytes(self) -> int:
+        """The memory that it holds now."""
+        try:
+            fields = Path(f"/proc/{self.pid}/statm").read_text().split()
+        except OSError:  # it has just ended
+            return 0
+        return int(fields[1]) * resource.getpagesize()
 
     def call(self, work: Callable[..., Any], arguments: tuple[Any, ...]) -> Outcome:
         """Run the task. Raises `ProcessEnded`; the process is of no more use then."""

@@ -19,6 +19,7 @@ from claude_gateway.prompt.thoughts import seal
 from claude_gateway.stores.responses import UNFINISHED, Link, Part, ResponseStore, Stored
 from workers.events import Event
 from workers.job_size import turns_bytes
+from workers.large_jobs import over
 
 # What a request may refer to: each response is read whole.
 _MOST_REFERRED = 1_000
@@ -69,10 +70,10 @@ class Responses:
 
     async def keep(self, asked: Asked, answer: Answer) -> None:
         """What was asked and answered, committed when this returns."""
-        response = answer.response
+        stored = await over(asked.parsed.job, self._stored, asked, answer)
         await self._store.add(
             asked.owner,
-            Stored(response["id"], response["status"], self._object(asked, answer), _items(asked, response["id"])),
+            stored,
             _link(asked, answer),
             asked.memory.parent,
             asked.memory.chain,
@@ -137,6 +138,10 @@ class Responses:
         if found is None:
             raise _unknown(id_)
         return found
+
+    def _stored(self, asked: Asked, answer: Answer) -> Stored:
+        id_: str = answer.response["id"]
+        return Stored(id_, answer.response["status"], self._object(asked, answer), _items(asked, id_))
 
     def _object(self, asked: Asked, answer: Answer) -> bytes:
         """With its thoughts, sealed, for those who refer to its items, whether its caller wanted to see them or not."""

@@ -1,7 +1,7 @@
 """One session for the length of one request: what Claude remembers of it, and what of the answer is kept."""
 
 import math
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -15,6 +15,7 @@ from claude_gateway.stores.turns import dump
 from workers.continuation import Reply
 from workers.events import Event, Finished
 from workers.job import ChatJob, RedactedThought, Thought, Turn
+from workers.large_jobs import over
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +102,8 @@ class OpenSession:
         `Finished`, 409 where somebody deleted or changed the session meanwhile.
         """
         async with aclosing(events):
-            known = self.remembered.turns
-            kept = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(known, job.turns, strict=False)))
-            turns = [dump(turn) for turn in job.turns[kept:]]
-            replaced = sum(len(dump(turn)) for turn in known[kept:])
-            await self._check_room(sum(map(len, turns)) - replaced)
+            kept, turns, more = await over(job, _change, self.remembered.turns, job.turns)
+            await self._check_room(more)
             reply = Reply()
             async for event in events:
                 reply.feed(event)
@@ -160,6 +158,13 @@ class OpenSession:
                 code="session_changed",
             ) from None
         self._written = True
+
+
+def _change(known: Sequence[Turn], turns: Sequence[Turn]) -> tuple[int, list[bytes], int]:
+    """How many turns stay, those that follow as they are stored, and how many bytes more that is."""
+    kept = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(known, turns, strict=False)))
+    new = [dump(turn) for turn in turns[kept:]]
+    return kept, new, sum(map(len, new)) - sum(len(dump(turn)) for turn in known[kept:])
 
 
 def _worth_keeping(reply: Turn | None) -> list[Turn]:

@@ -14,6 +14,8 @@ import orjson
 from claude_gateway.stores.db import Database, Run
 from claude_gateway.stores.turns import dump, load
 from workers.job import Turn
+from workers.job_size import turns_bytes
+from workers.large_jobs import apart
 
 # Far more than a conversation may have; a loop in the chain could not be, and would end here.
 _LONGEST_CHAIN = 5_000
@@ -63,17 +65,19 @@ class ResponseStore:
     ) -> None:
         """Committed when this returns; the oldest go where there is no room. `before` is the chain up to `parent`: it
         is written too where the parent went meanwhile."""
+        turns = await apart(turns_bytes(link.turns), _dumped, link.turns)
         async with self._database.transaction() as run:
             if parent is not None and not await run(
                 "SELECT 1 FROM responses WHERE owner = ? AND id = ?", (owner, parent)
             ):
                 parent, link = None, _joined([*before, link])
+                turns = await apart(turns_bytes(link.turns), _dumped, link.turns)
             await run(
                 "INSERT INTO responses (id, owner, parent, created_at, expires_at, status, object, items, events, "
                 "system, turns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     *(response.id, owner, parent, now, now + self._room.ttl, response.status),
-                    *(response.object, response.items, response.events, orjson.dumps(link.system), _dumped(link.turns)),
+                    *(response.object, response.items, response.events, orjson.dumps(link.system), turns),
                 ),
             )
             await self._make_room(run, owner, response.id)
@@ -112,7 +116,8 @@ class ResponseStore:
         )
         if not rows:
             return None
-        return rows[-1][0], [Link(tuple(orjson.loads(system)), _loaded(turns)) for _, system, turns in rows]
+        size = sum(len(turns) for _, _, turns in rows)
+        return rows[-1][0], await apart(size, _links, rows)
 
     async def delete(self, owner: str, id_: str, now: float) -> bool:
         """False where there is none, or no more."""
@@ -166,6 +171,10 @@ async def _forget(run: Run, id_: str | None) -> None:
             (id_,),
         )
         id_ = rows[0][0] if rows else None
+
+
+def _links(rows: Iterable[tuple[str, bytes, bytes]]) -> list[Link]:
+    return [Link(tuple(orjson.loads(system)), _loaded(turns)) for _, system, turns in rows]
 
 
 def _joined(links: Sequence[Link]) -> Link:

@@ -3,7 +3,7 @@
 An expired session is none for whoever asks, and stays on the disk until it is swept.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -11,6 +11,8 @@ import orjson
 from claude_gateway.prompt.conversation import Remembered
 from claude_gateway.stores.db import Database, Run
 from claude_gateway.stores.turns import load
+from workers.job import Turn
+from workers.large_jobs import apart
 
 # So many go in one transaction: each may be of some megabytes, and nobody is to wait for long behind a sweep.
 _SWEPT_AT_ONCE = 10
@@ -93,7 +95,7 @@ class SessionStore:
                 return None
             ((key, version, size, system),) = rows
             turns = await run("SELECT content FROM session_turns WHERE session = ? ORDER BY number", (key,))
-        return Reading(key, version, size, Remembered(system, tuple(load(content) for (content,) in turns)))
+        return Reading(key, version, size, Remembered(system, await apart(size, _loaded, turns)))
 
     async def write(
         self, owner: str, id_: str, before: Reading | None, change: Writing, now: float, expires_at: float
@@ -178,6 +180,10 @@ class SessionStore:
             swept += len(gone)
             if len(gone) < _SWEPT_AT_ONCE:
                 return swept
+
+
+def _loaded(rows: Iterable[tuple[bytes]]) -> tuple[Turn, ...]:
+    return tuple(load(content) for (content,) in rows)
 
 
 async def _claim(run: Run, owner: str, before: Reading) -> int:

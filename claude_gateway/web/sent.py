@@ -27,7 +27,8 @@ class Sent(Generic[Model]):
         self._body = received
         self._choose = choose
         self._keep = keep
-        self._is_small = len(received.raw) <= self._offload.limits.inline_bytes
+        is_small = len(received.raw) <= self._offload.limits.inline_bytes
+        self._is_small = is_small and self._offload.has_inline_time(self._key)
         # A small request is read once.
         self._asked: Model | None = None
 
@@ -36,14 +37,17 @@ class Sent(Generic[Model]):
         if not self._is_small:
             return await self._offload.run(self._key, read_head, self._body, self._choose, self._keep)
         if self._asked is None:
-            self._asked = read(self._body, self._choose)
+            with self._offload.inline(self._key):
+                self._asked = read(self._body, self._choose)
         return self._asked
 
     async def parsed(self, parse: Callable[..., T], *arguments: Any) -> T:
         """What the dialect's parser makes of the whole request and the arguments. Raises `ApiError`."""
         remembered = next((one for one in arguments if isinstance(one, Remembered)), None)
         if self._is_small and all(map(self._is_small_memory, arguments)):
-            return parse(await self.head(), *arguments)
+            asked = await self.head()
+            with self._offload.inline(self._key):
+                return parse(asked, *arguments)
         given = tuple(_without_memory(one) for one in arguments)
         result, wanted = await self._parsed(parse, given, {})
         if wanted and remembered is not None and (found := _found(remembered, wanted)):
@@ -54,7 +58,8 @@ class Sent(Generic[Model]):
     async def run(self, work: Callable[..., T], *arguments: Any, is_small: bool = True) -> T:
         """What `work` makes of the body, the choice of its model and the arguments; `is_small` says so of these."""
         if self._is_small and is_small:
-            return work(self._body, self._choose, *arguments)
+            with self._offload.inline(self._key):
+                return work(self._body, self._choose, *arguments)
         return await self._offload.run(self._key, work, self._body, self._choose, *arguments)
 
     def _is_small_memory(self, argument: Any) -> bool:

@@ -47,9 +47,11 @@ PATHS: dict[str, tuple[str, str, str]] = {
 }
 
 
-def bodies(dialect: str, size: int) -> Iterator[Hostile]:
-    """Those that any JSON body may be, and those of the dialect; each of `size` bytes or less."""
-    yield from _of_any(size)
+def bodies(path: str, size: int) -> Iterator[Hostile]:
+    """Those of the dialect of a path, of about `size` bytes each; and once for each handler those of any JSON."""
+    dialect = PATHS[path][2]
+    if " of " not in path or not dialect:
+        yield from _of_any(size)
     for name, make in _OF_DIALECT.get(dialect, {}).items():
         raw = json.dumps(make(size), separators=(",", ":"), ensure_ascii=False).encode()
         yield Hostile(name, raw[: size * 2])
