@@ -13,10 +13,14 @@ from aiohttp_sse import EventSourceResponse
 
 from claude_gateway import errors
 from claude_gateway.errors import ApiError
-from claude_gateway.web.framing import Framing, Sent, encode_frame
+from claude_gateway.web.framing import Framing, Sent, encode_frame, encode_in_pieces
 from workers.errors import WorkerError
+from workers.large_jobs import apart
 
 _log = logging.getLogger(__name__)
+
+# A response repeats the instructions and tools of its request in several events.
+_LONG_CHARS = 256 * 1024
 
 _STALLED_READER_SECONDS = 120
 # A piece of fewer bytes fits into the empty buffer of a connection, so that no clock is needed: a stream has thousands.
@@ -99,7 +103,8 @@ class _Stream(EventSourceResponse):
 
     async def send_raw(self, text: str) -> None:
         if text:
-            data = encode_frame(text)
+            is_long = len(text) > _LONG_CHARS
+            data = await apart(len(text), encode_in_pieces, text) if is_long else encode_frame(text)
             if len(data) < _NEVER_WAITS and self._all_is_sent():
                 await self.write(data)
                 return
@@ -178,8 +183,11 @@ async def _fail(response: _Stream, encoder: Encoder[Fed], error: ApiError) -> bo
 
 
 async def _send(response: _Stream, messages: Sequence[Sent]) -> None:
-    """All that one event became in one write: half a stream's cost is its writes."""
-    if messages:
+    """All that one event became in one write: half a stream's cost is its writes. Long messages go one by one."""
+    if sum(len(data) for _, data in messages) > _LONG_CHARS:
+        for message in messages:
+            await response.send_raw(response.framing.frame([message]))
+    elif messages:
         await response.send_raw(response.framing.frame(messages))
 
 

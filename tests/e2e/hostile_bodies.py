@@ -253,6 +253,9 @@ _OF_DIALECT: dict[str, dict[str, Make]] = {
                 }
             ]
         ),
+        "instructions in many scripts": lambda size: _responses(
+            [], instructions="\u2028é漢" * (size // 8), stream=True
+        ),
         "references": lambda size: _responses(
             _many(min(size, 400_000), lambda one: {"type": "item_reference", "id": f"r{one}"})
         ),
