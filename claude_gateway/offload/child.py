@@ -5,7 +5,6 @@ when a task takes too much CPU time: the default action of SIGPROF.
 """
 
 import gc
-import os
 import pickle
 import resource
 import signal
@@ -21,7 +20,6 @@ from claude_gateway.offload.outcome import Outcome
 # The tasks are about these. They are imported before the first one comes.
 from claude_gateway.reading import debugging, tasks  # noqa: F401
 
-_NICENESS = 5
 # A collection after a smaller task would take longer than the task.
 _COLLECTED_BYTES = 256 * 1024
 
@@ -30,7 +28,6 @@ def main() -> None:
     descriptor, seconds, limit = int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.nice(_NICENESS)
     # Collections in the middle of a task multiply its time: it makes a million objects and no cycle.
     gc.disable()
     connection = Connection(descriptor)

@@ -20,6 +20,7 @@ from claude_gateway.offload.outcome import Outcome
 _MODULE = "claude_gateway.offload.child"
 # Nothing of the gateway's environment, which holds its secrets, is needed there.
 _KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "HOME", "VIRTUAL_ENV", "PYTHONPATH", "LD_LIBRARY_PATH", "TMPDIR")
+_NICENESS = 5
 # The timer of the process counts CPU time; on a busy machine that passes slowly.
 _WALL_FACTOR = 15
 _unpickling = threading.Lock()
@@ -50,6 +51,8 @@ class TaskProcess:
                 start_new_session=True,
                 env={name: value for name in _KEPT_VARIABLES if (value := os.environ.get(name)) is not None},
             )
+        # Its start, too, gives way to the gateway.
+        os.setpriority(os.PRIO_PROCESS, self._process.pid, _NICENESS)
         self._connection = Connection(ours.detach())
         self._wall_seconds = limits.task_seconds * _WALL_FACTOR
 
