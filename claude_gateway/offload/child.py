@@ -15,6 +15,7 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 
 from claude_gateway.errors import ApiError
+from claude_gateway.offload.memory import give_back
 from claude_gateway.offload.outcome import Outcome
 
 # The tasks are about these. They are imported before the first one comes.
@@ -47,6 +48,7 @@ def main() -> None:
         del task, answer
         if is_large:
             gc.collect()
+            give_back()
 
 
 def _answer(task: bytes) -> bytes:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from claude_gateway.errors import ApiError
 from claude_gateway.offload.limits import DEFAULT_LIMITS, OffloadLimits
+from claude_gateway.offload.memory import give_back
 from claude_gateway.offload.outcome import Outcome
 from claude_gateway.offload.process import ProcessEnded, TaskProcess
 from claude_gateway.offload.spending import Spending
@@ -24,6 +25,7 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _RETRY_SECONDS = 5
+_QUIET_SECONDS = 2.0
 # In the place of a key.
 _ALL = "all keys"
 
@@ -47,6 +49,7 @@ class Offload:
         # Those of each key in their order.
         self._waiting: dict[str, OrderedDict[asyncio.Future[None], None]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._trimming: asyncio.TimerHandle | None = None
         self._closing = False
 
     async def warm(self) -> None:
@@ -59,6 +62,8 @@ class Offload:
     async def close(self) -> None:
         """End every process."""
         self._closing = True
+        if self._trimming is not None:
+            self._trimming.cancel()
         for process in list(self._all):
             process.kill()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -109,8 +114,8 @@ class Offload:
 
     async def _run(self, key: str, work: Callable[..., Any], arguments: tuple[Any, ...]) -> Outcome:
         seconds = self.limits.task_seconds
+        loop = asyncio.get_running_loop()
         try:
-            loop = asyncio.get_running_loop()
             outcome = await loop.run_in_executor(self._threads, self._call, work, arguments)
             seconds = outcome.seconds
         except ProcessEnded as error:
@@ -123,7 +128,16 @@ class Offload:
             self._spending.spend(key, seconds, self._now())
             self._running.discard(key)
             self._grant()
+            if self._trimming is not None:
+                self._trimming.cancel()
+            if not self._closing:
+                self._trimming = loop.call_later(_QUIET_SECONDS, self._give_back)
         return outcome
+
+    def _give_back(self) -> None:
+        """Once nothing is read any more: the answers of large requests leave their memory to the C library."""
+        if not self._closing:
+            self._threads.submit(give_back)
 
     async def _take_turn(self, key: str) -> None:
         line = self._waiting.setdefault(key, OrderedDict())
