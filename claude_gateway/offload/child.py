@@ -27,8 +27,9 @@ _COLLECTED_BYTES = 256 * 1024
 
 def main() -> None:
     descriptor, seconds, limit = int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = limit if most == resource.RLIM_INFINITY else min(limit, most)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # Collections in the middle of a task multiply its time: it makes a million objects and no cycle.
     gc.disable()
     connection = Connection(descriptor)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -51,8 +52,9 @@ class TaskProcess:
                 start_new_session=True,
                 env={name: value for name in _KEPT_VARIABLES if (value := os.environ.get(name)) is not None},
             )
-        # Its start, too, gives way to the gateway.
-        os.setpriority(os.PRIO_PROCESS, self._process.pid, _NICENESS)
+        # Its start, too, gives way to the gateway; some sandboxes do not let it.
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, self._process.pid, _NICENESS)
         self._connection = Connection(ours.detach())
         self._wall_seconds = limits.task_seconds * _WALL_FACTOR
 
