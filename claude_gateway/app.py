@@ -29,6 +29,7 @@ from claude_gateway.mcp_servers.housing import Housing
 from claude_gateway.mcp_servers.servers import McpServers, opener
 from claude_gateway.models.catalogue import Catalogue
 from claude_gateway.name_resolver import NameResolver
+from claude_gateway.offload.pool import Offload
 from claude_gateway.own_tools.built_in import USUAL
 from claude_gateway.own_tools.counts import ToolCounts
 from claude_gateway.own_tools.toolbox import Toolbox
@@ -95,6 +96,7 @@ def build_app(parts: Parts) -> web.Application:
     app.on_response_prepare.append(admission.add_standing)
     app.on_response_prepare.append(chosen_model.name_the_heir)
     app[PARTS] = parts
+    app.on_cleanup.append(lambda _: parts.offload.close())
     add_routes(app)
     return app
 
@@ -154,10 +156,12 @@ async def _locked_gateway(settings: Settings, signals: Signals) -> AsyncIterator
                     # Behind the line that says where it serves.
                     asyncio.get_running_loop().call_soon(_log.warning, _NO_KEY_YET)
                 renewing = asyncio.create_task(_renew_when_told(parts, signals.renew, manager, listener.url))
+                warming = asyncio.create_task(parts.offload.warm())
                 try:
                     yield listener.url
                 finally:
                     renewing.cancel()
+                    warming.cancel()
                     manager.stopping()
     finally:
         listener.socket.close()
@@ -243,6 +247,7 @@ def _compose(
         mcp_servers=mcp_servers,
         ledger=ledger,
         body_memory=BodyMemory(settings.body_memory_bytes),
+        offload=Offload(),
         metrics=metrics,
         traces=traces,
     )

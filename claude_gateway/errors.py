@@ -37,6 +37,16 @@ class ApiError(Exception):
         self.extra = dict(extra or {})
         self.breaks_off = breaks_off
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy everything: an error crosses from one process to another."""
+        return _restored, (vars(self),)
+
+
+def _restored(fields: Mapping[str, Any]) -> ApiError:
+    error = ApiError(fields["status"], fields["type"], fields["message"])
+    vars(error).update(fields)
+    return error
+
 
 _DEFAULT_RETRY_SECONDS = 5
 _MACHINE_RETRY_SECONDS = 30

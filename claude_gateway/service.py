@@ -33,6 +33,7 @@ from workers.events import (
     ToolEnded,
 )
 from workers.job import ChatJob
+from workers.large_jobs import over
 from workers.media_limit import without_oldest_media
 
 _log = logging.getLogger(__name__)
@@ -118,7 +119,7 @@ class ChatService:
         asked of the upstream a second time. A job whose tools have done something is not run again.
         """
         deadline = self.deadline() if deadline is None else deadline
-        job = without_oldest_media(job)
+        job = await over(job, without_oldest_media, job)
         entry = self._ledger.open(job)
         event: Event | None = None
         # Whatever the job reserved is given back behind the last line, when the ledger knows what it spent.

@@ -14,6 +14,7 @@ from workers.errors import WorkerError
 from workers.events import Event, Finished
 from workers.frames import Frame
 from workers.job import ChatJob, ToolWork
+from workers.large_jobs import over
 from workers.link import Link, Spawn, starting
 from workers.offer import Offer
 from workers.patience import Patience
@@ -78,7 +79,7 @@ class Agent:
         Raises `WorkerError`."""
         assert job.work is not None
         self.jobs += 1
-        before = beginnings(job)
+        before = await over(job, beginnings, job)
         async with self._patience.attentive(deadline):
             await self._prepare(job, job.work, before, deadline)
             self._bill = Bill(on_cost, self._link.protocol.cost)
@@ -105,7 +106,7 @@ class Agent:
                 if isinstance(event, Finished) and event.stop_reason in ("end_turn", "stop_sequence"):
                     self._resident.conclude(job, before[-1], reply, event)
                     if said := reply.turn():
-                        name = after(names_on_record(job)[-1], job.turns[-1], said)
+                        name = after((await over(job, names_on_record, job))[-1], job.turns[-1], said)
                         self.record = self.record.with_end(name, last.session, last.id)
                 yield event
             last_turn = answer.streaming and answer.turns + 1 == job.work.max_turns

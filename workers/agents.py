@@ -13,6 +13,7 @@ from workers.continuation import beginnings
 from workers.errors import ErrorKind, WorkerError, stopping
 from workers.footprint import memory_mib
 from workers.job import ChatJob, ToolWork
+from workers.large_jobs import over
 from workers.observer import UNOBSERVED, Observer
 from workers.places import Places, weigh_both
 from workers.record import NO_RECORD, Record, Resumption
@@ -149,8 +150,9 @@ class Agents:
         await asyncio.gather(*(self._places.remove(seat.place) for seat in seats if seat.key is None))
 
     async def _seat(self, job: ChatJob, work: ToolWork, key: Key | None, deadline: float) -> _Seat:
+        goes_on_from = (await over(job, beginnings, job))[-1] if key in self._kept else ""
         if key and (here := self._kept.pop(key, None)):
-            if here.tools == work.tools and here.agent.standing == beginnings(job)[-1] and len(job.turns) > 1:
+            if here.tools == work.tools and here.agent.standing == goes_on_from and len(job.turns) > 1:
                 self._observer.prepared("agent", "resident")
                 return here
             self._observer.ended("agent", "unfit")
@@ -171,7 +173,7 @@ class Agents:
     async def _taken_up(self, job: ChatJob, work: ToolWork, key: Key, deadline: float) -> _Seat | None:
         """A process with the conversation of one that is gone, as it really went; None where that is not on record."""
         record = await self._places.record(*key)
-        resumption = record.resumption(job)
+        resumption = await over(job, record.resumption, job)
         if resumption is None:
             return None
         try:

@@ -20,6 +20,7 @@ from workers.tool_schema import constraint, object_schema
 
 _TOOL = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 _PROPERTY = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
+_PROPERTY_AT_ROOT = re.compile(r"#/properties/[^/]*")
 _CALL_ID = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 _MAX_TOOL_CHARS = 128
 _MAX_PROPERTY_CHARS = 64
@@ -215,9 +216,8 @@ def _named(part: Any, key: str) -> Any:
 
 def _repointed(value: Any, pointers: Names) -> Any:
     match value:
-        case {"$ref": str(reference)} if any(reference == old or reference.startswith(f"{old}/") for old in pointers):
-            old = next(one for one in pointers if reference == one or reference.startswith(f"{one}/"))
-            return {**value, "$ref": pointers[old] + reference.removeprefix(old)}
+        case {"$ref": str(reference)} if (old := _PROPERTY_AT_ROOT.match(reference)) and old[0] in pointers:
+            return {**value, "$ref": pointers[old[0]] + reference.removeprefix(old[0])}
         case Mapping():
             return {key: _repointed(part, pointers) for key, part in value.items()}
         case list():

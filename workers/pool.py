@@ -14,6 +14,7 @@ from workers.affinity import Phase, Replace, Take, View, choose
 from workers.continuation import beginnings
 from workers.errors import ErrorKind, WorkerError, stopping
 from workers.job import ChatJob
+from workers.large_jobs import over
 from workers.observer import UNOBSERVED, End, Observer
 from workers.roster import Post
 from workers.settings import PoolSettings
@@ -125,9 +126,9 @@ class Pool:
         return next(booted, None)
 
     async def _acquire(self, job: ChatJob, deadline: float) -> _Seat:
-        before = beginnings(job)
         try:
             async with asyncio.timeout_at(deadline):
+                before = await over(job, beginnings, job)
                 while True:
                     if self._closing:
                         raise stopping()

@@ -18,11 +18,16 @@ _UNIONS = {
 }
 # A union whose branches are unions, and so on; deeper ones keep their properties to themselves.
 _MAX_DEPTH = 8
+# Of the branches of one schema, with their properties, each counted as often as it is referred to: a schema that refers
+# to itself some times over is without end. Branches beyond keep their properties to themselves.
+_MAX_MERGED = 20_000
+# Different descriptions of one property.
+_MAX_ALTERNATIVES = 20
 
 
 def object_schema(schema: Schema) -> Schema:
     """Return the schema with `type: object` and no union at its root; the same object where it has none."""
-    merged = _merged(schema, schema, _MAX_DEPTH) if any(_unions(schema)) else schema
+    merged = _Merger(schema).merged(schema, _MAX_DEPTH) if any(_unions(schema)) else schema
     return merged if merged.get("type") == "object" else {"type": "object", **merged}
 
 
@@ -38,31 +43,45 @@ def _unions(schema: Schema) -> Iterator[tuple[str, list[Any]]]:
     return ((keyword, schema[keyword]) for keyword in _UNIONS if isinstance(schema.get(keyword), list))
 
 
-def _merged(schema: Schema, root: Schema, depth: int) -> dict[str, Any]:
-    """One object with the properties of all branches; it requires what the root and each part of an `allOf` require."""
-    merged = {name: value for name, value in schema.items() if name not in _UNIONS}
-    properties = dict(_mapping(schema.get("properties")))
-    required = _strings(schema.get("required"))
-    for keyword, listed in _unions(schema):
-        for branch in (_branch(one, root, depth) for one in listed):
-            for name, value in _mapping(branch.get("properties")).items():
-                properties[name] = _either(properties[name], value) if name in properties else value
-            if keyword == "allOf":
-                required += [name for name in _strings(branch.get("required")) if name not in required]
-    if properties:
-        merged["properties"] = properties
-    if required:
-        merged["required"] = required
-    return merged
+class _Merger:
+    """Merges the branches of one schema, `root`."""
 
+    def __init__(self, root: Schema) -> None:
+        self._root = root
+        self._left = _MAX_MERGED
 
-def _branch(branch: Any, root: Schema, depth: int) -> Schema:
-    match branch:
-        case {"$ref": str(reference)} if depth:
-            return _branch(_referred(reference, root), root, depth - 1)
-        case Mapping() if depth:
-            return _merged(branch, root, depth - 1)
-    return {}
+    def merged(self, schema: Schema, depth: int) -> dict[str, Any]:
+        """One object with the properties of all branches; it requires what the root and each part of an `allOf`
+        require."""
+        merged = {name: value for name, value in schema.items() if name not in _UNIONS}
+        properties = dict(_mapping(schema.get("properties")))
+        required = dict.fromkeys(_strings(schema.get("required")))
+        self._left -= 1 + len(merged) + len(properties) + len(required)
+        for keyword, listed in _unions(schema):
+            for one in listed:
+                if self._left <= 0:
+                    break
+                branch = self._branch(one, depth)
+                for name, value in _mapping(branch.get("properties")).items():
+                    properties[name] = _either(properties[name], value) if name in properties else value
+                if keyword == "allOf":
+                    required |= dict.fromkeys(_strings(branch.get("required")))
+        if properties:
+            merged["properties"] = properties
+        if required:
+            merged["required"] = list(required)
+        return merged
+
+    def _branch(self, branch: Any, depth: int) -> Schema:
+        self._left -= 1
+        if not depth:
+            return {}
+        match branch:
+            case {"$ref": str(reference)}:
+                return self._branch(_referred(reference, self._root), depth - 1)
+            case Mapping():
+                return self.merged(branch, depth - 1)
+        return {}
 
 
 def _referred(reference: str, root: Schema) -> Any:
@@ -78,7 +97,7 @@ def _either(one: Any, other: Any) -> Any:
     if one == other:
         return one
     known = one["anyOf"] if isinstance(one, Mapping) and one.keys() == {"anyOf"} else [one]
-    return one if other in known else {"anyOf": [*known, other]}
+    return one if len(known) >= _MAX_ALTERNATIVES or other in known else {"anyOf": [*known, other]}
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

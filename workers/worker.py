@@ -14,6 +14,7 @@ from workers.errors import ErrorKind, WorkerError
 from workers.events import BlockStarted, Event, Finished
 from workers.frames import Frame
 from workers.job import ChatJob, ToolUse
+from workers.large_jobs import over
 from workers.link import Link, Spawn, starting
 from workers.observer import UNOBSERVED, Observer
 from workers.offer import Offer, names_to_offer
@@ -99,9 +100,7 @@ class Worker:
         self.jobs += 1
         answer = Answer()
         reply = Reply()
-        outward = Outward(job)
-        job = inward(job)
-        before = beginnings(job)
+        outward, job, before = await over(job, _named, job)
         async with self._patience.attentive(deadline):
             await self._prepare(job, before, deadline)
             self._bill = Bill(on_cost, self.protocol.cost)
@@ -180,7 +179,7 @@ class Worker:
 
     async def _take_up(self, job: ChatJob, before: Beginnings, deadline: float) -> None:
         """Go on in a fresh process that begins with the job's long history. Raises `WorkerError`."""
-        prepared = prepare(job.turns[:-1], job.model)
+        prepared = await over(job, prepare, job.turns[:-1], job.model)
         self._setup = self._fresh_setup(job.model)
         self._offer.forget()
         self.had_system = False
@@ -218,6 +217,12 @@ class Worker:
         self._setup = wanted
         if frames:
             await self._link.write(*frames, deadline=deadline)
+
+
+def _named(job: ChatJob) -> tuple[Outward, ChatJob, Beginnings]:
+    """How the answer gets back the client's names, the job in the API's, and the conversation's."""
+    job_inward = inward(job)
+    return Outward(job), job_inward, beginnings(job_inward)
 
 
 def _calls_another_tool(event: Event, offered: Collection[str]) -> bool:

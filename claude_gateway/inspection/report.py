@@ -26,14 +26,14 @@ _INSTEAD: Mapping[str, str] = {
     "store": "/v1/responses stores its answers",
     "user": "give each user a key of his own: claude-gateway keys create",
 }
-_MOST_NAMES = 100
+MAX_NAMES = 100
 
 
 def by_treatment(treated: Sequence[Treated]) -> dict[str, list[dict[str, str]]]:
     return {
         treatment.value: [
-            {"name": one.name[:_MOST_NAMES], "reason": one.reason}
-            for one in treated[:_MOST_NAMES]
+            {"name": one.name[:MAX_NAMES], "reason": one.reason}
+            for one in treated[:MAX_NAMES]
             if one.treatment is treatment
         ]
         for treatment in Treatment
@@ -43,7 +43,7 @@ def by_treatment(treated: Sequence[Treated]) -> dict[str, list[dict[str, str]]]:
 def suggestions(treated: Iterable[Treated], known: Iterable[str], error: Mapping[str, Any] | None) -> list[str]:
     """A line for each thing that the caller could do. `known` are the names of all parameters, `error` what the request
     would be refused with."""
-    return list(_suggestions(list(treated)[:_MOST_NAMES], list(known), error))
+    return list(_suggestions(list(treated)[:MAX_NAMES], list(known), error))
 
 
 def _suggestions(treated: list[Treated], known: list[str], error: Mapping[str, Any] | None) -> Iterator[str]:
@@ -54,8 +54,8 @@ def _suggestions(treated: list[Treated], known: list[str], error: Mapping[str, A
         if one.treatment in (Treatment.IGNORED, Treatment.REFUSED):
             if name in _INSTEAD:
                 yield f"{one.name}: {_INSTEAD[name]}."
-            elif one.reason == UNKNOWN and (near := get_close_matches(name[:_MOST_NAMES], known, 1, 0.8)):
-                yield f"{one.name[:_MOST_NAMES]}: is {near[0]} meant?"
-    ignored = [one.name[:_MOST_NAMES] for one in treated if one.treatment is Treatment.IGNORED]
+            elif one.reason == UNKNOWN and (near := get_close_matches(name[:MAX_NAMES], known, 1, 0.8)):
+                yield f"{one.name[:MAX_NAMES]}: is {near[0]} meant?"
+    ignored = [one.name[:MAX_NAMES] for one in treated if one.treatment is Treatment.IGNORED]
     if ignored:
         yield f"Leave out what changes nothing here: {', '.join(ignored)}."

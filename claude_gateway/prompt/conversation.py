@@ -51,10 +51,12 @@ def has_thoughts(blocks: Iterable[Block]) -> bool:
 @dataclass(frozen=True, slots=True)
 class Remembered:
     """What Claude remembers of a session: its system prompt, and its turns as they went to the model and came from
-    it. They alternate, the user's first. `reply` finds answers that callers send back without their thoughts."""
+    it. They alternate, the user's first. `size` is how many bytes they take as they are stored. `reply` finds answers
+    that callers send back without their thoughts."""
 
     system: str = ""
     turns: tuple[Turn, ...] = ()
+    size: int = field(default=0, compare=False)
     reply: Recall = field(default=_nothing, repr=False, compare=False)
 
 

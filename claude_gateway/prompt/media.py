@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from claude_gateway.errors import ApiError
 from claude_gateway.prompt.conversation import bad
 from claude_gateway.prompt.first_bytes import PDF, kind_of, pixels_of
 from workers.job import Document, Image, Turn
@@ -22,6 +23,9 @@ _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _STANDARD = bytes.maketrans(b"-_", b"+/")
 _LONGEST_TITLE = 500
 _LONGEST_URL = 8_192
+_MAX_DATA_URL_HEAD = 1_000
+# A byte written as three costs a hundred times what a byte of base64 costs.
+_MAX_ESCAPES = 50_000
 
 _MOST_PIXELS = 8_000
 _MOST_BASE64 = 5 * 1024 * 1024
@@ -64,14 +68,23 @@ def from_url(url: str, where: str, more: More = _NOTHING_MORE) -> Image | Docume
     """What a `data:` URL holds, or an image that must be fetched from an `https:` URL before the job can run."""
     if url[:5].lower() != "data:":
         return remote(url, where, more)
-    head, comma, data = url.partition(",")
+    end = url.find(",", 0, _MAX_DATA_URL_HEAD)
+    if end < 0:
+        raise bad(where, f"is no whole data: URL; its type and options may have {_MAX_DATA_URL_HEAD} characters")
+    head, data = url[:end], url[end + 1 :]
     said, *options = (part.strip().lower() for part in head[5:].split(";"))
-    if not comma:
-        raise bad(where, "is no whole data: URL")
     if "base64" in options:
         return read(data, said, where, more)
     if said and not said.startswith("text/") and said not in _TEXTS:
         raise bad(where, f"the data: URL of type {said[:60]!r} must be in base64")
+    if data.count("%") > _MAX_ESCAPES:
+        raise ApiError(
+            413,
+            "request_too_large",
+            f"{where}: the data: URL holds more than {_MAX_ESCAPES} percent-encoded bytes; send it in base64",
+            code="request_too_large",
+            param=where,
+        )
     return text_document(_utf8(unquote_to_bytes(data), where), where, more)
 
 

@@ -20,9 +20,10 @@ from claude_gateway.loaded_memory import NOTHING_HELD, Held, LoadedMemory
 from claude_gateway.prompt.conversation import bad
 from claude_gateway.prompt.thoughts import seal
 from claude_gateway.stores.damage import UNREADABLE, tell, text
-from claude_gateway.stores.db import in_thread
 from claude_gateway.stores.responses import UNFINISHED, ChainTooLarge, Link, Part, ResponseStore, Stored
 from workers.events import Event
+from workers.job_size import turns_bytes
+from workers.large_jobs import apart, over
 
 T = TypeVar("T")
 # What a request may refer to: each response is read whole.
@@ -85,7 +86,9 @@ class Responses:
                 tuple(text for link in chain for text in link.system),
                 tuple(turn for link in chain for turn in link.turns),
             )
-            memory = Memory(Past(said, await self._referred(owner, references)), chain, previous or None, held)
+            items, size = await self._referred(owner, references)
+            past = Past(said, items, size + turns_bytes(said.messages))
+            memory = Memory(past, chain, previous or None, held)
         except BaseException:
             held.release()
             raise
@@ -95,10 +98,10 @@ class Responses:
 
     async def keep(self, asked: Asked, answer: Answer) -> None:
         """What was asked and answered, committed when this returns."""
-        response = answer.response
+        stored = await over(asked.parsed.job, self._stored, asked, answer)
         await self._store.add(
             asked.owner,
-            Stored(response["id"], response["status"], self._object(asked, answer), _items(asked, response["id"])),
+            stored,
             _link(asked, answer),
             asked.memory.parent,
             asked.memory.chain,
@@ -180,7 +183,7 @@ class Responses:
     async def _read(self, id_: str, stored: bytes, read: Callable[[bytes], T]) -> T:
         """Raises `ApiError` 500 for what cannot be read."""
         try:
-            return await in_thread(len(stored), read, stored)
+            return await apart(len(stored), read, stored)
         except UNREADABLE as error:
             raise damaged(id_, error) from None
 
@@ -189,6 +192,10 @@ class Responses:
         if found is None:
             raise _unknown(id_)
         return found
+
+    def _stored(self, asked: Asked, answer: Answer) -> Stored:
+        id_: str = answer.response["id"]
+        return Stored(id_, answer.response["status"], self._object(asked, answer), _items(asked, id_))
 
     def _object(self, asked: Asked, answer: Answer) -> bytes:
         """With its thoughts, sealed, for those who refer to its items, whether its caller wanted to see them or not."""
@@ -219,8 +226,8 @@ class Responses:
             raise _no_previous(previous, f"is {status}: there is no answer to go on from")
         return tuple(found[1])
 
-    async def _referred(self, owner: str, ids: Sequence[str]) -> dict[str, Item]:
-        """The stored items of these ids; what is not there is left out."""
+    async def _referred(self, owner: str, ids: Sequence[str]) -> tuple[dict[str, Item], int]:
+        """The stored items of these ids, and how many bytes were read; what is not there is left out."""
         wanted = set(ids)
         sources = list(dict.fromkeys(map(kept_in, ids)))
         items: dict[str, Item] = {}
@@ -233,7 +240,7 @@ class Responses:
                 raise bad("input", f"refers to more than {_MOST_READ} bytes of stored responses")
             found: Sequence[Item] = await self._read(id_, stored, _with_thoughts if part == "object" else _item_list)
             items |= {item["id"]: item for item in found if item["id"] in wanted}
-        return items
+        return items, read
 
 
 def _release(loop: asyncio.AbstractEventLoop, held: Held) -> None:

@@ -1,7 +1,7 @@
 """One session for the length of one request: what Claude remembers of it, and what of the answer is kept."""
 
 import math
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -15,6 +15,7 @@ from claude_gateway.stores.turns import dump
 from workers.continuation import Reply
 from workers.events import Event, Finished
 from workers.job import ChatJob, RedactedThought, Thought, Turn
+from workers.large_jobs import over
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +89,10 @@ class OpenSession:
 
     @property
     def remembered(self) -> Remembered:
-        before = self._before.remembered if self._before else NOTHING
-        return replace(before, reply=self._replies.of(self._owner))
+        reply = self._replies.of(self._owner)
+        if self._before is None:
+            return replace(NOTHING, reply=reply)
+        return replace(self._before.remembered, size=self._before.bytes, reply=reply)
 
     async def record(self, job: ChatJob, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
         """What was asked and answered is stored before `Finished` is passed on; an answer that fails, that is left, or
@@ -101,10 +104,8 @@ class OpenSession:
         async with aclosing(events):
             known = self.remembered.turns
             sound = known[: self._before.sound] if self._before else ()
-            kept = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(sound, job.turns, strict=False)))
-            turns = [dump(turn) for turn in job.turns[kept:]]
-            replaced = sum(len(dump(turn)) for turn in known[kept:])
-            await self._check_room(sum(map(len, turns)) - replaced)
+            kept, turns, more = await over(job, _change, known, sound, job.turns)
+            await self._check_room(more)
             reply = Reply()
             async for event in events:
                 reply.feed(event)
@@ -159,6 +160,14 @@ class OpenSession:
                 code="session_changed",
             ) from None
         self._written = True
+
+
+def _change(known: Sequence[Turn], sound: Sequence[Turn], turns: Sequence[Turn]) -> tuple[int, list[bytes], int]:
+    """How many turns stay, those that follow as they are stored, and how many bytes more that is. Only the `sound` ones
+    of those that are known may stay."""
+    kept = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(sound, turns, strict=False)))
+    new = [dump(turn) for turn in turns[kept:]]
+    return kept, new, sum(map(len, new)) - sum(len(dump(turn)) for turn in known[kept:])
 
 
 def _worth_keeping(reply: Turn | None) -> list[Turn]:

@@ -235,14 +235,6 @@ async def open_database(path: Path, scripts: Sequence[str] = SCRIPTS) -> AsyncIt
         await database.close()
 
 
-async def in_thread(size: int, work: Callable[..., T], *arguments: Any) -> T:
-    """What `work` makes of `size` bytes that were read: in a thread where they are so many that the event loop would
-    stand still meanwhile."""
-    if size < _IN_THREAD_BYTES:
-        return work(*arguments)
-    return await asyncio.to_thread(work, *arguments)
-
-
 async def _rows_of(connection: aiosqlite.Connection, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
     return cast("list[Row]", list(await connection.execute_fetchall(sql, parameters)))
 

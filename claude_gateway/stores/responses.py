@@ -12,9 +12,11 @@ from typing import Literal
 import orjson
 
 from claude_gateway.stores.damage import bytes_of, readable, texts
-from claude_gateway.stores.db import Database, Row, Run, in_thread
+from claude_gateway.stores.db import Database, Row, Run
 from claude_gateway.stores.turns import dump, load
 from workers.job import Turn
+from workers.job_size import turns_bytes
+from workers.large_jobs import apart
 
 # Far more than a conversation may have; a loop in the chain could not be, and would end here.
 _LONGEST_CHAIN = 5_000
@@ -98,17 +100,19 @@ class ResponseStore:
     ) -> None:
         """Committed when this returns; the oldest have gone where there was no room. `before` is the chain up to
         `parent`: it is written too where the parent went meanwhile."""
+        turns = await apart(turns_bytes(link.turns), _dumped, link.turns)
         async with self._database.transaction() as run:
             if parent is not None and not await run(
                 "SELECT 1 FROM responses WHERE owner = ? AND id = ?", (owner, parent)
             ):
                 parent, link = None, _joined([*before, link])
+                turns = await apart(turns_bytes(link.turns), _dumped, link.turns)
             await run(
                 "INSERT INTO responses (id, owner, parent, created_at, expires_at, status, object, items, events, "
                 "system, turns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     *(response.id, owner, parent, now, now + self._room.ttl, response.status),
-                    *(response.object, response.items, response.events, orjson.dumps(link.system), _dumped(link.turns)),
+                    *(response.object, response.items, response.events, orjson.dumps(link.system), turns),
                 ),
             )
         await self._make_room(owner, response.id)
@@ -149,8 +153,7 @@ class ResponseStore:
         if not rows:
             return None
         size = sum(len(turns) for *_, turns in rows if isinstance(turns, bytes))
-        links = await in_thread(size, lambda: [read_link(link, system, turns) for link, _, system, turns in rows])
-        return rows[-1][1], links
+        return rows[-1][1], await apart(size, _links, rows)
 
     async def chain_size(self, owner: str, id_: str, now: float) -> int:
         """How many bytes `chain` would read. Raises `ChainTooLarge`."""
@@ -272,6 +275,10 @@ async def _delete(run: Run, ids: Sequence[str], *, seen_too: bool) -> list[str]:
     deleted = {id_ for id_, _ in rows}
     parents = {parent for _, parent in rows if parent is not None}
     return list((parents | set(ids)) - deleted) if deleted else []
+
+
+def _links(rows: Sequence[Row]) -> list[Link]:
+    return [read_link(link, system, turns) for link, _, system, turns in rows]
 
 
 def _joined(links: Sequence[Link]) -> Link:

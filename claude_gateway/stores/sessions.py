@@ -12,9 +12,10 @@ import orjson
 
 from claude_gateway.prompt.conversation import Remembered
 from claude_gateway.stores.damage import UNREADABLE, count, moment, readable, tell, text
-from claude_gateway.stores.db import Database, Row, Run, in_thread
+from claude_gateway.stores.db import Database, Row, Run
 from claude_gateway.stores.turns import load
 from workers.job import Turn
+from workers.large_jobs import apart
 
 # So much goes in one transaction, for others wait behind it.
 _SWEPT_AT_ONCE = 50
@@ -107,7 +108,7 @@ class SessionStore:
                 return None
             ((key, version, size, system),) = rows
             turns = await run("SELECT number, content FROM session_turns WHERE session = ? ORDER BY number", (key,))
-        loaded, sound = await in_thread(size, _read_turns, owner, id_, turns)
+        loaded, sound = await apart(size, _read_turns, owner, id_, turns)
         return Reading(key, version, count(size), Remembered(text(system), loaded), sound)
 
     async def write(

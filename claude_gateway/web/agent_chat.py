@@ -3,7 +3,7 @@ other."""
 
 import time
 import uuid
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
@@ -16,22 +16,18 @@ from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
 from claude_gateway.own_tools.toolbox import Asks
 from claude_gateway.prompt.conversation import bad
 from claude_gateway.prompt.raw_calls import RawCalls
-from claude_gateway.web import answer, body
+from claude_gateway.web import answer
 from claude_gateway.web.bring_in import bring_in
 from claude_gateway.web.chosen_model import chosen_model, told_model
 from claude_gateway.web.equipment import equipped
 from claude_gateway.web.parts import CALLER, PARTS
+from claude_gateway.web.sent import Sent
 from workers.events import Event
 
 
-def is_agents(sent: Mapping[str, Any]) -> bool:
-    """Whether the body is of this kind; some come with empty messages besides."""
-    return "input" in sent and not sent.get("messages")
-
-
-async def answer_chat(request: web.Request, sent: dict[str, Any]) -> web.StreamResponse:
-    asked = body.validated(ResponsesRequest, sent)
-    parsed, identity = _read(request, asked)
+async def answer_chat(request: web.Request, sent: Sent[Any], asked: ResponsesRequest) -> web.StreamResponse:
+    """`asked` is the head of what was sent."""
+    parsed, identity = await _read(request, sent, asked)
     ready = await bring_in(request, parsed)
     asks = Asks(bool(asked.enable_tools), bool(asked.stream_tool_progress), None, parsed.hosted)
     job, left_out = await equipped(request, ready.job, asks)
@@ -44,13 +40,15 @@ async def answer_chat(request: web.Request, sent: dict[str, Any]) -> web.StreamR
     return await answer.gather(parsed, events, encode.BodyFold(identity))
 
 
-def _read(request: web.Request, asked: ResponsesRequest) -> tuple[ParsedResponse, encode.Identity]:
+async def _read(
+    request: web.Request, sent: Sent[Any], asked: ResponsesRequest
+) -> tuple[ParsedResponse, encode.Identity]:
     for name in ("previous_response_id", "background"):
         if getattr(asked, name):
             raise bad(name, "a chat is not stored; send this to /v1/responses")
     owner = request[CALLER].id
     model = chosen_model(request, asked.model)
-    parsed = parse(asked, owner, model, request.app[PARTS].responses.sealer(owner))
+    parsed = await sent.parsed(parse, owner, model, request.app[PARTS].responses.sealer(owner))
     return parsed, encode.Identity(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), told_model(request, asked.model))
 
 

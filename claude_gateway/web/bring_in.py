@@ -14,6 +14,7 @@ from claude_gateway.web.fetch import Budget, NotFetched, TooMuch
 from claude_gateway.web.parsed import Parsed
 from claude_gateway.web.parts import CALLER, PARTS
 from workers.job import ChatJob
+from workers.large_jobs import over
 
 _MOST_URLS = 20
 
@@ -33,11 +34,12 @@ async def bring_in(request: web.Request, parsed: Parsed) -> Ready:
     Raises `ApiError` 400 naming the place of a URL that leads to nothing which Claude takes.
     """
     job = parsed.job
-    wanted = remotes(job)
+    wanted = await over(job, remotes, job)
     fetched = await _fetched(request, wanted) if wanted else {}
     if fetched:
         job = replace(job, turns=with_fetched(job.turns, fetched))
-    return Ready(job, (*parsed.warnings, *media.review(job.turns, job.model)), fetched)
+    told = await over(job, media.review, job.turns, job.model)
+    return Ready(job, (*parsed.warnings, *told), fetched)
 
 
 async def _fetched(request: web.Request, wanted: Sequence[Remote]) -> Fetched:

@@ -8,27 +8,29 @@ from aiohttp import web
 
 from claude_gateway.dialects.openai_chat import choices, encode
 from claude_gateway.dialects.openai_chat.parse import ParsedChat, parse
-from claude_gateway.dialects.openai_chat.wire import ChatRequest
+from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
 from claude_gateway.own_tools.toolbox import Asks
 from claude_gateway.prompt.conversation import bad
 from claude_gateway.prompt.numbers import range_text
-from claude_gateway.web import agent_chat, answer, body
+from claude_gateway.reading.models import chat_model
+from claude_gateway.web import agent_chat, answer
 from claude_gateway.web.chosen_model import chosen_model, told_model
 from claude_gateway.web.equipment import equipped
 from claude_gateway.web.parts import CALLER, PARTS
+from claude_gateway.web.sent import receive
 
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:
-    sent = await body.read_object(request)
-    if agent_chat.is_agents(sent):
-        return await agent_chat.answer_chat(request, sent)
-    asked = body.validated(ChatRequest, sent)
+    sent = await receive(request, chat_model)
+    asked = await sent.head()
+    if isinstance(asked, ResponsesRequest):
+        return await agent_chat.answer_chat(request, sent, asked)
     model = chosen_model(request, asked.model)
     identity = encode.Identity(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), told_model(request, asked.model))
     count = asked.n or 1
     _check(count, request.app[PARTS].settings.max_choices, asked.session_id)
     async with request.app[PARTS].sessions.open(request[CALLER].id, asked.session_id) as session:
-        chat = parse(asked, request[CALLER].id, model, session.remembered)
+        chat = await sent.parsed(parse, request[CALLER].id, model, session.remembered)
         asks = Asks(bool(asked.enable_tools), bool(asked.stream_tool_progress), asked.session_id, chat.hosted)
         job, left_out = await equipped(request, chat.job, asks)
         chat = replace(chat, job=job, warnings=(*chat.warnings, *left_out))

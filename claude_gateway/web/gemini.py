@@ -7,18 +7,17 @@ from aiohttp import web
 
 from claude_gateway.dialects.gemini import encode
 from claude_gateway.dialects.gemini.parse import parse
-from claude_gateway.dialects.gemini.wire import CountTokensRequest, GenerateContentRequest
 from claude_gateway.errors import ApiError
 from claude_gateway.models.catalogue import unknown_model
 from claude_gateway.own_tools.toolbox import Asks
-from claude_gateway.prompt.conversation import bad
-from claude_gateway.prompt.token_count import estimate
-from claude_gateway.web import answer, body
+from claude_gateway.reading.models import count_gemini, gemini_count_model, gemini_model
+from claude_gateway.web import answer
 from claude_gateway.web.chosen_model import chosen_model, told_model
 from claude_gateway.web.equipment import equipped
 from claude_gateway.web.framing import JsonArray, ServerSentEvents
 from claude_gateway.web.json_answer import json_answer
 from claude_gateway.web.parts import CALLER, PARTS
+from claude_gateway.web.sent import receive
 
 _SERVER_SENT_EVENTS = ServerSentEvents(heartbeat=f"data: {encode.KEEP_ALIVE}\n\n", has_bare_errors=True)
 
@@ -44,15 +43,16 @@ async def call(request: web.Request) -> web.StreamResponse:
 
 async def _generate(request: web.Request, name: str, *, stream: bool) -> web.StreamResponse:
     model = chosen_model(request, name)
-    asked = await body.read(request, GenerateContentRequest)
+    sent = await receive(request, gemini_model)
+    asked = await sent.head()
     owner = request[CALLER].id
     sealer = request.app[PARTS].responses.sealer(owner)
     async with request.app[PARTS].sessions.open(owner, asked.session_id) as session:
-        parsed = parse(asked, owner, model, sealer, session.remembered)
+        parsed = await sent.parsed(parse, owner, model, sealer, session.remembered)
         asks = Asks(bool(asked.enable_tools), bool(asked.stream_tool_progress), asked.session_id, parsed.hosted)
         job, left_out = await equipped(request, parsed.job, asks)
         parsed = replace(parsed, job=job, warnings=(*parsed.warnings, *left_out))
-        del asked  # not held in memory while its job waits and runs
+        del sent, asked  # not held in memory while its job waits and runs
         identity = (uuid.uuid4().hex, told_model(request, name), sealer)
         if stream:
             encoder = encode.ChunkEncoder(*identity, include_thoughts=parsed.include_thoughts)
@@ -65,10 +65,8 @@ async def _generate(request: web.Request, name: str, *, stream: bool) -> web.Str
 async def _count_tokens(request: web.Request, name: str) -> web.Response:
     """An estimate by length, as the other dialects have it."""
     model = chosen_model(request, name, spends=False)
-    counted = (await body.read(request, CountTokensRequest)).counted
-    if counted is None:
-        raise bad("contents", "there is nothing to count; send contents or a generateContentRequest")
+    sent = await receive(request, gemini_count_model)
     owner = request[CALLER].id
     return json_answer(
-        {"totalTokens": estimate(parse(counted, owner, model, request.app[PARTS].responses.sealer(owner)).job)}
+        {"totalTokens": await sent.parsed(count_gemini, owner, model, request.app[PARTS].responses.sealer(owner))}
     )

@@ -14,6 +14,7 @@ from claude_gateway.ledger.entry import Visit
 from claude_gateway.ledger.ledger import Ledger
 from claude_gateway.mcp_servers.servers import McpServers
 from claude_gateway.models.catalogue import Catalogue
+from claude_gateway.offload.pool import Offload
 from claude_gateway.own_tools.toolbox import Toolbox
 from claude_gateway.responses.background import Background
 from claude_gateway.responses.register import Responses
@@ -48,6 +49,7 @@ class Parts:
     mcp_servers: McpServers
     ledger: Ledger
     body_memory: BodyMemory
+    offload: Offload
     drain: Drain = field(default_factory=Drain)
     metrics: Metrics = field(default_factory=Metrics)
     traces: Traces = field(default_factory=NoTraces)

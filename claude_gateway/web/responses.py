@@ -12,14 +12,14 @@ from aiohttp import web
 from claude_gateway.dialects.openai_chat.encode import error_object
 from claude_gateway.dialects.openai_responses.answer import Answer
 from claude_gateway.dialects.openai_responses.encode import BodyFold, LogEncoder, Sent, StreamEncoder
-from claude_gateway.dialects.openai_responses.parse import parse, references
+from claude_gateway.dialects.openai_responses.parse import kept_references, parse, references
 from claude_gateway.dialects.openai_responses.response_object import Identity
-from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
 from claude_gateway.errors import ApiError
 from claude_gateway.own_tools.toolbox import Asks
 from claude_gateway.prompt.conversation import bad
 from claude_gateway.prompt.numbers import MAX_INTEGER, read_number
 from claude_gateway.prompt.remote_media import with_fetched
+from claude_gateway.reading.models import responses_model
 from claude_gateway.responses.register import Asked
 from claude_gateway.web import answer, body
 from claude_gateway.web.bring_in import bring_in
@@ -29,6 +29,7 @@ from claude_gateway.web.framing import SERVER_SENT_EVENTS
 from claude_gateway.web.json_answer import json_answer
 from claude_gateway.web.middlewares import error_response
 from claude_gateway.web.parts import CALLER, PARTS
+from claude_gateway.web.sent import receive
 from claude_gateway.web.slices import send_whole
 from claude_gateway.web.sse import send_stream
 
@@ -128,24 +129,25 @@ async def refuse_upgrade(request: web.Request) -> web.Response:
 
 async def _read(request: web.Request) -> tuple[Asked, Identity]:
     """Apart, so that the request as it was sent is not held in memory while its job waits and runs."""
-    sent = await body.read(request, ResponsesRequest)
+    sent = await receive(request, responses_model, kept_references)
+    head = await sent.head()
     owner = request[CALLER].id
-    model = chosen_model(request, sent.model)
+    model = chosen_model(request, head.model)
     responses = request.app[PARTS].responses
-    memory = await responses.recall(owner, sent.previous_response_id, references(sent))
+    memory = await responses.recall(owner, head.previous_response_id, references(head))
     try:
-        parsed = parse(sent, owner, model, responses.sealer(owner), memory.past)
+        parsed = await sent.parsed(parse, owner, model, responses.sealer(owner), memory.past)
         ready = await bring_in(request, parsed)
         # What is stored is what the model saw: it is not fetched again when a later response goes on from here.
         said = replace(parsed.said, messages=with_fetched(parsed.said.messages, ready.fetched))
-        asks = Asks(bool(sent.enable_tools), bool(sent.stream_tool_progress), None, parsed.hosted)
+        asks = Asks(bool(head.enable_tools), bool(head.stream_tool_progress), None, parsed.hosted)
         job, left_out = await equipped(request, ready.job, asks)
         parsed = replace(parsed, job=job, said=said, warnings=(*ready.warnings, *left_out))
     except BaseException:
         memory.release()
         raise
     return Asked(owner, parsed, memory), Identity(
-        f"resp_{uuid.uuid4().hex}", int(time.time()), told_model(request, sent.model)
+        f"resp_{uuid.uuid4().hex}", int(time.time()), told_model(request, head.model)
     )
 
 

@@ -39,7 +39,7 @@ _RULES: tuple[tuple[str, str, Rule], ...] = (
     ("*", "/sessions", Rule("session", "chat")),
     ("*", "/tools", Rule("general", "tools")),
     ("*", "/mcp", Rule("general", "mcp")),
-    ("*", "/compatibility", Rule(None, "chat")),
+    ("*", "/compatibility", Rule("general", "chat")),
     ("*", "/debug", Rule("debug", "chat")),
     ("*", "/auth", Rule("auth", None)),
     ("*", "/usage", Rule("general", None)),

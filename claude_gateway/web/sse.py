@@ -18,6 +18,9 @@ from workers.errors import WorkerError
 
 _log = logging.getLogger(__name__)
 
+# A response repeats the instructions and tools of its request in several events.
+_LONG_CHARS = 256 * 1024
+
 _STALLED_READER_SECONDS = 120
 # A piece of fewer bytes fits into the empty buffer of a connection, so that no clock is needed: a stream has thousands.
 _NEVER_WAITS = 16_384
@@ -196,8 +199,11 @@ async def _fail(response: _Stream, encoder: Encoder[Fed], error: ApiError) -> bo
 
 
 async def _send(response: _Stream, messages: Sequence[Sent]) -> None:
-    """All that one event became in one write: half a stream's cost is its writes."""
-    if messages:
+    """All that one event became in one write: half a stream's cost is its writes. Long messages go one by one."""
+    if sum(len(data) for _, data in messages) > _LONG_CHARS:
+        for message in messages:
+            await response.send_raw(response.framing.frame([message]))
+    elif messages:
         await response.send_raw(response.framing.frame(messages))
 
 

@@ -19,6 +19,7 @@ from claude_gateway.config import Settings
 from claude_gateway.ledger.ledger import Ledger
 from claude_gateway.mcp_servers.servers import McpServers
 from claude_gateway.models.catalogue import Catalogue
+from claude_gateway.offload.pool import Offload
 from claude_gateway.own_tools.counts import ToolCounts
 from claude_gateway.own_tools.toolbox import Toolbox
 from claude_gateway.responses.background import Background
@@ -227,6 +228,7 @@ def scripted_app(
             fetcher=fetcher or Fetcher(),
             toolbox=toolbox,
             ledger=ledger,
+            offload=Offload(),
             body_memory=BodyMemory(chosen.body_memory_bytes),
             metrics=metrics,
             traces=traces or NoTraces(),

@@ -72,3 +72,18 @@ def test_a_property_that_two_branches_describe_differently_may_be_either() -> No
 )
 def test_branches_that_say_nothing_leave_an_object(branches: list[Any]) -> None:
     assert object_schema({"anyOf": branches})["type"] == "object"
+
+
+def test_a_schema_that_refers_to_itself_many_times_comes_to_an_end() -> None:
+    schema = {"properties": {"a": NAME}, "anyOf": [{"$ref": "#"}] * 5_000}
+    assert object_schema(schema) == {"type": "object", "properties": {"a": NAME}}
+
+
+def test_a_property_has_so_many_descriptions_at_most() -> None:
+    schema = {"anyOf": [{"properties": {"a": {"const": number}}} for number in range(100)]}
+    assert len(object_schema(schema)["properties"]["a"]["anyOf"]) == 20
+
+
+def test_what_many_parts_require_is_required_once_in_their_order() -> None:
+    schema = {"allOf": [{"required": ["b", "a"]}, {"required": ["a", "c"]}], "required": ["c"]}
+    assert object_schema(schema)["required"] == ["c", "b", "a"]

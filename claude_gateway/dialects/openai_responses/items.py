@@ -35,10 +35,12 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What a request goes on from: the stored conversation, and the stored items that it refers to, by their ids."""
+    """What a request goes on from: the stored conversation, and the stored items that it refers to, by their ids.
+    `size` is how many bytes all of it takes, roughly."""
 
     said: Said = Said()
     items: Mapping[str, Item] = field(default_factory=dict)
+    size: int = 0
 
 
 NO_PAST = Past()

@@ -105,6 +105,11 @@ def references(request: ResponsesRequest) -> list[str]:
     return [id_ for id_ in found if isinstance(id_, str)]
 
 
+def kept_references(request: ResponsesRequest) -> dict[str, Any]:
+    """The input with nothing but what `references` looks for."""
+    return {"input": [{"type": "item_reference", "id": id_} for id_ in references(request)]}
+
+
 def _refuse(request: ResponsesRequest) -> None:
     for name in ("conversation", "prompt"):
         if getattr(request, name) is not None:

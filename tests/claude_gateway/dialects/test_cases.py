@@ -18,7 +18,7 @@ import pytest
 from pydantic import ValidationError
 
 from claude_gateway.errors import ApiError
-from claude_gateway.web.body import wrong_shape
+from claude_gateway.reading.json_body import wrong_shape
 from tests.claude_gateway.dialects.adapters import DIALECTS
 from tests.claude_gateway.dialects.face import Dialect, Json, Sent
 from workers import events, job

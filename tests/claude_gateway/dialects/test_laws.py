@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 
 from claude_gateway.errors import ApiError, from_worker
-from claude_gateway.web.body import wrong_shape
+from claude_gateway.reading.json_body import wrong_shape
 from tests.claude_gateway.dialects.adapters import DIALECTS
 from tests.claude_gateway.dialects.anything import json_values, names, spoilt
 from tests.claude_gateway.dialects.event_streams import STARTED, answers, beginnings, begun, ends, pieces, said, settled

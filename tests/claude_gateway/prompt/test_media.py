@@ -178,7 +178,7 @@ def test_a_jpeg_whose_size_lies_far_behind_is_taken_on_trust() -> None:
 
 @pytest.mark.parametrize("filling", [b"\xff", b"\xff\xe1\x00\x02", b"\xff\xe1\x00\x00"], ids=repr)
 def test_a_jpeg_made_to_be_read_for_long_is_given_up(filling: bytes) -> None:
-    refusal(base64(jpeg(before=filling * 1_001)), "image/jpeg")
+    refusal(base64(jpeg(before=filling * 301)), "image/jpeg")
 
 
 # URLs.
@@ -195,6 +195,20 @@ def test_a_data_url_holds_an_image() -> None:
 @pytest.mark.parametrize("head", ["DATA:image/png;base64", "data:;base64", "data:image/png;name=a.png;BASE64"])
 def test_a_data_url_may_say_more_or_less(head: str) -> None:
     assert isinstance(media.from_url(f"{head},{base64(png())}", WHERE), Image)
+
+
+@pytest.mark.parametrize("head", ["data:" + ";" * 1_000, "data:text/plain;name=" + "a" * 1_000])
+def test_the_head_of_a_data_url_has_a_bound(head: str) -> None:
+    with pytest.raises(ApiError, match="1000 characters") as found:
+        media.from_url(f"{head},a", WHERE)
+    assert found.value.status == 400
+
+
+def test_a_data_url_of_very_many_escapes_is_a_413_that_names_the_limit() -> None:
+    with pytest.raises(ApiError, match="50000 percent-encoded bytes") as found:
+        media.from_url("data:text/plain," + "%41" * 50_001, WHERE)
+    assert (found.value.status, found.value.param) == (413, WHERE)
+    assert media.from_url("data:text/plain," + "%41" * 50_000, WHERE) == media.text_document("A" * 50_000, WHERE)
 
 
 def test_a_data_url_may_hold_a_text() -> None:

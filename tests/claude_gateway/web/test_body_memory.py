@@ -166,6 +166,7 @@ async def test_a_key_with_many_large_bodies_leaves_room_for_another_key(serve: S
     path, body = PATHS["chat"]
     many = [asyncio.create_task(client.post(path, json=body, headers=OWNER)) for _ in range(5)]
     await all_waiting(client.app[PARTS].body_memory, 4)
+    await soon(dispatcher.asked.wait())
     dispatcher.asked.clear()
 
     other = asyncio.create_task(client.post(path, json=body, headers=bearer(await make(client))))
