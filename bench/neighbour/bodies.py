@@ -131,7 +131,7 @@ def _pattern() -> Any:
     answer = json.dumps({"a": "a" * 40 + "!"})
     return {
         "model": MODEL,
-        "messages": [{"role": "user", "content": f"{{{{say {answer}}}}}"}],
+        "messages": [{"role": "user", "content": f"{{{{say {answer} }}}}"}],
         "response_format": {"type": "json_schema", "json_schema": {"name": "s", "strict": True, "schema": schema}},
     }
 
