@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import aiosqlite
 
@@ -25,7 +25,6 @@ from claude_gateway.stores.schema import SCRIPTS
 logging.getLogger("aiosqlite").setLevel(logging.WARNING)
 _log = logging.getLogger(__name__)
 
-T = TypeVar("T")
 Row = tuple[Any, ...]
 Run = Callable[..., Awaitable[list[Row]]]
 
@@ -38,7 +37,6 @@ _READERS = 2
 # Reports add up many lines: they have connections of their own, so that no request waits behind them.
 _REPORT_READERS = 2
 _MAX_REPORT_SECONDS = 30.0
-_IN_THREAD_BYTES = 256 * 1024
 _LIGHT = ("PRAGMA synchronous = NORMAL", "PRAGMA cache_size = -256")
 _SETTINGS = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA foreign_keys = ON")
 
