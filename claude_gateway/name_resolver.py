@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
 from typing import Any
+from weakref import WeakSet
 
 import aiodns
 
@@ -53,6 +54,8 @@ class NameResolver:
         self._at_once = at_once
         self._renewed = renewed
         self._resolver: aiodns.DNSResolver | None = None
+        # The present one, and those before it whose look-ups go on.
+        self._resolvers: WeakSet[aiodns.DNSResolver] = WeakSet()
         self._asked = 0
         self._of: dict[str, _Lookups] = {}
 
@@ -74,9 +77,10 @@ class NameResolver:
             raise OSError(f"no address was found: {type(error).__name__}") from None
 
     async def aclose(self) -> None:
-        if self._resolver is not None:
-            await self._resolver.close()
-            self._resolver = None
+        """End every look-up: one that ended after the event loop could tell nobody of it."""
+        self._resolver = None
+        for resolver in list(self._resolvers):
+            await resolver.close()
 
     async def _looked_up(self, key: str, host: str) -> list[str]:
         lookups = self._of.setdefault(key, _Lookups(asyncio.Semaphore(self._at_once)))
@@ -99,6 +103,7 @@ class NameResolver:
     def _ask(self, host: str) -> asyncio.Future[Any]:
         if self._resolver is None or self._asked == self._renewed:
             self._resolver = aiodns.DNSResolver(self._nameservers, timeout=_FIRST_WAIT_SECONDS, tries=_TRIES)
+            self._resolvers.add(self._resolver)
             self._asked = 0
         self._asked += 1
         asking = self._resolver.getaddrinfo(host, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)

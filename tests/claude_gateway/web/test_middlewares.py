@@ -232,12 +232,12 @@ async def test_a_machine_at_its_end_behind_the_first_word_ends_the_stream_with_a
 
 @pytest.mark.promise("errors.machine")
 async def test_a_request_beside_the_jobs_says_so_too(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    client = await serve()
+    client = await serve(api_key=KEY)
 
     async def failing(*_: object) -> None:
         raise OSError(errno.ENFILE, os.strerror(errno.ENFILE))
 
     monkeypatch.setattr(McpServers, "all_of", failing)
-    response = await client.get("/v1/mcp/servers")
+    response = await client.get("/v1/mcp/servers", headers={"Authorization": f"Bearer {KEY.get_secret_value()}"})
 
     assert (response.status, response.headers["Retry-After"]) == (503, "30")
