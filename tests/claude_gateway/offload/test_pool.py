@@ -27,6 +27,12 @@ async def offload() -> AsyncIterator[Offload]:
     await pool.close()
 
 
+@pytest.fixture(autouse=True)
+def _find_the_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the processes import the tasks of the tests, which are not installed."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
+
+
 @pytest.fixture
 def pipe(tmp_path: Path) -> str:
     path = str(tmp_path / "pipe")
