@@ -111,6 +111,12 @@ class Database:
             async with self._readers.one() as connection:
                 return await _rows_of(connection, sql, parameters)
 
+    async def open_readers(self) -> None:
+        """Open the connections that read, so that the gateway holds as many files at its start as later."""
+        with self._watched():
+            await self._readers.open()
+            await self._report_readers.open()
+
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Run]:
         """Statements that only read, and see the database as it stands at one moment."""
@@ -222,6 +228,7 @@ async def open_database(path: Path, scripts: Sequence[str] = SCRIPTS) -> AsyncIt
             await _migrate(database, path, scripts)
             for setting in _LIGHT:
                 await database.run_lightly(setting)
+            await database.open_readers()
         except StoreFailing:
             raise StoreUnusable(
                 f"Cannot use the database {path}: {database.fault}. Where it is damaged, restore a backup, move it "

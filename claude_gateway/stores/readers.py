@@ -7,7 +7,7 @@ it began.
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import aiosqlite
@@ -30,12 +30,21 @@ async def connect(path: Path, *, read_only: bool = False) -> aiosqlite.Connectio
 
 
 class Readers:
-    """At most `count` connections to the database at `path`, each opened when it is first needed."""
+    """At most `count` connections to the database at `path`. `open` opens all of them; a connection that is not open is
+    opened when it is first needed."""
 
     def __init__(self, path: Path, count: int) -> None:
         self._path = path
+        self._count = count
         self._free = asyncio.Semaphore(count)
         self._idle: list[aiosqlite.Connection] = []
+
+    async def open(self) -> None:
+        """Open every connection, and its files: SQLite opens them with the first statement."""
+        async with AsyncExitStack() as stack:
+            for _ in range(self._count):
+                connection = await stack.enter_async_context(self.one())
+                await connection.execute_fetchall("SELECT name FROM sqlite_schema LIMIT 1")
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[aiosqlite.Connection]:
