@@ -64,7 +64,7 @@ async def _jobs(gateway: GatewayProcess, upstream: StandIn, sessions: int) -> Fi
             if number >= 0:
                 took.append(upstream.chats[0].at - sent)
             await _spare(http)
-        left = [child for child in process.children(recursive=True) if child.status() != psutil.STATUS_ZOMBIE]
+        left = [child for child in process.children(recursive=True) if _is_of_a_session(child)]
         roster = await _roster(http)
     return {
         "first_request_p50_ms": _ms(statistics.median(took)),
@@ -101,6 +101,14 @@ async def _roster(http: aiohttp.ClientSession) -> list[dict[str, Any]]:
                 workers: list[dict[str, Any]] = orjson.loads(line[6:])["workers"]
                 return [worker for worker in workers if worker["kind"] == "agent"]
     raise RuntimeError("the gateway told nothing")
+
+
+def _is_of_a_session(child: psutil.Process) -> bool:
+    """Whether it still runs, and is none of the processes that read large requests."""
+    try:
+        return child.status() != psutil.STATUS_ZOMBIE and "claude_gateway.offload.child" not in child.cmdline()
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _roots(processes: list[psutil.Process], parent: int) -> list[int]:
