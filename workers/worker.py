@@ -100,13 +100,12 @@ class Worker:
         self.jobs += 1
         answer = Answer()
         reply = Reply()
-        outward, job, before = await over(job, _named, job)
+        outward, job, before, offered = await over(job, _named, job)
         async with self._patience.attentive(deadline):
-            await self._prepare(job, before, deadline)
+            await self._prepare(job, before, offered, deadline)
             self._bill = Bill(on_cost, self.protocol.cost)
             await self._resident.ask(before[-1], job.turns[-1], self._patience.soon(deadline))
             await self._link.heard(self._patience.soon(deadline))
-        offered = names_to_offer(job)
         while not answer.finished:
             for event in await self._next_events(answer, offered, deadline):
                 reply.feed(event)
@@ -157,7 +156,7 @@ class Worker:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise self._link.distrust(repr(error)) from error
 
-    async def _prepare(self, job: ChatJob, before: Beginnings, deadline: float) -> None:
+    async def _prepare(self, job: ChatJob, before: Beginnings, offered: Collection[str], deadline: float) -> None:
         """Set everything to what the job wants, and the conversation to what came before its question."""
         history = len(before) - 1
         missing = history - self.standing.way_back(before)[0]
@@ -174,7 +173,7 @@ class Worker:
         body = request_body(job.tools, job.system if self._system_in_body else None)
         wanted = replace(self._setup, tuning=job.tuning, body=body, one_request=True)
         await self._apply(wanted, self._patience.soon(deadline))
-        await self._offer.make_names(names_to_offer(job), self._patience.soon(deadline))
+        await self._offer.make_names(offered, self._patience.soon(deadline))
         await self._resident.put_back(job, before, stay, self._patience.soon(deadline))
 
     async def _take_up(self, job: ChatJob, before: Beginnings, deadline: float) -> None:
@@ -219,10 +218,11 @@ class Worker:
             await self._link.write(*frames, deadline=deadline)
 
 
-def _named(job: ChatJob) -> tuple[Outward, ChatJob, Beginnings]:
-    """How the answer gets back the client's names, the job in the API's, and the conversation's."""
+def _named(job: ChatJob) -> tuple[Outward, ChatJob, Beginnings, frozenset[str]]:
+    """How the answer gets back the client's names, the job in the API's, the names of its conversation, and those of
+    the tools that it offers to the CLI."""
     job_inward = inward(job)
-    return Outward(job), job_inward, beginnings(job_inward)
+    return Outward(job), job_inward, beginnings(job_inward), names_to_offer(job_inward)
 
 
 def _calls_another_tool(event: Event, offered: Collection[str]) -> bool:
