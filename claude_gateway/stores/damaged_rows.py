@@ -58,7 +58,7 @@ def _all(opened: sqlite3.Connection, database: Path) -> Iterator[_Check]:
             for line in Path(f"{database}{ending}").read_bytes().splitlines(keepends=True):
                 if line.endswith(b"\n"):  # a gateway that was killed leaves half of the last one
                     yield (
-                        (lambda one: read_line(parse_line(one)[1])),
+                        _read_journal_line,
                         (lambda _: "a line of the ledger's journal"),
                         line,
                     )
