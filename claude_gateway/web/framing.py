@@ -1,12 +1,13 @@
 """A stream's messages on the wire: as server-sent events, or as the elements of one JSON array."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 # The name of a message, where its dialect gives one, and its data: JSON, of one line.
 Sent = tuple[str | None, str]
-_PIECE_CHARS = 1024 * 1024
+# A longer text is encoded and sent in pieces.
+PIECE_CHARS = 65_536
 # orjson writes these raw. Clients that split a text into lines as Unicode does (Python's `str.splitlines`, httpx's
 # `iter_lines`) end a line at each of them. The other characters of that kind stand below U+0020: JSON escapes those.
 _LINE_ENDS = {"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"}
@@ -20,9 +21,10 @@ def encode_frame(text: str) -> bytes:
     return text.encode()
 
 
-def encode_in_pieces(text: str) -> bytes:
-    """Do the same for a long text, in steps that are all short: a thread gives way to others between them."""
-    return b"".join(encode_frame(text[start : start + _PIECE_CHARS]) for start in range(0, len(text), _PIECE_CHARS))
+def encode_in_pieces(text: str) -> Iterator[bytes]:
+    """Yield the same bytes of a long text in pieces, each encoded when it is asked for."""
+    for start in range(0, len(text), PIECE_CHARS):
+        yield encode_frame(text[start : start + PIECE_CHARS])
 
 
 class Framing(Protocol):

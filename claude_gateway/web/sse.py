@@ -13,7 +13,7 @@ from aiohttp_sse import EventSourceResponse
 
 from claude_gateway import errors
 from claude_gateway.errors import ApiError
-from claude_gateway.web.framing import Framing, Sent, encode_frame
+from claude_gateway.web.framing import PIECE_CHARS, Framing, Sent, encode_frame, encode_in_pieces
 from workers.errors import WorkerError
 
 _log = logging.getLogger(__name__)
@@ -24,8 +24,6 @@ _LONG_CHARS = 256 * 1024
 _STALLED_READER_SECONDS = 120
 # A piece of fewer bytes fits into the empty buffer of a connection, so that no clock is needed: a stream has thousands.
 _NEVER_WAITS = 16_384
-# In characters; more goes out slice by slice.
-_SLICE = 65_536
 # How long before and behind an error that Google's programs must get in a piece of its own: what comes with a broken
 # connection, they drop.
 _APART_SECONDS = 0.1
@@ -105,8 +103,8 @@ class _Stream(EventSourceResponse):
         self._is_within = False
 
     async def send_raw(self, text: str) -> None:
-        if len(text) > _SLICE:
-            await self._send_in_slices(text)
+        if len(text) > PIECE_CHARS:
+            await self._send_in_pieces(text)
         elif text:
             data = encode_frame(text)
             if len(data) < _NEVER_WAITS and self._all_is_sent():
@@ -115,13 +113,13 @@ class _Stream(EventSourceResponse):
             async with asyncio.timeout(_STALLED_READER_SECONDS):
                 await self.write(data)
 
-    async def _send_in_slices(self, text: str) -> None:
-        """A connection whose reader does not read holds a slice and not the whole text."""
+    async def _send_in_pieces(self, text: str) -> None:
+        """Send a long text so that a connection whose client does not read holds one piece and not the whole text."""
         self._is_within = True
         try:
-            for at in range(0, len(text), _SLICE):
+            for piece in encode_in_pieces(text):
                 async with asyncio.timeout(_STALLED_READER_SECONDS):
-                    await self.write(encode_frame(text[at : at + _SLICE]))
+                    await self.write(piece)
         finally:
             self._is_within = False
 
