@@ -1,6 +1,7 @@
 """Jobs with tools of MCP servers, on the real CLI: the model's part is scripted, the servers are real programs."""
 
 import asyncio
+import re
 import shlex
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -279,7 +280,8 @@ async def test_no_secret_is_in_reach_of_bash_and_none_of_the_gateways_in_reach_o
         ("of-another-time", "what it answered is not of the protocol"),
         ("no-list", "what it answered is not of the protocol"),
         ("babble", "it wrote what is no message"),
-        ("one-line", "it wrote what is no message"),
+        # Which bound it passes first depends on what the key's other servers have just sent.
+        ("one-line", "it wrote what is no message|it sent more than"),
     ],
 )
 async def test_who_is_no_server_is_a_503_that_says_why(http: aiohttp.ClientSession, vice: str, why: str) -> None:
@@ -289,13 +291,13 @@ async def test_who_is_no_server_is_a_503_that_says_why(http: aiohttp.ClientSessi
     answer = await told(http.post("/v1/mcp/connect", json={"name": "s"}), 503)
 
     assert answer["error"]["code"] == "mcp_unavailable"
-    assert why in answer["error"]["message"]
+    assert re.search(why, answer["error"]["message"])
 
 
 @pytest.mark.parametrize(
     ("vice", "told_the_model"),
     [
-        ("flood", "failed: it wrote what is no message, or one larger"),
+        ("flood", "failed: (it wrote what is no message, or one larger|it sent more than)"),
         ("nonsense", "failed: what it answered is not of the protocol"),
         ("no-picture", "An image that is none"),
         ("silent", "failed: it did not answer within 5 seconds"),
@@ -309,7 +311,7 @@ async def test_a_server_that_lies_or_hangs_is_told_to_the_model_and_the_job_goes
     answer = await gateway.ask(f"{call('mcp__stranger__look')}{THEN}{{{{say I go on.}}}}", extra_body=TOOLS)
 
     assert answer.choices[0].message.content.endswith("I go on.")
-    assert told_the_model in str(gateway.upstream.chats[-1].body["messages"][-1])
+    assert re.search(told_the_model, str(gateway.upstream.chats[-1].body["messages"][-1]))
 
 
 @pytest.mark.parametrize(("vice", "tools"), [("absurd", 4), ("a-thousand", 128), ("pages-without-end", 20)])

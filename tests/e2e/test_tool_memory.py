@@ -14,6 +14,7 @@ from tests.e2e.conftest import API_KEY, Gateway, gateway_on
 from tests.e2e.test_start_and_stop import address, for_stand_in, serving
 from tests.e2e.workshop import bash, call, result_of
 from tests.installed import SANDBOX, need
+from tests.workers.helpers import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio]
 
@@ -213,5 +214,6 @@ async def test_it_goes_with_its_session_and_where_it_is_no_good_the_words_are_pu
             await work(gateway, "third")
             goes_on(upstream, "third")
             assert (await http.delete("/v1/sessions/s")).status == 200
-            assert not [path for path in tmp_path.rglob("*.jsonl") if "heron" in path.read_text()]
             assert not list(tmp_path.glob("*places/*p-*"))
+            await until(lambda: not list((tmp_path / ".claude-gateway-trash").iterdir()))
+            assert not list(tmp_path.rglob("*.jsonl"))
