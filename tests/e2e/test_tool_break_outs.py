@@ -15,6 +15,7 @@ from yarl import URL
 from claude_gateway.demo.upstream import STAND_IN_KEY, stand_in
 from tests.e2e.conftest import API_KEY, Gateway, gateway_on
 from tests.e2e.workshop import bash, call, result_of
+from tests.files import files_below
 from tests.installed import SANDBOX, need
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
@@ -242,11 +243,15 @@ async def test_a_command_that_goes_elsewhere_takes_no_file_tool_along(gateway: G
 async def test_no_way_of_writing_a_name_leads_out(
     gateway: Gateway, http: aiohttp.ClientSession, shop: tuple[Gateway, Path], name: str
 ) -> None:
-    before = {path for path in shop[1].rglob("*") if "places/p-" not in str(path)}
+    before = outside(shop[1])
     async with http.put(URL(f"/v1/sessions/names/files/{name}", encoded=True), data=b"mine") as response:
         assert response.status in (200, 201, 400, 404, 405), await response.text()
         kept = response.status in (200, 201)
-    new = {path for path in shop[1].rglob("*") if "places/p-" not in str(path)} - before
-    assert not [path for path in new if path.is_file() and path.read_bytes() == b"mine"]
+    assert not [path for path in outside(shop[1]) - before if path.is_file() and path.read_bytes() == b"mine"]
     if kept:
         assert [path for path in shop[1].glob("*places/p-*/**/*") if path.is_file() and path.read_bytes() == b"mine"]
+
+
+def outside(state: Path) -> set[Path]:
+    """The files that are in no session's directory."""
+    return {path for path in files_below(state) if "places/p-" not in str(path)}

@@ -13,6 +13,7 @@ from claude_gateway.demo.upstream import StandIn, stand_in
 from tests.e2e.conftest import API_KEY, Gateway, gateway_on
 from tests.e2e.test_start_and_stop import address, for_stand_in, serving
 from tests.e2e.workshop import bash, call, result_of
+from tests.files import files_below
 from tests.installed import SANDBOX, need
 from tests.workers.helpers import until
 
@@ -156,7 +157,7 @@ async def test_no_command_and_no_tool_reads_or_changes_what_is_written_down(tmp_
     async with stand_in() as upstream:
         async with gateway_on(upstream, tmp_path) as gateway:
             await work(gateway, "the word is heron")
-            (written,) = tmp_path.rglob("*.jsonl")
+            (written,) = (path for path in files_below(tmp_path) if path.suffix == ".jsonl")
             inside = f"/home/worker/.claude/projects/{written.parent.name}/{written.name}"
             assert "heron" in written.read_text()
             found = await result_of(
@@ -192,7 +193,7 @@ async def test_it_counts_for_the_disk_of_its_session_and_goes_where_that_is_full
             except APIStatusError as error:
                 refused.append((error.status_code, error.code))
         assert refused == [(413, "session_disk_full")]
-        assert not list(tmp_path.rglob("tool-results"))
+        assert not [path for path in files_below(tmp_path) if "tool-results" in path.parts]
         assert told(upstream)[-1]["content"][-1] == {"type": "text", "text": "third"}
 
 
