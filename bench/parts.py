@@ -34,7 +34,13 @@ def base_environment(home: str) -> dict[str, str]:
 async def child(*arguments: str, env: dict[str, str]) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """A Python child and the first line it prints on stderr; ended by its id when the `with` is left."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *arguments, env=env, stderr=asyncio.subprocess.PIPE, stdin=asyncio.subprocess.DEVNULL
+        sys.executable,
+        *arguments,
+        env=env,
+        stderr=asyncio.subprocess.PIPE,
+        stdin=asyncio.subprocess.DEVNULL,
+        # As systemd starts services: Linux shares the processor between sessions.
+        start_new_session=True,
     )
     assert process.stderr is not None
     try:

@@ -15,6 +15,7 @@ from claude_gateway.access.key_ring import KeyRing
 from claude_gateway.access.keys import FIRST_KEY_COMMAND
 from claude_gateway.access.limits import Limits
 from claude_gateway.access.register import Keys
+from claude_gateway.access.request_pacing import RequestPacer
 from claude_gateway.claude_code.bundled_cli import bundled_cli
 from claude_gateway.claude_code.engine_report import EngineReport
 from claude_gateway.config import Settings
@@ -29,6 +30,7 @@ from claude_gateway.mcp_servers.housing import Housing
 from claude_gateway.mcp_servers.servers import McpServers, opener
 from claude_gateway.models.catalogue import Catalogue
 from claude_gateway.name_resolver import NameResolver
+from claude_gateway.offload.memory import give_back
 from claude_gateway.offload.pool import Offload
 from claude_gateway.own_tools.built_in import USUAL
 from claude_gateway.own_tools.counts import ToolCounts
@@ -70,6 +72,9 @@ from workers.homes import Homes, StateDirectoryInUse, UnsafeDirectory
 from workers.launch import config_directory
 
 _log = logging.getLogger(__name__)
+
+# How often free memory is returned to the system.
+_TRIM_SECONDS = 10.0
 
 _NO_KEY_YET = f"no key yet: callers from this machine may chat, and no more. Make the first one: {FIRST_KEY_COMMAND}"
 _HOW_TO_LOG_IN = "Claude Code has no login. Either run `claude-gateway login` as this user, or set ANTHROPIC_API_KEY."
@@ -157,14 +162,22 @@ async def _locked_gateway(settings: Settings, signals: Signals) -> AsyncIterator
                     asyncio.get_running_loop().call_soon(_log.warning, _NO_KEY_YET)
                 renewing = asyncio.create_task(_renew_when_told(parts, signals.renew, manager, listener.url))
                 warming = asyncio.create_task(parts.offload.warm())
+                trimming = asyncio.create_task(_give_back_memory())
                 try:
                     yield listener.url
                 finally:
                     renewing.cancel()
                     warming.cancel()
+                    trimming.cancel()
                     manager.stopping()
     finally:
         listener.socket.close()
+
+
+async def _give_back_memory() -> None:
+    while True:
+        await asyncio.sleep(_TRIM_SECONDS)
+        await asyncio.to_thread(give_back)
 
 
 async def _may_have_servers(key_ring: KeyRing, owner: str) -> bool:
@@ -226,7 +239,10 @@ def _compose(
     at_once = JobsAtOnce(lambda owner: key_ring.concurrent(owner) or current.settings.jobs_at_once)
     start = StartCheck(key_ring, lambda: current.catalogue, ledger)
     budgets = BudgetQueue(ledger.spent, time.time, settings.queue_limit, settings.queue_timeout_seconds)
-    service = ChatService(engine, settings.max_timeout / 1000, counts, ledger, at_once, current.refused, start, budgets)
+    pacer = RequestPacer()
+    service = ChatService(
+        engine, settings.max_timeout / 1000, counts, ledger, at_once, current.refused, start, budgets, pacer
+    )
     toolbox = Toolbox(engine, ToolChoiceStore(database), counts, mcp_servers)
     if toolbox.no_commands:
         _log.warning("Claude's own tools: Bash is off, %s", toolbox.no_commands)
@@ -248,6 +264,7 @@ def _compose(
         ledger=ledger,
         body_memory=BodyMemory(settings.body_memory_bytes),
         offload=Offload(),
+        pacer=pacer,
         metrics=metrics,
         traces=traces,
     )

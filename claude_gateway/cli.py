@@ -33,7 +33,9 @@ from claude_gateway.documents.parameters_table import PARAMETERS
 from claude_gateway.documents.settings_table import SETTINGS
 from claude_gateway.installation.service import Acting
 from claude_gateway.log.lines import write_log
+from claude_gateway.offload.memory import keep_little
 from claude_gateway.start_failed import StartFailed
+from workers import priority
 
 _log = logging.getLogger("claude_gateway.cli")
 
@@ -113,6 +115,8 @@ def _serve(_: argparse.Namespace) -> int:
     # A connection and a worker's pipe each cost a descriptor; the usual soft limit of 1,024 is soon reached.
     _soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    priority.raise_own()
+    keep_little()
     uvloop.run(_serve_until_stopped(settings))
     return 0
 

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from claude_gateway.access.at_once import JobsAtOnce
 from claude_gateway.access.keys import NO_BUDGET, Key
+from claude_gateway.access.request_pacing import RequestPacer
 from claude_gateway.errors import ApiError, is_of_the_machine, machine_failing
 from claude_gateway.ledger.budget import expected
 from claude_gateway.ledger.budget_queue import BudgetQueue, BudgetTicket
@@ -37,6 +38,9 @@ from workers.large_jobs import over
 from workers.media_limit import without_oldest_media
 
 _log = logging.getLogger(__name__)
+
+# So many pieces of an answer count as one request of its key, where keys compete.
+_DELTAS_PER_REQUEST = 128
 
 # Raises what a job ends in that may not be begun.
 Check = Callable[[], Awaitable[None]]
@@ -87,6 +91,7 @@ class ChatService:
         refused: Callable[[str], None] = lambda _: None,
         start: StartCheck | None = None,
         budgets: BudgetQueue | None = None,
+        pacer: RequestPacer | None = None,
     ) -> None:
         self._dispatcher = dispatcher
         self._tools = tools or ToolCounts()
@@ -96,6 +101,7 @@ class ChatService:
         self._refused = refused
         self._start = start or _AnyJob()
         self._budgets = budgets or BudgetQueue(self._ledger.spent, time.time)
+        self._pacer = pacer or RequestPacer()
         self._stopped = False
 
     def stop(self) -> None:
@@ -159,6 +165,12 @@ class ChatService:
             # Events without an end: so their reader takes it, too.
             await self._ledger.end(entry, ErrorKind.CUT.name.lower())
 
+    async def _pace(self, key: str) -> None:
+        """Read an answer more slowly that comes faster than models write, where other keys would wait for it."""
+        seconds = self._pacer.wait(key, asyncio.get_running_loop().time())
+        if seconds:
+            await asyncio.sleep(min(seconds, self._pacer.limits.max_wait_seconds))
+
     async def _reserve(self, job: ChatJob, deadline: float, ticket: BudgetTicket) -> None:
         """Raises `ApiError` for a job that may not begin, `WorkerError` for one that waited too long."""
         key = await self._start.key_of(job)
@@ -193,6 +205,7 @@ class ChatService:
         self, job: ChatJob, deadline: float, entry: Entry, check: Check, lease: Lease
     ) -> AsyncGenerator[Event, None]:
         started = visible = worked = False
+        deltas = 0
         calls = self._tools.of_job(job)
         retries = Retries()
         while True:
@@ -217,6 +230,9 @@ class ChatService:
                                 self._ledger.shown(entry)
                             if isinstance(event, TextDelta | ThinkingDelta | InputDelta):
                                 self._ledger.wrote(entry, len(event.text))
+                                deltas += 1
+                                if not deltas % _DELTAS_PER_REQUEST:
+                                    await self._pace(job.owner)
                             if isinstance(event, Finished):
                                 await self._ledger.finish(entry, event.usage)
                             yield event

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from workers import sandbox_check
+from workers import priority, sandbox_check
 from workers.agent import Agent
 from workers.agents import Agents, NewAgent
 from workers.errors import ErrorKind, WorkerError
@@ -28,6 +28,7 @@ from workers.observer import UNOBSERVED, Observer
 from workers.places import Places, talk_of
 from workers.pool import Pool
 from workers.prepared import Prepared
+from workers.priority import Priority
 from workers.process import Process
 from workers.record import Record, Resumption
 from workers.sandbox import Box, boxed
@@ -50,8 +51,11 @@ class HousedProcess(Process):
     home: Path
     homes: Homes
     conversation: Path | None = None
+    starts_low = False
 
     async def started(self) -> None:
+        if self.starts_low:
+            await asyncio.to_thread(priority.restore, self.pid)
         if self.conversation is not None:
             await asyncio.to_thread(self.conversation.unlink, missing_ok=True)
 
@@ -117,9 +121,10 @@ async def running_engine(
         # Outside of a box a process knows its directory by a name, which a spare's would have to change.
         bounds = agent_settings if lacking is None else replace(agent_settings, spares=0)
         agents = Agents(_new_agent(homes, launch, box if lacking is None else None), places, bounds, observer)
+        spawn = _spawn(homes, launch, await asyncio.to_thread(priority.of_starting_chat), priority.of_chat())
         pool = Pool(
             lambda: Worker(
-                _spawn(homes, launch),
+                spawn,
                 launch.default_model,
                 observer=observer,
                 system_in_body=launch.auth_method is not AuthMethod.CLI,
@@ -158,7 +163,7 @@ async def box_here(launch: LaunchSettings, settings: AgentSettings) -> tuple[Box
     return box, await sandbox_check.complaint(box)
 
 
-def _spawn(homes: Homes, launch: LaunchSettings) -> Spawn:
+def _spawn(homes: Homes, launch: LaunchSettings, starting: Priority, later: Priority) -> Spawn:
     async def spawn(prepared: Prepared | None) -> HousedProcess:
         async def command(home: Path) -> Started:
             conversation = home / CONVERSATION if prepared else None
@@ -167,7 +172,11 @@ def _spawn(homes: Homes, launch: LaunchSettings) -> Spawn:
             env = environment(launch, home, os.environ, prepared.model if prepared else None)
             return command_line(launch, conversation), env, home, conversation
 
-        return await _housed(homes, command)
+        # A job waits for one that takes up a conversation.
+        first = starting if prepared is None else later
+        process = await _housed(homes, command, first)
+        process.starts_low = first != later
+        return process
 
     return spawn
 
@@ -182,17 +191,19 @@ def _new_agent(homes: Homes, launch: LaunchSettings, box: Box | None) -> NewAgen
             login = login_directory(launch, os.environ)
             return boxed(box, launch.cli_path, arguments, place, login, talk_of(place)), env, home, None
 
-        return Agent(lambda _: _housed(homes, command), launch.default_model, record, resumption)
+        return Agent(
+            lambda _: _housed(homes, command, priority.of_later_work()), launch.default_model, record, resumption
+        )
 
     return new_agent
 
 
-async def _housed(homes: Homes, command: Callable[[Path], Awaitable[Started]]) -> HousedProcess:
+async def _housed(homes: Homes, command: Callable[[Path], Awaitable[Started]], first: Priority) -> HousedProcess:
     """A process with a directory of its own, recorded so that the next gateway ends it if this one cannot."""
     home = await homes.make()
     try:
         argv, env, directory, conversation = await command(home)
-        process = await HousedProcess.spawn(argv, env, directory)
+        process = await HousedProcess.spawn(argv, env, directory, priority=first)
     except BaseException:
         await homes.remove(home)
         raise

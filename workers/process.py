@@ -11,6 +11,7 @@ from typing import Protocol, Self
 
 from workers.error_output import ErrorOutput
 from workers.frames import Frame, FrameDecoder, encode
+from workers.priority import Priority, set_session_niceness
 
 _READ_SIZE = 256 * 1024
 _LAST_WORDS_WAIT = 1.0
@@ -69,15 +70,18 @@ class Process:
         decoder: FrameDecoder | None = None,
         *,
         hears_errors: bool = True,
+        priority: Priority | None = None,
     ) -> Self:
-        """Start `argv` in `directory` with exactly `env`; `decoder` reads what it says. Raises `OSError` when it cannot
-        be started."""
+        """Start `argv` in `directory` with exactly `env`; `decoder` reads what it says. Its priority is that of this
+        process where none is given. Raises `OSError` when it cannot be started."""
         parent = os.getpid()
 
         def die_with_parent() -> None:
             _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             # A keyring of its own: the one of the gateway's session may hold keys, and would lead from box to box.
             _libc.syscall(_SYS_KEYCTL, _KEYCTL_JOIN_SESSION_KEYRING, None)
+            if priority is not None:
+                priority.take()
             if os.getppid() != parent:  # it died before the signal was armed
                 os._exit(1)
 
@@ -101,6 +105,9 @@ class Process:
         finally:
             if errors:
                 os.close(errors.write_end)
+        if priority is not None:
+            # Its session is there now; the write may be refused for a moment, and nobody waits for that.
+            asyncio.get_running_loop().run_in_executor(None, set_session_niceness, child.pid, priority.niceness)
         return cls(child, decoder, errors)
 
     async def read(self) -> list[Frame]:

@@ -58,6 +58,7 @@ async def _attacked(gateway: GatewayProcess, attacker: str, other: str, options:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
     )
     assert attackers.stdin is not None
     assert attackers.stderr is not None
@@ -107,6 +108,7 @@ def _figures(chats: Chats, watch: Watch) -> dict[str, Any]:
         "failed": chats.failures.total(),
         "first_token_median_ms": chats.median_ms(),
         "first_token_p99_ms": chats.p99_ms(),
+        "slowest_ms_by_second": chats.slowest_ms(),
         "slowest_health_live_ms": round(watch.slowest_live * 1000),
     }
 

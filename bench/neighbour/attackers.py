@@ -10,8 +10,9 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 
-from bench.neighbour.attacks import ATTACKS, World, client_of, make_bodies
+from bench.neighbour.attacks import ATTACKS, World, client_of, make_bodies, mcp_messages
 from bench.neighbour.mcp_server import hostile_server
+from workers.priority import set_session_niceness
 
 _NICENESS = 15
 _AGAIN_SECONDS = 0.05
@@ -21,6 +22,9 @@ async def run(url: str, key: str, body_bytes: int, names: list[str]) -> dict[str
     """Attack until the input ends; how often each attack saw each status."""
     async with hostile_server(body_bytes) as mcp_url, client_of(key) as http:
         world = World(url, key, http, mcp_url, make_bodies(body_bytes))
+        # The library that speaks MCP is loaded once, with the first server, and stays.
+        await mcp_messages(world)
+        world.seen.clear()
         reader = asyncio.StreamReader()
         await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
         sys.stderr.write("ready\n")
@@ -46,6 +50,7 @@ async def _again_and_again(world: World, name: str, attack: Callable[[World], Aw
 
 def main() -> None:
     os.nice(_NICENESS)
+    set_session_niceness(os.getpid(), _NICENESS)
     url, key, body_bytes, names = sys.argv[1:]
     print(json.dumps(asyncio.run(run(url, key, int(body_bytes), names.split(",")))))
 

@@ -15,14 +15,25 @@ _EVERY_SECONDS = 1.0
 _ANSWER_SECONDS = 60.0
 _SAMPLE_SECONDS = 0.1
 _LIVE_SECONDS = 10.0
+_SLOWEST = 5
 
 
 @dataclass(slots=True)
 class Chats:
     """Seconds to the first token of each chat that was answered, and what became of the others."""
 
+    began: float = field(default_factory=time.monotonic)
     first_tokens: list[float] = field(default_factory=list)
+    slowest: list[tuple[float, float]] = field(default_factory=list)
     failures: Counter[str] = field(default_factory=Counter)
+
+    def note(self, began: float, seconds: float) -> None:
+        self.first_tokens.append(seconds)
+        self.slowest = sorted([*self.slowest, (seconds, began - self.began)], reverse=True)[:_SLOWEST]
+
+    def slowest_ms(self) -> dict[str, float]:
+        """The slowest, by the second in which they began."""
+        return {f"{at:.0f}": round(seconds * 1000, 1) for seconds, at in self.slowest}
 
     def p99_ms(self) -> float:
         return round(at_percent(self.first_tokens, 99) * 1000, 1)
@@ -60,7 +71,7 @@ async def _chat(url: str, key: str, chats: Chats) -> None:
         chats.failures[f"{type(error).__name__}: {error}"[:100]] += 1
         return
     if "".join(text for _, text in arrivals).strip() == _PROMPT:
-        chats.first_tokens.append(arrivals[0][0] - began)
+        chats.note(began, arrivals[0][0] - began)
     else:
         chats.failures["not the whole answer"] += 1
 

@@ -22,6 +22,7 @@ from claude_gateway.mcp_servers.network import NotReached
 from claude_gateway.mcp_servers.program_box import NOT_STARTED
 from claude_gateway.mcp_servers.server import Program
 from workers.frames import Frame, FrameDecoder, FrameError
+from workers.priority import of_later_work
 from workers.process import Process
 
 _MOST_STRAYS = 1_000
@@ -69,7 +70,7 @@ async def _running(program: Program, housing: Housing, home: Path, decoder: Fram
     try:
         try:
             argv, env = await housing.start(program, home)
-            process = await Process.spawn(argv, env, home, decoder, hears_errors=False)
+            process = await Process.spawn(argv, env, home, decoder, hears_errors=False, priority=of_later_work())
         except (OSError, ValueError):
             raise NotReached("the program could not be started") from None
         try:

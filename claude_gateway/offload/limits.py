@@ -19,6 +19,7 @@ class OffloadLimits:
         inline_bytes: What is smaller than this is read in the event loop, as long as there is time for it.
         inline_seconds: Time of the event loop that the small requests of one key may take at once.
         inline_share: Seconds of it that a key gets back each second.
+        inline_seconds_always: A key that has taken no more of it is not held back by what other keys have taken.
         inline_seconds_of_all: The same for the requests of all keys together.
         inline_share_of_all: The same for them.
     """
@@ -34,6 +35,7 @@ class OffloadLimits:
     inline_bytes: int = 32 * 1024
     inline_seconds: float = 0.1
     inline_share: float = 0.05
+    inline_seconds_always: float = 0.01
     inline_seconds_of_all: float = 0.15
     inline_share_of_all: float = 0.25
 

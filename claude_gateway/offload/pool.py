@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 
 from claude_gateway.errors import ApiError
 from claude_gateway.offload.limits import DEFAULT_LIMITS, OffloadLimits
-from claude_gateway.offload.memory import give_back
 from claude_gateway.offload.outcome import Outcome
 from claude_gateway.offload.process import ProcessEnded, TaskProcess
 from claude_gateway.offload.spending import Spending
@@ -25,7 +24,6 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _RETRY_SECONDS = 5
-_QUIET_SECONDS = 2.0
 # In the place of a key.
 _ALL = "all keys"
 
@@ -36,9 +34,15 @@ class Offload:
     A process starts when it is needed, or with `warm`; `close` ends all of them.
     """
 
-    def __init__(self, limits: OffloadLimits = DEFAULT_LIMITS, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        limits: OffloadLimits = DEFAULT_LIMITS,
+        now: Callable[[], float] = time.monotonic,
+        cpu_time: Callable[[], float] = time.thread_time,
+    ) -> None:
         self.limits = limits
         self._now = now
+        self._cpu_time = cpu_time
         self._spending = Spending(limits.key_seconds, limits.key_share)
         self._inline = Spending(limits.inline_seconds, limits.inline_share)
         self._inline_of_all = Spending(limits.inline_seconds_of_all, limits.inline_share_of_all)
@@ -49,7 +53,6 @@ class Offload:
         # Those of each key in their order.
         self._waiting: dict[str, OrderedDict[asyncio.Future[None], None]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._trimming: asyncio.TimerHandle | None = None
         self._closing = False
 
     async def warm(self) -> None:
@@ -62,8 +65,6 @@ class Offload:
     async def close(self) -> None:
         """End every process."""
         self._closing = True
-        if self._trimming is not None:
-            self._trimming.cancel()
         for process in list(self._all):
             process.kill()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -72,20 +73,25 @@ class Offload:
         self._threads.shutdown(wait=False)
 
     def has_inline_time(self, key: str) -> bool:
-        """True while a small request of the key may be read in the event loop: a hundred at once would stop it too."""
+        """True while a small request of the key may be read in the event loop: a hundred at once would stop it too.
+
+        Where all keys together have taken their time, a key that has taken hardly any of it still has some.
+        """
         now = self._now()
-        return not self._inline.wait(key, now) and not self._inline_of_all.wait(_ALL, now)
+        if self._inline_of_all.wait(_ALL, now) and self._inline.spent(key, now) > self.limits.inline_seconds_always:
+            return False
+        return not self._inline.wait(key, now)
 
     @contextmanager
     def inline(self, key: str) -> Iterator[None]:
         """Count the time of a `with` as the event loop's, spent for the key."""
-        began = self._now()
+        began = self._cpu_time()
         try:
             yield
         finally:
-            now = self._now()
-            self._inline.spend(key, now - began, now)
-            self._inline_of_all.spend(_ALL, now - began, now)
+            seconds, now = self._cpu_time() - began, self._now()
+            self._inline.spend(key, seconds, now)
+            self._inline_of_all.spend(_ALL, seconds, now)
 
     async def run(self, key: str, work: Callable[..., T], *arguments: Any) -> T:
         """Return what the function returns; it and its arguments must be such that can be pickled.
@@ -128,16 +134,7 @@ class Offload:
             self._spending.spend(key, seconds, self._now())
             self._running.discard(key)
             self._grant()
-            if self._trimming is not None:
-                self._trimming.cancel()
-            if not self._closing:
-                self._trimming = loop.call_later(_QUIET_SECONDS, self._give_back)
         return outcome
-
-    def _give_back(self) -> None:
-        """Once nothing is read any more: the answers of large requests leave their memory to the C library."""
-        if not self._closing:
-            self._threads.submit(give_back)
 
     async def _take_turn(self, key: str) -> None:
         line = self._waiting.setdefault(key, OrderedDict())

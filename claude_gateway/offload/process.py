@@ -17,11 +17,11 @@ from typing import Any
 
 from claude_gateway.offload.limits import OffloadLimits
 from claude_gateway.offload.outcome import Outcome
+from workers.priority import of_later_work, set_session_niceness
 
 _MODULE = "claude_gateway.offload.child"
 # Nothing of the gateway's environment, which holds its secrets, is needed there.
 _KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "HOME", "VIRTUAL_ENV", "PYTHONPATH", "LD_LIBRARY_PATH", "TMPDIR")
-_NICENESS = 5
 # The timer of the process counts CPU time; on a busy machine that passes slowly.
 _WALL_FACTOR = 15
 _unpickling = threading.Lock()
@@ -53,8 +53,10 @@ class TaskProcess:
                 env={name: value for name in _KEPT_VARIABLES if (value := os.environ.get(name)) is not None},
             )
         # Its start, too, gives way to the gateway; some sandboxes do not let it.
+        niceness = of_later_work().niceness
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, self._process.pid, _NICENESS)
+            os.setpriority(os.PRIO_PROCESS, self._process.pid, niceness)
+        set_session_niceness(self._process.pid, niceness)
         self._connection = Connection(ours.detach())
         self._wall_seconds = limits.task_seconds * _WALL_FACTOR
 

@@ -1,5 +1,7 @@
 """Who is let in: a known key, within its rate, with the scope of the path. Before anything of a body is read."""
 
+import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
@@ -36,9 +38,11 @@ async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         key = request[CALLER] = await identify(request)
     except ApiError:
+        await _pace(request, _address(request))
         await _count_address(request, rule.group or _GUESSES)
         raise
     bring_key(request, key.id)
+    await _pace(request, key.id)
     request[VISITED].key, request[VISITED].credential = key.id, key.credential
     if rule.group is not None:
         _check(request, await request.app[PARTS].limits.count_key(key, rule.group, _caller(request)))
@@ -74,9 +78,30 @@ async def is_known(request: web.Request) -> bool:
 
 
 async def _count_address(request: web.Request, group: str) -> None:
-    parts = request.app[PARTS]
-    address = counted_address(request.remote, request.headers, parts.settings.proxies)
-    _check(request, await parts.limits.count_address(address, group, _caller(request)))
+    limits = request.app[PARTS].limits
+    _check(request, await limits.count_address(_address(request), group, _caller(request)))
+
+
+def _address(request: web.Request) -> str:
+    return counted_address(request.remote, request.headers, request.app[PARTS].settings.proxies)
+
+
+async def _pace(request: web.Request, client: str) -> None:
+    """Wait where the key or the address sends so much that others would wait. Raises `ApiError` 429."""
+    pacer = request.app[PARTS].pacer
+    seconds = pacer.wait(client, asyncio.get_running_loop().time())
+    if seconds > pacer.limits.max_wait_seconds:
+        wait = math.ceil(seconds)
+        raise ApiError(
+            429,
+            "rate_limit_exceeded",
+            f"This client sends more requests than the gateway takes beside those of others. Try again in {wait} "
+            "seconds.",
+            code="too_many_requests",
+            retry_after=wait,
+        )
+    if seconds:
+        await asyncio.sleep(seconds)
 
 
 def _caller(request: web.Request) -> Caller:

@@ -80,6 +80,8 @@ async def read_bytes(request: web.Request, limit: int | None = None, name: str =
         ) from None
     if _encoding(request) == IDENTITY:
         request[_HELD].shrink(len(raw))
+    parts = request.app[PARTS]
+    parts.pacer.add_body(request[CALLER].id, len(raw), asyncio.get_running_loop().time())
     await admit_again(request)
     return raw
 

@@ -8,6 +8,7 @@ from claude_gateway.access.key_ring import KeyRing
 from claude_gateway.access.keys import Key
 from claude_gateway.access.limits import Limits, Standing
 from claude_gateway.access.register import Keys
+from claude_gateway.access.request_pacing import RequestPacer
 from claude_gateway.config import Settings
 from claude_gateway.daemon.drain import Drain
 from claude_gateway.ledger.entry import Visit
@@ -50,6 +51,7 @@ class Parts:
     ledger: Ledger
     body_memory: BodyMemory
     offload: Offload
+    pacer: RequestPacer = field(default_factory=RequestPacer)
     drain: Drain = field(default_factory=Drain)
     metrics: Metrics = field(default_factory=Metrics)
     traces: Traces = field(default_factory=NoTraces)

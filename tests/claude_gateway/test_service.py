@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from claude_gateway.access.request_pacing import RequestPacer
 from claude_gateway.retries import MAX_BROKEN_ANSWERS, MAX_WORKERS
 from claude_gateway.service import ChatService, Check, Lease
 from tests.claude_gateway.scripted import FINISHED, HELLO, JOB, STARTED, ScriptedDispatcher
@@ -157,3 +158,26 @@ async def test_the_worker_is_held_until_the_last_event() -> None:
             assert not dispatcher.released.is_set()
 
     assert dispatcher.released.is_set()
+
+
+class _RecordingPacer(RequestPacer):
+    """Lets every request pass at once, and keeps whose it was."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keys: list[str] = []
+
+    def wait(self, key: str, now: float) -> float:
+        self.keys.append(key)
+        return super().wait(key, now)
+
+
+async def test_an_answer_of_very_many_pieces_counts_as_requests_of_its_key() -> None:
+    pacer = _RecordingPacer()
+    pieces = [TextDelta("x")] * 300
+    dispatcher = ScriptedDispatcher([[STARTED, *pieces, FINISHED]])
+
+    events = [event async for event in ChatService(dispatcher, 60, pacer=pacer).run(JOB)]
+
+    assert events.count(TextDelta("x")) == 300
+    assert pacer.keys == [JOB.owner] * 2  # one for 128
