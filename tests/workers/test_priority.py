@@ -43,7 +43,7 @@ async def start(first: Priority, directory: Path) -> tuple[Process, dict[str, in
 async def test_a_process_starts_at_its_priority_and_its_session_too(tmp_path: Path) -> None:
     process, told = await start(priority.of_later_work(), tmp_path)
 
-    assert told["niceness"] == priority.of_chat().niceness + 10
+    assert told["niceness"] == priority.of_later_work().niceness
     assert told["limit"] <= 20 - told["niceness"]  # it may not take a better one itself
     await until_session_has(told["niceness"], process.pid)
     process.kill()
