@@ -128,6 +128,7 @@ DIALECT_MAY_IMPORT = (
 PURE = (
     "claude_gateway.access.address",
     "claude_gateway.access.keys",
+    "claude_gateway.access.request_pacing",
     "claude_gateway.access.seal",
     "claude_gateway.claude_code.login",
     "claude_gateway.config.misspelt",

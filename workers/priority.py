@@ -1,9 +1,9 @@
 """The priority of processes on a busy processor, as niceness: of two processes, the one with less is served first.
 
 The gateway passes on every answer, so it comes first where the system allows that; then answers, then all other work.
-Linux knows two of them. That of a process counts among the processes of its session or control group. Sessions share
-the processor evenly where `kernel.sched_autogroup_enabled` is set and no control group says otherwise, as on most
-machines; there the niceness of a session counts (`/proc/PID/autogroup`, see sched(7)).
+Linux has two kinds of niceness. The niceness of a process counts only among the processes of its own session where
+`kernel.sched_autogroup_enabled` is set and no control group says otherwise, as on most machines. Between sessions the
+niceness of a session counts there (`/proc/PID/autogroup`, see sched(7)).
 """
 
 import os
@@ -19,7 +19,7 @@ _LATER_NICENESS = 10
 _MAX_NICENESS = 19
 
 _CAP_SYS_NICE = 23
-# Without CAP_SYS_ADMIN one process may write one niceness of a session in a tenth of a second.
+# Without CAP_SYS_ADMIN, Linux accepts one such write in a tenth of a second.
 _SESSION_TRIES = 10
 _SESSION_WAIT_SECONDS = 0.05
 

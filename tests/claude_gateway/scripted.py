@@ -14,6 +14,7 @@ from claude_gateway.access.at_once import JobsAtOnce
 from claude_gateway.access.key_ring import KeyRing
 from claude_gateway.access.limits import Limits
 from claude_gateway.access.register import Keys
+from claude_gateway.access.request_pacing import RequestPacer
 from claude_gateway.app import build_app
 from claude_gateway.config import Settings
 from claude_gateway.ledger.ledger import Ledger
@@ -194,6 +195,7 @@ def scripted_app(
     mcp_servers: McpServers | None = None,
     ledger: Ledger | None = None,
     traces: Traces | None = None,
+    pacer: RequestPacer | None = None,
     reported: Sequence[Mapping[str, Any]] = (),
     **changes: Any,
 ) -> web.Application:
@@ -230,6 +232,7 @@ def scripted_app(
             ledger=ledger,
             offload=Offload(),
             body_memory=BodyMemory(chosen.body_memory_bytes),
+            pacer=pacer or RequestPacer(),
             metrics=metrics,
             traces=traces or NoTraces(),
             mcp_servers=mcp_servers,

@@ -65,4 +65,4 @@ def test_keys_that_have_sent_nothing_for_long_are_forgotten() -> None:
     for number in range(5000):
         pacer.wait(f"{number}", number * 10.0)
 
-    assert len(pacer._cost) <= 1001
+    assert len(pacer._spending._spent) <= 1001
