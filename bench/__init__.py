@@ -1,1 +1,1 @@
-"""`make bench`: the gateway against the same CLI processes driven directly, in one run, as ratios."""
+"""Benchmarks of `make bench`: the gateway compared with the same CLI processes driven directly, in one run."""

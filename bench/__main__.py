@@ -1,4 +1,7 @@
-"""Run every measure, print a table against the targets, write the figures as JSON."""
+"""Run every benchmark, print the results with their targets and write them as JSON.
+
+`python -m bench NAME` runs one benchmark that needs none of the others.
+"""
 
 import json
 import os
@@ -14,117 +17,130 @@ from typing import Any
 import uvloop
 
 from bench import measures
-from bench.agents import agents
-from bench.dialects import chain, dialects
-from bench.measures import Figures
-from bench.parts import bare_workers, gateway_process, upstream_process
-from bench.prompts import prompts
+from bench.agents import measure_agents
+from bench.dialects import measure_dialects, measure_response_chain
+from bench.loop_stalls import measure_loop_stalls
+from bench.measures import BenchResult
+from bench.parts import run_bare_workers, run_gateway_process, run_upstream_process
+from bench.prompts import measure_prompts
 
-_RESULTS = Path(__file__).parent / "results" / "latest.json"
+_RESULTS_FILE = Path(__file__).parent / "results" / "latest.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """A figure that must not be above (`most`) or below (`least`) a bound."""
+class BenchTarget:
+    """A limit for one metric of a benchmark."""
 
     measure: str
-    figure: str
-    words: str
-    most: float = float("inf")
-    least: float = float("-inf")
+    metric: str
+    description: str
+    max_value: float = float("inf")
+    min_value: float = float("-inf")
 
 
 TARGETS = (
-    Target("first_token", "added_ms", "added to the first token, 1 caller, warm (ms)", most=15),
-    Target("throughput_4", "ratio", "jobs/s at 4 callers over the bare CLI's", least=0.9),
-    Target("throughput_16", "ratio", "jobs/s at 16 callers over the bare CLI's", least=0.9),
-    Target("throughput_16", "slowest_over_median", "slowest job over the median, 16 callers", most=3),
-    Target("idle_memory", "with_connections_mib", "gateway with 1,000 idle connections (MiB)", most=120),
-    Target("delta_latency", "added_p99_ms", "added to each delta at the 99th percentile (ms)", most=2),
-    Target("delta_rate", "gateway_per_s", "deltas a second through one stream", least=5000),
-    Target("history", "per_turn_ms", "an earlier turn put back into a conversation (ms)", most=20),
-    Target("history", "resident_added_ms", "first token of a continued conversation, 100 turns over 1 (ms)", most=25),
-    Target("prompts", "prefix_bytes_lost", "bytes of 20 prompts that the next does not begin with", most=0),
-    Target("prompts", "foreign_blocks_fresh", "blocks that no caller sent, in a fresh process", most=0),
-    Target("prompts", "foreign_blocks_reused", "blocks that no caller sent, in a used process", most=0),
-    Target("dialects", "most_over_chat_ms", "first token of the slowest dialect over chat's (ms)", most=3),
-    Target("chain", "added_ms", "a stored response in a chain of 50 over a continued chat (ms)", most=5),
-    Target("readiness", "all_ready_s", "from start until 2 workers are ready (s)", most=3),
-    Target(
+    BenchTarget("first_token", "added_ms", "first token, added by the gateway, 1 client, warm (ms)", max_value=15),
+    BenchTarget("throughput_4", "ratio", "jobs/s of 4 clients over the bare CLI", min_value=0.9),
+    BenchTarget("throughput_16", "ratio", "jobs/s of 16 clients over the bare CLI", min_value=0.9),
+    BenchTarget("throughput_16", "max_over_median", "slowest job over the median, 16 clients", max_value=3),
+    BenchTarget("idle_memory", "with_connections_mib", "gateway with 1,000 idle connections (MiB)", max_value=120),
+    BenchTarget("delta_latency", "added_p99_ms", "delta latency, added by the gateway, p99 (ms)", max_value=2),
+    BenchTarget("delta_rate", "gateway_per_s", "deltas per second of one stream", min_value=5000),
+    BenchTarget("history", "per_turn_ms", "replay of one earlier turn (ms)", max_value=20),
+    BenchTarget(
+        "history", "reused_added_ms", "first token of a continued conversation, 100 turns over 1 (ms)", max_value=25
+    ),
+    BenchTarget("prompts", "lost_prefix_bytes", "bytes of 20 prompts that the next prompt lacks", max_value=0),
+    BenchTarget("prompts", "foreign_blocks_fresh", "blocks that no client sent, fresh process", max_value=0),
+    BenchTarget("prompts", "foreign_blocks_reused", "blocks that no client sent, reused process", max_value=0),
+    BenchTarget("dialects", "max_over_chat_ms", "first token of the slowest dialect over chat (ms)", max_value=3),
+    BenchTarget("chain", "added_ms", "stored response in a chain of 50 over a continued chat (ms)", max_value=5),
+    BenchTarget("readiness", "all_workers_ready_s", "start until 2 workers are ready (s)", max_value=3),
+    BenchTarget(
         "agents",
         "first_request_p90_ms",
-        "a job with tools until its first request leaves, spare warm, p90 (ms)",
-        most=300,
+        "first upstream request of a job with tools, spare warm, p90 (ms)",
+        max_value=300,
     ),
-    Target("agents", "first_request_most_ms", "the slowest of 50 of them (ms)", most=300),
-    Target("agents", "processes_unaccounted", "processes that 50 sessions with tools left", most=0),
-    Target("agents", "directories_left", "directories of theirs beyond their TTL", most=0),
-    Target("agents", "grown_mib", "growth of the gateway over the last 40 of them (MiB)", most=5),
-    Target("leaving", "upstream_gone_ms", "from a caller's leaving to the upstream's (ms)", most=100),
-    Target("leaving", "next_first_token_ms", "from a caller's leaving to the next first token (ms)", most=100),
+    BenchTarget("agents", "first_request_max_ms", "the same, slowest of 50 jobs (ms)", max_value=300),
+    BenchTarget("agents", "leftover_processes", "processes left by 50 sessions with tools", max_value=0),
+    BenchTarget("agents", "leftover_directories", "workspaces left after their TTL", max_value=0),
+    BenchTarget("agents", "memory_growth_mib", "growth of the gateway over the last 40 sessions (MiB)", max_value=5),
+    BenchTarget(
+        "disconnect", "upstream_closed_ms", "client disconnect until the upstream is closed (ms)", max_value=100
+    ),
+    BenchTarget(
+        "disconnect", "next_first_token_ms", "client disconnect until the next first token (ms)", max_value=100
+    ),
 )
 
 
-# Those that need nothing of the others; `python -m bench NAME` takes one alone.
-_BY_THEMSELVES: Mapping[str, Callable[[], Coroutine[Any, Any, Figures]]] = {
-    "prompts": lambda: prompts(turns=20),
-    "leaving": lambda: measures.leaving(rounds=15),
-    "agents": lambda: agents(sessions=50),
+# Benchmarks that need none of the others: `python -m bench NAME` runs one alone.
+_STANDALONE_MEASURES: Mapping[str, Callable[[], Coroutine[Any, Any, BenchResult]]] = {
+    "prompts": lambda: measure_prompts(turn_count=20),
+    "disconnect": lambda: measures.measure_disconnect(rounds=15),
+    "agents": lambda: measure_agents(session_count=50),
+    "loop_stalls": lambda: measure_loop_stalls(rounds=5),
 }
 
 
-async def _measure() -> dict[str, Figures]:
-    found: dict[str, Figures] = {}
-    async with upstream_process() as upstream:
-        found["readiness"] = await measures.readiness(upstream)
-        found["spawn_for_each"] = await measures.spawn_for_each(upstream, rounds=5)
-        settings = {"CHAT_WORKERS": "4", "CHAT_SPARE_WORKERS": "1", "WORKER_MAX_JOBS": "100000"}
-        async with gateway_process(upstream, **settings) as gateway, bare_workers(upstream, 4) as workers:
-            found["first_token"] = await measures.first_token(gateway, workers, rounds=60)
-            for callers in (1, 4, 16):
-                found[f"throughput_{callers}"] = await measures.throughput(gateway, workers, callers, seconds=3)
-            found["delta_latency"] = await measures.delta_latency(gateway, workers, deltas=400, rounds=9)
-            found["delta_rate"] = await measures.delta_rate(gateway, workers, deltas=20000)
-            found["history"] = await measures.history(gateway, [1, 10, 100, 400], rounds=5)
-            found["dialects"] = await dialects(gateway, rounds=40)
-            found["chain"] = await chain(gateway)
-            found["idle_memory"] = await measures.idle_memory(gateway, 1000)
-    for name, measure in _BY_THEMSELVES.items():
-        found[name] = await measure()
-    return found
+async def _run_all() -> dict[str, BenchResult]:
+    results: dict[str, BenchResult] = {}
+    async with run_upstream_process() as upstream:
+        results["readiness"] = await measures.measure_readiness(upstream)
+        results["spawn_per_request"] = await measures.measure_spawn_per_request(upstream, rounds=5)
+        settings = {"CHAT_WORKERS": "4", "CHAT_SPARE_WORKERS": "1", "MAX_WORKER_JOBS": "100000"}
+        async with run_gateway_process(upstream, **settings) as gateway, run_bare_workers(upstream, 4) as workers:
+            results["first_token"] = await measures.measure_first_token(gateway, workers, rounds=60)
+            for client_count in (1, 4, 16):
+                results[f"throughput_{client_count}"] = await measures.measure_throughput(
+                    gateway, workers, client_count, duration_seconds=3
+                )
+            results["delta_latency"] = await measures.measure_delta_latency(gateway, workers, delta_count=400, rounds=9)
+            results["delta_rate"] = await measures.measure_delta_rate(gateway, workers, delta_count=20000)
+            results["history"] = await measures.measure_history(gateway, [1, 10, 100, 400], rounds=5)
+            results["dialects"] = await measure_dialects(gateway, rounds=40)
+            results["chain"] = await measure_response_chain(gateway)
+            results["idle_memory"] = await measures.measure_idle_memory(gateway, 1000)
+    for name, measure in _STANDALONE_MEASURES.items():
+        results[name] = await measure()
+    return results
 
 
-async def _measure_one(name: str) -> dict[str, Figures]:
-    return {name: await _BY_THEMSELVES[name]()}
+async def _run_one(name: str) -> dict[str, BenchResult]:
+    return {name: await _STANDALONE_MEASURES[name]()}
 
 
-def _print(found: dict[str, Figures]) -> bool:
-    """The tables; False when a target was missed."""
-    for name, figures in found.items():
+def _print_report(results: dict[str, BenchResult]) -> bool:
+    """Print the results and the targets; return False if a target was missed."""
+    for name, figures in results.items():
         print(f"{name:16}", "  ".join(f"{key} {value}" for key, value in figures.items()))
     print()
-    met = True
-    for target in (target for target in TARGETS if target.measure in found):
-        value = found[target.measure][target.figure]
-        good = target.least <= value <= target.most
-        met = met and good
-        bound = f"at most {target.most:g}" if target.most != float("inf") else f"at least {target.least:g}"
-        print(f"{'met   ' if good else 'MISSED'}  {target.words:58} {value:>9}   {bound}")
-    return met
+    all_met = True
+    for target in (target for target in TARGETS if target.measure in results):
+        value = results[target.measure][target.metric]
+        is_met = target.min_value <= value <= target.max_value
+        all_met = all_met and is_met
+        bound = (
+            f"at most {target.max_value:g}" if target.max_value != float("inf") else f"at least {target.min_value:g}"
+        )
+        print(f"{'met   ' if is_met else 'MISSED'}  {target.description:58} {value:>9}   {bound}")
+    return all_met
 
 
 def main() -> int:
+    """Run the named benchmarks, or all of them; return the exit status, 1 if a target was missed."""
     if names := sys.argv[1:]:
-        return 0 if all(_print(uvloop.run(_measure_one(name))) for name in names) else 1
-    found = uvloop.run(_measure())
-    met = _print(found)
+        return 0 if all(_print_report(uvloop.run(_run_one(name))) for name in names) else 1
+    results = uvloop.run(_run_all())
+    all_met = _print_report(results)
     machine = {"cpus": os.cpu_count(), "python": platform.python_version(), "sdk": version("claude-agent-sdk")}
-    _RESULTS.parent.mkdir(exist_ok=True)
-    _RESULTS.write_text(
-        json.dumps({"at": datetime.now(UTC).isoformat(), "machine": machine, "figures": found}, indent=2)
+    _RESULTS_FILE.parent.mkdir(exist_ok=True)
+    _RESULTS_FILE.write_text(
+        json.dumps({"at": datetime.now(UTC).isoformat(), "machine": machine, "figures": results}, indent=2)
     )
-    print(f"\nwritten to {_RESULTS}")
-    return 0 if met else 1
+    print(f"\nwritten to {_RESULTS_FILE}")
+    return 0 if all_met else 1
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the dialects cost beside each other: the same question in each, and a stored chain against a conversation."""
+"""Benchmark of the dialects: the same prompt in each, and a chain of stored responses compared with a chat."""
 
 import statistics
 import time
@@ -9,94 +9,117 @@ import orjson
 
 from bench.parts import API_KEY, MODEL, GatewayProcess
 
-Figures = dict[str, Any]
+BenchResult = dict[str, Any]
 Json = dict[str, Any]
 
-_QUESTION = "one two three four five six seven eight nine ten"
+_PROMPT = "one two three four five six seven eight nine ten"
 _FIRST_WORD = b"one "
-# Messages must name a limit; one that differs from job to job would be what is measured.
-_LIMIT = 4_000
-_TURNS = 50
-_LAST_TURNS = 20
+# The Messages API requires a limit. It is the same in each dialect, because a change of the limit costs time.
+_MAX_OUTPUT_TOKENS = 4_000
+_CHAIN_TURN_COUNT = 50
+_MEASURED_TURN_COUNT = 20
 
 
-def _requests(question: str) -> dict[str, tuple[str, Json]]:
-    """Path and body of a streamed question in each dialect."""
-    asked = [{"role": "user", "content": question}]
+def _build_requests(prompt: str) -> dict[str, tuple[str, Json]]:
+    """Return the path and body of a streamed request in each dialect."""
+    messages = [{"role": "user", "content": prompt}]
     return {
-        "chat": ("/v1/chat/completions", {"model": MODEL, "messages": asked, "stream": True, "max_tokens": _LIMIT}),
-        "messages": ("/v1/messages", {"model": MODEL, "messages": asked, "stream": True, "max_tokens": _LIMIT}),
+        "chat": (
+            "/v1/chat/completions",
+            {"model": MODEL, "messages": messages, "stream": True, "max_tokens": _MAX_OUTPUT_TOKENS},
+        ),
+        "messages": (
+            "/v1/messages",
+            {"model": MODEL, "messages": messages, "stream": True, "max_tokens": _MAX_OUTPUT_TOKENS},
+        ),
         "responses": (
             "/v1/responses",
-            {"model": MODEL, "input": asked, "stream": True, "store": False, "max_output_tokens": _LIMIT},
+            {
+                "model": MODEL,
+                "input": messages,
+                "stream": True,
+                "store": False,
+                "max_output_tokens": _MAX_OUTPUT_TOKENS,
+            },
         ),
         "gemini": (
             f"/v1beta/models/{MODEL}:streamGenerateContent?alt=sse",
             {
-                "contents": [{"role": "user", "parts": [{"text": question}]}],
-                "generationConfig": {"maxOutputTokens": _LIMIT},
+                "contents": [{"role": "user", "parts": [{"text": prompt}]}],
+                "generationConfig": {"maxOutputTokens": _MAX_OUTPUT_TOKENS},
             },
         ),
     }
 
 
-async def dialects(gateway: GatewayProcess, rounds: int) -> Figures:
-    """Milliseconds to the first word in each dialect, in turns; how much more than chat the slowest takes."""
-    requests = _requests(_QUESTION)
-    took: dict[str, list[float]] = {name: [] for name in requests}
-    async with _session(gateway) as session:
+async def measure_dialects(gateway: GatewayProcess, rounds: int) -> BenchResult:
+    """Measure the milliseconds to the first word in each dialect, and the difference of the slowest from chat.
+
+    Each round sends one request in each dialect.
+    """
+    requests = _build_requests(_PROMPT)
+    durations: dict[str, list[float]] = {name: [] for name in requests}
+    async with _create_session(gateway) as session:
         for number in range(rounds + 5):
             for name, (path, body) in requests.items():
-                seconds, _ = await _ask(session, path, body)
-                if number >= 5:  # the first rounds warm all of them up
-                    took[name].append(seconds)
-    medians = {name: statistics.median(times) for name, times in took.items()}
-    figures = {f"{name}_ms": _ms(median) for name, median in medians.items()}
-    return {**figures, "most_over_chat_ms": _ms(max(medians.values()) - medians["chat"])}
+                seconds, _ = await _send_request(session, path, body)
+                if number >= 5:  # the first rounds warm up all dialects
+                    durations[name].append(seconds)
+    medians = {name: statistics.median(times) for name, times in durations.items()}
+    figures = {f"{name}_ms": _to_ms(median) for name, median in medians.items()}
+    return {**figures, "max_over_chat_ms": _to_ms(max(medians.values()) - medians["chat"])}
 
 
-async def chain(gateway: GatewayProcess) -> Figures:
-    """Milliseconds to the first word of the last turns of a long chain of stored responses, and of the same
-    conversation as chats that send all of it."""
-    stored: list[float] = []
-    whole: list[float] = []
-    previous, messages = None, []
-    async with _session(gateway) as session:
-        for number in range(_TURNS):
-            question = f"{_QUESTION} {number}"
-            body = {"model": MODEL, "input": question, "stream": True, "previous_response_id": previous}
-            seconds, told = await _ask(session, "/v1/responses", body)
-            previous = next(event["response"]["id"] for event in told if event["type"] == "response.completed")
-            stored.append(seconds)
-            messages.append({"role": "user", "content": f"{question} in a chat"})
+async def measure_response_chain(gateway: GatewayProcess) -> BenchResult:
+    """Measure the first token of the last turns of a long chain of stored responses, in milliseconds.
+
+    The same conversation as chats with the whole history is the baseline.
+    """
+    stored_seconds: list[float] = []
+    chat_seconds: list[float] = []
+    previous_id, messages = None, []
+    async with _create_session(gateway) as session:
+        for number in range(_CHAIN_TURN_COUNT):
+            prompt = f"{_PROMPT} {number}"
+            body = {"model": MODEL, "input": prompt, "stream": True, "previous_response_id": previous_id}
+            seconds, events = await _send_request(session, "/v1/responses", body)
+            previous_id = next(event["response"]["id"] for event in events if event["type"] == "response.completed")
+            stored_seconds.append(seconds)
+            messages.append({"role": "user", "content": f"{prompt} in a chat"})
             chat = {"model": MODEL, "messages": messages, "stream": True}
-            seconds, told = await _ask(session, "/v1/chat/completions", chat)
-            answer = "".join(choice["delta"].get("content") or "" for chunk in told for choice in chunk["choices"])
-            messages.append({"role": "assistant", "content": answer})
-            whole.append(seconds)
-    ends = [statistics.median(times[-_LAST_TURNS:]) for times in (stored, whole)]
-    return {"turns": _TURNS, "stored_ms": _ms(ends[0]), "chat_ms": _ms(ends[1]), "added_ms": _ms(ends[0] - ends[1])}
+            seconds, chunks = await _send_request(session, "/v1/chat/completions", chat)
+            reply = "".join(choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"])
+            messages.append({"role": "assistant", "content": reply})
+            chat_seconds.append(seconds)
+    stored_median = statistics.median(stored_seconds[-_MEASURED_TURN_COUNT:])
+    chat_median = statistics.median(chat_seconds[-_MEASURED_TURN_COUNT:])
+    return {
+        "turns": _CHAIN_TURN_COUNT,
+        "stored_ms": _to_ms(stored_median),
+        "chat_ms": _to_ms(chat_median),
+        "added_ms": _to_ms(stored_median - chat_median),
+    }
 
 
-def _session(gateway: GatewayProcess) -> aiohttp.ClientSession:
+def _create_session(gateway: GatewayProcess) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(gateway.url, headers={"Authorization": f"Bearer {API_KEY}"})
 
 
-async def _ask(session: aiohttp.ClientSession, path: str, body: Json) -> tuple[float, list[Json]]:
-    """Seconds to the first word, and the data of every event."""
-    sent = time.monotonic()
-    first = None
-    read = b""
+async def _send_request(session: aiohttp.ClientSession, path: str, body: Json) -> tuple[float, list[Json]]:
+    """Send a streamed request; return the seconds to the first word, and the data of every event."""
+    sent_at = time.monotonic()
+    first_word_seconds = None
+    content = b""
     async with session.post(path, json=body) as response:
-        async for piece in response.content.iter_any():
-            read += piece
-            if first is None and _FIRST_WORD in read:
-                first = time.monotonic() - sent
-        if response.status != 200 or first is None:
-            raise RuntimeError(f"{path} answered {response.status}: {read[:200]!r}")
-    lines = [line[6:] for line in read.split(b"\n") if line.startswith(b"data: {")]
-    return first, [orjson.loads(line) for line in lines]
+        async for chunk in response.content.iter_any():
+            content += chunk
+            if first_word_seconds is None and _FIRST_WORD in content:
+                first_word_seconds = time.monotonic() - sent_at
+        if response.status != 200 or first_word_seconds is None:
+            raise RuntimeError(f"{path} responded with {response.status}: {content[:200]!r}")
+    lines = [line[6:] for line in content.split(b"\n") if line.startswith(b"data: {")]
+    return first_word_seconds, [orjson.loads(line) for line in lines]
 
 
-def _ms(seconds: float) -> float:
+def _to_ms(seconds: float) -> float:
     return round(seconds * 1000, 1)

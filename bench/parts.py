@@ -1,4 +1,4 @@
-"""The processes of a bench run: the stand-in upstream, the gateway, and bare CLI workers (the floor)."""
+"""Processes of a benchmark: the fake Anthropic API, the gateway, and bare CLI workers (the floor)."""
 
 import asyncio
 import json
@@ -13,33 +13,39 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from claude_gateway.claude_code.bundled_cli import bundled_cli
-from claude_gateway.demo.upstream import STAND_IN_KEY
-from workers.job import Text, Turn
-from workers.launch import command_line, environment
-from workers.process import Process
-from workers.protocol import Protocol, State
-from workers.settings import AuthMethod, LaunchSettings
+from claude_gateway.claude_code.binary import find_bundled_binary
+from claude_gateway.devtools.fake_anthropic.server import FAKE_API_KEY
+from workers.cli.command import build_chat_command, build_environment
+from workers.cli.process import Process
+from workers.cli.protocol import CliProtocol, ProtocolState
+from workers.core.job import Text, Turn
+from workers.core.settings import AuthMethod, LaunchSettings
 
 MODEL = "claude-sonnet-4-5-20250929"
 API_KEY = "bench-key"
 
 
-def base_environment(home: str) -> dict[str, str]:
-    """Nothing of the machine's own settings takes part in a measurement."""
+def minimal_environment(home: str) -> dict[str, str]:
+    """Return an environment without settings of this machine, so that they do not affect a benchmark."""
     return {"PATH": os.environ["PATH"], "HOME": home}
 
 
 @asynccontextmanager
-async def child(*arguments: str, env: dict[str, str]) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """A Python child and the first line it prints on stderr; ended by its id when the `with` is left."""
+async def run_python_child(
+    *arguments: str, env: dict[str, str]
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """Run a Python process for the length of a `with`.
+
+    Yields:
+        The process, and the first line that it writes to stderr.
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *arguments,
         env=env,
         stderr=asyncio.subprocess.PIPE,
         stdin=asyncio.subprocess.DEVNULL,
-        # As systemd starts services: Linux shares the processor between sessions.
+        # systemd starts services in sessions of their own too, and Linux shares the processor between sessions.
         start_new_session=True,
     )
     assert process.stderr is not None
@@ -60,123 +66,136 @@ async def child(*arguments: str, env: dict[str, str]) -> AsyncIterator[tuple[asy
 
 
 @asynccontextmanager
-async def upstream_process() -> AsyncIterator[str]:
-    """The stand-in in a process of its own; yields its URL."""
+async def run_upstream_process() -> AsyncIterator[str]:
+    """Run the fake Anthropic API in a process of its own; yield its URL."""
     with tempfile.TemporaryDirectory() as home:
-        async with child("-m", "bench.upstream", env=base_environment(home)) as (_, line):
+        async with run_python_child("-m", "bench.upstream", env=minimal_environment(home)) as (_, line):
             yield line.split()[-1]
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayProcess:
+    """A running gateway, with the seconds from its start until it served."""
+
     url: str
     pid: int
-    seconds_to_serve: float
+    startup_seconds: float
 
 
 @asynccontextmanager
-async def gateway_process(upstream: str, **settings: str) -> AsyncIterator[GatewayProcess]:
-    """`claude-gateway serve` in a process of its own."""
+async def run_gateway_process(upstream_url: str, **settings: str) -> AsyncIterator[GatewayProcess]:
+    """Run `claude-gateway serve` in a process of its own."""
     with tempfile.TemporaryDirectory() as home:
-        env = base_environment(home) | {
-            "PORT": "0",
-            "CLAUDE_WRAPPER_HOST": "127.0.0.1",
-            "API_KEY": API_KEY,
-            "CLAUDE_AUTH_METHOD": "api_key",
-            # As the bare CLI beside it: a switch of model costs a request of its own.
-            "DEFAULT_MODEL": MODEL,
-            "ANTHROPIC_API_KEY": STAND_IN_KEY,
-            "ANTHROPIC_BASE_URL": upstream,
-            "RATE_LIMIT_ENABLED": "false",
-            **settings,
-        }
-        began = time.perf_counter()
-        async with child("-m", "claude_gateway.cli", "serve", env=env) as (process, line):
-            yield GatewayProcess(line.split()[-1], process.pid, time.perf_counter() - began)
+        env = gateway_environment(home, upstream_url, **settings)
+        started_at = time.perf_counter()
+        async with run_python_child("-m", "claude_gateway.cli.main", "serve", env=env) as (process, line):
+            yield GatewayProcess(line.split()[-1], process.pid, time.perf_counter() - started_at)
+
+
+def gateway_environment(home: str, upstream_url: str, **settings: str) -> dict[str, str]:
+    """Return the whole environment of a gateway in front of the fake Anthropic API."""
+    return minimal_environment(home) | {
+        "PORT": "0",
+        "CLAUDE_WRAPPER_HOST": "127.0.0.1",
+        "API_KEY": API_KEY,
+        "CLAUDE_AUTH_METHOD": "api_key",
+        # The same model as the bare CLI, because a switch of the model costs a control request.
+        "DEFAULT_MODEL": MODEL,
+        "ANTHROPIC_API_KEY": FAKE_API_KEY,
+        "ANTHROPIC_BASE_URL": upstream_url,
+        "RATE_LIMIT_ENABLED": "false",
+        **settings,
+    }
 
 
 class BareWorker:
-    """One CLI process driven with nothing in between: a prompt, its frames, an empty conversation again."""
+    """One CLI process that is driven directly, without the engine."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
-        self._protocol = Protocol()
-        self._asked: list[str] = []
+        self._protocol = CliProtocol()
+        self._prompt_ids: list[str] = []
 
-    async def boot(self) -> None:
+    async def start(self) -> None:
+        """Wait until the process accepts prompts."""
         await self._process.write(self._protocol.initialize(), self._protocol.set_thinking_budget(0))
-        while self._protocol.state is not State.IDLE or self._protocol.waits_for_control:
-            await self._frames()
+        while self._protocol.state is not ProtocolState.IDLE or self._protocol.has_pending_controls:
+            await self._receive_frames()
 
-    async def ask(self, prompt: str) -> list[tuple[float, str]]:
-        """Each text delta with its time of arrival (`time.monotonic`); the conversation stays as it is."""
+    async def send_prompt(self, prompt: str) -> list[tuple[float, str]]:
+        """Send a prompt and keep the conversation.
+
+        Returns:
+            Each text delta with the time of its arrival, by `time.monotonic`.
+        """
         deltas = []
-        question = self._protocol.ask(Turn("user", (Text(prompt),)))
-        self._asked.append(question["uuid"])
-        await self._process.write(question)
-        while self._protocol.state is State.ANSWERING:
-            for frame in await self._frames():
+        prompt_frame = self._protocol.prompt(Turn("user", (Text(prompt),)))
+        self._prompt_ids.append(prompt_frame["uuid"])
+        await self._process.write(prompt_frame)
+        while self._protocol.state is ProtocolState.REPLYING:
+            for frame in await self._receive_frames():
                 delta = frame.get("event", {}).get("delta", {})
                 if delta.get("type") == "text_delta":
                     deltas.append((time.monotonic(), delta["text"]))
         return deltas
 
-    async def forget(self) -> None:
-        """Empty the conversation in the cheapest way there is, which the gateway takes too."""
-        await self._process.write(self._protocol.rewind(self._asked[0], self._asked[-1]))
-        self._asked.clear()
-        while self._protocol.waits_for_control:
-            await self._frames()
+    async def clear_conversation(self) -> None:
+        """Remove the conversation by a rewind, which is the fastest way and the one that the gateway uses."""
+        await self._process.write(self._protocol.rewind(self._prompt_ids[0], self._prompt_ids[-1]))
+        self._prompt_ids.clear()
+        while self._protocol.has_pending_controls:
+            await self._receive_frames()
 
-    async def _frames(self) -> list[dict[str, Any]]:
+    async def _receive_frames(self) -> list[dict[str, Any]]:
         frames = await self._process.read()
         for frame in frames:
             self._protocol.receive(frame)
         return frames
 
-    async def end(self) -> None:
+    async def stop(self) -> None:
+        """Kill the process and wait for its exit."""
         self._process.kill()
-        await self._process.ended()
+        await self._process.wait_exited()
 
 
 @asynccontextmanager
-async def bare_workers(upstream: str, count: int) -> AsyncIterator[list[BareWorker]]:
-    """The floor: `count` processes with the very command line and environment that the gateway gives its own."""
+async def run_bare_workers(upstream_url: str, count: int) -> AsyncIterator[list[BareWorker]]:
+    """Run `count` CLI processes with the command line and environment that the gateway uses, as the floor."""
     launch = LaunchSettings(
-        bundled_cli(),
+        find_bundled_binary(),
         AuthMethod.API_KEY,
         MODEL,
-        {"ANTHROPIC_API_KEY": STAND_IN_KEY, "ANTHROPIC_BASE_URL": upstream},
+        {"ANTHROPIC_API_KEY": FAKE_API_KEY, "ANTHROPIC_BASE_URL": upstream_url},
     )
     async with AsyncExitStack() as stack:
         workers = []
         for _ in range(count):
             home = stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
-            env = environment(launch, Path(home), base_environment(home))
-            worker = BareWorker(await Process.spawn(command_line(launch), env, Path(home)))
-            stack.push_async_callback(worker.end)
+            env = build_environment(launch, Path(home), minimal_environment(home))
+            worker = BareWorker(await Process.spawn(build_chat_command(launch), env, Path(home)))
+            stack.push_async_callback(worker.stop)
             workers.append(worker)
-        await asyncio.gather(*(worker.boot() for worker in workers))
+        await asyncio.gather(*(worker.start() for worker in workers))
         yield workers
 
 
-Messages = list[dict[str, str]]
+ChatMessages = list[dict[str, str]]
 
 
-def past(turns: int) -> Messages:
-    """So many exchanges that no worker has had, nor any of their beginnings."""
-    name = uuid.uuid4()
+def make_history(exchange_count: int) -> ChatMessages:
+    """Return a history of exchanges that is new to every worker from its first turn on."""
+    conversation_id = uuid.uuid4()
     return [
         message
-        for number in range(turns)
+        for number in range(exchange_count)
         for message in (
-            {"role": "user", "content": f"question {number} of {name}"},
+            {"role": "user", "content": f"question {number} of {conversation_id}"},
             {"role": "assistant", "content": f"answer {number}"},
         )
     ]
 
 
-def body(prompt: str, history: Messages) -> bytes:
-    """A streamed chat request."""
+def chat_request_body(prompt: str, history: ChatMessages) -> bytes:
+    """Return the body of a streamed chat request."""
     messages = [*history, {"role": "user", "content": prompt}]
     return json.dumps({"model": MODEL, "messages": messages, "stream": True}).encode()

@@ -1,64 +1,68 @@
-"""What the upstream is sent for a conversation: how much of it it has seen before, and how much nobody wrote."""
+"""Benchmark of upstream prompts: bytes that break the prompt cache, and blocks that no client sent."""
 
 from itertools import pairwise
 from typing import Any
 
-from bench.client import caller
-from bench.parts import Messages, gateway_process
-from claude_gateway.demo.upstream import Received, stand_in
+from bench.client import connect_client
+from bench.parts import ChatMessages, run_gateway_process
+from claude_gateway.devtools.fake_anthropic.server import RecordedRequest, run_fake_anthropic
 
-_MARK = b',"cache_control"'
-_MESSAGES = b'"messages":['
-Figures = dict[str, Any]
+_CACHE_CONTROL_FIELD = b',"cache_control"'
+_MESSAGES_FIELD = b'"messages":['
+BenchResult = dict[str, Any]
 
 
-async def prompts(turns: int) -> Figures:
-    """Bytes of each request's message part that the next one does not begin with, up to the mark of the cache, which
-    moves; and blocks that no caller sent, on a fresh process and on one that has had other conversations."""
-    async with stand_in() as upstream:
+async def measure_prompts(turn_count: int) -> BenchResult:
+    """Count the bytes of each upstream request that the next one does not start with, and blocks that no client sent.
+
+    The bytes are those of the messages up to the cache mark, which moves. Blocks are counted in a fresh process and in
+    one that served other conversations.
+    """
+    async with run_fake_anthropic() as upstream:
         settings = {"CHAT_WORKERS": "1", "CHAT_SPARE_WORKERS": "0"}
-        async with gateway_process(upstream.url, **settings) as gateway, caller(gateway.url) as client:
-            foreign = []
+        async with run_gateway_process(upstream.url, **settings) as gateway, connect_client(gateway.url) as client:
+            foreign_counts = []
             for number in range(3):
-                upstream.forget()
-                conversation: Messages = []
-                for turn in range(turns):
+                upstream.clear()
+                conversation: ChatMessages = []
+                for turn in range(turn_count):
                     question = f"conversation {number}, question {turn}"
-                    _, arrivals = await client.ask(question, conversation)
-                    answer = "".join(text for _, text in arrivals)
-                    conversation += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-                said = [message["content"] for message in conversation]
-                foreign.append(_foreign(upstream.chats[-1].body, said))
-            lost = [_not_begun_with(*pair) for pair in pairwise(upstream.chats)]
+                    _, arrivals = await client.send_chat(question, conversation)
+                    reply = "".join(text for _, text in arrivals)
+                    conversation += [{"role": "user", "content": question}, {"role": "assistant", "content": reply}]
+                client_texts = [message["content"] for message in conversation]
+                foreign_counts.append(_count_foreign_blocks(upstream.chat_requests[-1].body, client_texts))
+            lost_counts = [_count_lost_prefix_bytes(*pair) for pair in pairwise(upstream.chat_requests)]
     return {
-        "turns": turns,
-        "prefix_bytes": len(_before_mark(upstream.chats[-1])),
-        "prefix_bytes_lost": sum(lost),
-        "foreign_blocks_fresh": foreign[0],
-        "foreign_blocks_reused": max(foreign[1:]),
+        "turns": turn_count,
+        "prefix_bytes": len(_cacheable_prefix(upstream.chat_requests[-1])),
+        "lost_prefix_bytes": sum(lost_counts),
+        "foreign_blocks_fresh": foreign_counts[0],
+        "foreign_blocks_reused": max(foreign_counts[1:]),
     }
 
 
-def _foreign(body: dict[str, Any], said: list[str]) -> int:
+def _count_foreign_blocks(body: dict[str, Any], client_texts: list[str]) -> int:
+    """Count the text blocks of an upstream request that the client did not send."""
     texts = [block["text"] for message in body["messages"] for block in message["content"]]
-    return len(texts) - sum(text in said for text in texts)
+    return len(texts) - sum(text in client_texts for text in texts)
 
 
-def _not_begun_with(before: Received, after: Received) -> int:
-    """How many bytes of the earlier prompt the later one does not repeat at its head."""
-    head, whole = _before_mark(before), _messages(after)
-    if whole.startswith(head):
+def _count_lost_prefix_bytes(earlier: RecordedRequest, later: RecordedRequest) -> int:
+    """Count the bytes of the earlier prompt that the later one does not repeat at its start."""
+    prefix, messages = _cacheable_prefix(earlier), _messages_part(later)
+    if messages.startswith(prefix):
         return 0
-    same = next(at for at, byte in enumerate(head) if whole[at : at + 1] != bytes([byte]))
-    return len(head) - same
+    common_count = next(i for i, byte in enumerate(prefix) if messages[i : i + 1] != bytes([byte]))
+    return len(prefix) - common_count
 
 
-def _messages(request: Received) -> bytes:
-    return request.raw[request.raw.index(_MESSAGES) :]
+def _messages_part(request: RecordedRequest) -> bytes:
+    return request.raw[request.raw.index(_MESSAGES_FIELD) :]
 
 
-def _before_mark(request: Received) -> bytes:
-    """The message part up to the mark on its newest block."""
-    part = _messages(request)
-    end = part.find(_MARK)
+def _cacheable_prefix(request: RecordedRequest) -> bytes:
+    """Return the messages of a request up to the cache mark on the newest block."""
+    part = _messages_part(request)
+    end = part.find(_CACHE_CONTROL_FIELD)
     return part[:end] if end >= 0 else part

@@ -1,4 +1,4 @@
-"""`python -m bench.upstream`: the stand-in in a process of its own, until it is terminated."""
+"""Run the fake Anthropic API until SIGTERM: `python -m bench.upstream`."""
 
 import asyncio
 import signal
@@ -6,17 +6,17 @@ import sys
 
 import uvloop
 
-from claude_gateway.demo.upstream import stand_in
+from claude_gateway.devtools.fake_anthropic.server import run_fake_anthropic
 
 
-async def _run() -> None:
+async def _run_until_terminated() -> None:
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
-    async with stand_in(remember=False) as upstream:
-        sys.stderr.write(f"stand-in on {upstream.url}\n")
+    async with run_fake_anthropic(record_requests=False) as upstream:
+        sys.stderr.write(f"fake Anthropic API on {upstream.url}\n")
         sys.stderr.flush()
         await stopped.wait()
 
 
 if __name__ == "__main__":
-    uvloop.run(_run())
+    uvloop.run(_run_until_terminated())

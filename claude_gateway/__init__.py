@@ -1,1 +1,1 @@
-"""An HTTP gateway that lets any OpenAI-speaking program use a person's own Claude Code."""
+"""An HTTP gateway between programs that speak OpenAI, Anthropic or Gemini and a person's own Claude Code."""

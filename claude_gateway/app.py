@@ -1,4 +1,4 @@
-"""The composition root: the only module that sees both the engine and the web layer."""
+"""Composition root of the gateway. No other module imports both the engine and the web layer."""
 
 import asyncio
 import logging
@@ -10,365 +10,424 @@ from functools import partial
 
 from aiohttp import web
 
-from claude_gateway.access.at_once import JobsAtOnce
-from claude_gateway.access.key_ring import KeyRing
-from claude_gateway.access.keys import FIRST_KEY_COMMAND
-from claude_gateway.access.limits import Limits
-from claude_gateway.access.register import Keys
-from claude_gateway.access.request_pacing import RequestPacer
-from claude_gateway.claude_code.bundled_cli import bundled_cli
-from claude_gateway.claude_code.engine_report import EngineReport
+from claude_gateway.auth.authenticator import Authenticator
+from claude_gateway.auth.concurrency import ConcurrencyLimiter
+from claude_gateway.auth.key_service import KeyService
+from claude_gateway.auth.key_store import KeyStore, open_key_store
+from claude_gateway.auth.models import FIRST_KEY_COMMAND
+from claude_gateway.auth.rate_limit import RateLimiter
+from claude_gateway.auth.request_pacing import RequestPacer
+from claude_gateway.auth.signing_key import load_signing_key
+from claude_gateway.builtin_tools.catalog import DEFAULT_TOOLS
+from claude_gateway.builtin_tools.choice_store import ToolChoiceStore
+from claude_gateway.builtin_tools.counter_store import ToolCountStore
+from claude_gateway.builtin_tools.counters import ToolCounters
+from claude_gateway.builtin_tools.service import BuiltinToolService
+from claude_gateway.claude_code.binary import find_bundled_binary
+from claude_gateway.claude_code.engine_status import EngineStatus
+from claude_gateway.claude_code.health_report import HealthReport
 from claude_gateway.config import Settings
-from claude_gateway.config.reading import read_settings_to_serve
-from claude_gateway.daemon.listener import listen
-from claude_gateway.daemon.service_manager import ServiceManager
-from claude_gateway.daemon.signals import Signals
-from claude_gateway.ledger.budget_queue import BudgetQueue
-from claude_gateway.ledger.ledger import Ledger
-from claude_gateway.loaded_memory import LoadedMemory
-from claude_gateway.mcp_servers.housing import Housing
-from claude_gateway.mcp_servers.servers import McpServers, opener
-from claude_gateway.models.catalogue import Catalogue
-from claude_gateway.name_resolver import NameResolver
-from claude_gateway.offload.memory import give_back
-from claude_gateway.offload.pool import Offload
-from claude_gateway.own_tools.built_in import USUAL
-from claude_gateway.own_tools.counts import ToolCounts
-from claude_gateway.own_tools.toolbox import Toolbox
-from claude_gateway.responses.background import Background
-from claude_gateway.responses.register import Responses
-from claude_gateway.service import ChatService
-from claude_gateway.sessions.files import SessionFiles
-from claude_gateway.sessions.lines import Lines
-from claude_gateway.sessions.register import Sessions
-from claude_gateway.sessions.work import SessionWork
-from claude_gateway.start_check import StartCheck
-from claude_gateway.start_failed import StartFailed
-from claude_gateway.steady_clock import SteadyClock
-from claude_gateway.stores.db import DATABASE, Database, StoreUnusable, open_database
-from claude_gateway.stores.directory_lock import locked
-from claude_gateway.stores.keys import KeyStore, open_keys
-from claude_gateway.stores.ledger import LedgerStore
-from claude_gateway.stores.ledger_journal import Journal
-from claude_gateway.stores.mcp_servers import McpServerStore
-from claude_gateway.stores.responses import ResponseStore
-from claude_gateway.stores.seal_key import seal_key
-from claude_gateway.stores.sessions import SessionStore
-from claude_gateway.stores.tool_choices import ToolChoiceStore
-from claude_gateway.stores.tool_counts import ToolCountStore
-from claude_gateway.telemetry.metrics import Metrics
-from claude_gateway.telemetry.tracing import Traces, open_traces
-from claude_gateway.web import admission, body, chosen_model, connection, cors, expectation, middlewares
-from claude_gateway.web.body_memory import BodyMemory
-from claude_gateway.web.current import Current
-from claude_gateway.web.fetch import Fetcher
-from claude_gateway.web.health import Health
-from claude_gateway.web.parts import PARTS, Parts
-from claude_gateway.web.routes import add_routes
-from claude_gateway.web.server import Ending, accepting
-from workers.engine import Engine, running_engine
-from workers.errors import WorkerError
-from workers.homes import Homes, StateDirectoryInUse, UnsafeDirectory
-from workers.launch import config_directory
+from claude_gateway.config.loading import load_serve_settings
+from claude_gateway.core.clock import MonotonicWallClock
+from claude_gateway.core.errors import StartupError
+from claude_gateway.core.periodic import run_every
+from claude_gateway.jobs.service import ChatService
+from claude_gateway.jobs.start_check import StartCheck
+from claude_gateway.mcp_servers.launcher import ServerLauncher
+from claude_gateway.mcp_servers.manager import McpServerManager, create_session_factory
+from claude_gateway.mcp_servers.server_store import McpServerStore
+from claude_gateway.model_catalog.catalog import ModelCatalog
+from claude_gateway.net.fetcher import Fetcher
+from claude_gateway.net.name_resolver import NameResolver
+from claude_gateway.observability.metrics import Metrics
+from claude_gateway.observability.tracing import Tracer, create_tracer
+from claude_gateway.offload.memory import release_free_memory
+from claude_gateway.offload.pool import OffloadPool
+from claude_gateway.runtime.listen_socket import open_listener
+from claude_gateway.runtime.shutdown import Signals
+from claude_gateway.runtime.systemd_notify import SystemdNotifier
+from claude_gateway.sessions.cleanup import SessionCleanup
+from claude_gateway.sessions.loaded_memory import LoadedMemory
+from claude_gateway.sessions.service import SessionService
+from claude_gateway.sessions.session_lock import SessionLocks
+from claude_gateway.sessions.session_store import SessionStore
+from claude_gateway.sessions.workspace_files import SessionFiles
+from claude_gateway.storage.database import DATABASE_FILE_NAME, Database, StorageUnavailable, open_database
+from claude_gateway.storage.directory_lock import lock_directory
+from claude_gateway.stored_responses.background import BackgroundResponses
+from claude_gateway.stored_responses.response_store import ResponseStore
+from claude_gateway.stored_responses.service import ResponseService
+from claude_gateway.usage.budget_queue import BudgetQueue
+from claude_gateway.usage.record_store import UsageStore
+from claude_gateway.usage.recorder import UsageRecorder
+from claude_gateway.usage.write_ahead_log import WriteAheadLog
+from claude_gateway.web.context.body_memory import BodyMemory
+from claude_gateway.web.context.live_config import LiveConfig
+from claude_gateway.web.context.state import STATE, AppState
+from claude_gateway.web.middleware import auth, cors, errors, model_fallback
+from claude_gateway.web.request import body, expectation
+from claude_gateway.web.route_lookup import add_routes
+from claude_gateway.web.server import connection
+from claude_gateway.web.server.shutdown import ShutdownActions, serve_app
+from workers.cli.command import find_config_directory
+from workers.core.errors import WorkerError
+from workers.engine import Engine, run_engine
+from workers.host.process_dirs import ProcessDirectories, StateDirectoryInUse, UnsafeDirectory
 
 _log = logging.getLogger(__name__)
 
-# How often free memory is returned to the system.
-_TRIM_SECONDS = 10.0
+# The gateway returns free memory to the operating system in this interval.
+_TRIM_INTERVAL_SECONDS = 10.0
 
-_NO_KEY_YET = f"no key yet: callers from this machine may chat, and no more. Make the first one: {FIRST_KEY_COMMAND}"
-_HOW_TO_LOG_IN = "Claude Code has no login. Either run `claude-gateway login` as this user, or set ANTHROPIC_API_KEY."
+_NO_KEY_WARNING = (
+    "no API key exists: clients on this machine may chat, and nothing else. To create the first key, run "
+    f"{FIRST_KEY_COMMAND}"
+)
+_NO_LOGIN_MESSAGE = "Claude Code has no login. Run `claude-gateway login` as this user, or set ANTHROPIC_API_KEY."
 
 
-def build_app(parts: Parts) -> web.Application:
-    """The web application over whatever answers jobs; tests hand in scripted parts."""
+def build_app(state: AppState) -> web.Application:
+    """Return the web application. Tests pass a state with scripted services."""
     app = web.Application(
         middlewares=[
-            middlewares.identify_request,
-            connection.count_connection,
-            middlewares.answer_errors,
-            cors.answer_preflights,
-            admission.admit,
+            errors.track_request,
+            connection.track_connection,
+            errors.handle_errors,
+            cors.handle_preflight,
+            auth.authorize_request,
             expectation.check_expectation,
-            body.release_memory,
-            chosen_model.ask_the_heir,
+            body.release_body_memory,
+            model_fallback.retry_with_replacement,
         ],
-        client_max_size=parts.settings.max_request_size,
+        client_max_size=state.settings.max_request_size,
     )
-    app.on_response_prepare.append(middlewares.add_request_id)
-    app.on_response_prepare.append(expectation.close_untold)
-    app.on_response_prepare.append(cors.add_origin)
-    app.on_response_prepare.append(admission.add_standing)
-    app.on_response_prepare.append(chosen_model.name_the_heir)
-    app[PARTS] = parts
-    app.on_cleanup.append(lambda _: parts.offload.close())
+    app.on_response_prepare.append(errors.add_request_id)
+    app.on_response_prepare.append(expectation.close_if_not_continued)
+    app.on_response_prepare.append(cors.add_cors_headers)
+    app.on_response_prepare.append(auth.add_rate_limit_headers)
+    app.on_response_prepare.append(model_fallback.add_replacement_warning)
+    app[STATE] = state
+    app.on_cleanup.append(lambda _: state.offload.close())
     add_routes(app)
     return app
 
 
 @asynccontextmanager
 async def running_gateway(settings: Settings, signals: Signals | None = None) -> AsyncIterator[str]:
-    """A listening gateway for the length of a `with`; yields its address. Raises `StartFailed`.
+    """Run the gateway and listen for requests while a `with` block runs.
 
-    Leaving it drains: nothing new is begun, running answers have `DRAIN_SECONDS`, or until they are to hurry; then
-    every process ends.
+    After the block, the gateway drains: it starts no new jobs, and running jobs may continue for
+    `DRAIN_TIMEOUT_SECONDS`, or for less time if a signal forces the shutdown. Then the gateway ends all its processes.
+
+    Args:
+        settings: The settings with which the gateway starts.
+        signals: The events by which signal handlers force the shutdown or request a reload of the settings; None if
+            there are no signal handlers.
+
+    Yields:
+        The URL of the gateway.
+
+    Raises:
+        StartupError: The gateway cannot start. The text tells the operator what to do.
     """
-    # First of all: a second gateway is turned away before it opens or writes anything.
-    async with _state_directory(settings), _locked_gateway(settings, signals or Signals()) as url:
+    # The gateway locks the state directory first, so that a second gateway fails before it opens or writes anything.
+    async with _lock_state_directory(settings), _run_gateway(settings, signals or Signals()) as url:
         yield url
 
 
 @asynccontextmanager
-async def _locked_gateway(settings: Settings, signals: Signals) -> AsyncIterator[str]:
-    manager = ServiceManager(os.environ)
-    listener = listen(settings, os.environ)
+async def _run_gateway(settings: Settings, signals: Signals) -> AsyncIterator[str]:
+    notifier = SystemdNotifier(os.environ)
+    listener = open_listener(settings, os.environ)
     metrics = Metrics()
     try:
-        clock = SteadyClock()
-        # Apart from that of bodies: a request that waits for this one holds that one already.
-        memory = LoadedMemory(BodyMemory(settings.body_memory_bytes // 2), settings.queue_timeout_seconds)
+        clock = MonotonicWallClock()
+        # This memory is separate from the memory for request bodies, because a request that waits for it already holds
+        # memory for its body.
+        loaded_memory = LoadedMemory(BodyMemory(settings.body_memory_bytes // 2), settings.queue_timeout_seconds)
         async with (
-            _traces() as traces,
-            _engine(settings, metrics) as engine,
-            _database(settings) as database,
-            open_keys(database, settings.state_dir / DATABASE) as keys,
-            _ledger(settings, database, metrics, traces) as ledger,
-            _sessions(settings, database, engine, clock, memory) as sessions,
-            aclosing(NameResolver()) as names,
-            _mcp_servers(settings, database, names) as mcp_servers,
+            _open_tracer() as tracer,
+            _open_engine(settings, metrics) as engine,
+            _open_database(settings) as database,
+            open_key_store(database, settings.state_dir / DATABASE_FILE_NAME) as key_store,
+            _open_usage_recorder(settings, database, metrics, tracer) as usage_recorder,
+            _open_session_service(settings, database, engine, clock, loaded_memory) as sessions,
+            aclosing(NameResolver()) as name_resolver,
+            _open_mcp_servers(settings, database, name_resolver) as mcp_servers,
         ):
-            responses = Responses(
-                ResponseStore(database, settings.responses()), await seal_key(database), clock, memory
+            responses = ResponseService(
+                ResponseStore(database, settings.stored_response_limits()),
+                await load_signing_key(database),
+                clock,
+                loaded_memory,
             )
-            await responses.recover()
-            parts = _compose(
-                settings, engine, database, keys, ledger, sessions, responses, mcp_servers, names, metrics, traces
+            await responses.fail_unfinished()
+            state = _build_state(
+                settings,
+                engine,
+                database,
+                key_store,
+                usage_recorder,
+                sessions,
+                responses,
+                mcp_servers,
+                name_resolver,
+                metrics,
+                tracer,
             )
-            await parts.key_ring.follow()
-            ending = Ending(
-                partial(_refuse_waiting, parts.service, engine),
-                partial(_stop_work, parts.service, engine),
-                signals.hurry,
+            await state.authenticator.refresh()
+            shutdown_actions = ShutdownActions(
+                partial(_reject_waiters, state.chat_service, engine),
+                partial(_shut_down, state.chat_service, engine),
+                signals.force_shutdown,
             )
             async with (
-                mcp_servers.running(partial(_may_have_servers, parts.key_ring)),
-                ToolCountStore(database).keeping(parts.toolbox.counts),
-                manager.watchdog(lambda: parts.drain.is_on or not parts.health.pool.failing),
-                accepting(build_app(parts), listener, ending),
+                mcp_servers.keep_connected(partial(_can_use_mcp, state.authenticator)),
+                ToolCountStore(database).run(state.builtin_tools.counters),
+                notifier.watchdog(lambda: state.shutdown.is_draining or not state.health.pool.is_failing),
+                run_every(
+                    _TRIM_INTERVAL_SECONDS,
+                    partial(asyncio.to_thread, release_free_memory),
+                    task_name="the return of free memory to the system",
+                ),
+                serve_app(build_app(state), listener, shutdown_actions),
             ):
-                manager.ready(f"Serving on {listener.url}")
-                if parts.key_ring.kind == "none":
-                    # Behind the line that says where it serves.
-                    asyncio.get_running_loop().call_soon(_log.warning, _NO_KEY_YET)
-                renewing = asyncio.create_task(_renew_when_told(parts, signals.renew, manager, listener.url))
-                warming = asyncio.create_task(parts.offload.warm())
-                trimming = asyncio.create_task(_give_back_memory())
+                notifier.notify_ready(f"Serving on {listener.url}")
+                if state.authenticator.key_origin == "none":
+                    # The gateway logs this warning after the line that contains its address.
+                    asyncio.get_running_loop().call_soon(_log.warning, _NO_KEY_WARNING)
+                reload_task = asyncio.create_task(_reload_on_signal(state, signals.reload, notifier, listener.url))
+                prestart_task = asyncio.create_task(state.offload.prestart())
                 try:
                     yield listener.url
                 finally:
-                    renewing.cancel()
-                    warming.cancel()
-                    trimming.cancel()
-                    manager.stopping()
+                    reload_task.cancel()
+                    prestart_task.cancel()
+                    notifier.notify_stopping()
     finally:
         listener.socket.close()
 
 
-async def _give_back_memory() -> None:
+async def _can_use_mcp(authenticator: Authenticator, key_id: str) -> bool:
+    await authenticator.refresh()
+    return authenticator.has_scope(key_id, "mcp")
+
+
+async def _reload_on_signal(
+    state: AppState, reload_requested: asyncio.Event, notifier: SystemdNotifier, url: str
+) -> None:
     while True:
-        await asyncio.sleep(_TRIM_SECONDS)
-        await asyncio.to_thread(give_back)
-
-
-async def _may_have_servers(key_ring: KeyRing, owner: str) -> bool:
-    await key_ring.follow()
-    return key_ring.may(owner, "mcp")
-
-
-async def _renew_when_told(parts: Parts, told: asyncio.Event, manager: ServiceManager, url: str) -> None:
-    while True:
-        await told.wait()
-        told.clear()
-        manager.reloading()
+        await reload_requested.wait()
+        reload_requested.clear()
+        notifier.notify_reloading()
         try:
-            reading = await asyncio.to_thread(read_settings_to_serve)
-            parts.current.renew(reading.settings, parts.key_ring, parts.limits)
-            for warning in reading.warnings:
+            loaded = await asyncio.to_thread(load_serve_settings)
+            state.live_config.reload(loaded.settings, state.authenticator, state.rate_limiter)
+            for warning in loaded.warnings:
                 _log.warning("%s", warning)
-            # With the key of the environment its servers go, at once.
-            await parts.mcp_servers.sweep(partial(_may_have_servers, parts.key_ring))
+            # If the operator changed API_KEY, the gateway disconnects the MCP servers of the old key at once.
+            await state.mcp_servers.disconnect_unauthorized(partial(_can_use_mcp, state.authenticator))
         except ValueError as error:
-            _log.error("settings stay as they were: %s", error)
-        manager.ready(f"Serving on {url}")
+            _log.error("cannot reload the settings, so all of them stay as they were: %s", error)
+        notifier.notify_ready(f"Serving on {url}")
 
 
-def _refuse_waiting(service: ChatService, engine: Engine, retry_after: float) -> None:
-    service.refuse_waiting(retry_after)
-    engine.refuse_waiting(retry_after)
+def _reject_waiters(service: ChatService, engine: Engine, retry_after: float) -> None:
+    service.reject_waiters(retry_after)
+    engine.reject_waiters(retry_after)
 
 
-async def _stop_work(service: ChatService, engine: Engine) -> None:
-    service.stop()
+async def _shut_down(service: ChatService, engine: Engine) -> None:
+    service.begin_shutdown()
     await engine.stop()
 
 
-def _compose(
+def _build_state(
     settings: Settings,
     engine: Engine,
     database: Database,
-    keys: KeyStore,
-    ledger: Ledger,
-    sessions: Sessions,
-    responses: Responses,
-    mcp_servers: McpServers,
-    names: NameResolver,
+    key_store: KeyStore,
+    usage_recorder: UsageRecorder,
+    sessions: SessionService,
+    responses: ResponseService,
+    mcp_servers: McpServerManager,
+    name_resolver: NameResolver,
     metrics: Metrics,
-    traces: Traces,
-) -> Parts:
-    report = EngineReport(engine)
-    key_ring = KeyRing(settings.api_key.get_secret_value() if settings.api_key else None, keys)
-    health = Health(report, database, settings.auth_method, key_ring, ledger)
+    tracer: Tracer,
+) -> AppState:
+    engine_status = EngineStatus(engine)
+    authenticator = Authenticator(settings.api_key.get_secret_value() if settings.api_key else None, key_store)
+    health = HealthReport(engine_status, database, settings.auth_method, authenticator, usage_recorder)
     if not health.has_login():
-        raise StartFailed(_HOW_TO_LOG_IN)
+        raise StartupError(_NO_LOGIN_MESSAGE)
     try:
-        catalogue = Catalogue.of(report.models, settings.default_model, settings.aliases, settings.auth_method)
+        catalog = ModelCatalog.from_cli_models(
+            engine_status.models, settings.default_model, settings.parsed_model_aliases, settings.auth_method
+        )
     except ValueError as error:
-        raise StartFailed(f"MODEL_ALIASES: {error}") from None
-    current = Current(settings, catalogue, lambda: report.models)
-    counts = ToolCounts()
-    at_once = JobsAtOnce(lambda owner: key_ring.concurrent(owner) or current.settings.jobs_at_once)
-    start = StartCheck(key_ring, lambda: current.catalogue, ledger)
-    budgets = BudgetQueue(ledger.spent, time.time, settings.queue_limit, settings.queue_timeout_seconds)
-    pacer = RequestPacer()
-    service = ChatService(
-        engine, settings.max_timeout / 1000, counts, ledger, at_once, current.refused, start, budgets, pacer
+        raise StartupError(f"MODEL_ALIASES: {error}") from None
+    live_config = LiveConfig(settings, catalog, lambda: engine_status.models)
+    tool_counters = ToolCounters()
+    concurrency_limiter = ConcurrencyLimiter(
+        lambda key_id: authenticator.get_concurrency_limit(key_id) or live_config.settings.max_concurrent_jobs_per_key
     )
-    toolbox = Toolbox(engine, ToolChoiceStore(database), counts, mcp_servers)
-    if toolbox.no_commands:
-        _log.warning("Claude's own tools: Bash is off, %s", toolbox.no_commands)
-    background = Background(responses, service, settings.background_limit, settings.max_timeout / 1000)
-    return Parts(
-        current=current,
-        key_ring=key_ring,
-        keys=Keys(keys),
-        limits=Limits(settings.per_minute()),
-        service=service,
+    start_check = StartCheck(authenticator, lambda: live_config.catalog, usage_recorder)
+    budget_queue = BudgetQueue(
+        usage_recorder.get_spend_today, time.time, settings.max_queued_jobs, settings.queue_timeout_seconds
+    )
+    pacer = RequestPacer()
+    chat_service = ChatService(
+        engine,
+        settings.max_timeout / 1000,
+        tool_counters,
+        usage_recorder,
+        concurrency_limiter,
+        live_config.mark_model_rejected,
+        start_check,
+        budget_queue,
+        pacer,
+    )
+    builtin_tools = BuiltinToolService(engine, ToolChoiceStore(database), tool_counters, mcp_servers)
+    if builtin_tools.no_commands_reason:
+        _log.warning("the built-in tool Bash is off: %s", builtin_tools.no_commands_reason)
+    background_responses = BackgroundResponses(
+        responses, chat_service, settings.max_background_responses_per_key, settings.max_timeout / 1000
+    )
+    return AppState(
+        live_config=live_config,
+        authenticator=authenticator,
+        key_service=KeyService(key_store),
+        rate_limiter=RateLimiter(settings.requests_per_minute()),
+        chat_service=chat_service,
         health=health,
         sessions=sessions,
-        files=SessionFiles(engine.places, settings.agents(USUAL).disk),
-        responses=responses,
-        background=background,
-        fetcher=Fetcher(names),
-        toolbox=toolbox,
+        session_files=SessionFiles(engine.workspaces, settings.agent_settings(DEFAULT_TOOLS).disk_limits),
+        stored_responses=responses,
+        background_responses=background_responses,
+        fetcher=Fetcher(name_resolver),
+        builtin_tools=builtin_tools,
         mcp_servers=mcp_servers,
-        ledger=ledger,
+        usage_recorder=usage_recorder,
         body_memory=BodyMemory(settings.body_memory_bytes),
-        offload=Offload(),
+        offload=OffloadPool(),
         pacer=pacer,
         metrics=metrics,
-        traces=traces,
+        traces=tracer,
     )
 
 
 @asynccontextmanager
-async def _state_directory(settings: Settings) -> AsyncIterator[None]:
-    with ExitStack() as held:
+async def _lock_state_directory(settings: Settings) -> AsyncIterator[None]:
+    with ExitStack() as locks:
         try:
-            await asyncio.to_thread(held.enter_context, locked(settings.state_dir))
+            await asyncio.to_thread(locks.enter_context, lock_directory(settings.state_dir))
         except StateDirectoryInUse as error:
-            raise StartFailed(_in_use(error)) from None
+            raise StartupError(_in_use_message(error)) from None
         except OSError as error:
-            raise StartFailed(f"Cannot use STATE_DIR: {error}") from None
+            raise StartupError(f"Cannot use STATE_DIR: {error}") from None
         yield
 
 
-def _in_use(error: StateDirectoryInUse) -> str:
-    return f"Another gateway works in {error}; give this one its own STATE_DIR (and CLAUDE_CWD, if set)."
+def _in_use_message(error: StateDirectoryInUse) -> str:
+    return f"Another gateway uses {error}. Set another STATE_DIR (and CLAUDE_CWD, if set) for this one."
 
 
 @asynccontextmanager
-async def _traces() -> AsyncIterator[Traces]:
-    traces = await asyncio.to_thread(open_traces, os.environ)
+async def _open_tracer() -> AsyncIterator[Tracer]:
+    tracer = await asyncio.to_thread(create_tracer, os.environ)
     try:
-        yield traces
+        yield tracer
     finally:
-        await asyncio.to_thread(traces.close)
+        await asyncio.to_thread(tracer.close)
 
 
 @asynccontextmanager
-async def _engine(settings: Settings, metrics: Metrics) -> AsyncIterator[Engine]:
-    # Resolved here: a worker is started in a directory of its own.
-    cli_path = await asyncio.to_thread((settings.claude_cli_path or bundled_cli()).expanduser().resolve)
+async def _open_engine(settings: Settings, metrics: Metrics) -> AsyncIterator[Engine]:
+    # Each worker starts in its own directory, where a relative path would not lead to the binary.
+    cli_path = await asyncio.to_thread((settings.claude_cli_path or find_bundled_binary()).expanduser().resolve)
     if not await asyncio.to_thread(os.access, cli_path, os.X_OK):
-        raise StartFailed(f"No claude binary to run at {cli_path}. Set CLAUDE_CLI_PATH, or run `make setup`.")
-    homes = Homes(settings.claude_cwd or settings.state_dir)
+        raise StartupError(f"No executable claude binary at {cli_path}. Set CLAUDE_CLI_PATH, or run `make setup`.")
+    process_dirs = ProcessDirectories(settings.claude_cwd or settings.state_dir)
     try:
-        async with running_engine(
-            homes, settings.launch(cli_path), settings.pool(), settings.queue(), settings.agents(USUAL), metrics
+        async with run_engine(
+            process_dirs,
+            settings.launch_settings(cli_path),
+            settings.pool_settings(),
+            settings.queue_settings(),
+            settings.agent_settings(DEFAULT_TOOLS),
+            metrics,
         ) as engine:
             yield engine
     except StateDirectoryInUse as error:
-        raise StartFailed(_in_use(error)) from None
+        raise StartupError(_in_use_message(error)) from None
     except UnsafeDirectory as error:
-        raise StartFailed(f"Not a directory of this user alone: {error}. Set STATE_DIR or CLAUDE_CWD.") from None
+        raise StartupError(
+            f"{error} must be a directory of this user with mode 0700. Change it, or set STATE_DIR or CLAUDE_CWD."
+        ) from None
     except OSError as error:
-        raise StartFailed(f"Cannot use STATE_DIR or CLAUDE_CWD: {error}") from None
+        raise StartupError(f"Cannot use STATE_DIR or CLAUDE_CWD: {error}") from None
     except WorkerError as error:
-        raise StartFailed(f"{error.message} {error.detail}".strip()) from error
+        raise StartupError(f"{error.message} {error.detail}".strip()) from error
 
 
 @asynccontextmanager
-async def _database(settings: Settings) -> AsyncIterator[Database]:
+async def _open_database(settings: Settings) -> AsyncIterator[Database]:
     try:
-        async with open_database(settings.state_dir / DATABASE) as database, database.tried_again():
+        async with open_database(settings.state_dir / DATABASE_FILE_NAME) as database, database.run_recovery_checks():
             yield database
-    except StoreUnusable as error:
-        raise StartFailed(str(error)) from None
+    except StorageUnavailable as error:
+        raise StartupError(str(error)) from None
 
 
 @asynccontextmanager
-async def _ledger(settings: Settings, database: Database, metrics: Metrics, traces: Traces) -> AsyncIterator[Ledger]:
+async def _open_usage_recorder(
+    settings: Settings, database: Database, metrics: Metrics, tracer: Tracer
+) -> AsyncIterator[UsageRecorder]:
     try:
-        journal = await asyncio.to_thread(Journal, settings.state_dir / DATABASE)
+        write_ahead_log = await asyncio.to_thread(WriteAheadLog, settings.state_dir / DATABASE_FILE_NAME)
     except OSError as error:
-        raise StartFailed(f"Cannot use STATE_DIR for the ledger: {error}") from None
+        raise StartupError(f"Cannot use STATE_DIR for usage records: {error}") from None
     try:
-        ledger = Ledger(LedgerStore(database, journal), watchers=[metrics, traces])
-        async with ledger.kept(settings.usage_retention_days):
-            yield ledger
+        usage_recorder = UsageRecorder(UsageStore(database, write_ahead_log), observers=[metrics, tracer])
+        async with usage_recorder.run(settings.usage_retention_days):
+            yield usage_recorder
     finally:
-        journal.close()
+        write_ahead_log.close()
 
 
 @asynccontextmanager
-async def _sessions(
-    settings: Settings, database: Database, engine: Engine, clock: SteadyClock, memory: LoadedMemory
-) -> AsyncIterator[Sessions]:
-    patience = min(settings.queue_timeout_seconds, settings.max_timeout / 1000)
-    lines = Lines(settings.queue_limit, patience)
-    work = SessionWork(engine.agents, ToolChoiceStore(database), settings.session_ttl_seconds)
-    sessions = Sessions(SessionStore(database), settings.sessions(), lines, clock, work, memory)
-    async with sessions.swept():
+async def _open_session_service(
+    settings: Settings, database: Database, engine: Engine, clock: MonotonicWallClock, loaded_memory: LoadedMemory
+) -> AsyncIterator[SessionService]:
+    lock_timeout = min(settings.queue_timeout_seconds, settings.max_timeout / 1000)
+    locks = SessionLocks(settings.max_queued_jobs, lock_timeout)
+    cleanup = SessionCleanup(engine.agent_pool, ToolChoiceStore(database), settings.session_ttl_seconds)
+    sessions = SessionService(SessionStore(database), settings.session_limits(), locks, clock, cleanup, loaded_memory)
+    async with sessions.run_cleanup():
         yield sessions
 
 
 @asynccontextmanager
-async def _mcp_servers(settings: Settings, database: Database, names: NameResolver) -> AsyncIterator[McpServers]:
-    bounds, rules = settings.mcp_bounds(), settings.mcp_rules()
-    config = config_directory(settings.credentials(), os.environ)
-    housing = Housing(
+async def _open_mcp_servers(
+    settings: Settings, database: Database, name_resolver: NameResolver
+) -> AsyncIterator[McpServerManager]:
+    limits, policy = settings.mcp_limits(), settings.mcp_policy()
+    config_dir = find_config_directory(settings.credentials(), os.environ)
+    launcher = ServerLauncher(
         settings.state_dir / "mcp-servers",
-        settings.mcp_program_box(settings.agent_uid if os.geteuid() == 0 else None),
-        must_box=settings.mcp_box == "required",
-        secret=(settings.state_dir, settings.claude_cwd or settings.state_dir, config),
+        settings.build_mcp_sandbox(settings.agent_uid if os.geteuid() == 0 else None),
+        require_sandbox=settings.mcp_sandbox == "required",
+        secret_dirs=(settings.state_dir, settings.claude_cwd or settings.state_dir, config_dir),
     )
-    opened = opener(bounds, housing, names, private=rules.private_addresses)
-    servers = McpServers(McpServerStore(database), rules, bounds, housing, opened)
+    create_session = create_session_factory(
+        limits, launcher, name_resolver, allow_private=policy.allow_private_addresses
+    )
+    manager = McpServerManager(McpServerStore(database), policy, limits, launcher, create_session)
     try:
-        await housing.open()
+        await launcher.open()
     except (StateDirectoryInUse, UnsafeDirectory, OSError) as error:
-        raise StartFailed(f"Cannot use STATE_DIR for MCP servers: {error}") from None
+        raise StartupError(f"Cannot use STATE_DIR for MCP servers: {error}") from None
     try:
-        yield servers
+        yield manager
     finally:
-        housing.close()
+        launcher.close()

@@ -1,5 +1,5 @@
-# `make install`: the program in an environment of its own under PREFIX, pinned by deploy/requirements.lock, and the units
-# of systemd. DESTDIR is put before every path, for a package or a trial; then nothing of this machine is touched.
+# `make install` installs the program in an environment of its own under PREFIX, pinned by deploy/requirements.lock, and
+# the units of systemd. DESTDIR goes before every path, for a package or a trial; then nothing of this machine changes.
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 DESTDIR ?=
@@ -7,11 +7,11 @@ INSTALL_SH = PREFIX='$(PREFIX)' SYSCONFDIR='$(SYSCONFDIR)' DESTDIR='$(DESTDIR)' 
 
 .PHONY: install rollback uninstall
 
-install: ## as root: the program under PREFIX (/usr/local), its user, its systemd units; settings that are there stay
+install: ## as root: install the program under PREFIX (/usr/local), its user and its systemd units; keep existing settings
 	@$(INSTALL_SH) install
 
-rollback: ## as root: the version before the last `make install` again, and this one with the next rollback
+rollback: ## as root: return to the version before the last `make install`; the next rollback returns to this one
 	@$(INSTALL_SH) rollback
 
-uninstall: ## as root: stop it and take it away; its settings, its user and what it stored stay
+uninstall: ## as root: stop the gateway and remove it; keep its settings, its user and its state
 	@$(INSTALL_SH) uninstall

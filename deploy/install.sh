@@ -1,10 +1,10 @@
 #!/bin/sh
 # `make install`, `make rollback` and `make uninstall`: install.sh VERB, with PREFIX, SYSCONFDIR, DESTDIR and PYTHON set.
 #
-# Each version lies in a directory of its own under PREFIX/lib/claude-gateway-versions. PREFIX/lib/claude-gateway is a link
-# to the one in use, `previous` beside the versions a link to the one before. A version is built, and tried, before the link
-# is put on it; what fails until then leaves everything as it was. A gateway that runs goes on with the files of its own
-# version until it is started anew.
+# Each version has a directory of its own under PREFIX/lib/claude-gateway-versions. PREFIX/lib/claude-gateway is a link to
+# the version in use, and the link `previous` beside the versions leads to the one before it. The script builds and tries a
+# version before it moves the link; if a step before that fails, nothing changes. A running gateway uses the files of its
+# own version until it restarts.
 set -eu
 umask 022
 
@@ -19,24 +19,24 @@ say() { echo "claude-gateway: $*" >&2; }
 die() { say "$@"; exit 1; }
 
 require_root() {
-    test -n "$DESTDIR" || test "$(id -u)" = 0 || die "run this as root, or give a DESTDIR to try it."
+    test -n "$DESTDIR" || test "$(id -u)" = 0 || die "run this as root, or set DESTDIR to try it."
 }
 
 require_python() {
     command -v "$PYTHON" >/dev/null || die "there is no $PYTHON; apt-get install python3-venv, or make PYTHON=python3.12 ..."
     "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-        die "it needs Python 3.11 or newer, and $PYTHON is $("$PYTHON" -V 2>&1); try make PYTHON=python3.12 ..."
-    "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null || die "$PYTHON makes no environments: apt-get install python3-venv."
+        die "the gateway needs Python 3.11 or newer, and $PYTHON is $("$PYTHON" -V 2>&1); try make PYTHON=python3.12 ..."
+    "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null || die "$PYTHON cannot create environments: apt-get install python3-venv."
     test -n "$DESTDIR" && return
     case $("$PYTHON" -c 'import os, sys; print(os.path.realpath(sys.base_prefix))') in
-        /root | /root/* | /home/*) die "$PYTHON lies in a home, which the service cannot see; try make PYTHON=/usr/bin/python3 ..." ;;
+        /root | /root/* | /home/*) die "$PYTHON is in a home directory, which the service cannot read; try make PYTHON=/usr/bin/python3 ..." ;;
     esac
 }
 
-# The version that a link names, "" for none.
+# Print the version to which a link leads, or "" if there is no link.
 named() { if test -L "$DESTDIR$1"; then basename "$(readlink "$DESTDIR$1")"; fi; }
 
-# Puts a link on a version at once: at no moment is there none.
+# Make a link lead to a version, atomically.
 point() {
     ln -sfn "$2" "$DESTDIR$1.new"
     mv -T "$DESTDIR$1.new" "$DESTDIR$1"
@@ -52,25 +52,25 @@ build() {
     "$PYTHON" -m venv "$built"
     pip="$built/bin/python -I -m pip --disable-pip-version-check --quiet install"
     $pip --require-hashes --no-deps -r "$here/deploy/requirements.lock"
-    # A copy is built: what a build leaves behind would be root's, in somebody else's checkout.
+    # Build from a copy, so that a build as root leaves no files in the checkout of another user.
     (cd "$here" && tar -cf - --exclude=__pycache__ --exclude='*.egg-info' pyproject.toml README.md LICENSE claude_gateway workers) |
         tar -xf - --no-same-owner -C "$work"
     $pip --no-deps --no-build-isolation --no-index "$work"
-    # By its own path, not by the link: so a running gateway keeps its files when the link moves on.
-    printf '#!/bin/sh\nexec %s/bin/python -I -m claude_gateway.cli "$@"\n' "$versions/$version" > "$built/bin/claude-gateway"
+    # The program uses its own path and not the link, so a running gateway keeps its files when the link moves.
+    printf '#!/bin/sh\nexec %s/bin/python -I -m claude_gateway.cli.main "$@"\n' "$versions/$version" > "$built/bin/claude-gateway"
     printf '#!/bin/sh\nexec %s/bin/claude-gateway --unit %s/claude-gateway.service "$@"\n' "$lib" "$units" > "$built/command"
     chmod 755 "$built/bin/claude-gateway" "$built/command"
     mkdir "$built/share"
-    cp "$here/docs/deploy.md" "$here/README.md" "$here/systemd/environment.example" "$built/share"
+    cp "$here/docs/operations/deploy.md" "$here/README.md" "$here/systemd/environment.example" "$built/share"
     for file in claude-gateway.service claude-gateway.socket sysusers.conf tmpfiles.conf; do
         sed -e "s|@PREFIX@|$PREFIX|g" -e "s|@SYSCONFDIR@|$SYSCONFDIR|g" "$here/systemd/$file" > "$built/share/$file"
     done
-    "$built/bin/python" -I -m claude_gateway.cli environment > /dev/null
+    "$built/bin/python" -I -m claude_gateway.cli.main environment > /dev/null
     rm -rf "$work"
     trap - EXIT HUP INT TERM
 }
 
-# Everything outside of the versions is a copy from the one in use.
+# Copy the files outside of the version directories from the version in use.
 activate() {
     share=$DESTDIR$versions/$1/share
     install -d "$DESTDIR$PREFIX/bin" "$DESTDIR$doc" "$DESTDIR$units" "$DESTDIR$SYSCONFDIR/sysusers.d" \
@@ -84,7 +84,7 @@ activate() {
         systemd-sysusers "$SYSCONFDIR/sysusers.d/claude-gateway.conf"
         systemd-tmpfiles --create "$SYSCONFDIR/tmpfiles.d/claude-gateway.conf"
     fi
-    # Made before versions had directories of their own.
+    # An installation from before each version had a directory of its own.
     if test -d "$DESTDIR$lib" && ! test -L "$DESTDIR$lib"; then
         mv "$DESTDIR$lib" "$DESTDIR$versions/before"
     fi
@@ -93,7 +93,7 @@ activate() {
     if test -z "$DESTDIR" && test -d /run/systemd/system; then systemctl daemon-reload; fi
 }
 
-# Those that are neither in use, nor the one before, nor run by anybody.
+# Remove the versions that are not in use, not the previous one, and not run by any process.
 remove_old() {
     for directory in "$DESTDIR$versions"/*/; do
         version=$(basename "$directory")
@@ -114,11 +114,11 @@ case $1 in
         if test -n "$before"; then point "$versions/previous" "$before"; fi
         remove_old
         if test -z "$before"; then
-            say "installed. Now: edit $settings, log Claude Code in ($doc/deploy.md), and"
+            say "installed. Next: edit $settings, log Claude Code in ($doc/deploy.md), and run"
             say "  systemctl enable --now claude-gateway.socket claude-gateway.service"
         else
-            say "installed $version beside $before, which runs on until: systemctl restart claude-gateway"
-            say "  back again: make rollback"
+            say "installed $version beside $before, which runs until: systemctl restart claude-gateway"
+            say "to return to it: make rollback"
         fi
         ;;
     rollback)
@@ -128,7 +128,7 @@ case $1 in
         now=$(named "$lib")
         activate "$before"
         point "$versions/previous" "$now"
-        say "$before is in use instead of $now, from the next start on: systemctl restart claude-gateway"
+        say "$before will be used instead of $now from the next start on: systemctl restart claude-gateway"
         ;;
     uninstall)
         require_root
@@ -141,6 +141,6 @@ case $1 in
             "$DESTDIR$SYSCONFDIR/tmpfiles.d/claude-gateway.conf"
         if test -z "$DESTDIR" && test -d /run/systemd/system; then systemctl daemon-reload; fi
         test -n "$DESTDIR" ||
-            say "gone. Left: $(dirname "$settings"), /var/lib/claude-gateway, the user claude-gateway."
+            say "removed. Kept: $(dirname "$settings"), /var/lib/claude-gateway, the user claude-gateway."
         ;;
 esac

@@ -1,4 +1,4 @@
-"""What every test shares: a loop in which nothing may block, a stand-in upstream, a gateway on the real CLI."""
+"""Fixtures of all tests: detection of blocking calls, log levels, and the fake Anthropic API."""
 
 import logging
 from collections.abc import AsyncIterator, Iterator
@@ -7,27 +7,42 @@ import hypothesis
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
-from claude_gateway.demo.upstream import StandIn, stand_in
+from claude_gateway.devtools.fake_anthropic.server import FakeAnthropic, run_fake_anthropic
+from tests.parallel import GroupScheduling, make_scheduler, sort_slow_first
 
-# No test fails because a machine is slow.
+# A slow machine makes no property test fail.
 hypothesis.settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
+# Fewer examples for `make test-unit`.
+hypothesis.settings.register_profile("quick", hypothesis.settings.get_profile("any machine"), max_examples=15)
 hypothesis.settings.load_profile("any machine")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> GroupScheduling:
+    return make_scheduler(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # Only in a test process of xdist.
+    if hasattr(config, "workerinput"):
+        sort_slow_first(items)
+
+
 @pytest.fixture(autouse=True)
-def _nothing_blocks_the_loop() -> Iterator[BlockBuster]:
-    """Any blocking call of our packages inside a running event loop fails the test."""
+def _fail_on_blocking_calls() -> Iterator[BlockBuster]:
+    """Fail the test if `claude_gateway` or `workers` makes a blocking call inside a running event loop."""
     with blockbuster_ctx(["claude_gateway", "workers"]) as blockbuster:
-        # Into the system's memory: it waits for no disk.
-        blockbuster.functions["os.write"].can_block_in("stores/ledger_journal.py", "note")
+        # This write goes to the page cache and does not wait for a disk.
+        blockbuster.functions["os.write"].can_block_in("usage/write_ahead_log.py", "append")
         yield blockbuster
 
 
 @pytest.fixture(autouse=True)
-def _the_log_stays_as_it_was() -> Iterator[None]:
-    """Settings that are read again change how much is logged, and that is the same for the whole process."""
+def _restore_log_levels() -> Iterator[None]:
+    """Restore the log levels of the process, which a reload of settings changes."""
     loggers = [logging.getLogger(name) for name in ("claude_gateway", "workers")]
     levels = [logger.level for logger in loggers]
     yield
@@ -36,6 +51,6 @@ def _the_log_stays_as_it_was() -> Iterator[None]:
 
 
 @pytest.fixture
-async def upstream() -> AsyncIterator[StandIn]:
-    async with stand_in() as running:
+async def upstream() -> AsyncIterator[FakeAnthropic]:
+    async with run_fake_anthropic() as running:
         yield running

@@ -1,4 +1,5 @@
-"""Claude Code as an engine: a bounded pool of long-lived ``claude`` processes.
+"""Claude Code as a library: it answers chat jobs with a limited number of long-lived ``claude`` processes.
 
-Knows nothing of HTTP, API keys or API dialects; `claude_gateway` imports this package, never the reverse.
+This package knows nothing about HTTP or API dialects, and of an API key only an opaque `key_id`. `claude_gateway`
+imports it, never the reverse.
 """

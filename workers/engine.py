@@ -1,217 +1,270 @@
-"""The parts of the engine put together: settings in, schedulers of real `claude` processes out."""
+"""The engine, which consists of the pools of `claude` processes and the queues for the jobs."""
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from workers import priority, sandbox_check
-from workers.agent import Agent
-from workers.agents import Agents, NewAgent
-from workers.errors import ErrorKind, WorkerError
-from workers.homes import Homes
-from workers.job import ChatJob
-from workers.launch import (
-    CONVERSATION,
-    agent_arguments,
-    agent_environment,
-    command_line,
-    environment,
-    has_boxable_login,
-    login_directory,
-    login_files,
+from workers.cli.command import (
+    RESUME_FILE_NAME,
+    build_agent_arguments,
+    build_agent_environment,
+    build_chat_command,
+    build_environment,
+    find_credential_files,
+    find_login_directory,
+    has_env_credentials,
 )
-from workers.link import Spawn
-from workers.observer import UNOBSERVED, Observer
-from workers.places import Places, talk_of
-from workers.pool import Pool
-from workers.prepared import Prepared
-from workers.priority import Priority
-from workers.process import Process
-from workers.record import Record, Resumption
-from workers.sandbox import Box, boxed
-from workers.scheduler import Check, Scheduler
-from workers.settings import AgentSettings, AuthMethod, LaunchSettings, PoolSettings, QueueSettings
-from workers.worker import Worker
+from workers.cli.connection import ProcessFactory
+from workers.cli.managed_process import LaunchSpec, ManagedProcess, spawn_managed
+from workers.conversation.resume_file import ResumeFile
+from workers.conversation.resume_index import ResumeIndex, ResumePoint
+from workers.core.errors import ErrorKind, WorkerError
+from workers.core.job import ChatJob
+from workers.core.observer import NULL_OBSERVER, Observer, WorkerKind
+from workers.core.settings import AgentSettings, AuthMethod, LaunchSettings, PoolSettings, QueueSettings
+from workers.host import priority
+from workers.host.priority import Priority
+from workers.host.process_dirs import ProcessDirectories
+from workers.host.workspaces import Workspaces, get_transcript_dir
+from workers.pool.agent_launcher import AgentFactory
+from workers.pool.agent_pool import AgentPool
+from workers.pool.chat_pool import ChatPool
+from workers.pool.process_info import CliInfo, ProcessInfo
+from workers.sandbox import probe
+from workers.sandbox.cli_sandbox import SandboxSpec, build_cli_sandbox_command
+from workers.scheduling.scheduler import JobCounts, JobSlot, Scheduler, StartGuard
+from workers.worker.agent_worker import AgentWorker
+from workers.worker.chat_worker import ChatWorker
+from workers.worker.prepared_job import PreparedAgentJob, PreparedJob, prepare_agent_job, prepare_chat_job
 
-# Of a process to start: its command line, environment and directory, and a file that goes once it is up.
-Started = tuple[tuple[str, ...], dict[str, str], Path, Path | None]
-# What runs whatever the model writes.
-COMMANDS = frozenset({"Bash"})
-LOGIN_IN_A_FILE = (
-    "the login is in a file, which no box shows; for AWS, keys or AWS_BEARER_TOKEN_BEDROCK can be set in its place"
+# The tools with which the model can run any command.
+COMMAND_TOOLS = frozenset({"Bash"})
+CREDENTIALS_FILE_REASON = (
+    "the login is in a file, which no sandbox shows; for AWS, set keys or AWS_BEARER_TOKEN_BEDROCK instead"
 )
-
-
-class HousedProcess(Process):
-    """A process whose directory goes when it ends, and the conversation it took up as soon as it has read it."""
-
-    home: Path
-    homes: Homes
-    conversation: Path | None = None
-    starts_low = False
-
-    async def started(self) -> None:
-        if self.starts_low:
-            await asyncio.to_thread(priority.restore, self.pid)
-        if self.conversation is not None:
-            await asyncio.to_thread(self.conversation.unlink, missing_ok=True)
-
-    async def ended(self) -> int:
-        status = await super().ended()
-        await self.homes.remove(self.home)
-        return status
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """`without_box`: why no command of Claude's is run in a sandbox here, "" where they are; `may_run_commands`: it may
-    run them all the same, or in one."""
+    """The pools of `claude` processes and the queues in which jobs wait for a process.
 
-    pool: Pool
-    scheduler: Scheduler[Worker]
-    agents: Agents
-    agent_scheduler: Scheduler[Agent]
-    places: Places
-    without_box: str
-    may_run_commands: bool
-    _processes: AsyncExitStack
+    Attributes:
+        chat_pool: The pool of chat workers.
+        chat_scheduler: The queue of the jobs that wait for a chat worker.
+        agent_pool: The pool of agents. It also ends the agents of deleted sessions.
+        agent_scheduler: The queue of the jobs that wait for an agent.
+        workspaces: The directories in which agents work.
+        sandbox_unavailable_reason: The reason for which commands cannot run in a sandbox on this machine, or "" if they
+            can.
+        can_run_commands: Whether agents can run commands, either in a sandbox or without one.
+    """
 
-    def refuse_waiting(self, retry_after: float) -> None:
-        """What waits for a worker will not be begun; what runs is not touched. Seconds until there is one again."""
-        self.scheduler.refuse_waiting(retry_after)
-        self.agent_scheduler.refuse_waiting(retry_after)
+    chat_pool: ChatPool
+    chat_scheduler: Scheduler[PreparedJob, ChatWorker]
+    agent_pool: AgentPool
+    agent_scheduler: Scheduler[PreparedAgentJob, AgentWorker]
+    workspaces: Workspaces
+    sandbox_unavailable_reason: str
+    can_run_commands: bool
+    _exit_stack: AsyncExitStack
+
+    def reject_waiters(self, retry_after: float) -> None:
+        """Reject the jobs that wait for a worker. Running jobs continue.
+
+        Args:
+            retry_after: The seconds after which the clients of the rejected jobs should retry.
+        """
+        self.chat_scheduler.reject_waiters(retry_after)
+        self.agent_scheduler.reject_waiters(retry_after)
 
     async def stop(self) -> None:
-        """End every process, whatever it does."""
-        await self._processes.aclose()
+        """End all processes, even if a process is running a job."""
+        await self._exit_stack.aclose()
 
-    def slot(
-        self, job: ChatJob, deadline: float, check: Check
-    ) -> AbstractAsyncContextManager[Callable[[], AbstractAsyncContextManager[Worker | Agent]]]:
-        """Somebody to run the job, and another where that one fails, if `check` lets it begin when it is its turn.
-        Raises `WorkerError`."""
-        if job.work is None:
-            return self.scheduler.slot(job, deadline, check)
-        if not self.may_run_commands and COMMANDS & set(job.work.tools):
-            raise WorkerError(ErrorKind.NO_TOOLS, "Tools that run commands are off here: there is no sandbox for them.")
-        return self.agent_scheduler.slot(job, deadline, check)
+    def acquire_slot(
+        self, job: ChatJob, deadline: float, check: StartGuard
+    ) -> AbstractAsyncContextManager[JobSlot[PreparedJob, ChatWorker] | JobSlot[PreparedAgentJob, AgentWorker]]:
+        """Wait for a slot for the job. The slot gives the job a worker, and another worker if the first one fails.
+
+        Args:
+            job: The job.
+            deadline: The end of the job's time, by the clock of the event loop.
+            check: A function that the scheduler awaits before the job starts. It raises an error if the job must not
+                start.
+
+        Raises:
+            WorkerError: The same errors as in `Scheduler.acquire_slot`. TOOLS_UNAVAILABLE if the job may run commands
+                but the machine has no sandbox for them.
+        """
+        if job.agent_options is None:
+            return self.chat_scheduler.acquire_slot(job, deadline, check)
+        if not self.can_run_commands and COMMAND_TOOLS & set(job.agent_options.builtin_tools):
+            raise WorkerError(
+                ErrorKind.TOOLS_UNAVAILABLE, "Tools that run commands are off here, because there is no sandbox."
+            )
+        return self.agent_scheduler.acquire_slot(job, deadline, check)
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether no chat worker is running and the last attempt to start one failed."""
+        return self.chat_pool.is_failing
+
+    def find_cli_info(self) -> CliInfo | None:
+        """Return the CLI version and the login that a process reported when it started. None before the first start."""
+        return self.chat_pool.find_cli_info()
+
+    def processes(self) -> list[ProcessInfo]:
+        """List all processes, first those of the chat pool, then those of the agent pool."""
+        return [*self.chat_pool.processes(), *self.agent_pool.processes()]
+
+    def count_chat_phases(self) -> dict[str, int]:
+        """Count the chat workers in each phase, such as `ready` or `busy`."""
+        return {phase.name.lower(): count for phase, count in self.chat_pool.count_phases().items()}
+
+    def count_jobs(self) -> dict[WorkerKind, JobCounts]:
+        """Count the running and the waiting jobs for each kind of worker."""
+        return {
+            "chat": JobCounts(self.chat_scheduler.running_count, self.chat_scheduler.waiting_count),
+            "agent": JobCounts(self.agent_scheduler.running_count, self.agent_scheduler.waiting_count),
+        }
 
 
 @asynccontextmanager
-async def running_engine(
-    homes: Homes,
-    launch: LaunchSettings,
+async def run_engine(
+    process_dirs: ProcessDirectories,
+    launch_settings: LaunchSettings,
     pool_settings: PoolSettings,
-    queue: QueueSettings,
+    queue_settings: QueueSettings,
     agent_settings: AgentSettings,
-    observer: Observer = UNOBSERVED,
+    observer: Observer = NULL_OBSERVER,
 ) -> AsyncIterator[Engine]:
-    """The engine for the length of a `with`: no process of it is left afterwards.
+    """Run an engine during a `with` block. All processes of the engine have ended when the block is left.
 
-    Raises `WorkerError` when no worker starts, `workers.homes.StateDirectoryInUse`, or `OSError`.
+    Raises:
+        WorkerError: No chat worker could be started.
+        StateDirectoryInUse: Another gateway uses the directory of `process_dirs`.
+        OSError: The directory of `process_dirs` cannot be used.
     """
-    await homes.open()
+    await process_dirs.open()
     try:
-        box, lacking = await box_here(launch, agent_settings)
-        places = Places(homes.base, box.user if lacking is None else None)
-        await places.open()
-        # Outside of a box a process knows its directory by a name, which a spare's would have to change.
-        bounds = agent_settings if lacking is None else replace(agent_settings, spares=0)
-        agents = Agents(_new_agent(homes, launch, box if lacking is None else None), places, bounds, observer)
-        spawn = _spawn(homes, launch, await asyncio.to_thread(priority.of_starting_chat), priority.of_chat())
-        pool = Pool(
-            lambda: Worker(
+        sandbox, problem = await probe_sandbox(launch_settings, agent_settings)
+        workspaces = Workspaces(process_dirs.base, sandbox.uid if problem is None else None)
+        await workspaces.open()
+        # Without a sandbox, a process knows the path of its workspace. The gateway could not move the workspace of a
+        # spare, so it starts no spares.
+        pool_agent_settings = agent_settings if problem is None else replace(agent_settings, spare_count=0)
+        agent_pool = AgentPool(
+            _make_agent_factory(process_dirs, launch_settings, sandbox if problem is None else None),
+            workspaces,
+            pool_agent_settings,
+            observer,
+        )
+        spawn = _make_spawn(
+            process_dirs,
+            launch_settings,
+            await asyncio.to_thread(priority.get_starting_priority),
+            priority.get_chat_priority(),
+        )
+        chat_pool = ChatPool(
+            lambda: ChatWorker(
                 spawn,
-                launch.default_model,
+                launch_settings.default_model,
                 observer=observer,
-                system_in_body=launch.auth_method is not AuthMethod.CLI,
+                system_in_body=launch_settings.auth_method is not AuthMethod.CLI,
             ),
             pool_settings,
             observer,
         )
         async with AsyncExitStack() as processes:
-            processes.push_async_callback(places.close)
-            processes.push_async_callback(pool.close)
-            processes.push_async_callback(agents.close)
-            await pool.start()
+            processes.push_async_callback(workspaces.close)
+            processes.push_async_callback(chat_pool.close)
+            processes.push_async_callback(agent_pool.close)
+            await chat_pool.start()
             yield Engine(
-                pool,
-                Scheduler(pool, pool_settings.workers, queue),
-                agents,
-                Scheduler(agents, agent_settings.workers, queue),
-                places,
-                lacking or "",
-                lacking is None or agent_settings.unsandboxed,
+                chat_pool,
+                Scheduler(chat_pool, prepare_chat_job, pool_settings.worker_count, queue_settings),
+                agent_pool,
+                Scheduler(agent_pool, prepare_agent_job, agent_settings.worker_count, queue_settings),
+                workspaces,
+                problem or "",
+                problem is None or agent_settings.allow_unsandboxed,
                 processes,
             )
     finally:
-        homes.close()
+        process_dirs.close()
 
 
-async def box_here(launch: LaunchSettings, settings: AgentSettings) -> tuple[Box, str | None]:
-    """The box that agents work in, and why there can be none here."""
+async def probe_sandbox(
+    launch_settings: LaunchSettings, agent_settings: AgentSettings
+) -> tuple[SandboxSpec, str | None]:
+    """Return the sandbox for agents, and the reason for which it does not work on this machine.
+
+    The reason is None if the sandbox works.
+    """
     is_root = os.geteuid() == 0
-    box = Box(settings.user if is_root else None, settings.disk_bytes, settings.process_bytes)
-    if is_root and not has_boxable_login(launch):
-        return box, "as root, a `cli` login needs CLAUDE_CODE_OAUTH_TOKEN for this"
-    files = login_files(launch, os.environ)
+    sandbox = SandboxSpec(
+        agent_settings.uid if is_root else None, agent_settings.max_workspace_bytes, agent_settings.max_process_bytes
+    )
+    if is_root and not has_env_credentials(launch_settings):
+        return sandbox, "the gateway runs as root, so a `cli` login needs CLAUDE_CODE_OAUTH_TOKEN"
+    files = find_credential_files(launch_settings, os.environ)
     if await asyncio.to_thread(lambda: any(file.exists() for file in files)):
-        return box, LOGIN_IN_A_FILE
-    return box, await sandbox_check.complaint(box)
+        return sandbox, CREDENTIALS_FILE_REASON
+    return sandbox, await probe.find_sandbox_problem(sandbox)
 
 
-def _spawn(homes: Homes, launch: LaunchSettings, starting: Priority, later: Priority) -> Spawn:
-    async def spawn(prepared: Prepared | None) -> HousedProcess:
-        async def command(home: Path) -> Started:
-            conversation = home / CONVERSATION if prepared else None
-            if prepared and conversation:
-                await asyncio.to_thread(conversation.write_bytes, prepared.lines)
-            env = environment(launch, home, os.environ, prepared.model if prepared else None)
-            return command_line(launch, conversation), env, home, conversation
+def _make_spawn(
+    process_dirs: ProcessDirectories, launch_settings: LaunchSettings, starting: Priority, later: Priority
+) -> ProcessFactory:
+    async def spawn(resume_file: ResumeFile | None) -> ManagedProcess:
+        async def build_launch_spec(process_dir: Path) -> LaunchSpec:
+            resume_path = process_dir / RESUME_FILE_NAME if resume_file else None
+            if resume_file and resume_path:
+                await asyncio.to_thread(resume_path.write_bytes, resume_file.content)
+            env = build_environment(
+                launch_settings, process_dir, os.environ, resume_file.model if resume_file else None
+            )
+            return LaunchSpec(build_chat_command(launch_settings, resume_path), env, process_dir, resume_path)
 
-        # A job waits for one that takes up a conversation.
-        first = starting if prepared is None else later
-        process = await _housed(homes, command, first)
-        process.starts_low = first != later
+        # A job waits for a process that resumes a conversation, so the process starts with the priority of a chat
+        # process.
+        start_priority = starting if resume_file is None else later
+        process = await spawn_managed(process_dirs, build_launch_spec, start_priority)
+        process.restores_priority = start_priority != later
         return process
 
     return spawn
 
 
-def _new_agent(homes: Homes, launch: LaunchSettings, box: Box | None) -> NewAgent:
-    def new_agent(place: Path, tools: tuple[str, ...], record: Record, resumption: Resumption | None) -> Agent:
-        async def command(home: Path) -> Started:
-            arguments = agent_arguments(launch, tools, boxed=box is not None, resumption=resumption)
-            env = agent_environment(launch, home, os.environ, box, resumption.model if resumption else None)
-            if box is None:
-                return (str(launch.cli_path), *arguments), env, place, None
-            login = login_directory(launch, os.environ)
-            return boxed(box, launch.cli_path, arguments, place, login, talk_of(place)), env, home, None
+def _make_agent_factory(
+    process_dirs: ProcessDirectories, launch_settings: LaunchSettings, sandbox: SandboxSpec | None
+) -> AgentFactory:
+    def create_agent(
+        workspace: Path, tools: tuple[str, ...], resume_index: ResumeIndex, resume_point: ResumePoint | None
+    ) -> AgentWorker:
+        async def build_launch_spec(process_dir: Path) -> LaunchSpec:
+            arguments = build_agent_arguments(
+                launch_settings, tools, sandboxed=sandbox is not None, resume_point=resume_point
+            )
+            env = build_agent_environment(
+                launch_settings, process_dir, os.environ, sandbox, resume_point.model if resume_point else None
+            )
+            if sandbox is None:
+                return LaunchSpec((str(launch_settings.cli_path), *arguments), env, workspace)
+            login_dir = find_login_directory(launch_settings, os.environ)
+            argv = build_cli_sandbox_command(
+                sandbox, launch_settings.cli_path, arguments, workspace, login_dir, get_transcript_dir(workspace)
+            )
+            return LaunchSpec(argv, env, process_dir)
 
-        return Agent(
-            lambda _: _housed(homes, command, priority.of_later_work()), launch.default_model, record, resumption
+        return AgentWorker(
+            lambda _: spawn_managed(process_dirs, build_launch_spec, priority.get_background_priority()),
+            launch_settings.default_model,
+            resume_index,
+            resume_point,
         )
 
-    return new_agent
-
-
-async def _housed(homes: Homes, command: Callable[[Path], Awaitable[Started]], first: Priority) -> HousedProcess:
-    """A process with a directory of its own, recorded so that the next gateway ends it if this one cannot."""
-    home = await homes.make()
-    try:
-        argv, env, directory, conversation = await command(home)
-        process = await HousedProcess.spawn(argv, env, directory, priority=first)
-    except BaseException:
-        await homes.remove(home)
-        raise
-    process.home, process.homes, process.conversation = home, homes, conversation
-    try:
-        await homes.record(home, process.pid)
-    except BaseException:
-        process.kill()
-        await process.ended()
-        raise
-    return process
+    return create_agent

@@ -1,4 +1,4 @@
-"""Every setting of the gateway."""
+"""All settings of the gateway."""
 
 from claude_gateway.config.settings import FixedSettings, Settings
 

@@ -1,102 +1,120 @@
-"""MCP servers: what keys may register, and how much of it."""
+"""Settings of MCP servers: registration policy, sandbox and limits."""
 
 from typing import Literal
 
 from pydantic import Field, field_validator
 
-from claude_gateway.config.group import Group
-from claude_gateway.mcp_servers.bounds import Bounds
-from claude_gateway.mcp_servers.program_box import ProgramBox
-from claude_gateway.mcp_servers.rules import Rules, read_commands
+from claude_gateway.config.base import SettingsGroup
+from claude_gateway.mcp_servers.limits import McpLimits
+from claude_gateway.mcp_servers.policy import RegistrationPolicy, parse_allowed_commands
+from claude_gateway.mcp_servers.sandbox import McpSandbox
 
 
-class McpServers(Group):
-    """Deny by default: no program is run and no private address is reached."""
+class McpSettings(SettingsGroup):
+    """Registration policy, sandbox and limits of MCP servers.
+
+    By default, clients cannot register any command, and servers cannot be at private addresses.
+    """
 
     mcp_allowed_commands: str = Field(
         "",
-        description="Command lines that keys with the scope `mcp` may register as MCP servers, one a line or with `;` "
-        "between: each whole, to the letter, or ending in ` *` for any further arguments.",
+        description="Command lines that keys with the scope `mcp` may register as MCP servers, separated by newlines "
+        "or `;`. A registered command must be equal to an entry; an entry that ends in ` *` allows any further "
+        "arguments.",
     )
     mcp_allowed_env: str = Field(
         "",
-        description="Variables that such programs may be given beside `…_KEY`, `…_TOKEN`, `…_SECRET`, `…_PASSWORD`, "
-        "`…_ID`, `…_USER`: names with commas between, `*` for anything. What decides which code is loaded "
-        "(`LD_…`, `PYTHON…`, `NODE_…`, `PATH`, …) never.",
+        description="Environment variables that registrations may set for MCP server processes, in addition to "
+        "`…_KEY`, `…_TOKEN`, `…_SECRET`, `…_PASSWORD`, `…_ID` and `…_USER`: names or patterns with `*`, separated by "
+        "commas. Variables that select the code to load (`LD_…`, `PYTHON…`, `NODE_…`, `PATH`, …) are never allowed.",
     )
-    mcp_box: Literal["required", "if-possible", "off"] = Field(
+    mcp_sandbox: Literal["required", "if-possible", "off"] = Field(
         "required",
-        description="Programs run in a box of bubblewrap: `required`, or not at all; `if-possible`, or without; `off`.",
+        description="Whether MCP server processes run in a bubblewrap sandbox: `required` (without a sandbox they do "
+        "not run), `if-possible` or `off`.",
     )
     mcp_readable_paths: str = Field(
         "",
-        description="Files and directories that programs see in their box, read-only, beside the system's (`/usr`): "
-        "absolute, with `:` between.",
+        description="Absolute paths of files and directories that MCP server processes can read in their sandbox, in "
+        "addition to the system's (`/usr`), separated by `:`.",
     )
-    mcp_writable_paths: str = Field("", description="The same, which they may change. One home each they have anyway.")
-    mcp_memory_mib: int = Field(
-        2_048, ge=64, description="What one process of a program may allocate; it is refused more."
+    mcp_writable_paths: str = Field(
+        "",
+        description="Absolute paths that MCP server processes can also write in their sandbox, separated by `:`. Each "
+        "server always has its own writable home directory.",
+    )
+    max_mcp_process_memory_mib: int = Field(
+        2_048, ge=64, description="Maximum memory that one process of an MCP server can allocate, in MiB."
     )
     mcp_allow_private_addresses: bool = Field(
         False,
-        description="Let MCP servers be at `http:` URLs, other ports, and addresses that are not public, this machine "
-        "and its network included.",
+        description="Allow MCP servers at `http:` URLs, at ports other than 443, and at addresses that are not public, "
+        "including this machine and its network.",
     )
-    mcp_servers_per_key: int = Field(16, ge=0, le=1_000, description="The most MCP servers of one key.")
-    mcp_tools_per_server: int = Field(
-        128, ge=1, le=1_000, description="The most tools taken from one MCP server; further ones are left out."
+    max_mcp_servers_per_key: int = Field(16, ge=0, le=1_000, description="Maximum number of MCP servers of a key.")
+    max_mcp_tools_per_server: int = Field(
+        128,
+        ge=1,
+        le=1_000,
+        description="Maximum number of tools of an MCP server; the gateway omits further ones.",
     )
-    mcp_connect_seconds: float = Field(
-        30.0, gt=0, description="How long an MCP server may take to start, shake hands and list what it has."
+    mcp_connect_timeout_seconds: float = Field(
+        30.0, gt=0, description="Timeout for the start of an MCP server, its handshake and the list of its tools."
     )
-    mcp_call_seconds: float = Field(
-        60.0, gt=0, description="How long a call to an MCP server may take; then the model is told that it failed."
+    mcp_call_timeout_seconds: float = Field(
+        60.0, gt=0, description="Timeout of a call to an MCP server; after it, the model is told that the call failed."
     )
-    mcp_message_mib: int = Field(
-        8, ge=1, le=64, description="The largest message of an MCP server; a larger one ends the connection."
+    max_mcp_message_mib: int = Field(
+        8, ge=1, le=64, description="Maximum size of a message of an MCP server; a larger one ends the connection."
     )
 
     @field_validator("mcp_allowed_commands", mode="after")
     @classmethod
-    def _lines(cls, value: str) -> str:
-        read_commands(value)
+    def _check_allowed_commands(cls, value: str) -> str:
+        parse_allowed_commands(value)
         return value
 
     @field_validator("mcp_readable_paths", "mcp_writable_paths", mode="after")
     @classmethod
-    def _paths(cls, value: str) -> str:
-        for path in _read_paths(value):
+    def _check_sandbox_paths(cls, value: str) -> str:
+        for path in _parse_paths(value):
             if not path.startswith("/") or path == "/" or ".." in path.split("/"):
-                raise ValueError(f"{path!r} is no absolute path below /")
+                raise ValueError(f"{path!r} is not an absolute path below /")
         return value
 
-    def mcp_program_box(self, user: int | None) -> ProgramBox | None:
-        """`user`: whom a gateway that runs as root becomes in it."""
-        if self.mcp_box == "off":
+    def build_mcp_sandbox(self, uid: int | None) -> McpSandbox | None:
+        """Return the sandbox settings for the processes of MCP servers; None if the sandbox is off.
+
+        Args:
+            uid: User id of the processes if the gateway runs as root; None keeps the user of the gateway.
+        """
+        if self.mcp_sandbox == "off":
             return None
-        return ProgramBox(
-            user=user,
-            largest_process=self.mcp_memory_mib * 2**20,
-            readable=_read_paths(self.mcp_readable_paths),
-            writable=_read_paths(self.mcp_writable_paths),
+        return McpSandbox(
+            uid=uid,
+            max_process_bytes=self.max_mcp_process_memory_mib * 2**20,
+            readable_paths=_parse_paths(self.mcp_readable_paths),
+            writable_paths=_parse_paths(self.mcp_writable_paths),
         )
 
-    def mcp_rules(self) -> Rules:
-        return Rules(
-            commands=read_commands(self.mcp_allowed_commands),
-            variables=tuple(name.strip() for name in self.mcp_allowed_env.split(",") if name.strip()),
-            private_addresses=self.mcp_allow_private_addresses,
+    def mcp_policy(self) -> RegistrationPolicy:
+        """Return the policy for the registration of MCP servers."""
+        return RegistrationPolicy(
+            allowed_commands=parse_allowed_commands(self.mcp_allowed_commands),
+            allowed_variables=tuple(name.strip() for name in self.mcp_allowed_env.split(",") if name.strip()),
+            allow_private_addresses=self.mcp_allow_private_addresses,
         )
 
-    def mcp_bounds(self) -> Bounds:
-        return Bounds(
-            servers=self.mcp_servers_per_key,
-            tools=self.mcp_tools_per_server,
-            connect_seconds=self.mcp_connect_seconds,
-            call_seconds=self.mcp_call_seconds,
-            message_bytes=self.mcp_message_mib * 2**20,
+    def mcp_limits(self) -> McpLimits:
+        """Return the limits on the MCP servers of a key."""
+        return McpLimits(
+            max_servers=self.max_mcp_servers_per_key,
+            max_tools=self.max_mcp_tools_per_server,
+            connect_timeout_seconds=self.mcp_connect_timeout_seconds,
+            call_timeout_seconds=self.mcp_call_timeout_seconds,
+            max_message_bytes=self.max_mcp_message_mib * 2**20,
         )
 
 
-def _read_paths(value: str) -> tuple[str, ...]:
+def _parse_paths(value: str) -> tuple[str, ...]:
     return tuple(path.rstrip("/") or "/" for path in value.split(":") if path)

@@ -1,12 +1,12 @@
-"""Where the gateway listens, who may call, where it keeps its state, what its models are called."""
+"""Settings of the listener, the API key of the environment, the state directory and the names of models."""
 
 import os
 from pathlib import Path
 
 from pydantic import Field, field_validator
 
-from claude_gateway.config.group import Group, KeyOrNone
-from claude_gateway.models.aliases import Alias, read_aliases
+from claude_gateway.config.base import OptionalSecret, SettingsGroup
+from claude_gateway.model_catalog.aliases import ModelAlias, parse_aliases
 
 
 def _default_state_dir() -> Path:
@@ -14,44 +14,45 @@ def _default_state_dir() -> Path:
     return Path(base) / "claude-gateway"
 
 
-class Server(Group):
-    """Where the gateway listens, who may call, what its models are called."""
+class ServerSettings(SettingsGroup):
+    """Listener, key of the environment, state directory and names of models."""
 
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
     claude_wrapper_host: str = Field("0.0.0.0", description="Address to listen on.")  # noqa: S104
-    api_key: KeyOrNone = Field(
+    api_key: OptionalSecret = Field(
         None,
-        description="A key with every scope, beside those of `claude-gateway keys`. Where there is none at all, only "
-        "direct callers from this machine are served, and those may only chat.",
+        description="An API key with every scope, in addition to the keys of `claude-gateway keys`. Without any key, "
+        "the gateway accepts only direct connections from its own machine, and only for chat.",
     )
     state_dir: Path = Field(
         default_factory=_default_state_dir,
-        description="Where the gateway keeps its state; one gateway a directory. "
-        "Default: `claude-gateway` under `$XDG_STATE_HOME` or `~/.local/state`.",
+        description="Directory in which the gateway stores its data; each gateway needs its own. "
+        "Default: `claude-gateway` in `$XDG_STATE_HOME` or `~/.local/state`.",
     )
     default_model: str = Field(
         "sonnet",
-        description="The model of requests that name another provider's, which the processes start with: a name, or "
-        "`sonnet`, `opus`, `haiku` or `fable` for the current one, as Claude Code knows it.",
+        description="Model for requests that name a model of another provider; processes start with it. A model name, "
+        "or `sonnet`, `opus`, `haiku` or `fable` for the current model of that family, as Claude Code reports it.",
     )
     list_model_aliases: bool = Field(
         False,
-        description="`GET /v1/models` lists other names that get an answer too, as `?include=aliases` does: for "
-        "programs that refuse what is not listed.",
+        description="List in `GET /v1/models` other accepted names too, as `?include=aliases` does, for programs that "
+        "reject names outside the list.",
     )
     model_aliases: str = Field(
         "",
-        description="Other names for models: `pattern=model`, with commas between; `*` stands for anything, the model "
-        "may be a name or `default`, `opus`, `sonnet` or `haiku`. The first that fits counts; behind them comes the "
-        "table above, unless the last entry is `none`.",
+        description="Other names for models: `pattern=model`, separated by commas. `*` in a pattern matches anything; "
+        "the model is a name or `default`, `opus`, `sonnet` or `haiku`. The first match applies. The built-in aliases "
+        "follow (docs/concepts/models.md), unless the last entry is `none`.",
     )
 
     @field_validator("model_aliases", mode="after")
     @classmethod
-    def _readable(cls, value: str) -> str:
-        read_aliases(value)
+    def _check_model_aliases(cls, value: str) -> str:
+        parse_aliases(value)
         return value
 
     @property
-    def aliases(self) -> tuple[Alias, ...]:
-        return read_aliases(self.model_aliases)
+    def parsed_model_aliases(self) -> tuple[ModelAlias, ...]:
+        """Aliases parsed from `model_aliases`, followed by the built-in aliases unless the setting disables these."""
+        return parse_aliases(self.model_aliases)

@@ -1,47 +1,66 @@
-"""Every setting of the gateway: one frozen object, read once from the environment and `.env`.
+"""All settings of the gateway in one frozen object, read from the environment, `.env` and credentials.
 
-The names are those of the environment in lower case. The README's table is generated from this class.
+The attributes are named like the environment variables, in lower case. A generator writes the table in
+docs/configuration.md from this class.
 """
 
 from pathlib import Path
 
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-from claude_gateway.config.kept import Kept
-from claude_gateway.config.limits import RateLimits
-from claude_gateway.config.log import Log
-from claude_gateway.config.login import Login
-from claude_gateway.config.mcp import McpServers
-from claude_gateway.config.own_tools import OwnTools
-from claude_gateway.config.requests import Requests
-from claude_gateway.config.server import Server
-from claude_gateway.config.work import Work
-from claude_gateway.models.catalogue import first_model
-from workers.settings import LaunchSettings, QueueSettings
+from claude_gateway.config.builtin_tools import BuiltinToolSettings
+from claude_gateway.config.claude_login import ClaudeLoginSettings
+from claude_gateway.config.logging import LogSettings
+from claude_gateway.config.mcp import McpSettings
+from claude_gateway.config.rate_limits import RateLimitSettings
+from claude_gateway.config.requests import RequestSettings
+from claude_gateway.config.retention import RetentionSettings
+from claude_gateway.config.server import ServerSettings
+from claude_gateway.config.workers import WorkerSettings
+from claude_gateway.model_catalog.catalog import initial_model
+from workers.core.settings import LaunchSettings, QueueSettings
 
 
-# pydantic lists the fields of the last base first, and the README's table has that order.
-class Settings(Log, Requests, RateLimits, Kept, McpServers, OwnTools, Work, Login, Server):
-    """The groups as one."""
+# pydantic lists the fields of the last base first, and the generated table has that order.
+class Settings(
+    LogSettings,
+    RequestSettings,
+    RateLimitSettings,
+    RetentionSettings,
+    McpSettings,
+    BuiltinToolSettings,
+    WorkerSettings,
+    ClaudeLoginSettings,
+    ServerSettings,
+):
+    """All settings of the gateway."""
 
-    def queue(self) -> QueueSettings:
-        # Half of it: the head's clock begins a little before the job comes into the queue.
+    def queue_settings(self) -> QueueSettings:
+        """Return the engine's settings for the queue of jobs."""
+        # `evictable_seconds` is half of `stream_head_timeout_seconds`, because that timeout starts a little before the
+        # job enters the queue.
         return QueueSettings(
-            limit=self.queue_limit, timeout=self.queue_timeout_seconds, refusable=self.stream_head_seconds / 2
+            max_waiting_jobs=self.max_queued_jobs,
+            timeout_seconds=self.queue_timeout_seconds,
+            evictable_seconds=self.stream_head_timeout_seconds / 2,
         )
 
-    def launch(self, cli_path: Path) -> LaunchSettings:
+    def launch_settings(self, cli_path: Path) -> LaunchSettings:
+        """Return the engine's settings for starting the CLI at `cli_path`."""
         return LaunchSettings(
             cli_path=cli_path,
             auth_method=self.auth_method,
-            default_model=first_model(self.default_model, self.auth_method),
+            default_model=initial_model(self.default_model, self.auth_method),
             credentials=self.credentials(),
-            upstream_retries=self.upstream_retries,
+            max_upstream_retries=self.max_upstream_retries,
         )
 
 
 class FixedSettings(Settings):
-    """Settings from its arguments alone: a demo or a test that nothing of the machine can change."""
+    """Settings that take values only from the constructor's arguments.
+
+    Demos and tests use this class, because they must not depend on the environment.
+    """
 
     @classmethod
     def settings_customise_sources(
@@ -51,4 +70,5 @@ class FixedSettings(Settings):
         *_: PydanticBaseSettingsSource,
         **__: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Use the arguments as the only source."""
         return (init_settings,)

@@ -1,4 +1,4 @@
-"""Claude Code, asked: which version, which login, how much memory. Nothing is sent upstream."""
+"""Inspects the version, login and memory usage of Claude Code without sending anything upstream."""
 
 import asyncio
 import os
@@ -9,37 +9,49 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workers import rss
-from workers.launch import command_line, environment
-from workers.process import Process
-from workers.settings import LaunchSettings
-from workers.worker import Worker, end
+from workers.cli.command import build_chat_command, build_environment
+from workers.cli.process import Process
+from workers.core.settings import LaunchSettings
+from workers.host.memory_usage import read_rss_mib
+from workers.worker.chat_worker import ChatWorker
 
-_BOOT_SECONDS = 30.0
+_START_TIMEOUT_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What it said when it started."""
+class CliStartReport:
+    """State of a CLI process after its start.
+
+    Attributes:
+        version: The version of the CLI.
+        account: The login, as the CLI reported it.
+        rss_mib: Memory of the process in MiB.
+    """
 
     version: str
     account: Mapping[str, Any]
-    mebibytes: float
+    rss_mib: float
 
 
-async def ask(launch: LaunchSettings) -> Said:
-    """Start it as a worker is started, and end it. Raises `WorkerError` where it does not start."""
+async def start_and_inspect(launch: LaunchSettings) -> CliStartReport:
+    """Start the CLI in the same way as a worker, inspect it and end it.
+
+    Raises:
+        WorkerError: If the CLI does not start.
+    """
     directory = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="claude-gateway-doctor-"))
 
     async def spawn(_: object) -> Process:
-        return await Process.spawn(command_line(launch), environment(launch, directory, os.environ), directory)
+        return await Process.spawn(
+            build_chat_command(launch), build_environment(launch, directory, os.environ), directory
+        )
 
-    worker = Worker(spawn, launch.default_model)
+    worker = ChatWorker(spawn, launch.default_model)
     try:
-        await worker.boot(_BOOT_SECONDS)
-        used = float(await rss.mebibytes(worker.pid))
-        return Said(worker.protocol.version, worker.protocol.account, used)
+        await worker.start(_START_TIMEOUT_SECONDS)
+        rss_mib = float(await read_rss_mib(worker.pid))
+        return CliStartReport(worker.protocol.cli_version, worker.protocol.account, rss_mib)
     finally:
         if worker.pid:
-            await end(worker)
+            await worker.stop()
         await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""One MCP server of one key, kept connected: noticed when it goes, and tried again until it is let go."""
+"""Connects to one MCP server of one key, detects failures, and reconnects until the gateway closes the connection."""
 
 import asyncio
 import logging
@@ -6,155 +6,187 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, Literal, Protocol
 
-from claude_gateway.mcp_servers.bounds import Bounds
-from claude_gateway.mcp_servers.offered import Listing, failed
-from claude_gateway.mcp_servers.server import Server
-from workers.job import RemoteResult
+from claude_gateway.mcp_servers.catalog import ServerCatalog, error_result
+from claude_gateway.mcp_servers.limits import McpLimits
+from claude_gateway.mcp_servers.models import McpServer
+from workers.core.job import RemoteToolResult
 
 _log = logging.getLogger(__name__)
 
-_CLOSE_SECONDS = 5.0
+_CLOSE_TIMEOUT_SECONDS = 5.0
 
-Status = Literal["connecting", "connected", "reconnecting", "disconnected"]
-
-
-class Unreachable(Exception):
-    """The server is not there, or is none. The text is for callers: no secret, nothing that the server wrote."""
+ConnectionStatus = Literal["connecting", "connected", "reconnecting", "disconnected"]
 
 
-class Flooded(Unreachable):
-    """It sends so much that it is not listened to again before somebody asks for it."""
+class ServerUnavailable(Exception):
+    """Raised if the gateway cannot reach a server, or if the server does not speak MCP.
 
-
-class Session(Protocol):
-    """A server that has shaken hands: claude_gateway.mcp_servers.session, or a scripted one."""
-
-    stirred: asyncio.Event
-    changed: bool
-
-    async def listing(self) -> Listing: ...
-    async def call(self, tool: str, arguments: Mapping[str, Any]) -> RemoteResult: ...
-    async def ping(self) -> None: ...
-
-
-# Of a server, as the one task of its connection enters and leaves it.
-Opened = Callable[[], AbstractAsyncContextManager[Session]]
-
-
-class Connection:
-    """`begin`, then `call` at any time, until `close`. `listing` is what the server has, or had when it was last there;
-    `error` is why it is not there, "" while it is. It is `disconnected` where it is not tried again unless asked for.
+    Clients see the text of the error. Therefore the text contains no secret and nothing that the server wrote.
     """
 
-    def __init__(self, server: Server, opened: Opened, bounds: Bounds) -> None:
+
+class ServerExceededLimit(ServerUnavailable):
+    """Raised if the server exceeds the inbound limit. Then the gateway reconnects only when a client requests it."""
+
+
+class McpSession(Protocol):
+    """Interface of a session with one MCP server after the handshake (`claude_gateway.mcp_servers.client.McpClient`).
+
+    Attributes:
+        wakeup: Event that is set if the connection should check the server, because the server's tools changed or a
+            call failed.
+        tools_changed: True if the server announced a new list of tools.
+    """
+
+    wakeup: asyncio.Event
+    tools_changed: bool
+
+    async def fetch_catalog(self) -> ServerCatalog:
+        """List the server's tools, and count its resources and prompts. Raises `ServerUnavailable`."""
+        ...
+
+    async def call_tool(self, tool_name: str, arguments: Mapping[str, Any]) -> RemoteToolResult:
+        """Call a tool by the name that the server gives it. Raises `ServerUnavailable`."""
+        ...
+
+    async def ping(self) -> None:
+        """Check that the server responds. Raises `ServerUnavailable`."""
+        ...
+
+
+# Function that opens a session with a server. The connection enters and leaves the returned context in the same task.
+SessionFactory = Callable[[], AbstractAsyncContextManager[McpSession]]
+
+
+class McpConnection:
+    """Connection to one MCP server. Call `start` once, then `call_tool` at any time until `close`.
+
+    Attributes:
+        server: Registration of the server.
+        status: State of the connection; `disconnected` if the gateway reconnects only when a client requests it.
+        error: Reason why the server is unavailable; "" while it is connected.
+        catalog: Tools that the server offered during its last connection.
+        reconnect_count: Number of times that the gateway has reconnected to the server.
+    """
+
+    def __init__(self, server: McpServer, open_session: SessionFactory, limits: McpLimits) -> None:
         self.server = server
-        self.status: Status = "connecting"
+        self.status: ConnectionStatus = "connecting"
         self.error = ""
-        self.listing = Listing()
-        self.reconnections = 0
-        self._opened = opened
-        self._bounds = bounds
-        self._session: Session | None = None
-        self._attempt: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._at_once = asyncio.Event()
-        self._life: asyncio.Task[None] | None = None
-        self._closing = False
+        self.catalog = ServerCatalog()
+        self.reconnect_count = 0
+        self._open_session = open_session
+        self._limits = limits
+        self._session: McpSession | None = None
+        self._connect_attempt: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._retry_now = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._is_closing = False
 
-    def begin(self) -> None:
-        self._life = asyncio.create_task(self._live(), name=f"MCP server {self.server.name}")
+    def start(self) -> None:
+        """Start the task that connects to the server and reconnects after failures."""
+        self._task = asyncio.create_task(self._run(), name=f"MCP server {self.server.name}")
 
-    async def connected(self) -> Listing:
-        """What the server has, once it is there; where it was lost, it is tried at once. Raises `Unreachable` when that
-        attempt fails."""
+    async def wait_connected(self) -> ServerCatalog:
+        """Wait for the connection, and return the catalog of the server.
+
+        If the connection was lost, the gateway reconnects immediately.
+
+        Raises:
+            ServerUnavailable: This attempt to connect failed.
+        """
         if self._session is None:
-            self._at_once.set()
-            await asyncio.shield(self._attempt)
-        return self.listing
+            self._retry_now.set()
+            await asyncio.shield(self._connect_attempt)
+        return self.catalog
 
-    async def call(self, tool: str, arguments: Mapping[str, Any]) -> RemoteResult:
-        """What the tool answered; whatever goes wrong is an answer too, for the model to read."""
+    async def call_tool(self, tool_name: str, arguments: Mapping[str, Any]) -> RemoteToolResult:
+        """Call a tool by the name that the server gives it.
+
+        Every failure becomes an error result for the model.
+        """
         name, session = self.server.name, self._session
         if session is None:
-            return failed(f"The MCP server {name} is not connected at the moment: {self.error}.")
+            return error_result(f"The MCP server {name} is not connected at the moment: {self.error}.")
         try:
-            async with asyncio.timeout(self._bounds.call_seconds):
-                return await session.call(tool, arguments)
+            async with asyncio.timeout(self._limits.call_timeout_seconds):
+                return await session.call_tool(tool_name, arguments)
         except TimeoutError:
-            why = f"it did not answer within {self._bounds.call_seconds:g} seconds"
-        except Unreachable as error:
-            why = str(error)
-        session.stirred.set()
-        return failed(f"The call to the MCP server {name} failed: {why}.")
+            reason = f"the server did not respond within {self._limits.call_timeout_seconds:g} seconds"
+        except ServerUnavailable as error:
+            reason = str(error)
+        session.wakeup.set()
+        return error_result(f"The call to the MCP server {name} failed: {reason}.")
 
     async def close(self) -> None:
-        """Let the server go, whatever it does about it."""
-        self._closing = True
-        self._at_once.set()
-        self._fail("it was disconnected")
-        if self._life is None:
+        """Close the connection, even if the server does not react."""
+        self._is_closing = True
+        self._retry_now.set()
+        self._fail("the connection was closed on request")
+        if self._task is None:
             return
-        for _ in range(2):  # the second time also what is done to say goodbye
-            self._life.cancel()
-            await asyncio.wait({self._life}, timeout=_CLOSE_SECONDS)
-        self._life = None
+        for _ in range(2):  # the second cancellation ends a closing handshake that hangs
+            self._task.cancel()
+            await asyncio.wait({self._task}, timeout=_CLOSE_TIMEOUT_SECONDS)
+        self._task = None
 
-    async def _live(self) -> None:
+    async def _run(self) -> None:
         failures = 0
         while True:
-            self._at_once.clear()
-            flooded = False
+            self._retry_now.clear()
+            limit_exceeded = False
             try:
-                await self._one_session()
-            except Unreachable as error:
-                flooded = isinstance(error, Flooded)
+                await self._run_session()
+            except ServerUnavailable as error:
+                limit_exceeded = isinstance(error, ServerExceededLimit)
                 self._fail(str(error))
             except TimeoutError:
-                self._fail(f"it was not ready within {self._bounds.connect_seconds:g} seconds")
+                self._fail(f"the server was not ready within {self._limits.connect_timeout_seconds:g} seconds")
             failures = 1 if self.status == "connected" else failures + 1
-            self.status = "disconnected" if flooded else "reconnecting"
+            self.status = "disconnected" if limit_exceeded else "reconnecting"
             _log.info("MCP server %s: %s", self.server.name, self.error)
-            pause = min(self._bounds.first_pause * 2 ** (min(failures, 30) - 1), self._bounds.longest_pause)
+            pause = min(self._limits.min_retry_seconds * 2 ** (min(failures, 30) - 1), self._limits.max_retry_seconds)
             with suppress(TimeoutError):
-                async with asyncio.timeout(None if flooded else pause):
-                    await self._at_once.wait()
-            if self._closing:  # a session that ended just then took the cancellation for its own
+                async with asyncio.timeout(None if limit_exceeded else pause):
+                    await self._retry_now.wait()
+            if self._is_closing:  # a session that ended at the same moment may have swallowed the cancellation
                 return
 
-    async def _one_session(self) -> None:
-        """From the handshake until the server is lost. Raises `Unreachable`, or `TimeoutError`."""
-        async with asyncio.timeout(self._bounds.connect_seconds) as limit, self._opened() as session:
-            self.listing = await session.listing()
+    async def _run_session(self) -> None:
+        """Open a session and keep it until the connection is lost. Raises `ServerUnavailable` or `TimeoutError`."""
+        async with asyncio.timeout(self._limits.connect_timeout_seconds) as limit, self._open_session() as session:
+            self.catalog = await session.fetch_catalog()
             limit.reschedule(None)
-            self.reconnections += self.status != "connecting"
+            self.reconnect_count += self.status != "connecting"
             self._session, self.status, self.error = session, "connected", ""
-            if not self._attempt.done():
-                self._attempt.set_result(None)
+            if not self._connect_attempt.done():
+                self._connect_attempt.set_result(None)
             try:
-                await self._watch(session)
+                await self._monitor(session)
             finally:
                 self._session = None
 
-    async def _watch(self, session: Session) -> None:
-        """Until the server is lost, which is `Unreachable`."""
+    async def _monitor(self, session: McpSession) -> None:
+        """Ping the server and refresh its catalog until the connection is lost. Raises `ServerUnavailable`."""
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._bounds.ping_seconds):
-                    await session.stirred.wait()
-            session.stirred.clear()
+                async with asyncio.timeout(self._limits.ping_interval_seconds):
+                    await session.wakeup.wait()
+            session.wakeup.clear()
             try:
-                async with asyncio.timeout(self._bounds.connect_seconds):
-                    if not session.changed:
+                async with asyncio.timeout(self._limits.connect_timeout_seconds):
+                    if not session.tools_changed:
                         await session.ping()
                         continue
-                    session.changed = False
-                    self.listing = await session.listing()
+                    session.tools_changed = False
+                    self.catalog = await session.fetch_catalog()
             except TimeoutError:
-                raise Unreachable("it does not answer any more") from None
-            await asyncio.sleep(self._bounds.relist_seconds)
+                raise ServerUnavailable("the server no longer responds") from None
+            await asyncio.sleep(self._limits.min_relist_seconds)
 
-    def _fail(self, why: str) -> None:
-        self.error = why
-        if not self._attempt.done():
-            self._attempt.set_exception(Unreachable(why))
-            self._attempt.exception()  # it may be that nobody waits for it
-        self._attempt = asyncio.get_running_loop().create_future()
+    def _fail(self, reason: str) -> None:
+        self.error = reason
+        if not self._connect_attempt.done():
+            self._connect_attempt.set_exception(ServerUnavailable(reason))
+            self._connect_attempt.exception()  # mark the exception as retrieved, because there may be no waiter
+        self._connect_attempt = asyncio.get_running_loop().create_future()

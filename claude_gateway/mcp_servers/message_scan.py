@@ -1,154 +1,168 @@
-"""Bounds of an MCP message, checked on its raw bytes before a library parses it. Pure.
+"""Checks the raw bytes of MCP messages against limits, before a library parses the messages. No I/O.
 
-A JSON parser makes an object of every value: 8 MB of `[{},{},…]` become 15 GB and hold the event loop for a minute. The
-scan costs a few passes over the bytes, each of them in C, and remembers only where it stands. It may count more than a
-parser would make, never less: whatever follows a point at which every JSON parser gives up does not matter.
+A JSON parser creates an object for every value: 8 MB of `[{},{},…]` become 15 GB and block the event loop for a minute.
+The scanner makes a few passes over the bytes, each of them in C, and stores only its position in the message. It may
+count more values than a parser would create, but never fewer. It ignores everything after the point at which every JSON
+parser fails.
 """
 
 from collections.abc import Callable
 
-from claude_gateway.mcp_servers.bounds import Bounds
+from claude_gateway.mcp_servers.limits import McpLimits
 
 _SLICE_BYTES = 64 * 1024
-_OPEN = frozenset(b"[{")
+_OPENING_BRACKETS = frozenset(b"[{")
 _DIGITS = b"0123456789"
 _ALL_BYTES = bytes(range(256))
-_NOT_A_BRACKET = bytes(set(_ALL_BYTES) - set(b"[]{}"))
-_NO_DIGIT_TO_SPACE = bytes(byte if byte in _DIGITS else 0x20 for byte in _ALL_BYTES)
+_NON_BRACKETS = bytes(set(_ALL_BYTES) - set(b"[]{}"))
+_NON_DIGITS_TO_SPACES = bytes(byte if byte in _DIGITS else 0x20 for byte in _ALL_BYTES)
 
-# What a line of a stream of events is so far.
-_EMPTY, _COMMENT, _FIELD = range(3)
+# Kinds of a line in an event stream, as far as the scanner has read the line.
+_EMPTY_LINE, _COMMENT_LINE, _FIELD_LINE = range(3)
 
-TOO_LARGE = "it wrote what is no message, or one larger than MCP_MESSAGE_MIB"
-TOO_MANY_VALUES = "one of its messages has more than {0.message_values} values"
-TOO_DEEP = "one of its messages is nested more than {0.message_depth} deep"
-TOO_LONG_A_NUMBER = "one of its messages has a number of more than {0.number_digits} digits"
+MESSAGE_TOO_LARGE = "the server sent invalid messages, or a message larger than MAX_MCP_MESSAGE_MIB"
+TOO_MANY_MESSAGE_VALUES = "a message of the server has more than {0.max_message_values} values"
+MESSAGE_TOO_DEEP = "a message of the server is nested more than {0.max_message_depth} levels deep"
+NUMBER_TOO_LONG = "a message of the server has a number of more than {0.max_number_digits} digits"
 
-Refuse = Callable[[str], None]
+OnLimitExceeded = Callable[[str], None]
 
 
-class MessageScan:
-    """One JSON text after another, in pieces of any size: `take` a piece, `end` a text.
+class MessageScanner:
+    """Scanner of JSON texts in chunks of any size. Call `feed` with each chunk and `end_message` after each text.
 
     Args:
-        bounds: What one message may be.
-        refuse: Called with the reason, a template of `Bounds`, when a text is beyond the bounds. It must raise.
-        count: Called with the number of values of each piece.
+        limits: Limits for one message.
+        on_limit_exceeded: Called if a text exceeds a limit. The argument is the reason as a template for `McpLimits`.
+            The function must raise an error.
+        count_values: Called with the number of values in each chunk.
     """
 
-    def __init__(self, bounds: Bounds, refuse: Refuse, count: Callable[[int], None]) -> None:
-        self._bounds = bounds
-        self._refuse = refuse
-        self._count = count
-        self.end()
+    def __init__(
+        self, limits: McpLimits, on_limit_exceeded: OnLimitExceeded, count_values: Callable[[int], None]
+    ) -> None:
+        self._limits = limits
+        self._on_limit_exceeded = on_limit_exceeded
+        self._count_values = count_values
+        self.end_message()
 
-    def end(self) -> None:
-        """The next piece begins another text."""
-        self._size = self._values = self._depth = 0
+    def end_message(self) -> None:
+        """End the present text. The next chunk begins a new text."""
+        self._byte_count = self._value_count = self._depth = 0
         self.end_string()
 
     def end_string(self) -> None:
-        """A line break that no string and no number goes on behind."""
-        self._digits = 0
+        """Handle a line break. It ends every string and number."""
+        self._digit_count = 0
         self._in_string = False
-        self._held = b""
+        self._pending = b""
 
-    def take(self, data: bytes) -> None:
-        """Whatever `refuse` raises."""
+    def feed(self, data: bytes) -> None:
+        """Scan the next chunk of the text. Raises the exception of `on_limit_exceeded`."""
         for start in range(0, len(data), _SLICE_BYTES):
-            self._take(data[start : start + _SLICE_BYTES])
+            self._feed_slice(data[start : start + _SLICE_BYTES])
 
-    def _take(self, data: bytes) -> None:
-        self._size += len(data)
-        if self._size > self._bounds.message_bytes:
-            self._refuse(TOO_LARGE)
-        outside = self._outside_strings(data)
+    def _feed_slice(self, data: bytes) -> None:
+        self._byte_count += len(data)
+        if self._byte_count > self._limits.max_message_bytes:
+            self._on_limit_exceeded(MESSAGE_TOO_LARGE)
+        outside = self._remove_strings(data)
         values = outside.count(b",") + outside.count(b"{") + outside.count(b"[")
-        self._values += values
-        self._count(values)
-        if self._values > self._bounds.message_values:
-            self._refuse(TOO_MANY_VALUES)
-        self._follow_depth(outside.translate(None, _NOT_A_BRACKET))
-        self._follow_digits(outside)
+        self._value_count += values
+        self._count_values(values)
+        if self._value_count > self._limits.max_message_values:
+            self._on_limit_exceeded(TOO_MANY_MESSAGE_VALUES)
+        self._track_depth(outside.translate(None, _NON_BRACKETS))
+        self._track_digits(outside)
 
-    def _outside_strings(self, data: bytes) -> bytes:
-        """What stands in no string. Only there a comma or a bracket makes a value."""
-        data = self._held + data
-        # A backslash at the end belongs to the byte that comes next.
+    def _remove_strings(self, data: bytes) -> bytes:
+        """Return the bytes that are outside JSON strings.
+
+        Only outside strings, a comma or a bracket stands for a value.
+        """
+        data = self._pending + data
+        # A backslash at the end escapes the next byte, which is in the next chunk.
         backslashes = len(data) - len(data.rstrip(b"\\"))
-        self._held = b"\\" * (backslashes % 2)
-        data = data[: len(data) - len(self._held)]
-        # From left to right, as a parser reads them; outside strings a backslash ends every parser.
+        self._pending = b"\\" * (backslashes % 2)
+        data = data[: len(data) - len(self._pending)]
+        # Remove escapes from left to right, as a parser reads them. Outside strings, every parser fails at a backslash.
         parts = data.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')
         outside = b"".join(parts[self._in_string :: 2])
         self._in_string ^= len(parts) % 2 == 0
         return outside
 
-    def _follow_depth(self, brackets: bytes) -> None:
+    def _track_depth(self, brackets: bytes) -> None:
         for byte in brackets:
-            if byte in _OPEN:
+            if byte in _OPENING_BRACKETS:
                 self._depth += 1
-                if self._depth > self._bounds.message_depth:
-                    self._refuse(TOO_DEEP)
+                if self._depth > self._limits.max_message_depth:
+                    self._on_limit_exceeded(MESSAGE_TOO_DEEP)
             elif self._depth:
                 self._depth -= 1
             else:
-                return  # one that closes nothing ends every parser
+                return  # every parser fails at a closing bracket without an opening one
 
-    def _follow_digits(self, outside: bytes) -> None:
-        """Turning long integers into text takes quadratic time, and what logs a message does that."""
-        runs = outside.translate(_NO_DIGIT_TO_SPACE).split(b" ")
+    def _track_digits(self, outside: bytes) -> None:
+        """Limit the number of digits in a number.
+
+        The conversion of a long integer to text, for example for a log, takes quadratic time.
+        """
+        runs = outside.translate(_NON_DIGITS_TO_SPACES).split(b" ")
         first, last = len(runs[0]), len(runs[-1])
-        longest = max(self._digits + first, max(map(len, runs)))
-        self._digits = last + (self._digits if len(runs) == 1 else 0)
-        if longest > self._bounds.number_digits:
-            self._refuse(TOO_LONG_A_NUMBER)
+        longest = max(self._digit_count + first, max(map(len, runs)))
+        self._digit_count = last + (self._digit_count if len(runs) == 1 else 0)
+        if longest > self._limits.max_number_digits:
+            self._on_limit_exceeded(NUMBER_TOO_LONG)
 
 
-class LineScan:
-    """Messages that are a line each, as programs write them."""
+class LineScanner:
+    """Scanner of messages that are one line each, as stdio servers write them."""
 
-    def __init__(self, bounds: Bounds, refuse: Refuse, count: Callable[[int], None]) -> None:
-        self._scan = MessageScan(bounds, refuse, count)
+    def __init__(
+        self, limits: McpLimits, on_limit_exceeded: OnLimitExceeded, count_values: Callable[[int], None]
+    ) -> None:
+        self._scanner = MessageScanner(limits, on_limit_exceeded, count_values)
 
-    def take(self, data: bytes) -> None:
-        """Whatever `refuse` raises."""
-        *whole, last = data.split(b"\n")
-        for line in whole:
-            self._scan.take(line)
-            self._scan.end()
-        self._scan.take(last)
+    def feed(self, data: bytes) -> None:
+        """Scan the next chunk of output. Raises the exception of `on_limit_exceeded`."""
+        *complete_lines, last = data.split(b"\n")
+        for line in complete_lines:
+            self._scanner.feed(line)
+            self._scanner.end_message()
+        self._scanner.feed(last)
 
 
-class EventScan:
-    """Messages that are server-sent events: lines, and an empty one after each event.
+class EventScanner:
+    """Scanner of messages that are server-sent events: an empty line follows the lines of each event.
 
-    Every line of an event is scanned but comments, also those that hold no message. A string ends with its line, for no
-    JSON string goes on behind a line break.
+    It scans every line of an event except comments, even if the line contains no message. A string ends at the end of
+    its line, because a JSON string cannot contain a line break.
     """
 
-    def __init__(self, bounds: Bounds, refuse: Refuse, count: Callable[[int], None]) -> None:
-        self._scan = MessageScan(bounds, refuse, count)
-        self._held = b""
-        self._line = _EMPTY
+    def __init__(
+        self, limits: McpLimits, on_limit_exceeded: OnLimitExceeded, count_values: Callable[[int], None]
+    ) -> None:
+        self._scanner = MessageScanner(limits, on_limit_exceeded, count_values)
+        self._pending = b""
+        self._line_kind = _EMPTY_LINE
 
-    def take(self, data: bytes) -> None:
-        """Whatever `refuse` raises."""
-        data = self._held + data
-        self._held = b"\r" if data.endswith(b"\r") else b""  # the other half of the line break may follow
-        data = data[: len(data) - len(self._held)]
-        *whole, last = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-        for line in whole:
-            self._take(line)
-            if self._line == _EMPTY:
-                self._scan.end()
-            elif self._line == _FIELD:
-                self._scan.end_string()
-            self._line = _EMPTY
-        self._take(last)
+    def feed(self, data: bytes) -> None:
+        """Scan the next chunk of the stream. Raises the exception of `on_limit_exceeded`."""
+        data = self._pending + data
+        self._pending = b"\r" if data.endswith(b"\r") else b""  # the other half of the line break may follow
+        data = data[: len(data) - len(self._pending)]
+        *complete_lines, last = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        for line in complete_lines:
+            self._feed_line_part(line)
+            if self._line_kind == _EMPTY_LINE:
+                self._scanner.end_message()
+            elif self._line_kind == _FIELD_LINE:
+                self._scanner.end_string()
+            self._line_kind = _EMPTY_LINE
+        self._feed_line_part(last)
 
-    def _take(self, piece: bytes) -> None:
-        if piece and self._line == _EMPTY:
-            self._line = _COMMENT if piece.startswith(b":") else _FIELD
-        if self._line == _FIELD:
-            self._scan.take(piece)
+    def _feed_line_part(self, data: bytes) -> None:
+        if data and self._line_kind == _EMPTY_LINE:
+            self._line_kind = _COMMENT_LINE if data.startswith(b":") else _FIELD_LINE
+        if self._line_kind == _FIELD_LINE:
+            self._scanner.feed(data)

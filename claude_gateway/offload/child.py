@@ -1,7 +1,7 @@
-"""The process that runs tasks: `python -m claude_gateway.offload.child SOCKET SECONDS BYTES`.
+"""Main module of a process that parses requests: `python -m claude_gateway.offload.child SOCKET SECONDS BYTES`.
 
-It reads a pickled task from its socket and writes a pickled `Outcome`, until the socket closes. Its own timer ends it
-when a task takes too much CPU time: the default action of SIGPROF.
+The process reads a pickled task from its socket, runs it, and writes a pickled `TaskOutcome`. It repeats this until the
+gateway closes the socket. If a task takes too much CPU time, a timer sends SIGPROF, which ends the process.
 """
 
 import gc
@@ -14,23 +14,24 @@ import traceback
 from dataclasses import replace
 from multiprocessing.connection import Connection
 
-from claude_gateway.errors import ApiError
-from claude_gateway.offload.memory import give_back
-from claude_gateway.offload.outcome import Outcome
+# The process imports the modules that the tasks need before the first task arrives.
+from claude_gateway.core.errors import ApiError
+from claude_gateway.offload.memory import release_free_memory
+from claude_gateway.offload.outcome import TaskOutcome
+from claude_gateway.request_reading import tasks  # noqa: F401
 
-# The tasks are about these. They are imported before the first one comes.
-from claude_gateway.reading import debugging, tasks  # noqa: F401
-
-# A collection after a smaller task would take longer than the task.
-_COLLECTED_BYTES = 256 * 1024
+# The process collects garbage only after larger tasks. After a smaller task, it would take longer than the task itself.
+_GC_THRESHOLD_BYTES = 256 * 1024
 
 
 def main() -> None:
-    descriptor, seconds, limit = int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
-    _, most = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = limit if most == resource.RLIM_INFINITY else min(limit, most)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    # Collections in the middle of a task multiply its time: it makes a million objects and no cycle.
+    """Run tasks until the gateway closes the socket."""
+    descriptor, max_cpu_seconds, max_bytes = int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
+    _, hard_limit = resource.getrlimit(resource.RLIMIT_DATA)
+    max_bytes = max_bytes if hard_limit == resource.RLIM_INFINITY else min(max_bytes, hard_limit)
+    resource.setrlimit(resource.RLIMIT_DATA, (max_bytes, max_bytes))
+    # Garbage collections during a task multiply its time, because a task creates up to a million objects. They would
+    # free nothing, because a task creates no reference cycles.
     gc.disable()
     connection = Connection(descriptor)
     while True:
@@ -38,40 +39,39 @@ def main() -> None:
             task = connection.recv_bytes()
         except (EOFError, OSError):
             return
-        signal.setitimer(signal.ITIMER_PROF, seconds)
-        answer = _answer(task)
+        signal.setitimer(signal.ITIMER_PROF, max_cpu_seconds)
+        outcome = _run_pickled_task(task)
         signal.setitimer(signal.ITIMER_PROF, 0)
         try:
-            connection.send_bytes(answer)
+            connection.send_bytes(outcome)
         except OSError:
             return
-        is_large = len(task) + len(answer) > _COLLECTED_BYTES
-        del task, answer
+        is_large = len(task) + len(outcome) > _GC_THRESHOLD_BYTES
+        del task, outcome
         if is_large:
             gc.collect()
-            give_back()
+            release_free_memory()
 
 
-def _answer(task: bytes) -> bytes:
-    began = time.process_time()
+def _run_pickled_task(task: bytes) -> bytes:
+    started_at = time.process_time()
     try:
-        outcome = _outcome(task)
-        told = replace(outcome, seconds=time.process_time() - began)
-        return pickle.dumps(told, pickle.HIGHEST_PROTOCOL)
+        outcome = _execute_task(task)
+        return pickle.dumps(replace(outcome, cpu_seconds=time.process_time() - started_at), pickle.HIGHEST_PROTOCOL)
     except MemoryError:
-        return pickle.dumps(Outcome(is_out_of_memory=True, seconds=time.process_time() - began))
+        return pickle.dumps(TaskOutcome(is_out_of_memory=True, cpu_seconds=time.process_time() - started_at))
 
 
-def _outcome(task: bytes) -> Outcome:
+def _execute_task(task: bytes) -> TaskOutcome:
     try:
-        work, arguments = pickle.loads(task)  # noqa: S301 - the gateway itself wrote it
-        return Outcome(work(*arguments))
+        function, arguments = pickle.loads(task)  # noqa: S301 - written by the gateway itself
+        return TaskOutcome(function(*arguments))
     except ApiError as error:
-        return Outcome(error=error)
+        return TaskOutcome(error=error)
     except MemoryError:
-        return Outcome(is_out_of_memory=True)
+        return TaskOutcome(is_out_of_memory=True)
     except Exception:
-        return Outcome(fault=traceback.format_exc())
+        return TaskOutcome(traceback=traceback.format_exc())
 
 
 if __name__ == "__main__":

@@ -1,36 +1,37 @@
-"""Memory that the C library keeps after large requests, given back to the system.
+"""Functions that make the C library return free memory to the operating system after large requests.
 
-Where the C library is another than glibc, none of this happens.
+The functions do nothing if the C library is not glibc.
 """
 
 import ctypes
 from collections.abc import Callable
 from functools import cache
 
-# glibc's numbers for `mallopt`.
+# Options of `mallopt` in glibc.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _LARGE_BYTES = 256 * 1024
-_ARENAS = 2
+_MAX_ARENAS = 2
 
 
-def keep_little() -> None:
-    """Have blocks of 256 KiB and more returned as soon as they are free.
+def limit_retained_memory() -> None:
+    """Make the C library return blocks of 256 KiB and more to the operating system as soon as the program frees them.
 
-    By itself glibc raises that bound to the size of the largest block that was freed, 32 MiB at most; behind one large
-    body, others leave holes in the heap that stay for good. So do the many arenas that it makes for threads.
+    By default, glibc raises this threshold to the size of the largest freed block, up to 32 MiB. After one large
+    request body, the blocks of later bodies then come from the heap, and leave holes there that glibc never returns.
+    The many arenas that glibc creates for threads have the same effect, so the function also limits their number.
     """
-    if set_option := _function("mallopt"):
+    if set_option := _load_function("mallopt"):
         set_option(_M_MMAP_THRESHOLD, _LARGE_BYTES)
         set_option(_M_TRIM_THRESHOLD, _LARGE_BYTES)
-        set_option(_M_ARENA_MAX, _ARENAS)
+        set_option(_M_ARENA_MAX, _MAX_ARENAS)
 
 
-def give_back() -> None:
-    """Return what is free now."""
-    if trim := _function("malloc_trim"):
+def release_free_memory() -> None:
+    """Return all memory that the C library holds unused to the operating system now."""
+    if trim := _load_function("malloc_trim"):
         trim(0)
 
 
 @cache
-def _function(name: str) -> Callable[..., int] | None:
+def _load_function(name: str) -> Callable[..., int] | None:
     return getattr(ctypes.CDLL(None), name, None)

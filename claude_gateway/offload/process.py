@@ -1,9 +1,8 @@
-"""One process that runs tasks, as its parent sees it. Everything here blocks: it is called in threads."""
+"""Handle of one process that runs parsing tasks. All functions block, so the pool calls them in threads."""
 
 import gc
 import os
 import pickle
-import resource
 import signal
 import socket
 import subprocess
@@ -12,101 +11,107 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 from claude_gateway.offload.limits import OffloadLimits
-from claude_gateway.offload.outcome import Outcome
-from workers.priority import of_later_work, set_session_niceness
+from claude_gateway.offload.outcome import TaskOutcome
+from workers.host.memory_usage import read_rss_bytes
+from workers.host.priority import get_background_priority, set_session_niceness
 
-_MODULE = "claude_gateway.offload.child"
-# Nothing of the gateway's environment, which holds its secrets, is needed there.
-_KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "HOME", "VIRTUAL_ENV", "PYTHONPATH", "LD_LIBRARY_PATH", "TMPDIR")
-# The timer of the process counts CPU time; on a busy machine that passes slowly.
-_WALL_FACTOR = 15
-_unpickling = threading.Lock()
+_CHILD_MODULE = "claude_gateway.offload.child"
+# The process inherits only these variables, because the environment of the gateway contains secrets.
+_INHERITED_VARIABLES = ("PATH", "LANG", "LC_ALL", "HOME", "VIRTUAL_ENV", "PYTHONPATH", "LD_LIBRARY_PATH", "TMPDIR")
+# A task counts as hung after this multiple of its CPU time limit, in wall-clock time. On a busy machine, a task may
+# wait a long time for the CPU.
+_WALL_CLOCK_FACTOR = 15
+_unpickle_lock = threading.Lock()
 
 
-class ProcessEnded(Exception):
-    """The process ended before it had answered. `took_too_long`: because the task took all its time."""
+class TaskProcessExited(Exception):
+    """Error of a process that exited, or timed out, before it returned an outcome.
 
-    def __init__(self, reason: str, *, took_too_long: bool = False) -> None:
+    `timed_out` is True if the task exceeded its time limit.
+    """
+
+    def __init__(self, reason: str, *, timed_out: bool = False) -> None:
         super().__init__(reason)
-        self.took_too_long = took_too_long
+        self.timed_out = timed_out
 
 
 class TaskProcess:
     """A process that runs one task at a time."""
 
     def __init__(self, limits: OffloadLimits) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
+        parent_socket, child_socket = socket.socketpair()
+        with child_socket:
             self._process = subprocess.Popen(
                 [
-                    *(sys.executable, "-P", "-m", _MODULE),
-                    *(str(theirs.fileno()), str(limits.task_seconds), str(limits.task_bytes)),
+                    *(sys.executable, "-P", "-m", _CHILD_MODULE),
+                    *(str(child_socket.fileno()), str(limits.max_task_cpu_seconds), str(limits.max_task_bytes)),
                 ],
-                pass_fds=[theirs.fileno()],
+                pass_fds=[child_socket.fileno()],
                 stdin=subprocess.DEVNULL,
-                # A signal of the terminal is for the gateway, which ends its processes itself.
+                # The terminal must send its signals only to the gateway, which ends its processes itself.
                 start_new_session=True,
-                env={name: value for name in _KEPT_VARIABLES if (value := os.environ.get(name)) is not None},
+                env={name: value for name in _INHERITED_VARIABLES if (value := os.environ.get(name)) is not None},
             )
-        # Its start, too, gives way to the gateway; some sandboxes do not let it.
-        niceness = of_later_work().niceness
+        # The process gets a lower priority than the gateway right after its start. Some sandboxes do not allow this.
+        niceness = get_background_priority().niceness
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, self._process.pid, niceness)
         set_session_niceness(self._process.pid, niceness)
-        self._connection = Connection(ours.detach())
-        self._wall_seconds = limits.task_seconds * _WALL_FACTOR
+        self._connection = Connection(parent_socket.detach())
+        self._wall_seconds = limits.max_task_cpu_seconds * _WALL_CLOCK_FACTOR
 
     @property
     def pid(self) -> int:
+        """Process id."""
         return self._process.pid
 
     @property
-    def has_ended(self) -> bool:
+    def has_exited(self) -> bool:
+        """Whether the process has exited."""
         return self._process.poll() is not None
 
-    def held_bytes(self) -> int:
-        """The memory that it holds now."""
-        try:
-            fields = Path(f"/proc/{self.pid}/statm").read_text().split()
-        except OSError:  # it has just ended
-            return 0
-        return int(fields[1]) * resource.getpagesize()
+    def rss_bytes(self) -> int:
+        """Return the current resident memory of the process in bytes; 0 if the process has just exited."""
+        return read_rss_bytes(self.pid)
 
-    def call(self, work: Callable[..., Any], arguments: tuple[Any, ...]) -> Outcome:
-        """Run the task. Raises `ProcessEnded`; the process is of no more use then."""
-        task = pickle.dumps((work, arguments), pickle.HIGHEST_PROTOCOL)
+    def call(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> TaskOutcome:
+        """Run a task in the process and return its outcome.
+
+        Raises:
+            TaskProcessExited: The process exited or timed out. It cannot run further tasks.
+        """
+        task = pickle.dumps((function, arguments), pickle.HIGHEST_PROTOCOL)
         try:
             self._connection.send_bytes(task)
             if not self._connection.poll(self._wall_seconds):
-                raise ProcessEnded("no answer in time", took_too_long=True)
-            answer = self._connection.recv_bytes()
+                raise TaskProcessExited("the task timed out", timed_out=True)
+            outcome = self._connection.recv_bytes()
         except (EOFError, OSError):
             self.kill()
             status = self._process.wait()
-            raise ProcessEnded(f"status {status}", took_too_long=status == -signal.SIGPROF) from None
-        return _read(answer)
+            raise TaskProcessExited(f"status {status}", timed_out=status == -signal.SIGPROF) from None
+        return _unpickle_outcome(outcome)
 
     def kill(self) -> None:
-        """End the process; a call that waits for it raises."""
+        """Kill the process. A `call` that is running then raises `TaskProcessExited`."""
         self._process.kill()
 
-    def end(self) -> None:
-        """End the process, and wait until the system has taken it back."""
+    def close(self) -> None:
+        """Kill the process and wait for its exit."""
         self._process.kill()
         self._process.wait()
         self._connection.close()
 
 
-def _read(answer: bytes) -> Outcome:
-    """Unpickle without collections of garbage, which multiply the time: they hold the interpreter for all threads."""
-    with _unpickling:
+def _unpickle_outcome(data: bytes) -> TaskOutcome:
+    """Unpickle an outcome without garbage collections, which would multiply the time and block all threads."""
+    with _unpickle_lock:
         gc.disable()
         try:
-            outcome: Outcome = pickle.loads(answer)  # noqa: S301 - our own process wrote it
+            outcome: TaskOutcome = pickle.loads(data)  # noqa: S301 - written by a process of the gateway
         finally:
             gc.enable()
     return outcome

@@ -1,4 +1,4 @@
-"""One session for the length of one request: what Claude remembers of it, and what of the answer is kept."""
+"""Session of one request. It provides the stored conversation to the request, and stores the new turns."""
 
 import math
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -7,170 +7,235 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Protocol
 
-from claude_gateway.errors import ApiError
-from claude_gateway.prompt.conversation import NOTHING, Remembered
-from claude_gateway.sessions.replies import Replies
-from claude_gateway.stores.sessions import Reading, SessionChanged, SessionStore, Writing
-from claude_gateway.stores.turns import dump
-from workers.continuation import Reply
-from workers.events import Event, Finished
-from workers.job import ChatJob, RedactedThought, Thought, Turn
-from workers.large_jobs import over
+from claude_gateway.core.errors import ApiError
+from claude_gateway.dialects.common.content.conversation import EMPTY_HISTORY, SessionHistory
+from claude_gateway.sessions.session_store import SessionChange, SessionChanged, SessionSnapshot, SessionStore
+from claude_gateway.sessions.thinking_cache import ThinkingCache
+from claude_gateway.sessions.turn_codec import encode_turn
+from workers.conversation.prefix_keys import ReplyBuilder
+from workers.core.events import Event, Finished
+from workers.core.job import ChatJob, RedactedThinkingBlock, ThinkingBlock, Turn
+from workers.host.large_job_threads import run_for_job
 
 
 @dataclass(frozen=True, slots=True)
 class SessionLimits:
-    """`ttl`: seconds after its last use at which a session is gone. The rest: what a key may have remembered."""
+    """Limits on the number and size of sessions.
 
-    ttl: float
-    per_key: int
-    bytes_each: int
-    bytes_per_key: int
+    Attributes:
+        ttl_seconds: A session expires this time after its last use.
+        max_sessions_per_key: Maximum number of sessions of one key.
+        max_bytes_per_session: Maximum stored bytes of one session.
+        max_bytes_per_key: Maximum stored bytes of all sessions of one key.
+    """
+
+    ttl_seconds: float
+    max_sessions_per_key: int
+    max_bytes_per_session: int
+    max_bytes_per_key: int
 
 
 class Session(Protocol):
-    """What a request's dialect and answer need of it."""
+    """Interface of the session that a request uses."""
 
     @property
-    def remembered(self) -> Remembered: ...
+    def history(self) -> SessionHistory:
+        """The stored conversation that the request continues."""
+        ...
 
-    def record(self, job: ChatJob, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
-        """The events of the job, which goes on from what is remembered."""
+    def persist_stream(self, job: ChatJob, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
+        """Yield the events of a job unchanged. Store the conversation before the last event."""
         ...
 
 
 class NoSession:
-    """That of a request that names none. `replies` is None where no answer is sent back by itself."""
+    """Session for a request without a session id. It stores nothing in the database.
 
-    def __init__(self, replies: Replies | None = None, owner: str = "") -> None:
-        self._replies = replies
-        self.remembered = Remembered(reply=replies.of(owner)) if replies else NOTHING
+    Args:
+        thinking_cache: Cache of replies with thinking; None for no cache.
+        key_id: Id of the request's key.
+    """
 
-    def record(self, job: ChatJob, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
-        return _noting(self._replies, job, events) if self._replies and thinks_and_calls(job) else events
+    def __init__(self, thinking_cache: ThinkingCache | None = None, key_id: str = "") -> None:
+        self._thinking_cache = thinking_cache
+        self.history = (
+            SessionHistory(find_reply=thinking_cache.lookup_for_key(key_id)) if thinking_cache else EMPTY_HISTORY
+        )
+
+    def persist_stream(self, job: ChatJob, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
+        """Return the events of a job unchanged, and add the reply to the thinking cache."""
+        return (
+            _cache_thinking(self._thinking_cache, job, events)
+            if self._thinking_cache and uses_thinking_and_tools(job)
+            else events
+        )
 
 
 NO_SESSION: Session = NoSession()
 
 
-def thinks_and_calls(job: ChatJob) -> bool:
-    return bool(job.tools) and job.tuning.thinking != "off"
+def uses_thinking_and_tools(job: ChatJob) -> bool:
+    """Return whether the reply to a job may contain thinking and a call to a client tool."""
+    return bool(job.tools) and job.params.thinking != "off"
 
 
-async def _noting(replies: Replies, job: ChatJob, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
-    reply = Reply()
+async def _cache_thinking(
+    thinking_cache: ThinkingCache, job: ChatJob, events: AsyncGenerator[Event, None]
+) -> AsyncGenerator[Event, None]:
+    reply = ReplyBuilder()
     async with aclosing(events):
         async for event in events:
             reply.feed(event)
             if isinstance(event, Finished):
-                replies.add(job, reply.turn())
+                thinking_cache.add(job, reply.build())
             yield event
 
 
 class OpenSession:
+    """Session that stores the conversation in the database.
+
+    Args:
+        store: Stored sessions.
+        limits: Limits on the number and size of sessions.
+        now: Returns the current time in epoch seconds.
+        key_id: Id of the key that has the session.
+        id_: Id of the session.
+        snapshot: The session as the service loaded it from the store; None if the session does not exist yet.
+        thinking_cache: Cache of replies with thinking.
+    """
+
     def __init__(
         self,
         store: SessionStore,
         limits: SessionLimits,
         now: Callable[[], float],
-        owner: str,
+        key_id: str,
         id_: str,
-        before: Reading | None,
-        replies: Replies,
+        snapshot: SessionSnapshot | None,
+        thinking_cache: ThinkingCache,
     ) -> None:
         self._store = store
         self._limits = limits
         self._now = now
-        self._owner = owner
+        self._key_id = key_id
         self._id = id_
-        self._before = before
-        self._replies = replies
-        self._written = False
+        self._snapshot = snapshot
+        self._thinking_cache = thinking_cache
+        self._is_written = False
 
     @property
-    def remembered(self) -> Remembered:
-        reply = self._replies.of(self._owner)
-        if self._before is None:
-            return replace(NOTHING, reply=reply)
-        return replace(self._before.remembered, size=self._before.bytes, reply=reply)
+    def history(self) -> SessionHistory:
+        """The stored conversation."""
+        find_reply = self._thinking_cache.lookup_for_key(self._key_id)
+        if self._snapshot is None:
+            return replace(EMPTY_HISTORY, find_reply=find_reply)
+        return replace(self._snapshot.history, size_bytes=self._snapshot.size_bytes, find_reply=find_reply)
 
-    async def record(self, job: ChatJob, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
-        """What was asked and answered is stored before `Finished` is passed on; an answer that fails, that is left, or
-        that the model refused is not: the session stands where it stood.
+    async def persist_stream(self, job: ChatJob, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
+        """Yield the events of a job unchanged, and store the conversation before `Finished`.
 
-        Raises `ApiError`: before anything is asked, 413 and 429 where there is no room for more; instead of
-        `Finished`, 409 where somebody deleted or changed the session meanwhile.
+        If the reply fails, the client disconnects or the model refuses, the session does not change.
+
+        Raises:
+            ApiError: 413 or 429 before the job runs, if the new turns would exceed a limit. 409 instead of `Finished`,
+                if another request deleted or changed the session.
         """
         async with aclosing(events):
-            known = self.remembered.turns
-            sound = known[: self._before.sound] if self._before else ()
-            kept, turns, more = await over(job, _change, known, sound, job.turns)
-            await self._check_room(more)
-            reply = Reply()
+            stored_turns = self.history.turns
+            intact_turns = stored_turns[: self._snapshot.intact_turn_count] if self._snapshot else ()
+            kept_count, new_turns, additional_bytes = await run_for_job(
+                job, _diff_turns, stored_turns, intact_turns, job.turns
+            )
+            await self._check_limits(additional_bytes)
+            reply_builder = ReplyBuilder()
             async for event in events:
-                reply.feed(event)
+                reply_builder.feed(event)
                 if isinstance(event, Finished) and event.stop_reason != "refusal":
-                    said = reply.turn()
-                    if thinks_and_calls(job):
-                        self._replies.add(job, said)
-                    await self._write(Writing(job.system, kept, [*turns, *map(dump, _worth_keeping(said))]))
+                    reply = reply_builder.build()
+                    if uses_thinking_and_tools(job):
+                        self._thinking_cache.add(job, reply)
+                    reply_turns = map(encode_turn, _storable_turns(reply))
+                    await self._write(SessionChange(job.system, kept_count, [*new_turns, *reply_turns]))
                 yield event
 
-    async def begin(self) -> None:
-        """Without a word said in it. Raises `ApiError` 429 where there is no room for another."""
-        await self._check_room(0)
-        await self._write(Writing("", 0, []))
+    async def create(self) -> None:
+        """Create the session without turns.
 
-    async def end(self) -> None:
-        """A use of which nothing came still is one."""
-        if self._before is not None and not self._written:
+        Raises:
+            ApiError: 429 if the key has too many sessions.
+        """
+        await self._check_limits(0)
+        await self._write(SessionChange("", 0, []))
+
+    async def close(self) -> None:
+        """End the use of the session by a request.
+
+        This postpones the expiry of the session, even if the request stored nothing.
+        """
+        if self._snapshot is not None and not self._is_written:
             now = self._now()
-            await self._store.touch(self._owner, self._before.key, now, now + self._limits.ttl)
+            await self._store.touch(self._key_id, self._snapshot.row_id, now, now + self._limits.ttl_seconds)
 
-    async def _check_room(self, more: int) -> None:
+    async def _check_limits(self, additional_bytes: int) -> None:
         limits = self._limits
-        if (self._before.bytes if self._before else 0) + more > limits.bytes_each:
+        if (self._snapshot.size_bytes if self._snapshot else 0) + additional_bytes > limits.max_bytes_per_session:
             raise ApiError(
                 413,
                 "request_too_large",
-                "The session would be larger than a session may be (SESSION_MAX_MIB). Begin another one.",
+                "The session would exceed the maximum size (MAX_SESSION_HISTORY_MIB). Start a new session.",
                 code="session_too_large",
             )
         now = self._now()
-        totals = await self._store.totals(self._owner, now)
-        if (self._before is None and totals.active >= limits.per_key) or totals.bytes + more > limits.bytes_per_key:
+        totals = await self._store.get_totals(self._key_id, now)
+        if (
+            self._snapshot is None and totals.active_count >= limits.max_sessions_per_key
+        ) or totals.size_bytes + additional_bytes > limits.max_bytes_per_key:
             raise ApiError(
                 429,
                 "rate_limit_exceeded",
-                f"This key has {totals.active} sessions, and no more may be remembered for it "
-                "(SESSION_LIMIT, SESSIONS_MAX_MIB). Delete one, or wait until one expires.",
+                f"This key has {totals.active_count} sessions, and the gateway stores no further data for it "
+                "(MAX_SESSIONS_PER_KEY, MAX_SESSION_HISTORY_PER_KEY_MIB). "
+                "Delete a session, or wait until one expires.",
                 code="too_many_sessions",
-                retry_after=max(1, math.ceil(totals.next_expiry - now)),
+                retry_after=max(1, math.ceil(totals.next_expires_at - now)),
             )
 
-    async def _write(self, change: Writing) -> None:
+    async def _write(self, change: SessionChange) -> None:
         now = self._now()
         try:
-            await self._store.write(self._owner, self._id, self._before, change, now, now + self._limits.ttl)
+            await self._store.write(self._key_id, self._id, self._snapshot, change, now, now + self._limits.ttl_seconds)
         except SessionChanged:
             raise ApiError(
                 409,
                 "validation_error",
-                "The session was deleted or changed while this request was answered; the answer is not remembered.",
-                code="session_changed",
+                "The session was deleted or changed while this request was running. The reply was not stored.",
+                code="session_conflict",
             ) from None
-        self._written = True
+        self._is_written = True
 
 
-def _change(known: Sequence[Turn], sound: Sequence[Turn], turns: Sequence[Turn]) -> tuple[int, list[bytes], int]:
-    """How many turns stay, those that follow as they are stored, and how many bytes more that is. Only the `sound` ones
-    of those that are known may stay."""
-    kept = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(sound, turns, strict=False)))
-    new = [dump(turn) for turn in turns[kept:]]
-    return kept, new, sum(map(len, new)) - sum(len(dump(turn)) for turn in known[kept:])
+def _diff_turns(
+    stored_turns: Sequence[Turn], intact_turns: Sequence[Turn], turns: Sequence[Turn]
+) -> tuple[int, list[bytes], int]:
+    """Compare the stored turns with the turns of a job, to find which stored turns the session can keep.
+
+    The session can only keep intact turns: the stored turns before the first turn that the gateway could not read.
+
+    Returns:
+        The number of stored turns to keep, the encoded turns that replace all others, and the number of bytes by which
+        the stored conversation grows.
+    """
+    kept_count = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(intact_turns, turns, strict=False)))
+    new_turns = [encode_turn(turn) for turn in turns[kept_count:]]
+    replaced_bytes = sum(len(encode_turn(turn)) for turn in stored_turns[kept_count:])
+    return kept_count, new_turns, sum(map(len, new_turns)) - replaced_bytes
 
 
-def _worth_keeping(reply: Turn | None) -> list[Turn]:
-    """A turn of nothing but thoughts would be refused when it came again."""
-    said = reply and any(not isinstance(block, Thought | RedactedThought) for block in reply.blocks)
-    return [reply] if reply and said else []
+def _storable_turns(reply: Turn | None) -> list[Turn]:
+    """Return a list with the reply, or an empty list if the reply contains only thinking.
+
+    The API would reject a turn that contains only thinking in a later request.
+    """
+    if reply and any(not isinstance(block, ThinkingBlock | RedactedThinkingBlock) for block in reply.blocks):
+        return [reply]
+    return []

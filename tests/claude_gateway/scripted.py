@@ -1,4 +1,4 @@
-"""A dispatcher that plays the engine's part, and a gateway over it: the seam of every test above the pool."""
+"""A scripted worker source that replaces the engine, and a gateway application that uses it."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
@@ -10,49 +10,50 @@ from typing import Any
 
 from aiohttp import web
 
-from claude_gateway.access.at_once import JobsAtOnce
-from claude_gateway.access.key_ring import KeyRing
-from claude_gateway.access.limits import Limits
-from claude_gateway.access.register import Keys
-from claude_gateway.access.request_pacing import RequestPacer
 from claude_gateway.app import build_app
+from claude_gateway.auth.authenticator import Authenticator
+from claude_gateway.auth.concurrency import ConcurrencyLimiter
+from claude_gateway.auth.key_service import KeyService
+from claude_gateway.auth.key_store import KeyStore
+from claude_gateway.auth.rate_limit import RateLimiter
+from claude_gateway.auth.request_pacing import RequestPacer
+from claude_gateway.builtin_tools.counters import ToolCounters
+from claude_gateway.builtin_tools.service import BuiltinToolService
+from claude_gateway.claude_code.health_report import HealthReport
 from claude_gateway.config import Settings
-from claude_gateway.ledger.ledger import Ledger
-from claude_gateway.mcp_servers.servers import McpServers
-from claude_gateway.models.catalogue import Catalogue
-from claude_gateway.offload.pool import Offload
-from claude_gateway.own_tools.counts import ToolCounts
-from claude_gateway.own_tools.toolbox import Toolbox
-from claude_gateway.responses.background import Background
-from claude_gateway.responses.register import Responses
-from claude_gateway.service import ChatService, Check, Lease
-from claude_gateway.sessions.files import SessionFiles
-from claude_gateway.sessions.lines import Lines
-from claude_gateway.sessions.register import Sessions
-from claude_gateway.start_check import StartCheck
-from claude_gateway.stores.keys import KeyStore
-from claude_gateway.telemetry.metrics import Metrics
-from claude_gateway.telemetry.tracing import NoTraces, Traces
-from claude_gateway.web.body_memory import BodyMemory
-from claude_gateway.web.current import Current
-from claude_gateway.web.fetch import Fetcher
-from claude_gateway.web.health import Health
-from claude_gateway.web.parts import Parts
-from tests.claude_gateway.mcp_servers.scripted import no_servers
-from workers.bill import OnCost, not_wanted
-from workers.events import BlockEnded, BlockStarted, Event, Finished, Started, TextDelta, Usage
-from workers.job import ChatJob, Text, Turn
-from workers.roster import Post
-from workers.settings import AuthMethod
+from claude_gateway.jobs.service import ChatService
+from claude_gateway.jobs.start_check import StartCheck
+from claude_gateway.mcp_servers.manager import McpServerManager
+from claude_gateway.model_catalog.catalog import ModelCatalog
+from claude_gateway.net.fetcher import Fetcher
+from claude_gateway.observability.metrics import Metrics
+from claude_gateway.observability.tracing import NullTracer, Tracer
+from claude_gateway.offload.pool import OffloadPool
+from claude_gateway.sessions.service import SessionService
+from claude_gateway.sessions.session_lock import SessionLocks
+from claude_gateway.sessions.workspace_files import SessionFiles
+from claude_gateway.stored_responses.background import BackgroundResponses
+from claude_gateway.stored_responses.service import ResponseService
+from claude_gateway.usage.recorder import UsageRecorder
+from claude_gateway.web.context.body_memory import BodyMemory
+from claude_gateway.web.context.live_config import LiveConfig
+from claude_gateway.web.context.state import AppState
+from tests.claude_gateway.mcp_servers.scripted import create_empty_manager
+from workers.core.events import BlockEnded, BlockStarted, Event, Finished, Started, TextDelta, TokenUsage
+from workers.core.job import ChatJob, Text, Turn
+from workers.core.settings import AuthMethod
+from workers.pool.process_info import ProcessInfo
+from workers.scheduling.scheduler import JobSlot, StartGuard
+from workers.worker.cost_meter import CostCallback, ignore_cost
 
-# An exception is raised where it stands; at an `asyncio.Event` the answer waits until it is set.
-Step = Event | Exception | asyncio.Event
+# The source yields events, raises exceptions, and waits for each `asyncio.Event` until a test sets it.
+ScriptStep = Event | Exception | asyncio.Event
 
 MODEL = "claude-sonnet-4-5-20250929"
-COST = 0.25
+COST_USD = 0.25
 STARTED = Started("claude-test")
-FINISHED = Finished("end_turn", Usage(input=3, output=2))
-HELLO: tuple[Event, ...] = (
+FINISHED = Finished("end_turn", TokenUsage(input_tokens=3, output_tokens=2))
+HELLO_EVENTS: tuple[Event, ...] = (
     STARTED,
     BlockStarted(Text("")),
     TextDelta("Hel"),
@@ -61,56 +62,70 @@ HELLO: tuple[Event, ...] = (
     FINISHED,
 )
 JOB = ChatJob("owner", MODEL, (Turn("user", (Text("hi"),)),))
-CHAT: Mapping[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
-STREAM: Mapping[str, Any] = {**CHAT, "stream": True}
+CHAT_BODY: Mapping[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
+STREAM_BODY: Mapping[str, Any] = {**CHAT_BODY, "stream": True}
 
 
-class ScriptedDispatcher:
-    """Performs the next of `attempts` each time a worker is asked for; with `queue`, once that is set: `waits` is set
-    when a job waits for it.
+class ScriptedWorkerSource:
+    """A worker source that plays the next script of `attempts` for each attempt of a job.
 
-    `asked`, `closed` and `released` are set when a job came, its events ended or were left, its worker was given back
-    (of several at a time: the last one); `held` counts the workers that were not.
+    Args:
+        attempts: Scripts of the attempts, in order.
+        queue_gate: If given, jobs wait until it is set.
+
+    Attributes:
+        job_waiting: Set when a job waits for `queue_gate`.
+        job_started: Set when a job starts.
+        events_closed: Set when the events of a job end or their reader stops.
+        worker_released: Set when no worker is leased any more.
+        leased_count: Number of leased workers.
+        jobs: Jobs that have started, in order.
+        deadlines: Deadlines of these jobs.
     """
 
-    def __init__(self, attempts: Iterable[Iterable[Step]], queue: asyncio.Event | None = None) -> None:
-        self.queue = queue
-        self.waits = asyncio.Event()
-        self._attempts: Iterator[Iterable[Step]] = iter(attempts)
+    def __init__(self, attempts: Iterable[Iterable[ScriptStep]], queue_gate: asyncio.Event | None = None) -> None:
+        self.queue_gate = queue_gate
+        self.job_waiting = asyncio.Event()
+        self._attempts: Iterator[Iterable[ScriptStep]] = iter(attempts)
         self.jobs: list[ChatJob] = []
         self.deadlines: list[float] = []
-        self.held = 0
-        self.asked = asyncio.Event()
-        self.closed = asyncio.Event()
-        self.released = asyncio.Event()
+        self.leased_count = 0
+        self.job_started = asyncio.Event()
+        self.events_closed = asyncio.Event()
+        self.worker_released = asyncio.Event()
 
     @classmethod
-    def always(cls, *steps: Step) -> "ScriptedDispatcher":
+    def repeating(cls, *steps: ScriptStep) -> "ScriptedWorkerSource":
+        """Create a source that plays the same script for every attempt."""
         return cls(repeat(steps))
 
     @asynccontextmanager
-    async def slot(self, job: ChatJob, deadline: float, check: Check) -> AsyncIterator[Lease]:
-        yield partial(self.worker, job, deadline, check)
+    async def acquire_slot(
+        self, job: ChatJob, deadline: float, check: StartGuard
+    ) -> AsyncIterator[JobSlot[ChatJob, "ScriptedWorkerSource"]]:
+        yield JobSlot(job, partial(self.worker, job, deadline, check))
 
     @asynccontextmanager
-    async def worker(self, job: ChatJob, deadline: float, check: Check) -> AsyncIterator["ScriptedDispatcher"]:
-        if self.queue is not None:
-            self.waits.set()
-            await self.queue.wait()
+    async def worker(self, job: ChatJob, deadline: float, check: StartGuard) -> AsyncIterator["ScriptedWorkerSource"]:
+        if self.queue_gate is not None:
+            self.job_waiting.set()
+            await self.queue_gate.wait()
         await check()
         self.jobs.append(job)
         self.deadlines.append(deadline)
-        self.held += 1
-        self.asked.set()
+        self.leased_count += 1
+        self.job_started.set()
         try:
             yield self
         finally:
-            self.held -= 1
-            if not self.held:
-                self.released.set()
+            self.leased_count -= 1
+            if not self.leased_count:
+                self.worker_released.set()
 
-    async def run(self, job: ChatJob, deadline: float, on_cost: OnCost = not_wanted) -> AsyncGenerator[Event, None]:
-        """Each answer costs `COST`, which is told at its end."""
+    async def run(
+        self, job: ChatJob, deadline: float, on_cost: CostCallback = ignore_cost
+    ) -> AsyncGenerator[Event, None]:
+        """Play the next script; report the cost `COST_USD` at the end of each reply."""
         try:
             for step in next(self._attempts):
                 if isinstance(step, Exception):
@@ -119,39 +134,40 @@ class ScriptedDispatcher:
                     await step.wait()
                 else:
                     if isinstance(step, Finished):
-                        on_cost(COST)
+                        on_cost(COST_USD)
                     yield step
         finally:
-            self.closed.set()
+            self.events_closed.set()
 
 
 class ScriptedPool:
-    """What health sees of a pool."""
+    """The part of a pool that the health report reads."""
 
     def __init__(
         self, *, account: Mapping[str, Any] | None = None, counts: dict[str, int] | None = None, failing: bool = False
     ) -> None:
         self.account = {"apiKeySource": "ANTHROPIC_API_KEY"} if account is None else account
         self.cli_version = "9.9.9"
-        self.failing = failing
+        self.is_failing = failing
         self._counts = {"ready": 2} if counts is None else counts
 
-    def counts(self) -> dict[str, int]:
+    def phase_counts(self) -> dict[str, int]:
         return self._counts
 
-    def queues(self) -> dict[str, dict[str, int]]:
-        return {"chat": self.queue(), "agent": {"running": 0, "waiting": 0}}
+    def queue_counts_by_kind(self) -> dict[str, dict[str, int]]:
+        return {"chat": self.queue_counts(), "agent": {"running": 0, "waiting": 0}}
 
-    async def roster(self) -> list[tuple[Post, int]]:
+    async def list_processes(self) -> list[tuple[ProcessInfo, int]]:
         phases = [phase for phase, count in self._counts.items() for _ in range(count)]
-        return [(Post("chat", 100 + n, phase, "environment", MODEL, n), 200) for n, phase in enumerate(phases)]
+        return [(ProcessInfo("chat", 100 + n, phase, "environment", MODEL, n), 200) for n, phase in enumerate(phases)]
 
-    def queue(self) -> dict[str, int]:
+    def queue_counts(self) -> dict[str, int]:
         return {"running": 0, "waiting": 0}
 
 
-def settings(**changes: Any) -> Settings:
-    """Settings that no environment of a developer can change: what a test relies on is given here."""
+def make_settings(**overrides: Any) -> Settings:
+    """Create settings that a developer's environment cannot change; raise `AssertionError` for an unknown name."""
+    assert overrides.keys() <= Settings.model_fields.keys(), sorted(overrides.keys() - Settings.model_fields.keys())
     values: dict[str, Any] = {
         "api_key": None,
         "default_model": MODEL,
@@ -159,82 +175,103 @@ def settings(**changes: Any) -> Settings:
         "claude_auth_method": AuthMethod.API_KEY,
         "max_timeout": 60_000,
         "max_request_size": 100_000,
-        "stream_head_seconds": 30,
-        "heartbeat_seconds": 30,
+        "stream_head_timeout_seconds": 30,
+        "heartbeat_interval_seconds": 30,
         "rate_limit_enabled": False,
     }
-    return Settings(_env_file=None, **values | changes)
+    return Settings(_env_file=None, **values | overrides)
 
 
 @dataclass
 class ScriptedEngine:
-    """What is asked of the engine about Claude's own tools."""
+    """The engine's support for built-in tools."""
 
-    without_box: str = ""
-    may_run_commands: bool = True
+    sandbox_unavailable_reason: str = ""
+    can_run_commands: bool = True
 
 
 @dataclass
 class ScriptedStore:
-    """What health sees of the database."""
+    """The part of the database that the health report reads."""
 
-    failing: bool = False
-    fault: str = "database or disk is full"
+    is_failing: bool = False
+    failure_reason: str = "database or disk is full"
 
 
-def scripted_app(
-    dispatcher: ScriptedDispatcher,
+def build_scripted_app(
+    worker_source: ScriptedWorkerSource,
     pool: ScriptedPool | None = None,
     *,
     store: ScriptedStore | None = None,
-    sessions: Sessions | None = None,
-    responses: Responses | None = None,
+    sessions: SessionService | None = None,
+    responses: ResponseService | None = None,
     fetcher: Fetcher | None = None,
-    toolbox: Toolbox | None = None,
+    builtin_tools: BuiltinToolService | None = None,
     keys: KeyStore | None = None,
-    mcp_servers: McpServers | None = None,
-    ledger: Ledger | None = None,
-    traces: Traces | None = None,
+    mcp_servers: McpServerManager | None = None,
+    usage_recorder: UsageRecorder | None = None,
+    tracer: Tracer | None = None,
     pacer: RequestPacer | None = None,
-    reported: Sequence[Mapping[str, Any]] = (),
-    **changes: Any,
+    cli_models: Sequence[Mapping[str, Any]] = (),
+    **overrides: Any,
 ) -> web.Application:
-    """`reported` are the models that the CLI knows of. Without `sessions` a request that names one fails, without
-    `responses` one that stores any, without `keys` one that makes a key."""
-    chosen = settings(**changes)
-    key_ring = KeyRing(chosen.api_key.get_secret_value() if chosen.api_key else None, keys)
-    mcp_servers = mcp_servers or no_servers()
-    toolbox = toolbox or Toolbox(ScriptedEngine(), None, ToolCounts(), mcp_servers)
-    responses = responses or Responses(None, b"the key of the tests")
+    """Build the gateway's application.
+
+    Requests that need a missing part fail: `sessions` to name a session, `responses` to store a response, `keys` to
+    create a key. `cli_models` are the models that the CLI reports, and `overrides` are settings.
+    """
+    settings = make_settings(**overrides)
+    authenticator = Authenticator(settings.api_key.get_secret_value() if settings.api_key else None, keys)
+    mcp_servers = mcp_servers or create_empty_manager()
+    builtin_tools = builtin_tools or BuiltinToolService(ScriptedEngine(), None, ToolCounters(), mcp_servers)
+    responses = responses or ResponseService(None, b"the key of the tests")
     metrics = Metrics()
-    ledger = ledger or Ledger(watchers=[metrics])
-    health = Health(pool or ScriptedPool(), store or ScriptedStore(), chosen.auth_method, key_ring, ledger)
-    at_once = JobsAtOnce(lambda owner: key_ring.concurrent(owner) or chosen.jobs_at_once)
-    current = Current(chosen, Catalogue.of(reported, chosen.default_model, chosen.aliases, chosen.auth_method), list)
-    start = StartCheck(key_ring, lambda: current.catalogue, ledger)
+    usage_recorder = usage_recorder or UsageRecorder(observers=[metrics])
+    health = HealthReport(
+        pool or ScriptedPool(), store or ScriptedStore(), settings.auth_method, authenticator, usage_recorder
+    )
+    concurrency = ConcurrencyLimiter(
+        lambda key_id: authenticator.get_concurrency_limit(key_id) or settings.max_concurrent_jobs_per_key
+    )
+    live_config = LiveConfig(
+        settings,
+        ModelCatalog.from_cli_models(
+            cli_models, settings.default_model, settings.parsed_model_aliases, settings.auth_method
+        ),
+        list,
+    )
+    start_check = StartCheck(authenticator, lambda: live_config.catalog, usage_recorder)
     service = ChatService(
-        dispatcher, chosen.max_timeout / 1000, toolbox.counts, ledger, at_once, current.refused, start
+        worker_source,
+        settings.max_timeout / 1000,
+        builtin_tools.counters,
+        usage_recorder,
+        concurrency,
+        live_config.mark_model_rejected,
+        start_check,
     )
     return build_app(
-        Parts(
-            current=current,
-            key_ring=key_ring,
-            keys=Keys(keys),
-            limits=Limits(chosen.per_minute()),
-            service=service,
+        AppState(
+            live_config=live_config,
+            authenticator=authenticator,
+            key_service=KeyService(keys),
+            rate_limiter=RateLimiter(settings.requests_per_minute()),
+            chat_service=service,
             health=health,
-            sessions=sessions or Sessions(None, chosen.sessions(), Lines(0, 0)),
-            files=SessionFiles(None, chosen.agents(()).disk),
-            responses=responses,
-            background=Background(responses, service, chosen.background_limit, chosen.max_timeout / 1000),
+            sessions=sessions or SessionService(None, settings.session_limits(), SessionLocks(0, 0)),
+            session_files=SessionFiles(None, settings.agent_settings(()).disk_limits),
+            stored_responses=responses,
+            background_responses=BackgroundResponses(
+                responses, service, settings.max_background_responses_per_key, settings.max_timeout / 1000
+            ),
             fetcher=fetcher or Fetcher(),
-            toolbox=toolbox,
-            ledger=ledger,
-            offload=Offload(),
-            body_memory=BodyMemory(chosen.body_memory_bytes),
+            builtin_tools=builtin_tools,
+            usage_recorder=usage_recorder,
+            offload=OffloadPool(),
+            body_memory=BodyMemory(settings.body_memory_bytes),
             pacer=pacer or RequestPacer(),
             metrics=metrics,
-            traces=traces or NoTraces(),
+            traces=tracer or NullTracer(),
             mcp_servers=mcp_servers,
         )
     )

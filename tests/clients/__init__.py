@@ -1,1 +1,1 @@
-"""Real client programs against the gateway, the real CLI and the stand-in: `python -m tests.clients`."""
+"""Real client programs against the gateway, with the real CLI and the fake Anthropic API: `python -m tests.clients`."""

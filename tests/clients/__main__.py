@@ -1,6 +1,7 @@
-"""`python -m tests.clients [WORD...]`: run the clients, or those whose name or dialect has a WORD in it.
+"""`python -m tests.clients [WORD...]`: run all clients, or those whose name or dialect contains a WORD.
 
-Prints the table and what is wrong; writes the table into the README after a whole run. Fails on any red cell.
+Prints the table and the problems, and writes the table into docs/clients.md after a whole run. Exits with status 1 if a
+scenario failed.
 """
 
 import json
@@ -13,70 +14,75 @@ from pydantic import SecretStr
 
 from claude_gateway.app import running_gateway
 from claude_gateway.config import Settings
-from claude_gateway.demo.show import demo_settings
-from claude_gateway.demo.upstream import stand_in
-from tests.clients.cell import Cell, run_cell
-from tests.clients.installs import ROOT, Installs, prepare
-from tests.clients.roster import CLIENTS
-from tests.clients.table import table, write
-from tests.clients.visit import KEY, VERBS, Client
-from tests.clients.witness import witness
+from claude_gateway.devtools.demo import demo_settings
+from claude_gateway.devtools.fake_anthropic.server import run_fake_anthropic
+from tests.clients.client import API_KEY, SCENARIOS, Client
+from tests.clients.client_list import CLIENTS
+from tests.clients.installs import INSTALL_ROOT, Installs, prepare_installs
+from tests.clients.scenario import ScenarioResult, run_scenario
+from tests.clients.table import render_table, write_table
+from tests.clients.traffic_recorder import run_traffic_recorder
 
-_README = Path(__file__).parent.parent.parent / "README.md"
+_DOCS = Path(__file__).parent.parent.parent / "docs"
+_PAGES = (_DOCS / "clients.md", _DOCS / "clients.ar.md")
 
 
-async def _run_all(clients: list[Client], installs: Installs) -> list[dict[str, Cell]]:
-    """The cells of each client, one after another: what a listener sees is then of one client alone."""
-    found = []
+async def _run_all(clients: list[Client], installs: Installs) -> list[dict[str, ScenarioResult]]:
+    """Run the scenarios of each client one after another, so that the recorder sees one client at a time."""
+    results = []
     with tempfile.TemporaryDirectory(prefix="claude-gateway-clients-") as directory:
         async with (
-            stand_in(remember=False) as upstream,
-            running_gateway(_settings(upstream.url, Path(directory))) as address,
-            witness(address) as seen,
+            run_fake_anthropic(record_requests=False) as upstream,
+            running_gateway(_gateway_settings(upstream.url, Path(directory))) as address,
+            run_traffic_recorder(address) as recorder,
         ):
             for client in clients:
-                cells = {}
-                for verb in VERBS:
-                    cells[verb] = await run_cell(client, verb, installs, seen)
-                    print(f"{client.id:36} {verb:7} {cells[verb].word}", file=sys.stderr, flush=True)
-                found.append(cells)
-    return found
+                client_results = {}
+                for scenario in SCENARIOS:
+                    client_results[scenario] = await run_scenario(client, scenario, installs, recorder)
+                    print(f"{client.id:36} {scenario:7} {client_results[scenario].label}", file=sys.stderr, flush=True)
+                results.append(client_results)
+    return results
 
 
-def _settings(upstream: str, state_dir: Path) -> Settings:
-    return demo_settings(upstream, state_dir).model_copy(update={"api_key": SecretStr(KEY)})
+def _gateway_settings(upstream_url: str, state_dir: Path) -> Settings:
+    return demo_settings(upstream_url, state_dir).model_copy(update={"api_key": SecretStr(API_KEY)})
 
 
-def _keep_requests(name: str, cell: Cell) -> Path:
-    """What the client sent in a red cell, for whoever has to find out why."""
-    path = ROOT / "failed" / f"{name}.json".replace("/", "_").replace(" ", "-")
+def _write_requests(name: str, result: ScenarioResult) -> Path:
+    """Write the requests of a failed scenario to a file for an investigation, and return its path."""
+    path = INSTALL_ROOT / "failed" / f"{name}.json".replace("/", "_").replace(" ", "-")
     path.parent.mkdir(parents=True, exist_ok=True)
-    sent = [{"asked": f"{one.method} {one.path}", "status": one.status, "body": one.body} for one in cell.exchanges]
-    path.write_text(json.dumps(sent, indent=1))
+    requests = [
+        {"request": f"{exchange.method} {exchange.path}", "status": exchange.status, "body": exchange.body}
+        for exchange in result.exchanges
+    ]
+    path.write_text(json.dumps(requests, indent=1))
     return path
 
 
-def main(words: list[str]) -> int:
-    clients = [client for client in CLIENTS if not words or any(word in client.id for word in words)]
+def main(filters: list[str]) -> int:
+    clients = [client for client in CLIENTS if not filters or any(word in client.id for word in filters)]
     if not clients:
-        print(f"no client has any of these in its name: {', '.join(words)}", file=sys.stderr)
+        print(f"no client has any of these words in its name: {', '.join(filters)}", file=sys.stderr)
         return 2
-    installs = prepare({client.install for client in clients})
-    found = uvloop.run(_run_all(clients, installs))
-    versions = [installs.version(client.install, client.package) for client in clients]
-    printed = table(list(zip(clients, versions, found, strict=True)))
-    print(printed)
-    if not words:
-        write(_README, printed)
-    red = {
-        f"{client.id} {verb}": cell
-        for client, cells in zip(clients, found, strict=True)
-        for verb, cell in cells.items()
-        if cell.wrong
+    installs = prepare_installs({client.install_name for client in clients})
+    results = uvloop.run(_run_all(clients, installs))
+    versions = [installs.installed_version(client.install_name, client.package) for client in clients]
+    table = render_table(list(zip(clients, versions, results, strict=True)))
+    print(table)
+    if not filters:
+        for page in _PAGES:
+            write_table(page, table)
+    failed = {
+        f"{client.id} {scenario}": result
+        for client, client_results in zip(clients, results, strict=True)
+        for scenario, result in client_results.items()
+        if result.problem
     }
-    for name, cell in red.items():
-        print(f"\n{name}: {cell.wrong}\nwhat it sent: {_keep_requests(name, cell)}")
-    return 1 if red else 0
+    for name, result in failed.items():
+        print(f"\n{name}: {result.problem}\nits requests: {_write_requests(name, result)}")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

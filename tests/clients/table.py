@@ -1,30 +1,30 @@
-"""The table of clients as Markdown, and its place in the README."""
+"""Render the table of clients as Markdown, and write it between its markers in docs/clients.md."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.clients.cell import Cell
-from tests.clients.visit import VERBS, Client
+from tests.clients.client import SCENARIOS, Client
+from tests.clients.scenario import ScenarioResult
 
-_BEGIN = "<!-- clients: written by `make clients` -->"
-_END = "<!-- end of clients -->"
+_START_MARKER = "<!-- clients: written by `make clients` -->"
+_END_MARKER = "<!-- end of clients -->"
 
-Results = Sequence[tuple[Client, str, Mapping[str, Cell]]]
-
-
-def table(results: Results) -> str:
-    """One row a client: its version, the dialect, a word for each verb."""
-    rows = [f"| client | version | dialect | {' | '.join(VERBS)} |", f"|---|---|---|{'---|' * len(VERBS)}"]
-    for client, version, cells in results:
-        words = " | ".join(cells[verb].word for verb in VERBS)
-        rows.append(f"| {client.name} | {version or '?'} | {client.dialect} | {words} |")
-    return "\n".join(rows)
+Rows = Sequence[tuple[Client, str, Mapping[str, ScenarioResult]]]
 
 
-def write(path: Path, text: str) -> None:
-    """Put the table between the marks of a file."""
-    before, begin, rest = path.read_text().partition(_BEGIN)
-    _, end, after = rest.partition(_END)
+def render_table(rows: Rows) -> str:
+    """Return the table with a row for each client: version, dialect, and the result of each scenario."""
+    lines = [f"| client | version | dialect | {' | '.join(SCENARIOS)} |", f"|---|---|---|{'---|' * len(SCENARIOS)}"]
+    for client, version, results in rows:
+        labels = " | ".join(results[scenario].label for scenario in SCENARIOS)
+        lines.append(f"| {client.name} | {version or '?'} | {client.dialect} | {labels} |")
+    return "\n".join(lines)
+
+
+def write_table(path: Path, table: str) -> None:
+    """Write the table between the markers of a file."""
+    before, begin, rest = path.read_text().partition(_START_MARKER)
+    _, end, after = rest.partition(_END_MARKER)
     if not begin or not end:
-        raise ValueError(f"no place for the table: the marks {_BEGIN} and {_END} are missing in {path}")
-    path.write_text(f"{before}{begin}\n{text}\n{end}{after}")
+        raise ValueError(f"{path} lacks the markers {_START_MARKER} and {_END_MARKER} of the table")
+    path.write_text(f"{before}{begin}\n{table}\n{end}{after}")

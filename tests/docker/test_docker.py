@@ -1,4 +1,4 @@
-"""The image and its composition: linted, and what of them can be run without an engine is run. None runs here."""
+"""The image and the compose files: they are linted, and their commands run without a container engine."""
 
 import asyncio
 import fnmatch
@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from pytest_aiohttp.plugin import AiohttpServer
 
-from tests.claude_gateway.scripted import HELLO, ScriptedDispatcher, ScriptedStore, scripted_app
-from tests.installed import say_and_skip
+from tests.claude_gateway.scripted import HELLO_EVENTS, ScriptedStore, ScriptedWorkerSource, build_scripted_app
+from tests.installed import install_packages, skip_or_fail
 
 ROOT = Path(__file__).parent.parent.parent
 DOCKER = ROOT / "deploy/docker"
@@ -28,28 +28,27 @@ def hadolint() -> Path:
         pip = (sys.executable, "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps")
         done = subprocess.run([*pip, "--target", HADOLINT, "-r", lock], check=False, capture_output=True, text=True)
         if done.returncode:
-            say_and_skip(f"hadolint cannot be installed: {done.stderr[-300:]}")
+            skip_or_fail(f"hadolint cannot be installed: {done.stderr[-300:]}")
     return program
 
 
 @pytest.fixture(scope="module")
 def compose() -> str:
-    """Without what Debian recommends beside it, which would be an engine."""
-    if shutil.which("docker-compose") is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        for command in (["update", "-q"], ["install", "-qy", "--no-install-recommends", "docker-compose"]):
-            subprocess.run(["apt-get", *command], check=False, capture_output=True, timeout=300)
+    """Return docker-compose, installed without the packages that Debian recommends with it, such as an engine."""
+    if shutil.which("docker-compose") is None:
+        install_packages(["docker-compose"], "--no-install-recommends")
     if (program := shutil.which("docker-compose")) is None:
-        say_and_skip("not installed: docker-compose")
+        skip_or_fail("not installed: docker-compose")
     return str(program)
 
 
-def test_the_linter_finds_no_fault_with_the_image(hadolint: Path) -> None:
+def test_linter_finds_no_problem_in_the_dockerfile(hadolint: Path) -> None:
     done = subprocess.run([hadolint, DOCKER / "Dockerfile"], check=False, capture_output=True, text=True)
 
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_the_linter_would_find_one(hadolint: Path, tmp_path: Path) -> None:
+def test_linter_finds_a_problem_that_is_there(hadolint: Path, tmp_path: Path) -> None:
     text = (DOCKER / "Dockerfile").read_text().replace("USER 10001", "USER root").replace("# hadolint", "#")
     (tmp_path / "Dockerfile").write_text(text)
 
@@ -59,7 +58,7 @@ def test_the_linter_would_find_one(hadolint: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["docker-compose.yml", "docker-compose.prod.yml"])
-def test_a_composition_is_valid_and_gives_the_gateway_time_to_drain(compose: str, name: str) -> None:
+def test_compose_file_is_valid_and_gives_the_gateway_time_to_drain(compose: str, name: str) -> None:
     done = subprocess.run(
         [compose, "-f", DOCKER / name, "config"],
         check=False,
@@ -77,8 +76,8 @@ SECRETS = ("anthropic_api_key", "claude_code_oauth_token")
 
 
 @pytest.mark.parametrize("login", SECRETS)
-def test_the_production_one_demands_no_secret_but_those_of_its_login(compose: str, tmp_path: Path, login: str) -> None:
-    """What is in the one directory is what the gateway gets: a secret that was named would have to be there."""
+def test_production_compose_file_needs_only_the_secrets_of_one_login(compose: str, tmp_path: Path, login: str) -> None:
+    """The whole directory is mounted, because an engine requires every secret that a compose file names."""
     done = subprocess.run(
         [compose, "-f", DOCKER / "docker-compose.prod.yml", "config"], check=True, capture_output=True, text=True
     )
@@ -90,50 +89,52 @@ def test_the_production_one_demands_no_secret_but_those_of_its_login(compose: st
     settings = dict(line.split("=", 1) for line in (DOCKER / "settings.env").read_text().splitlines() if line[0] != "#")
     env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "CREDENTIALS_DIRECTORY": str(tmp_path), **settings}
 
-    read = subprocess.run(
-        [sys.executable, "-c", READ], cwd=tmp_path, env=env, check=True, capture_output=True, text=True
+    result = subprocess.run(
+        [sys.executable, "-c", READ_SETTINGS_PROGRAM], cwd=tmp_path, env=env, check=True, capture_output=True, text=True
     )
 
-    assert json.loads(read.stdout) == ["the-api_key-of-the-test", {login.upper(): f"the-{login}-of-the-test"}]
+    assert json.loads(result.stdout) == ["the-api_key-of-the-test", {login.upper(): f"the-{login}-of-the-test"}]
 
 
-READ = """
+READ_SETTINGS_PROGRAM = """
 import json
-from claude_gateway.config.reading import read_settings_to_serve
-settings = read_settings_to_serve().settings
+from claude_gateway.config.loading import load_serve_settings
+settings = load_serve_settings().settings
 print(json.dumps([settings.api_key.get_secret_value(), settings.credentials()]))
 """
 
 
-def test_without_a_key_the_development_one_is_refused(compose: str) -> None:
+def test_development_compose_file_requires_a_key(compose: str) -> None:
     env = {name: value for name, value in os.environ.items() if name != "API_KEY"}
     done = subprocess.run(
         [compose, "-f", DOCKER / "docker-compose.yml", "config"], check=False, capture_output=True, text=True, env=env
     )
 
     assert done.returncode != 0
-    assert "callers need a key" in done.stderr
+    assert "clients need a key" in done.stderr
 
 
-def test_what_the_image_is_made_of_is_there_and_nothing_else_is_sent_to_the_engine() -> None:
+def test_engine_receives_exactly_the_sources_of_the_image() -> None:
     lines = (DOCKER / "Dockerfile").read_text().splitlines()
-    copied = [
+    sources = [
         word for line in lines if line.startswith("COPY ") and "--from" not in line for word in line.split()[1:-1]
     ]
     rules = (DOCKER / "Dockerfile.dockerignore").read_text().splitlines()
-    let_in = {rule.removeprefix("!") for rule in rules if rule.startswith("!")}
+    included = {rule.removeprefix("!") for rule in rules if rule.startswith("!")}
 
-    assert set(copied) == let_in
-    assert all((ROOT / name).exists() for name in copied)
+    assert set(sources) == included
+    assert all((ROOT / name).exists() for name in sources)
     assert "*" in rules
-    assert not any(fnmatch.fnmatch(".env", name) for name in let_in)
+    assert not any(fnmatch.fnmatch(".env", name) for name in included)
 
 
 @pytest.mark.parametrize(("failing", "status"), [(False, 0), (True, 1)])
-async def test_its_health_check_tells_a_gateway_that_is_ready(
+async def test_health_check_succeeds_only_if_the_gateway_is_ready(
     aiohttp_server: AiohttpServer, failing: bool, status: int
 ) -> None:
-    server = await aiohttp_server(scripted_app(ScriptedDispatcher.always(*HELLO), store=ScriptedStore(failing=failing)))
+    server = await aiohttp_server(
+        build_scripted_app(ScriptedWorkerSource.repeating(*HELLO_EVENTS), store=ScriptedStore(is_failing=failing))
+    )
     (line,) = (line for line in (DOCKER / "Dockerfile").read_text().splitlines() if '"import os' in line)
     _python, *command = json.loads(line.strip().removeprefix("CMD "))
     env = {**os.environ, "PORT": str(server.port), "no_proxy": "127.0.0.1"}

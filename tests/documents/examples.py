@@ -1,64 +1,91 @@
-"""The examples of a document: its fenced blocks, and how two languages of one are held together."""
+"""The examples, headings and links of a document, and the comparison of its two languages."""
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-DOCS = Path(__file__).parent.parent.parent / "docs"
+ROOT = Path(__file__).parent.parent.parent
+DOCS = ROOT / "docs"
 GUIDES = {"en": DOCS / "guide.md", "ar": DOCS / "guide.ar.md"}
 ARABIC = re.compile("[\u0600-\u06ff]")
 
-_FENCE = re.compile(r"^```(\w+)(?: ([^\n]+))?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-_WORDS = re.compile(r'"(?:[^"\\\n]|\\.)*"|#[^\n]*|(?<!:)//[^\n]*')
+# The purpose of a block is a class (`json {.answer}`) or a title (`json title="POST /v1/messages"`).
+_FENCE = re.compile(r'^```(\w+)(?: (?:\{\.(\w+)\}|title="([^"]+)"))?\n(.*?)^```$', re.DOTALL | re.MULTILINE)
+# Any fenced block, with a language or without.
+_BLOCK = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
+_TRANSLATABLE = re.compile(r'"(?:[^"\\\n]|\\.)*"|#[^\n]*|(?<!:)//[^\n]*')
 
 
 @dataclass(frozen=True)
 class Example:
-    """`use` is what stands behind the language of a fence: what the block is for."""
+    """A fenced block of a document.
+
+    Attributes:
+        language: The language of the block.
+        purpose: The class or the title behind the language.
+        text: The content.
+        line: The number of its first line.
+    """
 
     language: str
-    use: str
+    purpose: str
     text: str
     line: int
 
     def __str__(self) -> str:
-        return f"line {self.line}: {self.language} {self.use}".strip()
+        return f"line {self.line}: {self.language} {self.purpose}".strip()
 
 
-def examples(text: str) -> list[Example]:
+def find_examples(text: str) -> list[Example]:
+    """Return the fenced blocks that name a language."""
     return [
-        Example(found[1], found[2] or "", found[3], text.count("\n", 0, found.start()) + 1)
-        for found in _FENCE.finditer(text)
+        Example(match[1], match[2] or match[3] or "", match[4], text.count("\n", 0, match.start()) + 1)
+        for match in _FENCE.finditer(text)
     ]
 
 
-def differences(one: list[Example], arabic: list[Example]) -> Iterator[str]:
-    """Where the examples of two languages are not the same but for words: texts within quotes, and comments, that are
-    Arabic in the one."""
-    if len(one) != len(arabic):
-        yield f"{len(one)} examples, and {len(arabic)}"
-    for left, right in zip(one, arabic, strict=False):
-        if (left.language, left.use) != (right.language, right.use):
+def find_differences(english: list[Example], arabic: list[Example]) -> Iterator[str]:
+    """Yield each difference between the examples of two languages, except translated texts in quotes and comments."""
+    if len(english) != len(arabic):
+        yield f"{len(english)} examples, and {len(arabic)}"
+    for left, right in zip(english, arabic, strict=False):
+        if (left.language, left.purpose) != (right.language, right.purpose):
             yield f"{left} is not {right}"
-        elif _WORDS.sub("…", left.text) != _WORDS.sub("…", right.text):
+        elif _TRANSLATABLE.sub("…", left.text) != _TRANSLATABLE.sub("…", right.text):
             yield f"{left}: differs from {right}"
-        for was, now in zip(_WORDS.findall(left.text), _WORDS.findall(right.text), strict=False):
-            if was != now and not ARABIC.search(now):
-                yield f"{right}: {now} is neither {was} nor Arabic"
+        for original, translation in zip(
+            _TRANSLATABLE.findall(left.text), _TRANSLATABLE.findall(right.text), strict=False
+        ):
+            if original != translation and not ARABIC.search(translation):
+                yield f"{right}: {translation} is neither {original} nor Arabic"
 
 
-def outline(text: str) -> list[int]:
-    """The levels of its headings, in order."""
-    bare = _FENCE.sub("", text)
+def heading_levels(text: str) -> list[int]:
+    """Return the levels of the document's headings, in order."""
+    bare = _BLOCK.sub("", text)
     return [len(marks) for marks in re.findall(r"^(#+) ", bare, re.MULTILINE)]
 
 
-def anchors(text: str) -> set[str]:
-    """What its headings can be reached by, as GitHub makes it."""
-    headings = re.findall(r"^#+ (.*)$", _FENCE.sub("", text), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+def heading_anchors(text: str) -> set[str]:
+    """Return the anchors of the document's headings, as GitHub makes them."""
+    bare = _BLOCK.sub("", text)
+    headings = re.findall(r"^#+ (.*)$", bare, re.MULTILINE)
+    anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return anchors | set(re.findall(r'<a id="([^"]+)">', bare))
 
 
-def links(text: str) -> list[str]:
-    return re.findall(r"\]\(([^)]+)\)", _FENCE.sub("", text))
+def find_links(text: str) -> list[str]:
+    """Return the targets of the document's links to files or headings of this project."""
+    return [link for link in re.findall(r"\]\(([^)]+)\)", _BLOCK.sub("", text)) if "://" not in link]
+
+
+def find_broken_links(path: Path) -> list[str]:
+    """Return the links of a document whose file or heading does not exist."""
+    return [link for link in find_links(path.read_text()) if not _target_exists(path, link)]
+
+
+def _target_exists(path: Path, link: str) -> bool:
+    file, _, anchor = link.partition("#")
+    target = (path.parent / file).resolve() if file else path
+    return target.exists() and (not anchor or anchor in heading_anchors(target.read_text()))

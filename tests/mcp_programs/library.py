@@ -1,4 +1,7 @@
-"""A real MCP server for the tests, by the server side of the package: `library.py stdio`, or `http|sse PORT`."""
+"""A real MCP server for the tests, built with the `mcp` package.
+
+Run `library.py stdio` or `library.py http|sse PORT`.
+"""
 
 import asyncio
 import os
@@ -9,7 +12,7 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver import Context, Image
 from mcp_types import LoggingMessageNotification, LoggingMessageNotificationParams, ToolListChangedNotification
 
-from claude_gateway.cli_facts.pictures import png
+from claude_gateway.devtools.cli_contract.sample_media import make_png
 
 BOOKS = {"whale": "Moby-Dick, 1851: a captain hunts a whale.", "moors": "Wuthering Heights, 1847: wild moors."}
 
@@ -18,58 +21,58 @@ server = MCPServer("library")
 
 @server.tool()
 def search(query: str) -> str:
-    """Searches the library."""
+    """Search the library."""
     return "\n".join(text for word, text in BOOKS.items() if word in query.lower()) or "nothing found"
 
 
 @server.tool()
 def cover() -> Image:
-    """Shows a cover."""
-    return Image(data=png(2, 2), format="png")
+    """Return the image of a cover."""
+    return Image(data=make_png(2, 2), format="png")
 
 
 @server.tool()
 def environment() -> list[str]:
-    """Names and values of this program's variables, and the files that it finds at home."""
+    """Return the environment variables of the server, and its working directory."""
     return [*(f"{name}={value}" for name, value in os.environ.items()), str(Path.cwd())]
 
 
 @server.tool()
 def large(size: int) -> str:
-    """Answers as much as is asked for."""
+    """Return a text of the requested size."""
     return "x" * size
 
 
 @server.tool()
 def broken() -> str:
-    """Fails."""
+    """Raise an error."""
     raise ValueError("the shelf fell over")
 
 
 @server.tool()
 def end() -> str:
-    """Ends the whole server in the middle of the call."""
+    """Exit the server during the call."""
     os._exit(3)
 
 
 @server.tool()
 async def hang() -> str:
-    """Never answers."""
+    """Never return."""
     await asyncio.Event().wait()
     return ""
 
 
 @server.tool()
 async def shout(context: Context) -> str:
-    """Says something large, again and again."""
+    """Send large notifications in an endless loop."""
     while True:
-        said = LoggingMessageNotificationParams(level="info", data="x" * 900_000)
-        await context.session.send_notification(LoggingMessageNotification(params=said))
+        params = LoggingMessageNotificationParams(level="info", data="x" * 900_000)
+        await context.session.send_notification(LoggingMessageNotification(params=params))
 
 
 @server.tool()
 async def grow(context: Context) -> str:
-    """The server has another tool afterwards."""
+    """Add another tool to the server."""
     server.add_tool(lambda: "grown", name="later", description="Was not there at first.")
     await context.session.send_notification(ToolListChangedNotification())
     return "grown"

@@ -1,4 +1,4 @@
-"""A real nginx in front of a scripted gateway: the shipped site, on loopback, with a certificate of its own."""
+"""Run a real nginx in front of a scripted gateway: the shipped site, on loopback, with a certificate of its own."""
 
 import asyncio
 import datetime
@@ -18,80 +18,80 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from claude_gateway.daemon.listener import Listener, bind
-from claude_gateway.web.parts import PARTS
-from claude_gateway.web.server import Ending, accepting
+from claude_gateway.runtime.listen_socket import Listener, bind_socket
+from claude_gateway.web.context.state import STATE
+from claude_gateway.web.server.shutdown import ShutdownActions, serve_app
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy/nginx"
-SITE = (DEPLOY / "claude-gateway.conf", DEPLOY / "claude-gateway.tls.conf")
-_MAIN = """
+SITE_FILES = (DEPLOY / "claude-gateway.conf", DEPLOY / "claude-gateway.tls.conf")
+_MAIN_CONFIG = """
 daemon off;
 user root;
 worker_processes 1;
-pid {place}/pid;
-error_log {place}/error.log;
+pid {directory}/pid;
+error_log {directory}/error.log;
 worker_rlimit_nofile 8192;
 events {{ worker_connections 4096; }}
 http {{
-    client_body_temp_path {place}/body;
-    proxy_temp_path {place}/proxy;
-    fastcgi_temp_path {place}/fastcgi;
-    uwsgi_temp_path {place}/uwsgi;
-    scgi_temp_path {place}/scgi;
-    include {place}/site.conf;
+    client_body_temp_path {directory}/body;
+    proxy_temp_path {directory}/proxy;
+    fastcgi_temp_path {directory}/fastcgi;
+    uwsgi_temp_path {directory}/uwsgi;
+    scgi_temp_path {directory}/scgi;
+    include {directory}/site.conf;
 }}
 """
 
 
 @asynccontextmanager
-async def behind_nginx(
-    app: web.Application, place: Path, *, wall: bool = False, read_timeout: str = ""
+async def run_behind_nginx(
+    app: web.Application, directory: Path, *, with_limits: bool = False, read_timeout: str = ""
 ) -> AsyncIterator[aiohttp.ClientSession]:
-    """A caller's session with the gateway behind nginx. `wall`: with its limits by address."""
-    with bind(app[PARTS].settings) as listening:
+    """Yield a client session to a gateway behind nginx. `with_limits` keeps nginx's limits by address."""
+    with bind_socket(app[STATE].settings) as listening:
         listener = Listener(listening)
         async with (
-            _proxy(place, listener.url, wall=wall, read_timeout=read_timeout) as session,
-            accepting(app, listener, Ending(lambda _: None, _nothing, asyncio.Event())),
+            _run_proxy(directory, listener.url, with_limits=with_limits, read_timeout=read_timeout) as session,
+            serve_app(app, listener, ShutdownActions(lambda _: None, _noop, asyncio.Event())),
         ):
             yield session
 
 
 @asynccontextmanager
-async def before_nobody(place: Path) -> AsyncIterator[aiohttp.ClientSession]:
-    """A caller's session where the gateway is away."""
-    async with _proxy(place, f"http://127.0.0.1:{_free_port()}") as session:
+async def run_nginx_without_gateway(directory: Path) -> AsyncIterator[aiohttp.ClientSession]:
+    """Yield a client session to an nginx whose gateway does not run."""
+    async with _run_proxy(directory, f"http://127.0.0.1:{_find_free_port()}") as session:
         yield session
 
 
 @asynccontextmanager
-async def _proxy(
-    place: Path, gateway: str, *, wall: bool = False, read_timeout: str = ""
+async def _run_proxy(
+    directory: Path, gateway_url: str, *, with_limits: bool = False, read_timeout: str = ""
 ) -> AsyncIterator[aiohttp.ClientSession]:
-    port = _free_port()
-    site = _site(place, port, gateway, wall=wall, read_timeout=read_timeout)
-    (place / "site.conf").write_text(site)
-    (place / "nginx.conf").write_text(_MAIN.format(place=place))
-    async with _nginx(place, port), _session(place, port) as session:
+    port = _find_free_port()
+    site = _render_site(directory, port, gateway_url, with_limits=with_limits, read_timeout=read_timeout)
+    (directory / "site.conf").write_text(site)
+    (directory / "nginx.conf").write_text(_MAIN_CONFIG.format(directory=directory))
+    async with _run_nginx(directory, port), _create_session(directory, port) as session:
         yield session
 
 
-async def _nothing() -> None:
+async def _noop() -> None:
     pass
 
 
-def _site(place: Path, port: int, gateway: str, *, wall: bool, read_timeout: str) -> str:
-    """What is shipped, in this place: other ports and files; the rest as it is."""
-    site = "".join(file.read_text() for file in SITE)
+def _render_site(directory: Path, port: int, gateway_url: str, *, with_limits: bool, read_timeout: str) -> str:
+    """Return the shipped site with the ports and files of this test, and otherwise unchanged."""
+    site = "".join(file.read_text() for file in SITE_FILES)
     changes: list[tuple[str, str]] = [
         (r"listen \[::\].*\n", "\n"),
-        (r"listen 80;", f"listen 127.0.0.1:{_free_port()};"),
+        (r"listen 80;", f"listen 127.0.0.1:{_find_free_port()};"),
         (r"listen 443 ", f"listen 127.0.0.1:{port} "),
-        (r"server 127\.0\.0\.1:8000;", f"server {gateway.removeprefix('http://')};"),
-        (r"/etc/letsencrypt/live/gateway\.example\.com", str(place)),
-        (r"/var/log/nginx", str(place)),
+        (r"server 127\.0\.0\.1:8000;", f"server {gateway_url.removeprefix('http://')};"),
+        (r"/etc/letsencrypt/live/gateway\.example\.com", str(directory)),
+        (r"/var/log/nginx", str(directory)),
     ]
-    if not wall:
+    if not with_limits:
         changes.append((r"limit_(req|conn) .*\n", "\n"))
     if read_timeout:
         changes.append((r"proxy_read_timeout .*\n", f"proxy_read_timeout {read_timeout};\n"))
@@ -102,14 +102,14 @@ def _site(place: Path, port: int, gateway: str, *, wall: bool, read_timeout: str
 
 
 @asynccontextmanager
-async def _nginx(place: Path, port: int) -> AsyncIterator[None]:
-    _certificate(place)
+async def _run_nginx(directory: Path, port: int) -> AsyncIterator[None]:
+    _write_certificate(directory)
     process = await asyncio.create_subprocess_exec(
-        *("nginx", "-p", str(place), "-c", str(place / "nginx.conf")), stderr=asyncio.subprocess.PIPE
+        *("nginx", "-p", str(directory), "-c", str(directory / "nginx.conf")), stderr=asyncio.subprocess.PIPE
     )
     try:
         async with asyncio.timeout(20):
-            while not await _answers(port):
+            while not await _is_listening(port):
                 assert process.returncode is None, (await process.communicate())[1].decode()
                 await asyncio.sleep(0.05)
         yield
@@ -118,7 +118,7 @@ async def _nginx(place: Path, port: int) -> AsyncIterator[None]:
         await process.communicate()
 
 
-async def _answers(port: int) -> bool:
+async def _is_listening(port: int) -> bool:
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
     except ConnectionRefusedError:
@@ -129,14 +129,14 @@ async def _answers(port: int) -> bool:
 
 
 @asynccontextmanager
-async def _session(place: Path, port: int) -> AsyncIterator[aiohttp.ClientSession]:
-    trusted = await asyncio.to_thread(ssl.create_default_context, cafile=str(place / "fullchain.pem"))
+async def _create_session(directory: Path, port: int) -> AsyncIterator[aiohttp.ClientSession]:
+    trusted = await asyncio.to_thread(ssl.create_default_context, cafile=str(directory / "fullchain.pem"))
     connector = aiohttp.TCPConnector(ssl=trusted, limit=0)
     async with aiohttp.ClientSession(f"https://127.0.0.1:{port}", connector=connector) as session:
         yield session
 
 
-def _certificate(place: Path) -> None:
+def _write_certificate(directory: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "gateway.example.com")])
     now = datetime.datetime.now(datetime.UTC)
@@ -152,12 +152,12 @@ def _certificate(place: Path) -> None:
         .add_extension(x509.SubjectAlternativeName(loopback), critical=False)
         .sign(key, hashes.SHA256())
     )
-    (place / "fullchain.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    (place / "privkey.pem").write_bytes(
+    (directory / "fullchain.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (directory / "privkey.pem").write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
 
 
-def _free_port() -> int:
+def _find_free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
         return int(free.getsockname()[1])

@@ -1,4 +1,4 @@
-"""The home page of a gateway without a key: it leads a newcomer to the first one."""
+"""Tests for the home page of a gateway without keys, which explains how to create the first one."""
 
 from itertools import product
 from pathlib import Path
@@ -7,34 +7,34 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 
-from claude_gateway.access.keys import FIRST_KEY_COMMAND
-from claude_gateway.access.register import Keys
-from claude_gateway.access.wanted_key import WantedKey
-from claude_gateway.stores.db import open_database
-from claude_gateway.stores.keys import open_keys
-from tests.pages.conftest import Site, Visits
-from tests.pages.test_home import DIRECTIONS, SIZES, THEMES, ask, serious, use_key
+from claude_gateway.auth.key_service import KeyService
+from claude_gateway.auth.key_store import open_key_store
+from claude_gateway.auth.models import FIRST_KEY_COMMAND
+from claude_gateway.auth.schemas import CreateKeyRequest
+from claude_gateway.storage.database import open_database
+from tests.pages.conftest import MonitoredBrowser, StartGateway
+from tests.pages.test_home import DIRECTIONS, SIZES, THEMES, ask, find_serious_violations, use_key
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-LOOKS = list(product(DIRECTIONS, THEMES, SIZES))
+VARIANTS = list(product(DIRECTIONS, THEMES, SIZES))
 
 
-async def test_a_newcomer_chats_makes_the_first_key_on_the_console_and_types_it(
-    visits: Visits, site: Site, tmp_path: Path
+async def test_first_key_created_by_the_command_replaces_keyless_access(
+    monitored_browser: MonitoredBrowser, start_gateway: StartGateway, tmp_path: Path
 ) -> None:
-    page = await visits.open(await site())
+    page = await monitored_browser.open_page(await start_gateway())
     await expect(page.locator("#first-command")).to_have_text(FIRST_KEY_COMMAND)
     await expect(page.locator("#admin")).to_be_hidden()
     await ask(page, "Hello?")
-    await expect(page.locator(".words")).to_have_text("Hello")
+    await expect(page.locator(".reply-text")).to_have_text("Hello")
 
     path = tmp_path / "gateway.db"
-    async with open_database(path) as database, open_keys(database, path) as keys:
-        _, secret = await Keys(keys).create(WantedKey(name="me", scopes=["chat", "admin"]))
-    visits.expect("401")
+    async with open_database(path) as database, open_key_store(database, path) as keys:
+        _, secret = await KeyService(keys).create_key(CreateKeyRequest(name="me", scopes=["chat", "admin"]))
+    monitored_browser.expect_problem("401")
     await ask(page, "Hello?")
-    await expect(page.locator(".answer .note").last).to_contain_text("Type your API key")
+    await expect(page.locator(".reply .note").last).to_contain_text("Enter your API key")
     await use_key(page, secret)
 
     await expect(page.locator("#first-key")).to_be_hidden()
@@ -43,21 +43,23 @@ async def test_a_newcomer_chats_makes_the_first_key_on_the_console_and_types_it(
     await expect(page.locator("#first-key")).to_be_hidden()
 
 
-async def test_a_gateway_with_a_key_speaks_of_no_first_one(visits: Visits, site: Site) -> None:
-    page = await visits.open(await site(api_key="a-key-of-the-tests"))
+async def test_gateway_with_a_key_hides_the_first_key_section(
+    monitored_browser: MonitoredBrowser, start_gateway: StartGateway
+) -> None:
+    page = await monitored_browser.open_page(await start_gateway(api_key="a-key-of-the-tests"))
 
     await expect(page.locator("#key")).to_be_visible()
     await expect(page.locator("#first-key")).to_be_hidden()
 
 
-@pytest.mark.parametrize(("language", "theme", "size"), LOOKS)
-async def test_the_way_to_the_first_key_is_readable_in_every_language_theme_and_size(
-    visits: Visits, site: Site, language: str, theme: Any, size: str
+@pytest.mark.parametrize(("language", "theme", "size"), VARIANTS)
+async def test_first_key_section_is_usable_in_every_language_theme_and_size(
+    monitored_browser: MonitoredBrowser, start_gateway: StartGateway, language: str, theme: Any, size: str
 ) -> None:
-    look = {"viewport": SIZES[size], "color_scheme": theme, "locale": language, "reduced_motion": "reduce"}
-    page = await visits.open(await site(), **look)
+    options = {"viewport": SIZES[size], "color_scheme": theme, "locale": language, "reduced_motion": "reduce"}
+    page = await monitored_browser.open_page(await start_gateway(), **options)
     await expect(page.locator("#first-key")).to_be_visible()
 
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert await serious(page) == []
-    await visits.screenshot(page, f"first-key-{language}-{theme}-{size}")
+    assert await find_serious_violations(page) == []
+    await monitored_browser.screenshot(page, f"first-key-{language}-{theme}-{size}")

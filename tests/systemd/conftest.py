@@ -1,4 +1,4 @@
-"""A program that was installed by `make install`, once for all tests here."""
+"""Fixtures: a program that `make install` installed once for all tests of this folder."""
 
 import shutil
 import subprocess
@@ -11,36 +11,38 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 
 
-def python() -> str:
-    """The system's own, which the service's user may run; or that of this test."""
+def find_python() -> str:
+    """Return the system's Python, which the user of the service may run, or that of this test."""
     system = "/usr/bin/python3"
-    wanted = "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))"
-    if shutil.which(system) and not subprocess.run([system, "-c", wanted], check=False, capture_output=True).returncode:
+    check = "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))"
+    if shutil.which(system) and not subprocess.run([system, "-c", check], check=False, capture_output=True).returncode:
         return system
     return str(Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}")
 
 
-def make(verb: str, destination: Path, *, checkout: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
-    """A verb of the Makefile; nothing of this machine is touched."""
-    given = {"DESTDIR": str(destination), "PYTHON": python()} | variables
-    command = ["make", "-C", str(checkout), verb, *(f"{name}={value}" for name, value in given.items())]
-    # With the umask of a careful administrator: what is installed must be readable all the same.
+def run_make(
+    target: str, destination: Path, *, checkout: Path = ROOT, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a target of the Makefile with a DESTDIR, so that nothing of this machine changes."""
+    all_variables = {"DESTDIR": str(destination), "PYTHON": find_python()} | variables
+    command = ["make", "-C", str(checkout), target, *(f"{name}={value}" for name, value in all_variables.items())]
+    # The umask of a careful administrator: the installed files must be readable for other users all the same.
     return subprocess.run(command, capture_output=True, text=True, check=False, umask=0o077)
 
 
-def must_make(verb: str, destination: Path, *, checkout: Path = ROOT) -> None:
-    done = make(verb, destination, checkout=checkout)
+def run_make_checked(target: str, destination: Path, *, checkout: Path = ROOT) -> None:
+    done = run_make(target, destination, checkout=checkout)
     assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="session")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What is in the repository, and nothing that was made here."""
+    """Return a copy of the repository's files, without files that builds made."""
     copy = tmp_path_factory.mktemp("checkout")
-    listed = subprocess.run(
+    git_files = subprocess.run(
         ["git", "ls-files", "-z", "-co", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True
     )
-    for name in filter(None, listed.stdout.decode().split("\0")):
+    for name in filter(None, git_files.stdout.decode().split("\0")):
         if (ROOT / name).exists():
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, copy / name)
@@ -48,17 +50,17 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def installed(tmp_path_factory: pytest.TempPathFactory, checkout: Path) -> Iterator[Path]:
-    """The directory that it was installed under."""
+def install_dir(tmp_path_factory: pytest.TempPathFactory, checkout: Path) -> Iterator[Path]:
+    """Return the directory under which the program was installed."""
     destination = tmp_path_factory.mktemp("destination")
-    must_make("install", destination, checkout=checkout)
+    run_make_checked("install", destination, checkout=checkout)
     yield destination
     shutil.rmtree(destination)
 
 
 @pytest.fixture
-def copied(installed: Path, tmp_path: Path) -> Path:
-    """The same to be changed: links to the files, which nothing writes to."""
+def install_copy(install_dir: Path, tmp_path: Path) -> Path:
+    """Return a copy of the installation that a test may change; its files are hard links, which no test writes to."""
     destination = tmp_path / "destination"
-    subprocess.run(["cp", "-al", installed, destination], check=True)
+    subprocess.run(["cp", "-al", install_dir, destination], check=True)
     return destination

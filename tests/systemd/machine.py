@@ -1,18 +1,18 @@
-"""A machine on which `make install` was just run, in a namespace of its own: nothing of it stays.
+"""Run scripts on a machine on which `make install` has just run, in namespaces of their own: nothing of it stays.
 
-    with_installed(DESTINATION, SCRIPT) runs a shell script as root there.
+    run_with_installation(DESTINATION, SCRIPT) runs a shell script as root there.
 
-What was installed under DESTINATION lies over /etc and /usr/local, the service's user and directories are made by
-systemd's own programs, and whatever the script changes is forgotten at its end. No systemd runs.
+The files under DESTINATION cover /etc and /usr/local, systemd's own programs create the user and the directories of the
+service, and every change by the script is discarded at its end. systemd itself does not run.
 """
 
 import os
 import subprocess
 from pathlib import Path
 
-from tests.installed import need, say_and_skip
+from tests.installed import require_programs, skip_or_fail
 
-_SETUP = """
+_SETUP_SCRIPT = """
 set -e
 mount --make-rprivate /
 mount -t tmpfs -o mode=755 tmpfs /mnt
@@ -32,12 +32,14 @@ export HOME=/root PATH=/mnt/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bi
 """
 
 
-def with_installed(destination: Path, script: str, *, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-    """What the script says. It skips the test where no such namespace can be made."""
-    need({"unshare": "util-linux", "systemd-sysusers": "systemd", "ip": "iproute2"})
+def run_with_installation(
+    destination: Path, script: str, *, timeout_seconds: float = 120
+) -> subprocess.CompletedProcess[str]:
+    """Run the script, and return its output; skip the test if no such namespaces can be created."""
+    require_programs({"unshare": "util-linux", "systemd-sysusers": "systemd", "ip": "iproute2"})
     if os.geteuid():
-        say_and_skip("only root can make a machine within this one")
+        skip_or_fail("only root can create the namespaces of such a machine")
     env = {"PATH": os.environ["PATH"], "DESTINATION": str(destination), "LANG": "C.UTF-8"}
-    # A network of its own: no port there is taken, and nobody outside is asked.
-    command = ("unshare", "--mount", "--net", "sh", "-c", _SETUP + script)
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=env, timeout=timeout)
+    # The network of its own has no used ports and reaches no other host.
+    command = ("unshare", "--mount", "--net", "sh", "-c", _SETUP_SCRIPT + script)
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=env, timeout=timeout_seconds)

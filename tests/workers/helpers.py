@@ -1,72 +1,85 @@
-"""What the tests of the engine share: jobs in few words, and a scripted process with a will of its own."""
+"""Helpers of the engine's tests: short ways to make jobs, and a scripted process that misbehaves."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
-from workers.affinity import Phase
-from workers.events import Event, Restarted, TextDelta, ThinkingDelta
-from workers.fake import ScriptedProcess
-from workers.frames import Frame
-from workers.job import ChatJob, Text, Tuning, Turn
-from workers.pool import Pool
-from workers.worker import Worker
+from tests.workers.scripted_process import ScriptedProcess
+from workers.core.events import Event, StreamReset, TextDelta, ThinkingDelta
+from workers.core.frame import Frame
+from workers.core.job import ChatJob, GenerationParams, Text, Turn
+from workers.pool.chat_pool import ChatPool
+from workers.pool.selection import Phase
+from workers.scheduling.scheduler import Scheduler, StartGuard
+from workers.worker.chat_worker import ChatWorker
+from workers.worker.prepared_job import prepare_chat_job
 
 MODEL = "claude-test"
-PATIENCE = 10.0  # for whatever must come; reached only by a test that fails
+TIMEOUT_SECONDS = 60.0  # only failing tests wait this long
 
 T = TypeVar("T")
+W = TypeVar("W")
 
 
-def user(text: str) -> Turn:
+def user_turn(text: str) -> Turn:
     return Turn("user", (Text(text),))
 
 
-def assistant(text: str) -> Turn:
+def assistant_turn(text: str) -> Turn:
     return Turn("assistant", (Text(text),))
 
 
-def a_job(
-    *turns: Turn, owner: str = "ann", model: str = MODEL, system: str = "", max_tokens: int | None = None
+def make_job(
+    *turns: Turn, key_id: str = "ann", model: str = MODEL, system: str = "", max_tokens: int | None = None
 ) -> ChatJob:
-    return ChatJob(owner, model, turns or (user("hi"),), system, Tuning(max_tokens=max_tokens))
+    return ChatJob(key_id, model, turns or (user_turn("hi"),), system, GenerationParams(max_tokens=max_tokens))
 
 
-async def allowed() -> None:
-    """The check of a job that may begin."""
+@asynccontextmanager
+async def acquire_worker(
+    scheduler: Scheduler[Any, W], job: ChatJob, deadline: float, check: StartGuard
+) -> AsyncIterator[W]:
+    """Lease a worker for the job, in a slot that is held for the same time."""
+    async with scheduler.acquire_slot(job, deadline, check) as slot, slot.lease() as worker:
+        yield worker
 
 
-def later() -> float:
-    """A deadline, in the loop's clock, that nothing should reach."""
-    return asyncio.get_running_loop().time() + PATIENCE
+async def always_allow() -> None:
+    """Start guard that lets every job start."""
 
 
-async def soon(work: Awaitable[T]) -> T:
-    return await asyncio.wait_for(work, PATIENCE)
+def far_deadline() -> float:
+    """Return a deadline, in the loop's clock, that no successful test reaches."""
+    return asyncio.get_running_loop().time() + TIMEOUT_SECONDS
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """For what a running task does within the loop, and announces to nobody."""
-    async with asyncio.timeout(PATIENCE):
+async def with_timeout(awaitable: Awaitable[T]) -> T:
+    return await asyncio.wait_for(awaitable, TIMEOUT_SECONDS)
+
+
+async def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition that a task of the same loop fulfils without an event."""
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while not condition():  # noqa: ASYNC110 - there is no event to wait on
             await asyncio.sleep(0)
 
 
-async def all_ready(pool: Pool) -> None:
-    """Until every process of the pool is up: one that is missing is already booting."""
-    await until(lambda: set(pool.phases()) == {Phase.READY})
+async def wait_all_ready(pool: ChatPool) -> None:
+    """Wait until every process of the pool is ready; a missing process is already starting."""
+    await wait_until(lambda: set(pool.count_phases()) == {Phase.READY})
 
 
-async def answer_of(worker: Worker, job: ChatJob) -> list[Event]:
-    return [event async for event in worker.run(job, later())]
+async def collect_events(worker: ChatWorker, job: ChatJob) -> list[Event]:
+    return [event async for event in worker.run(prepare_chat_job(job), far_deadline())]
 
 
-def reads(events: Iterable[Event]) -> tuple[str, str]:
-    """The text and the thinking that a reader who honours `Restarted` ends up with."""
+def visible_text_and_thinking(events: Iterable[Event]) -> tuple[str, str]:
+    """Return the final text and thinking of a reader that handles `StreamReset`."""
     text = thinking = ""
     for event in events:
         match event:
-            case Restarted():
+            case StreamReset():
                 text = thinking = ""
             case TextDelta(more):
                 text += more
@@ -75,77 +88,93 @@ def reads(events: Iterable[Event]) -> tuple[str, str]:
     return text, thinking
 
 
-def kind(frame: Frame) -> str:
-    """What a frame asks of the CLI, in one word."""
+def frame_kind(frame: Frame) -> str:
+    """Name the purpose of a frame that is sent to the CLI: a subtype or a method of `CliProtocol`."""
     match frame:
         case {"request": {"subtype": "apply_flag_settings", "settings": {"model": _}}}:
             return "switch_model"
         case {"type": "control_request", "request": {"subtype": str(subtype)}}:
             return subtype
         case {"type": "user", "shouldQuery": False}:
-            return "load"
+            return "replay_user"
         case {"type": "user"}:
-            return "ask"
+            return "prompt"
         case {"type": "assistant"}:
-            return "append"
+            return "replay_assistant"
     return str(frame["type"])
 
 
-def kinds(frames: Iterable[Frame]) -> list[str]:
-    """What the frames ask, in their order."""
-    return [kind(frame) for frame in frames]
+def frame_kinds(frames: Iterable[Frame]) -> list[str]:
+    """Name the purposes of frames, in their order."""
+    return [frame_kind(frame) for frame in frames]
 
 
-class WilfulProcess(ScriptedProcess):
-    """Dies at, refuses, holds back or misunderstands the frames of one kind."""
+class MisbehavingProcess(ScriptedProcess):
+    """A process that handles the frames of one kind wrongly: it exits, rejects, holds or answers otherwise.
+
+    The kinds are those of `frame_kind`.
+
+    Attributes:
+        frame_held: Set once a frame was held.
+        exit_at: Kind of frames at which the process exits.
+        reject: Kind of control requests that it rejects.
+        hold: Kind of frames that it does not answer until `release_held_frames`.
+    """
 
     def __init__(
         self,
-        answers: Iterable[list[Frame]] = (),
+        replies: Iterable[list[Frame]] = (),
         *,
-        dies_at: str = "",
-        refuses: str = "",
-        holds: str = "",
-        code: str = "",
-        instead: tuple[str, list[Frame]] = ("", []),
+        exit_at: str = "",
+        reject: str = "",
+        hold: str = "",
+        error_code: str = "",
+        substitute: tuple[str, list[Frame]] = ("", []),
     ) -> None:
-        super().__init__(answers)
-        self.holding = asyncio.Event()
-        self._held: list[Frame] = []
-        self.dies_at, self.refuses, self.holds = dies_at, refuses, holds
-        self._code, self._instead = code, instead
+        super().__init__(replies)
+        self.frame_held = asyncio.Event()
+        self._held_frames: list[Frame] = []
+        self.exit_at, self.reject, self.hold = exit_at, reject, hold
+        self._error_code, self._substitute = error_code, substitute
 
-    def _reply(self, frame: Frame) -> list[Frame]:
-        word = kind(frame)
-        if word == self.dies_at:
-            self.stderr = "its last words"
-            self.die()
+    def _handle_frame(self, frame: Frame) -> list[Frame]:
+        kind = frame_kind(frame)
+        if kind == self.exit_at:
+            self.stderr = "its last line"
+            self.exit_with()
             return []
-        if word == self.holds:
-            self._held.append(frame)
-            self.holding.set()
+        if kind == self.hold:
+            self._held_frames.append(frame)
+            self.frame_held.set()
             return []
-        if word == self.refuses:
-            refusal = {"subtype": "error", "request_id": frame["request_id"], "error": "no", "error_code": self._code}
-            return [{"type": "control_response", "response": refusal}]
-        if word == self._instead[0]:
-            return self._instead[1]
-        return super()._reply(frame)
+        if kind == self.reject:
+            rejection = {
+                "subtype": "error",
+                "request_id": frame["request_id"],
+                "error": "no",
+                "error_code": self._error_code,
+            }
+            return [{"type": "control_response", "response": rejection}]
+        if kind == self._substitute[0]:
+            return self._substitute[1]
+        return super()._handle_frame(frame)
 
-    def release(self) -> None:
-        """Answer what was held back, and hold back no more."""
-        self.holds = ""
-        for frame in self._held:
-            self._out.put_nowait(super()._reply(frame))
+    def release_held_frames(self) -> None:
+        """Answer the held frames, and hold no further frames."""
+        self.hold = ""
+        for frame in self._held_frames:
+            self._output_queue.put_nowait(super()._handle_frame(frame))
 
 
-async def boot(process: ScriptedProcess, *, patience: float = PATIENCE, system_in_body: bool = True) -> Worker:
-    """A booted worker on the process; what `boot` wrote is forgotten."""
+async def start_worker(
+    process: ScriptedProcess, *, timeout_seconds: float = TIMEOUT_SECONDS, system_in_body: bool = True
+) -> ChatWorker:
+    """Start a worker with this process and clear the frames that its start has written."""
 
     async def spawn(_: object) -> ScriptedProcess:
         return process
 
-    worker = Worker(spawn, MODEL, patience=patience, system_in_body=system_in_body)
-    await worker.boot(PATIENCE)
-    process.written.clear()
+    worker = ChatWorker(spawn, MODEL, liveness_timeout_seconds=timeout_seconds, system_in_body=system_in_body)
+    await worker.start(TIMEOUT_SECONDS)
+    process.written_frames.clear()
     return worker

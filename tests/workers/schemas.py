@@ -1,19 +1,19 @@
-"""JSON Schemas as callers write them, in and beyond what the API takes."""
+"""Hypothesis strategies for JSON Schemas as clients write them, also with parts that the API does not accept."""
 
 from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.claude_gateway.dialects.anything import spoilt
+from tests.claude_gateway.dialects.strategies.json_values import mutated
 
 _names = st.sampled_from(["a", "b", "c", "d"])
-_plain = st.none() | st.booleans() | st.integers(-5, 5) | st.floats(-1, 1) | st.sampled_from(["x", "", "é"])
+_scalars = st.none() | st.booleans() | st.integers(-5, 5) | st.floats(-1, 1) | st.sampled_from(["x", "", "é"])
 _types = st.sampled_from(["object", "array", "string", "integer", "number", "boolean", "null"])
 _keywords: dict[str, st.SearchStrategy[Any]] = {
     "title": st.just("T"),
     "description": st.just("D"),
-    "default": _plain,
-    "examples": st.lists(_plain, max_size=2),
+    "default": _scalars,
+    "examples": st.lists(_scalars, max_size=2),
     "$comment": st.just("c"),
     "minimum": st.integers(0, 3),
     "exclusiveMaximum": st.floats(0, 9),
@@ -29,14 +29,14 @@ _keywords: dict[str, st.SearchStrategy[Any]] = {
     "required": st.lists(_names, unique=True, max_size=3),
     "additionalProperties": st.booleans(),
     "readOnly": st.booleans(),
-    "enum": st.lists(_plain | st.just({"deep": 1}), max_size=3),
-    "const": _plain,
+    "enum": st.lists(_scalars | st.just({"deep": 1}), max_size=3),
+    "const": _scalars,
 }
 _values = st.fixed_dictionaries({}, optional=_keywords)
 
 
-def _grown(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Schemas with schemas in them."""
+def _nested_schemas(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Return schemas that contain other schemas."""
     structure = st.fixed_dictionaries(
         {},
         optional={
@@ -60,7 +60,7 @@ _references = st.sampled_from(["#/$defs/a", "#/$defs/b", "#/definitions/c", "#",
     lambda ref: {"$ref": ref}
 )
 _leaves = st.builds(lambda values, t: {**values, "type": t}, _values, _types) | _references | st.booleans()
-_parts = st.recursive(_leaves, _grown, max_leaves=5)
+_parts = st.recursive(_leaves, _nested_schemas, max_leaves=5)
 json_schemas: st.SearchStrategy[dict[str, Any]] = st.builds(
     lambda root, defs, more: {**root, **({"$defs": defs} if defs else {}), **({"definitions": more} if more else {})},
     _parts.filter(lambda part: isinstance(part, dict)),
@@ -69,6 +69,6 @@ json_schemas: st.SearchStrategy[dict[str, Any]] = st.builds(
 )
 
 
-def spoilt_schemas() -> st.SearchStrategy[dict[str, Any]]:
-    """The same with something else in one place."""
-    return json_schemas.filter(bool).flatmap(spoilt)
+def mutated_schemas() -> st.SearchStrategy[dict[str, Any]]:
+    """Return such schemas with one value replaced by another."""
+    return json_schemas.filter(bool).flatmap(mutated)

@@ -6,60 +6,62 @@ from pathlib import Path
 
 import pytest
 
-from tests.workers.helpers import a_job, all_ready, allowed, later, soon
-from workers.engine import running_engine
-from workers.errors import ErrorKind, WorkerError
-from workers.homes import Homes
-from workers.settings import AgentSettings, AuthMethod, LaunchSettings, PoolSettings, QueueSettings
+from tests.workers.helpers import acquire_worker, always_allow, far_deadline, make_job, wait_all_ready, with_timeout
+from workers.core.errors import ErrorKind, WorkerError
+from workers.core.settings import AgentSettings, AuthMethod, LaunchSettings, PoolSettings, QueueSettings
+from workers.engine import run_engine
+from workers.host.process_dirs import ProcessDirectories
 
-POOL = PoolSettings(workers=1, spares=1, max_jobs=9, max_age=1e9, max_rss_mib=1_000_000)
-QUEUE = QueueSettings(limit=9, timeout=10)
+POOL = PoolSettings(worker_count=1, spare_count=1, max_jobs=9, max_age_seconds=1e9, max_rss_mib=1_000_000)
+QUEUE = QueueSettings(max_waiting_jobs=9, timeout_seconds=10)
 AGENTS = AgentSettings(1, 0, 61_999, ("Bash",), 2**20, 512)
-# Answers every control request, which is all that a boot asks of it.
-A_CLI = """
+# Answers every control request, which is enough for the start of a worker.
+CLI_SCRIPT = """
 import json, sys
 for line in sys.stdin:
-    answer = {"subtype": "success", "request_id": json.loads(line)["request_id"], "response": {}}
-    print(json.dumps({"type": "control_response", "response": answer}), flush=True)
+    response = {"subtype": "success", "request_id": json.loads(line)["request_id"], "response": {}}
+    print(json.dumps({"type": "control_response", "response": response}), flush=True)
 """
 
 
-def a_program(directory: Path, script: str) -> LaunchSettings:
+def write_program(directory: Path, script: str) -> LaunchSettings:
     path = directory / "claude"
     path.write_text(f"#!{sys.executable} -S\n{script}")
     path.chmod(0o700)
     return LaunchSettings(path, AuthMethod.API_KEY, "claude-test")
 
 
-def homes_under(state: Path) -> list[Path]:
+def list_process_dirs(state: Path) -> list[Path]:
     return [path for path in state.glob("*workers/*") if path.is_dir()]
 
 
-async def test_workers_live_in_homes_of_their_own_and_nothing_of_them_is_left(tmp_path: Path) -> None:
-    launch, state = a_program(tmp_path, A_CLI), tmp_path / "state"
-    async with running_engine(Homes(state), launch, POOL, QUEUE, AGENTS) as engine:
-        await all_ready(engine.pool)
-        assert len(homes_under(state)) == 2
-        async with engine.scheduler.worker(a_job(), later(), allowed) as worker:
+async def test_each_worker_has_a_process_directory_that_is_removed_at_the_end(tmp_path: Path) -> None:
+    launch, state = write_program(tmp_path, CLI_SCRIPT), tmp_path / "state"
+    async with run_engine(ProcessDirectories(state), launch, POOL, QUEUE, AGENTS) as engine:
+        await wait_all_ready(engine.chat_pool)
+        assert len(list_process_dirs(state)) == 2
+        async with acquire_worker(engine.chat_scheduler, make_job(), far_deadline(), always_allow) as worker:
             pid = worker.pid
             os.kill(pid, 0)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
-    assert homes_under(state) == []
+    assert list_process_dirs(state) == []
 
 
-async def test_an_engine_of_which_nothing_starts_tells_why_and_leaves_nothing(tmp_path: Path) -> None:
-    launch, state = a_program(tmp_path, 'import sys; sys.exit("no such option")'), tmp_path / "state"
+async def test_engine_without_a_working_cli_reports_the_reason_and_leaves_no_directories(tmp_path: Path) -> None:
+    launch, state = write_program(tmp_path, 'import sys; sys.exit("no such option")'), tmp_path / "state"
     async with AsyncExitStack() as stack:
         with pytest.raises(WorkerError) as caught:
-            await soon(stack.enter_async_context(running_engine(Homes(state), launch, POOL, QUEUE, AGENTS)))
+            await with_timeout(
+                stack.enter_async_context(run_engine(ProcessDirectories(state), launch, POOL, QUEUE, AGENTS))
+            )
     assert caught.value.kind is ErrorKind.START_FAILED
     assert "no such option" in caught.value.detail
-    assert homes_under(state) == []
+    assert list_process_dirs(state) == []
 
 
-async def test_a_state_directory_is_let_go_when_the_engine_ends(tmp_path: Path) -> None:
-    launch = a_program(tmp_path, A_CLI)
+async def test_engine_releases_the_state_directory_when_it_ends(tmp_path: Path) -> None:
+    launch = write_program(tmp_path, CLI_SCRIPT)
     for _ in range(2):
-        async with asyncio.timeout(10), running_engine(Homes(tmp_path / "state"), launch, POOL, QUEUE, AGENTS):
+        async with asyncio.timeout(10), run_engine(ProcessDirectories(tmp_path / "state"), launch, POOL, QUEUE, AGENTS):
             pass

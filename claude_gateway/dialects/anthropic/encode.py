@@ -1,202 +1,198 @@
-"""Events to a Messages answer: the events of a stream, or their sum as one body. Pure."""
+"""Encoders that convert the events of a job to a Messages response, as a stream or as one body. No I/O."""
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, assert_never
 
-import orjson
-
-from claude_gateway.dialects.anthropic.own_calls import OwnCalls
-from claude_gateway.errors import ApiError, cut_short
-from workers.call_arguments import as_written
-from workers.events import (
+from claude_gateway.core.errors import ApiError, stream_interrupted
+from claude_gateway.core.json_text import encode_json
+from claude_gateway.dialects.anthropic.builtin_tool_blocks import BuiltinToolBlocks
+from claude_gateway.dialects.anthropic.errors import error_object
+from workers.core.events import (
     BlockEnded,
     BlockStarted,
     Event,
     Finished,
-    InputDelta,
-    Restarted,
-    Signed,
+    SignatureDelta,
     Started,
+    StreamReset,
     TextDelta,
     ThinkingDelta,
-    ToolBegan,
-    ToolEnded,
-    Usage,
+    TokenUsage,
+    ToolCallFinished,
+    ToolCallStarted,
+    ToolInputDelta,
 )
-from workers.job import RedactedThought, Text, Thought, ToolUse
+from workers.core.job import RedactedThinkingBlock, Text, ThinkingBlock, ToolUse
+from workers.params.call_arguments import parse_arguments_for_client
 
-Sent = tuple[str, str]
-# A block whose words come one by one, or one that comes whole.
-_Block = Text | Thought | RedactedThought | ToolUse | dict[str, Any]
-_TYPES: Mapping[str, str] = {
-    "validation_error": "invalid_request_error",
-    "rate_limit_exceeded": "rate_limit_error",
-    "streaming_error": "api_error",
-}
-_OVERLOADED = 529
+StreamMessage = tuple[str, str]
+# An empty block, to which events add text, or the complete JSON object of a block.
+_ContentBlock = Text | ThinkingBlock | RedactedThinkingBlock | ToolUse | dict[str, Any]
 
 
-class StreamEncoder:
-    """Feed it the events of a job; each gives the server-sent events to send: name and data, in order."""
+class MessagesStreamEncoder:
+    """Encodes the events of a job as server-sent events. Each server-sent event has a name and data."""
 
     def __init__(self, message_id: str, model: str) -> None:
         self._id = message_id
         self._model = model
-        self._begun = False
-        self._index = 0
-        self._open = False
-        self._own = OwnCalls()
+        self._is_started = False
+        self._block_index = 0
+        self._is_block_open = False
+        self._builtin_blocks = BuiltinToolBlocks()
 
-    def feed(self, event: Event) -> list[Sent]:
-        """Raises `ApiError` at `Restarted`: what was sent cannot be taken back."""
-        sent = self._sent(event)
-        for block in self._own.feed(event):
-            sent += self._all_at_once(block)
-        return sent
+    def feed(self, event: Event) -> list[StreamMessage]:
+        """Return the server-sent events for one event of the job.
 
-    def _sent(self, event: Event) -> list[Sent]:
+        Raises:
+            ApiError: If the event is `StreamReset`. The reply starts again, but the client has already received output.
+        """
+        messages = self._encode_event(event)
+        for block in self._builtin_blocks.feed(event):
+            messages += self._encode_complete_block(block)
+        return messages
+
+    def _encode_event(self, event: Event) -> list[StreamMessage]:
         match event:
             case Started():
-                # Programs put messages of one id together, so they get the ids that the upstream gives.
+                # Clients merge messages that have the same id, so each message keeps the id from the upstream.
                 self._id = event.id or self._id
                 return self._start(event.usage)
             case BlockStarted(block):
-                self._open = True
-                return [self._block("content_block_start", content_block=_empty(block))]
+                self._is_block_open = True
+                return [self._build_block_event("content_block_start", content_block=_empty_block_object(block))]
             case TextDelta(text):
-                return [self._delta(type="text_delta", text=text)]
+                return [self._build_delta_event(type="text_delta", text=text)]
             case ThinkingDelta(text):
-                return [self._delta(type="thinking_delta", thinking=text)]
-            case InputDelta(text):
-                return [self._delta(type="input_json_delta", partial_json=text)]
-            case Signed(signature):
-                return [self._delta(type="signature_delta", signature=signature)]
+                return [self._build_delta_event(type="thinking_delta", thinking=text)]
+            case ToolInputDelta(text):
+                return [self._build_delta_event(type="input_json_delta", partial_json=text)]
+            case SignatureDelta(signature):
+                return [self._build_delta_event(type="signature_delta", signature=signature)]
             case BlockEnded():
-                return self._close()
-            case ToolBegan() | ToolEnded():
+                return self._close_block()
+            case ToolCallStarted() | ToolCallFinished():
                 return []
             case Finished():
                 end = {"stop_reason": event.stop_reason, "stop_sequence": event.stop_sequence}
                 return [
                     *self._start(event.usage),
-                    *self._close(),
-                    _event("message_delta", delta=end, usage=usage_object(event.usage) | self._own.usage),
-                    _event("message_stop"),
+                    *self._close_block(),
+                    _encode_message(
+                        "message_delta", delta=end, usage=usage_object(event.usage) | self._builtin_blocks.usage
+                    ),
+                    _encode_message("message_stop"),
                 ]
-            case Restarted():
-                raise cut_short()
+            case StreamReset():
+                raise stream_interrupted()
+            case _:
+                assert_never(event)
 
-    def fail(self, error: ApiError) -> list[Sent]:
-        """How a stream ends that cannot be finished: what is open is closed, then the error."""
-        return [*self._close(), ("error", _dumps(error_object(error)))]
+    def fail(self, error: ApiError) -> list[StreamMessage]:
+        """Return the events that close an open block and report the error, after a stream has been interrupted."""
+        return [*self._close_block(), ("error", encode_json(error_object(error)))]
 
-    def _start(self, usage: Usage) -> list[Sent]:
-        if self._begun:
+    def _start(self, usage: TokenUsage) -> list[StreamMessage]:
+        if self._is_started:
             return []
-        self._begun = True
-        message = _message(self._id, self._model, [], usage_object(usage))
+        self._is_started = True
+        message = _message_object(self._id, self._model, [], usage_object(usage))
         message |= {"stop_reason": None, "stop_sequence": None}
-        return [_event("message_start", message=message), _event("ping")]
+        return [_encode_message("message_start", message=message), _encode_message("ping")]
 
-    def _all_at_once(self, block: dict[str, Any]) -> list[Sent]:
-        """A block that comes whole; the input of a call in a delta, as that of any call."""
-        self._open = True
-        shown, inputs = block, []
+    def _encode_complete_block(self, block: dict[str, Any]) -> list[StreamMessage]:
+        """Encode a complete block as stream events.
+
+        Clients expect the input of a call as deltas, so the whole input becomes one delta.
+        """
+        self._is_block_open = True
+        start, deltas = block, []
         if "input" in block:
-            shown = {**block, "input": {}}
-            inputs = [self._delta(type="input_json_delta", partial_json=_dumps(block["input"]))]
-        return [self._block("content_block_start", content_block=shown), *inputs, *self._close()]
+            start = {**block, "input": {}}
+            deltas = [self._build_delta_event(type="input_json_delta", partial_json=encode_json(block["input"]))]
+        return [self._build_block_event("content_block_start", content_block=start), *deltas, *self._close_block()]
 
-    def _close(self) -> list[Sent]:
-        if not self._open:
+    def _close_block(self) -> list[StreamMessage]:
+        if not self._is_block_open:
             return []
-        closed = self._block("content_block_stop")
-        self._open = False
-        self._index += 1
-        return [closed]
+        stop = self._build_block_event("content_block_stop")
+        self._is_block_open = False
+        self._block_index += 1
+        return [stop]
 
-    def _delta(self, **delta: str) -> Sent:
-        return self._block("content_block_delta", delta=delta)
+    def _build_delta_event(self, **delta: str) -> StreamMessage:
+        return self._build_block_event("content_block_delta", delta=delta)
 
-    def _block(self, kind: str, **fields: Any) -> Sent:
-        return _event(kind, index=self._index, **fields)
+    def _build_block_event(self, kind: str, **fields: Any) -> StreamMessage:
+        return _encode_message(kind, index=self._block_index, **fields)
 
 
-class BodyFold:
-    """Feed it the same events; `body` is then the whole message."""
+class MessagesBodyBuilder:
+    """Builds the body of a Messages response that is not streamed, from the events of a job."""
 
     def __init__(self, message_id: str, model: str) -> None:
         self._id = message_id
         self._model = model
-        self._blocks: list[tuple[_Block, list[str], list[str]]] = []
-        self._own = OwnCalls()
-        self._end: Finished | None = None
+        self._blocks: list[tuple[_ContentBlock, list[str], list[str]]] = []
+        self._builtin_blocks = BuiltinToolBlocks()
+        self._finished_event: Finished | None = None
 
     def feed(self, event: Event) -> None:
+        """Add the next event of the job to the body."""
         match event:
             case Started():
                 self._id = event.id or self._id
             case BlockStarted(block):
                 self._blocks.append((block, [], []))
-            case TextDelta(text) | ThinkingDelta(text) | InputDelta(text):
+            case TextDelta(text) | ThinkingDelta(text) | ToolInputDelta(text):
                 self._blocks[-1][1].append(text)
-            case Signed(signature):
+            case SignatureDelta(signature):
                 self._blocks[-1][2].append(signature)
-            case Restarted():
+            case StreamReset():
                 self._blocks.clear()
-                self._own = OwnCalls()
+                self._builtin_blocks = BuiltinToolBlocks()
             case Finished():
-                self._end = event
-        self._blocks += [(block, [], []) for block in self._own.feed(event)]
+                self._finished_event = event
+            case BlockEnded():
+                pass
+            case ToolCallStarted() | ToolCallFinished():
+                pass  # `BuiltinToolBlocks` makes blocks from these events
+            case _:
+                assert_never(event)
+        self._blocks += [(block, [], []) for block in self._builtin_blocks.feed(event)]
 
     def body(self) -> dict[str, Any]:
-        """Raises `ApiError` when the events ended without `Finished`."""
-        if self._end is None:
-            raise cut_short()
-        content = [_whole(block, "".join(said), "".join(signed)) for block, said, signed in self._blocks]
+        """Return the body of the response, which is one message of the assistant.
+
+        Raises:
+            ApiError: If the events ended without `Finished`.
+        """
+        if self._finished_event is None:
+            raise stream_interrupted()
+        content = [
+            _block_object(block, "".join(texts), "".join(signatures)) for block, texts, signatures in self._blocks
+        ]
         return {
-            **_message(self._id, self._model, content, usage_object(self._end.usage) | self._own.usage),
-            "stop_reason": self._end.stop_reason,
-            "stop_sequence": self._end.stop_sequence,
+            **_message_object(
+                self._id, self._model, content, usage_object(self._finished_event.usage) | self._builtin_blocks.usage
+            ),
+            "stop_reason": self._finished_event.stop_reason,
+            "stop_sequence": self._finished_event.stop_sequence,
         }
 
 
-def usage_object(usage: Usage) -> dict[str, Any]:
-    thoughts = {"output_tokens_details": {"thinking_tokens": usage.thinking}} if usage.thinking else {}
+def usage_object(usage: TokenUsage) -> dict[str, Any]:
+    """Return the token counts of a message as its `usage` object."""
+    details = {"output_tokens_details": {"thinking_tokens": usage.thinking_tokens}} if usage.thinking_tokens else {}
     return {
-        "input_tokens": usage.input,
-        "cache_creation_input_tokens": usage.cache_write,
-        "cache_read_input_tokens": usage.cache_read,
-        "output_tokens": usage.output,
-        **thoughts,
+        "input_tokens": usage.input_tokens,
+        "cache_creation_input_tokens": usage.cache_write_tokens,
+        "cache_read_input_tokens": usage.cache_read_tokens,
+        "output_tokens": usage.output_tokens,
+        **details,
     }
 
 
-def status(error: ApiError) -> int:
-    """The dialect has a status of its own for an overload, by which its clients know one, none for a wrong shape."""
-    if error.type == "overloaded_error":
-        return _OVERLOADED
-    return 400 if error.status == 422 else error.status
-
-
-def error_object(error: ApiError, request_id: str | None = None) -> dict[str, Any]:
-    """The body of an error answer, and the `data` of an error inside a stream."""
-    type_ = "not_found_error" if error.status == 404 else _TYPES.get(error.type, error.type)
-    inner = {"type": type_, "message": _message_of(error), **error.extra}
-    body: dict[str, Any] = {"type": "error", "error": inner}
-    return body | ({"request_id": request_id} if request_id else {})
-
-
-def _message_of(error: ApiError) -> str:
-    """Of a wrong shape each field by its place, as the API itself says it."""
-    told = [
-        f"{one['field'].removeprefix('body -> ').replace(' -> ', '.')}: {one['message']}"
-        for one in error.extra.get("details", ())
-    ]
-    return "; ".join(told) or error.message
-
-
-def _message(id_: str, model: str, content: list[Any], usage: dict[str, Any]) -> dict[str, Any]:
+def _message_object(id_: str, model: str, content: list[Any], usage: dict[str, Any]) -> dict[str, Any]:
     return {
         "id": id_,
         "type": "message",
@@ -207,31 +203,27 @@ def _message(id_: str, model: str, content: list[Any], usage: dict[str, Any]) ->
     }
 
 
-def _empty(block: Text | Thought | RedactedThought | ToolUse) -> dict[str, Any]:
+def _empty_block_object(block: Text | ThinkingBlock | RedactedThinkingBlock | ToolUse) -> dict[str, Any]:
     match block:
-        case Thought():
+        case ThinkingBlock():
             return {"type": "thinking", "thinking": "", "signature": ""}
         case _:
-            return _whole(block, "", "")
+            return _block_object(block, "", "")
 
 
-def _whole(block: _Block, said: str, signature: str) -> dict[str, Any]:
+def _block_object(block: _ContentBlock, text: str, signature: str) -> dict[str, Any]:
     match block:
         case dict():
             return block
         case Text():
-            return {"type": "text", "text": said}
-        case Thought():
-            return {"type": "thinking", "thinking": said, "signature": signature}
-        case RedactedThought(data):
+            return {"type": "text", "text": text}
+        case ThinkingBlock():
+            return {"type": "thinking", "thinking": text, "signature": signature}
+        case RedactedThinkingBlock(data):
             return {"type": "redacted_thinking", "data": data}
         case ToolUse(id_, name):
-            return {"type": "tool_use", "id": id_, "name": name, "input": as_written(said)}
+            return {"type": "tool_use", "id": id_, "name": name, "input": parse_arguments_for_client(text)}
 
 
-def _event(kind: str, **fields: Any) -> Sent:
-    return kind, _dumps({"type": kind, **fields})
-
-
-def _dumps(value: dict[str, Any]) -> str:
-    return orjson.dumps(value).decode()
+def _encode_message(kind: str, **fields: Any) -> StreamMessage:
+    return kind, encode_json({"type": kind, **fields})

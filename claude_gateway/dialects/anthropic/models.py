@@ -1,51 +1,59 @@
-"""The models in Anthropic's shape: one, or a page of the list. Pure; raises `ApiError` 400 naming what is wrong."""
+"""Model objects and pages of the model list, in the format of Anthropic's Models API. No I/O."""
 
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from claude_gateway.prompt.conversation import bad
-from claude_gateway.prompt.numbers import read_number
+from claude_gateway.core.errors import bad_request
+from claude_gateway.dialects.common.parameters.numbers import parse_integer
 
-_USUAL_PAGE = 20
-_MOST_ON_A_PAGE = 1_000
-_NAME = re.compile(r"claude-(.+?)(?:-(\d{4})(\d{2})(\d{2}))?(\[.*\])?")
-# What the API says of a model whose release date it does not know.
+_DEFAULT_PAGE_SIZE = 20
+_MAX_PAGE_SIZE = 1_000
+_MODEL_ID_PATTERN = re.compile(r"claude-(.+?)(?:-(\d{4})(\d{2})(\d{2}))?(\[.*\])?")
+# Anthropic's API returns this date for a model whose release date is unknown.
 _UNKNOWN_DATE = "1970-01-01T00:00:00Z"
 
 
-def model(id_: str) -> dict[str, Any]:
+def model_object(id_: str) -> dict[str, Any]:
+    """Return the JSON object that describes a model. The display name and the date come from the model id."""
     name, date = _name_and_date(id_)
     return {"type": "model", "id": id_, "display_name": name, "created_at": date, "lifecycle": "active"}
 
 
-def page(ids: Sequence[str], query: Mapping[str, str]) -> dict[str, Any]:
-    """The part of the list that `limit`, `after_id` and `before_id` ask for."""
-    limit = _limit(query.get("limit"))
+def model_list_object(ids: Sequence[str], query: Mapping[str, str]) -> dict[str, Any]:
+    """Return one page of the model list. The query parameters `limit`, `after_id` and `before_id` select the page.
+
+    Raises:
+        ApiError: 400 if `limit` is out of range, or if `after_id` or `before_id` is not the id of a model.
+    """
+    limit = _parse_limit(query.get("limit"))
     if "before_id" in query:
-        rest = ids[: _place(ids, query, "before_id")]
-        shown = rest[-limit:]
+        rest = ids[: _find_cursor_index(ids, query, "before_id")]
+        page = rest[-limit:]
     else:
-        rest = ids[_place(ids, query, "after_id") + 1 :] if "after_id" in query else ids
-        shown = rest[:limit]
-    first, last = (shown[0], shown[-1]) if shown else (None, None)
-    data = [model(id_) for id_ in shown]
-    return {"data": data, "has_more": len(shown) < len(rest), "first_id": first, "last_id": last}
+        rest = ids[_find_cursor_index(ids, query, "after_id") + 1 :] if "after_id" in query else ids
+        page = rest[:limit]
+    first, last = (page[0], page[-1]) if page else (None, None)
+    data = [model_object(id_) for id_ in page]
+    return {"data": data, "has_more": len(page) < len(rest), "first_id": first, "last_id": last}
 
 
-def _limit(text: str | None) -> int:
-    return _USUAL_PAGE if text is None else read_number(text, "limit", 1, _MOST_ON_A_PAGE)
+def _parse_limit(text: str | None) -> int:
+    return _DEFAULT_PAGE_SIZE if text is None else parse_integer(text, "limit", 1, _MAX_PAGE_SIZE)
 
 
-def _place(ids: Sequence[str], query: Mapping[str, str], cursor: str) -> int:
+def _find_cursor_index(ids: Sequence[str], query: Mapping[str, str], cursor: str) -> int:
     if query[cursor] not in ids:
-        raise bad(cursor, "is no model of the list")
+        raise bad_request(cursor, "is not the id of a model in the list")
     return ids.index(query[cursor])
 
 
 def _name_and_date(id_: str) -> tuple[str, str]:
-    """ "Claude Sonnet 4.5" and 2025-09-29 of claude-sonnet-4-5-20250929."""
-    match = _NAME.fullmatch(id_)
+    """Derive the display name and the release date of a model from its id.
+
+    For example, claude-sonnet-4-5-20250929 becomes "Claude Sonnet 4.5" and 2025-09-29T00:00:00Z.
+    """
+    match = _MODEL_ID_PATTERN.fullmatch(id_)
     if match is None:
         return id_, _UNKNOWN_DATE
     words, year, month, day, window = match.groups()

@@ -1,54 +1,63 @@
-"""What becomes of each parameter of a Messages request. One table, from which warnings and documentation come."""
+"""Table that says which parameters of a Messages request this gateway supports. No I/O.
+
+The warnings to clients and the documentation come from this table.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
-from claude_gateway.prompt import parameters
-from claude_gateway.prompt.parameters import (
+from claude_gateway.dialects.common.parameters import support
+from claude_gateway.dialects.common.parameters.support import (
     UNSET_LIMIT,
     UNSET_TEXT,
     UNSET_TOP_K,
     UNUSED_MESSAGES_PARAMETERS,
-    Neutral,
-    Table,
-    Treated,
-    Treatment,
+    NeutralValues,
+    ParameterSupport,
+    Support,
+    SupportTable,
 )
 
-PARAMETERS: Table = {
-    "model": (Treatment.HONOURED, "any `claude-*`"),
-    "messages": (Treatment.HONOURED, "every block; an entry of role `system` becomes a reminder at its place"),
-    "system": (Treatment.HONOURED, ""),
-    "stream": (Treatment.HONOURED, ""),
-    "max_tokens": (Treatment.HONOURED, "may be missing"),
-    "stop_sequences": (Treatment.HONOURED, "blank ones are left out"),
-    "temperature": (Treatment.HONOURED, "where the model takes it"),
-    "top_p": (Treatment.HONOURED, "where the model takes it, beside the temperature too"),
-    "top_k": (Treatment.HONOURED, "where the model takes it"),
-    "thinking": (Treatment.HONOURED, "the budget fitted to `max_tokens`; `adaptive` where the model knows it"),
+PARAMETERS: SupportTable = {
+    "model": (Support.SUPPORTED, "any `claude-*`"),
+    "messages": (
+        Support.SUPPORTED,
+        "all types of blocks; a message of role `system` becomes a reminder at the same position",
+    ),
+    "system": (Support.SUPPORTED, ""),
+    "stream": (Support.SUPPORTED, ""),
+    "max_tokens": (Support.SUPPORTED, "optional"),
+    "stop_sequences": (Support.SUPPORTED, "blank sequences are omitted"),
+    "temperature": (Support.SUPPORTED, "if the model accepts it"),
+    "top_p": (Support.SUPPORTED, "if the model accepts it, also together with a temperature"),
+    "top_k": (Support.SUPPORTED, "if the model accepts it"),
+    "thinking": (
+        Support.SUPPORTED,
+        "the gateway fits the budget to `max_tokens`, and uses `adaptive` only if the model supports it",
+    ),
     "output_config": (
-        Treatment.EMULATED,
-        "`effort`; `format` by the model's own structured outputs where it has them and they can say the schema, else "
-        "asked for in words. Either way the answer is checked, and once asked for again",
+        Support.EMULATED,
+        "`effort`; `format` through the structured outputs of the model if they support the schema, otherwise through "
+        "an instruction. The gateway validates the reply, and asks the model once to correct it",
     ),
-    "output_format": (Treatment.EMULATED, "an older name of `output_config.format`"),
+    "output_format": (Support.EMULATED, "older name of `output_config.format`"),
     "tools": (
-        Treatment.HONOURED,
-        "the caller's own; without those, what the provider would run is done by Claude's own tools where it has them",
+        Support.SUPPORTED,
+        "client tools; in a request without client tools, built-in tools replace hosted tools of the same kind",
     ),
-    "tool_choice": (Treatment.HONOURED, ""),
-    "session_id": (Treatment.HONOURED, ""),
-    "enable_tools": (Treatment.HONOURED, "Claude's own tools"),
+    "tool_choice": (Support.SUPPORTED, ""),
+    "session_id": (Support.SUPPORTED, ""),
+    "enable_tools": (Support.SUPPORTED, "enables the built-in tools of Claude Code"),
     "stream_tool_progress": (
-        Treatment.HONOURED,
-        "what Claude does with its own tools, told in `server_tool_use` and `mcp_tool_use` blocks and their results",
+        Support.SUPPORTED,
+        "calls of built-in tools appear as `server_tool_use` and `mcp_tool_use` blocks with their results",
     ),
     **UNUSED_MESSAGES_PARAMETERS,
 }
-# In these a blank text is what the client says.
-_TEXTS = frozenset({"model", "messages", "system", "session_id"})
-NEUTRAL: Neutral = {
-    **{name: UNSET_TEXT for name in PARAMETERS if name not in _TEXTS},
+# In these fields, a blank text is a value. In all other fields, a blank text means "not set".
+_BLANK_ALLOWED_FIELDS = frozenset({"model", "messages", "system", "session_id"})
+NEUTRAL_VALUES: NeutralValues = {
+    **{name: UNSET_TEXT for name in PARAMETERS if name not in _BLANK_ALLOWED_FIELDS},
     "max_tokens": UNSET_LIMIT,
     "top_p": UNSET_LIMIT,
     "top_k": UNSET_TOP_K,
@@ -57,11 +66,14 @@ NEUTRAL: Neutral = {
 }
 
 
-def warnings(sent: Mapping[str, Any]) -> list[str]:
-    """A line for each parameter that was sent, asks for something and is not honoured."""
-    return parameters.warnings(sent, PARAMETERS, NEUTRAL)
+def warnings(fields: Mapping[str, Any]) -> list[str]:
+    """Return a warning for each parameter in a request that the gateway ignores.
+
+    If the value of a parameter requests nothing, there is no warning.
+    """
+    return support.find_parameter_warnings(fields, PARAMETERS, NEUTRAL_VALUES)
 
 
-def treated(sent: Mapping[str, Any]) -> list[Treated]:
-    """What becomes of each parameter of a whole request."""
-    return list(parameters.treated(sent, PARAMETERS, NEUTRAL))
+def classify(fields: Mapping[str, Any]) -> list[ParameterSupport]:
+    """Return, for each parameter in a request, whether and how the gateway supports it."""
+    return list(support.classify_parameters(fields, PARAMETERS, NEUTRAL_VALUES))

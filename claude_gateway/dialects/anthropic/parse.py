@@ -1,82 +1,111 @@
-"""A Messages request to a job. Pure; raises `ApiError` 400 naming the block at fault."""
+"""Convert a Messages request to a job. No I/O."""
 
 from dataclasses import dataclass, replace
 from functools import partial
 
 from claude_gateway.dialects.anthropic.parameters import warnings
-from claude_gateway.dialects.anthropic.wire import MessagesRequest
-from claude_gateway.prompt.blocks import only_texts, read_blocks, system_text
-from claude_gateway.prompt.conversation import NOTHING, Conversation, Remembered, reminder
-from claude_gateway.prompt.deferred_tools import referred_to
-from claude_gateway.prompt.hosted_tools import Hosted, alone
-from claude_gateway.prompt.output_config import output_schema
-from claude_gateway.prompt.thinking import from_thinking
-from claude_gateway.prompt.tools import read_choice, read_tools, with_possible_strictness
-from workers.job import ChatJob, Tuning
-from workers.tuning import fit
+from claude_gateway.dialects.anthropic.schema import MessagesRequest
+from claude_gateway.dialects.common.content.blocks import extract_texts, join_system_text, parse_blocks
+from claude_gateway.dialects.common.content.conversation import (
+    EMPTY_HISTORY,
+    ConversationBuilder,
+    SessionHistory,
+    build_system_reminder,
+)
+from claude_gateway.dialects.common.parameters.output_config import parse_output_config
+from claude_gateway.dialects.common.parameters.sampling import drop_blank_stops
+from claude_gateway.dialects.common.parameters.thinking import parse_thinking
+from claude_gateway.dialects.common.tools.deferred_tools import find_referenced_tools
+from claude_gateway.dialects.common.tools.hosted_tools import HostedTool, select_hosted_tools
+from claude_gateway.dialects.common.tools.tools import drop_unsupported_strict, parse_tool_choice, parse_tools
+from workers.core.job import ChatJob, GenerationParams
+from workers.params.generation_params import fit_to_model
 
 
 @dataclass(frozen=True, slots=True)
-class ParsedMessages:
-    """The job, and how its answer is to be rendered."""
+class ParsedMessagesRequest:
+    """The job that a Messages request asks for, and the facts that the gateway needs to build the response.
+
+    Attributes:
+        job: The job.
+        stream: Whether the client wants a stream.
+        hosted_tools: The requested hosted tools that the gateway replaces with built-in tools.
+        warnings: Warnings for the client.
+    """
 
     job: ChatJob
     stream: bool
-    hosted: tuple[Hosted, ...]
+    hosted_tools: tuple[HostedTool, ...]
     warnings: tuple[str, ...]
 
 
-def parse(request: MessagesRequest, owner: str, model: str, remembered: Remembered = NOTHING) -> ParsedMessages:
-    """`owner` is the calling key, `model` what the catalogue made of the name asked for, `remembered` what the session
-    it goes on from holds."""
-    conversation = Conversation(remembered)
+def parse(
+    request: MessagesRequest, key_id: str, model: str, history: SessionHistory = EMPTY_HISTORY
+) -> ParsedMessagesRequest:
+    """Convert a Messages request to a job.
+
+    Args:
+        request: The request.
+        key_id: Id of the API key that sent the request.
+        model: Id of the model to which the model catalog resolved the model name in the request.
+        history: History of the session that the request continues.
+
+    Raises:
+        ApiError: 400, with the field path of the invalid block or parameter.
+    """
+    conversation = ConversationBuilder(history)
     notes = conversation.notes
     for number, message in enumerate(request.messages):
-        where = f"messages.{number}.content"
+        field_path = f"messages.{number}.content"
         if message.role == "system":
-            blocks = read_blocks(None, message.content, where, notes)
-            conversation.add("user", [reminder(text.text) for text in only_texts(blocks, where, notes)])
+            blocks = parse_blocks(None, message.content, field_path, notes)
+            conversation.add_message(
+                "user", [build_system_reminder(text.text) for text in extract_texts(blocks, field_path, notes)]
+            )
         else:
-            conversation.add(message.role, read_blocks(message.role, message.content, where, notes))
-    system = system_text(request.system, notes)
-    turns = conversation.turns(model)
-    hosted: list[Hosted] = []
-    offered = read_tools(request.tools or [], notes, hosted, referred=partial(referred_to, turns, request.tool_choice))
-    tools = with_possible_strictness(offered, model, notes)
-    # Their names are the provider's too: `web_search` of the type `web_search_20250305`.
-    named = {str(tool.get("name")) for tool in request.tools or [] if tool.get("type") in {one.name for one in hosted}}
-    choice = read_choice(request.tool_choice, tools, notes, parallel=True, hosted=named)
-    output = output_schema(request.output_config, request.output_format, notes)
-    wanted = replace(_tuning(request, notes), tool_choice=choice, output=output)
-    tuning, given_way = fit(wanted, model, turns)
-    return ParsedMessages(
+            conversation.add_message(message.role, parse_blocks(message.role, message.content, field_path, notes))
+    system = join_system_text(request.system, notes)
+    turns = conversation.build_turns(model)
+    hosted_tools: list[HostedTool] = []
+    parsed_tools = parse_tools(
+        request.tools or [],
+        notes,
+        hosted_tools,
+        get_referenced_names=partial(find_referenced_tools, turns, request.tool_choice),
+    )
+    tools = drop_unsupported_strict(parsed_tools, model, notes)
+    # `tool_choice` names a hosted tool by its name, which differs from its type: a tool of type `web_search_20250305`
+    # has the name `web_search`.
+    hosted_types = {tool.name for tool in hosted_tools}
+    hosted_names = {str(tool.get("name")) for tool in request.tools or [] if tool.get("type") in hosted_types}
+    choice = parse_tool_choice(request.tool_choice, tools, notes, parallel=True, hosted_names=hosted_names)
+    output = parse_output_config(request.output_config, request.output_format, notes)
+    requested = replace(_parse_generation_params(request, notes), tool_choice=choice, output_schema=output)
+    params, param_notes = fit_to_model(requested, model, turns)
+    return ParsedMessagesRequest(
         job=ChatJob(
-            owner=owner,
+            key_id=key_id,
             model=model,
-            system=system or remembered.system,
+            system=system or history.system,
             turns=turns,
-            tuning=tuning,
+            params=params,
             tools=tools,
         ),
         stream=bool(request.stream),
-        hosted=alone(hosted, tools, notes),
-        warnings=(*warnings(request.unknown), *notes, *given_way),
+        hosted_tools=select_hosted_tools(hosted_tools, tools, notes),
+        warnings=(*warnings(request.unknown_fields), *notes, *param_notes),
     )
 
 
-def _tuning(request: MessagesRequest, notes: list[str]) -> Tuning:
-    thinking = from_thinking("thinking", request.thinking, notes)
-    asked = request.stop_sequences or []
-    stop = tuple(text for text in asked if text.strip())
-    if len(stop) < len(asked):
-        notes.append("stop_sequences: blank ones left out, Claude takes none")
-    return Tuning(
+def _parse_generation_params(request: MessagesRequest, notes: list[str]) -> GenerationParams:
+    thinking = parse_thinking("thinking", request.thinking, notes)
+    return GenerationParams(
         max_tokens=request.max_tokens,
         temperature=request.temperature,
         top_p=request.top_p,
         top_k=request.top_k,
-        stop=stop,
+        stop=drop_blank_stops("stop_sequences", request.stop_sequences, notes),
         thinking=thinking.thinking or "off",
-        display=thinking.display,
+        thinking_display=thinking.display,
         effort=request.output_config.effort if request.output_config else None,
     )

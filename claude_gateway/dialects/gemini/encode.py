@@ -1,18 +1,30 @@
-"""Events to a Gemini answer: chunks of a stream, or their sum as one body. Pure."""
+"""Encode the events of a job as a Gemini response, which is a stream of chunks or one body. No I/O."""
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, assert_never
 
-import orjson
+from claude_gateway.core.errors import ApiError, stream_interrupted
+from claude_gateway.core.json_text import encode_json
+from claude_gateway.dialects.common.content.signed_thinking import ThinkingSigner
+from claude_gateway.dialects.gemini.errors import error_object
+from claude_gateway.dialects.gemini.parts import PartBuilder
+from workers.core.events import (
+    BlockEnded,
+    BlockStarted,
+    Event,
+    Finished,
+    SignatureDelta,
+    Started,
+    StreamReset,
+    TextDelta,
+    ThinkingDelta,
+    TokenUsage,
+    ToolCallFinished,
+    ToolCallStarted,
+    ToolInputDelta,
+)
 
-from claude_gateway.dialects.gemini.failure import error_object
-from claude_gateway.dialects.gemini.pieces import Parts
-from claude_gateway.errors import ApiError, cut_short
-from claude_gateway.prompt.thoughts import Sealer
-from workers.events import Event, Finished, Restarted, Usage
-
-# A chunk has no event name; its data is one line of JSON.
-Sent = tuple[None, str]
+# The event name and the data of a server-sent event. A chunk has no event name, and its data is one line of JSON.
+StreamMessage = tuple[None, str]
 _FINISH_REASONS = {
     "end_turn": "STOP",
     "stop_sequence": "STOP",
@@ -25,112 +37,155 @@ _FINISH_REASONS = {
 Json = dict[str, Any]
 
 
-class ChunkEncoder:
-    """Feed it the events of a job; each gives the chunks to send, in order."""
+class GeminiStreamEncoder:
+    """Encodes the events of a job as the chunks of a streamed response.
 
-    def __init__(self, response_id: str, model: str, sealer: Sealer, *, include_thoughts: bool) -> None:
+    Args:
+        response_id: The response id, which every chunk contains.
+        model: The model name, which every chunk contains.
+        signer: Signs the thinking, so that clients can send it back.
+        include_thoughts: Whether the stream shows the text of the thinking.
+    """
+
+    def __init__(self, response_id: str, model: str, signer: ThinkingSigner, *, include_thoughts: bool) -> None:
         self._identity = {"modelVersion": model, "responseId": response_id}
-        self._parts = Parts(sealer, include_thoughts=include_thoughts)
+        self._part_builder = PartBuilder(signer, include_thoughts=include_thoughts)
 
-    def feed(self, event: Event) -> list[Sent]:
-        """Raises `ApiError` at `Restarted`: what was sent cannot be taken back."""
+    def feed(self, event: Event) -> list[StreamMessage]:
+        """Return the chunks for one event of the job.
+
+        Raises:
+            ApiError: If the event is `StreamReset`. The reply starts again, but the client has already received chunks.
+        """
         match event:
-            case Restarted():
-                raise cut_short()
+            case StreamReset():
+                raise stream_interrupted()
             case Finished():
-                # The part is empty, but there: a content without parts makes Google's own chats forget the turn.
-                last = candidate([{"text": "", **self._parts.sealed()}], _finish_reason(event, self._parts))
-                return [self._chunk(last, usageMetadata=usage_object(event.usage))]
-        return [self._chunk(candidate([part])) for part in self._parts.feed(event)]
+                # Google's chat clients drop a turn whose content has no parts, so the last chunk has an empty part.
+                last = candidate_object(
+                    [{"text": "", **self._part_builder.pop_signature()}], _get_finish_reason(event, self._part_builder)
+                )
+                return [self._encode_chunk(last, usageMetadata=usage_object(event.usage))]
+            case BlockStarted() | BlockEnded() | TextDelta() | ThinkingDelta() | ToolInputDelta() | SignatureDelta():
+                return [self._encode_chunk(candidate_object([part])) for part in self._part_builder.feed(event)]
+            case Started():
+                pass  # every chunk names the response and its model
+            case ToolCallStarted() | ToolCallFinished():
+                pass  # this dialect does not show the calls of built-in tools
+            case _:
+                assert_never(event)
+        return []
 
-    def fail(self, error: ApiError) -> list[Sent]:
-        """How a stream ends that cannot be finished: the error, and no finish reason."""
-        return [(None, _dumps(error_object(error)))]
+    def fail(self, error: ApiError) -> list[StreamMessage]:
+        """Return the last chunk of a failed stream. It contains the error, and no finish reason."""
+        return [(None, encode_json(error_object(error)))]
 
-    def _chunk(self, one: Json, **more: Any) -> Sent:
-        return None, _dumps({"candidates": [one], **more, **self._identity})
+    def _encode_chunk(self, candidate: Json, **fields: Any) -> StreamMessage:
+        return None, encode_json({"candidates": [candidate], **fields, **self._identity})
 
 
-class BodyFold:
-    """Feed it the same events; `body` is then the whole response."""
+class GeminiBodyBuilder:
+    """Builds the body of a response that is not streamed, from the events of a job.
 
-    def __init__(self, response_id: str, model: str, sealer: Sealer, *, include_thoughts: bool) -> None:
+    Args:
+        response_id: The id of the response.
+        model: The model name in the response.
+        signer: Signs the thinking, so that clients can send it back.
+        include_thoughts: Whether the response shows the text of the thinking.
+    """
+
+    def __init__(self, response_id: str, model: str, signer: ThinkingSigner, *, include_thoughts: bool) -> None:
         self._identity = {"modelVersion": model, "responseId": response_id}
-        self._sealer = sealer
+        self._signer = signer
         self._include_thoughts = include_thoughts
-        self._forget()
+        self._reset()
 
-    def _forget(self) -> None:
-        self._parts = Parts(self._sealer, include_thoughts=self._include_thoughts)
-        self._said: list[Json] = []
-        self._texts: list[list[str]] = []
-        self._end: Finished | None = None
+    def _reset(self) -> None:
+        self._part_builder = PartBuilder(self._signer, include_thoughts=self._include_thoughts)
+        self._merged_parts: list[Json] = []
+        self._text_fragments: list[list[str]] = []
+        self._finished_event: Finished | None = None
 
     def feed(self, event: Event) -> None:
+        """Add the next event of the job to the body."""
         match event:
-            case Restarted():
-                self._forget()
+            case StreamReset():
+                self._reset()
             case Finished():
-                self._end = event
-                if (rest := self._parts.sealed()) or not self._said:
-                    self._add({"text": "", **rest})
+                self._finished_event = event
+                if (signature := self._part_builder.pop_signature()) or not self._merged_parts:
+                    self._add_part({"text": "", **signature})
+            case BlockStarted() | BlockEnded() | TextDelta() | ThinkingDelta() | ToolInputDelta() | SignatureDelta():
+                for part in self._part_builder.feed(event):
+                    self._add_part(part)
+            case Started():
+                pass  # the body already names the response and its model
+            case ToolCallStarted() | ToolCallFinished():
+                pass  # this dialect does not show the calls of built-in tools
             case _:
-                for part in self._parts.feed(event):
-                    self._add(part)
+                assert_never(event)
 
-    def _add(self, part: Json) -> None:
-        """Pieces of one text become one part again; a signature begins another."""
-        last = self._said[-1] if self._said else {}
-        goes_on = part.keys() <= {"text", "thought"} and "text" in last and part.get("thought") == last.get("thought")
-        if goes_on:
-            self._texts[-1].append(part["text"])
+    def _add_part(self, part: Json) -> None:
+        """Add a part to the body. If the last part has text of the same kind, append the new text to that part instead.
+
+        A part that has a signature always stays a separate part.
+        """
+        last = self._merged_parts[-1] if self._merged_parts else {}
+        has_only_text = part.keys() <= {"text", "thought"}
+        if has_only_text and "text" in last and part.get("thought") == last.get("thought"):
+            self._text_fragments[-1].append(part["text"])
         else:
-            self._said.append(part)
-            self._texts.append([part["text"]] if "text" in part else [])
+            self._merged_parts.append(part)
+            self._text_fragments.append([part["text"]] if "text" in part else [])
 
     def body(self) -> Json:
-        """Raises `ApiError` when the events ended without `Finished`."""
-        if self._end is None:
-            raise cut_short()
+        """Return the body of the response. Call this method after the last event of the job.
+
+        Raises:
+            ApiError: If the events ended without `Finished`.
+        """
+        if self._finished_event is None:
+            raise stream_interrupted()
         parts = [
-            {**part, "text": "".join(pieces)} if pieces else part
-            for part, pieces in zip(self._said, self._texts, strict=True)
+            {**part, "text": "".join(fragments)} if fragments else part
+            for part, fragments in zip(self._merged_parts, self._text_fragments, strict=True)
         ]
         return {
-            "candidates": [candidate(parts, _finish_reason(self._end, self._parts))],
-            "usageMetadata": usage_object(self._end.usage),
+            "candidates": [candidate_object(parts, _get_finish_reason(self._finished_event, self._part_builder))],
+            "usageMetadata": usage_object(self._finished_event.usage),
             **self._identity,
         }
 
 
-def candidate(parts: list[Json], finish_reason: str | None = None) -> Json:
+def candidate_object(parts: list[Json], finish_reason: str | None = None) -> Json:
+    """Return the JSON object of a candidate. Each response and each chunk of this gateway has exactly one candidate."""
     reason = {"finishReason": finish_reason} if finish_reason else {}
     return {"content": {"parts": parts, "role": "model"}, **reason, "index": 0}
 
 
-def usage_object(usage: Usage) -> Json:
-    """Google counts cached tokens into the prompt; the Messages API counts them apart; with thoughts
-    it is the other way round."""
-    prompt = usage.input + usage.cache_read + usage.cache_write
-    cached = {"cachedContentTokenCount": usage.cache_read} if usage.cache_read else {}
-    thoughts = {"thoughtsTokenCount": usage.thinking} if usage.thinking else {}
+def usage_object(usage: TokenUsage) -> Json:
+    """Return the token counts of a response as its `usageMetadata` object.
+
+    Gemini includes cached tokens in the prompt, but the Messages API counts cached tokens separately. The Messages API
+    includes thinking tokens in the output, but Gemini counts thinking tokens separately.
+    """
+    prompt = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
+    cached = {"cachedContentTokenCount": usage.cache_read_tokens} if usage.cache_read_tokens else {}
+    thinking = {"thoughtsTokenCount": usage.thinking_tokens} if usage.thinking_tokens else {}
     return {
         "promptTokenCount": prompt,
-        "candidatesTokenCount": usage.output - usage.thinking,
-        "totalTokenCount": prompt + usage.output,
+        "candidatesTokenCount": usage.output_tokens - usage.thinking_tokens,
+        "totalTokenCount": prompt + usage.output_tokens,
         **cached,
-        **thoughts,
+        **thinking,
     }
 
 
-def _finish_reason(event: Finished, parts: Parts) -> str:
+def _get_finish_reason(event: Finished, part_builder: PartBuilder) -> str:
     reason = _FINISH_REASONS.get(event.stop_reason, "OTHER")
-    return "MALFORMED_FUNCTION_CALL" if reason == "STOP" and parts.broken_call else reason
+    return "MALFORMED_FUNCTION_CALL" if reason == "STOP" and part_builder.has_broken_call else reason
 
 
-def _dumps(value: Mapping[str, Any]) -> str:
-    return orjson.dumps(value).decode()
-
-
-# What keeps a silent stream alive: the one thing that every client of Google's was seen to take. A comment ends them.
-KEEP_ALIVE = _dumps({"candidates": [candidate([{"text": ""}])]})
+# While a job produces no output, the gateway sends this empty chunk to keep the connection open. All tested Google
+# clients accept an empty chunk, but a comment (the usual keep-alive) ends their stream.
+KEEP_ALIVE_DATA = encode_json({"candidates": [candidate_object([{"text": ""}])]})

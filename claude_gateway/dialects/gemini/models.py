@@ -1,27 +1,28 @@
-"""The models in Google's shape. Pure."""
+"""Model objects and the model list in Gemini's format. No I/O."""
 
 from collections.abc import Iterable
 from typing import Any
 
-# What every listed model takes at least; some take more.
-_INPUT_TOKENS = 200_000
-_OUTPUT_TOKENS = 32_000
+# The smallest limits among all listed models. Some models accept more tokens.
+_INPUT_TOKEN_LIMIT = 200_000
+_OUTPUT_TOKEN_LIMIT = 32_000
 
 
-def model(name: str) -> dict[str, Any]:
+def model_object(name: str) -> dict[str, Any]:
+    """Return the JSON object that describes a model."""
     return {
         "name": f"models/{name}",
         "baseModelId": name,
         "version": name,
         "displayName": name,
         "description": "",
-        "inputTokenLimit": _INPUT_TOKENS,
-        "outputTokenLimit": _OUTPUT_TOKENS,
+        "inputTokenLimit": _INPUT_TOKEN_LIMIT,
+        "outputTokenLimit": _OUTPUT_TOKEN_LIMIT,
         "supportedGenerationMethods": ["generateContent", "streamGenerateContent", "countTokens"],
         "thinking": True,
     }
 
 
-def page(names: Iterable[str]) -> dict[str, Any]:
-    """All of them on one page, whatever `pageSize` asks for: it names a most, and there are few."""
-    return {"models": [model(name) for name in names]}
+def model_list_object(names: Iterable[str]) -> dict[str, Any]:
+    """Return the model list on one page. There are few models, and `pageSize` only sets a maximum."""
+    return {"models": [model_object(name) for name in names]}

@@ -1,4 +1,7 @@
-"""What becomes of each parameter of a Gemini request. One table, from which warnings and documentation come."""
+"""Tables that say which parameters of a Gemini request this gateway supports. No I/O.
+
+The warnings to clients and the documentation come from these tables.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -6,86 +9,97 @@ from typing import Any
 
 from pydantic.alias_generators import to_camel
 
-from claude_gateway.prompt import parameters
-from claude_gateway.prompt.parameters import (
-    LATER,
+from claude_gateway.dialects.common.parameters import support
+from claude_gateway.dialects.common.parameters.support import (
+    NOT_SUPPORTED,
     UNSET_LIMIT,
     UNSET_TEXT,
     UNSET_TOP_K,
-    Neutral,
-    Table,
-    Treated,
-    Treatment,
+    NeutralValues,
+    ParameterSupport,
+    Support,
+    SupportTable,
     drop_unset,
 )
 
-PARAMETERS: Table = {
-    "contents": (Treatment.HONOURED, ""),
-    "systemInstruction": (Treatment.HONOURED, ""),
-    "generationConfig": (Treatment.HONOURED, ""),
-    "tools": (Treatment.HONOURED, "without functions, Google's own are done by Claude's own where it has them"),
-    "toolConfig": (Treatment.HONOURED, ""),
-    "cachedContent": (Treatment.REFUSED, "nothing is cached here under a name; send the content itself"),
-    "sessionId": (Treatment.HONOURED, ""),
-    "enableTools": (Treatment.HONOURED, ""),
-    "streamToolProgress": (Treatment.HONOURED, ""),
-    "model": (Treatment.IGNORED, "the model is the one of the path"),
-    "safetySettings": (Treatment.IGNORED, "Claude's own safeguards cannot be set"),
-    "labels": (Treatment.IGNORED, "nothing is stored"),
-    "store": (Treatment.IGNORED, "nothing is stored"),
-    "serviceTier": (Treatment.IGNORED, "the tier is that of the login"),
-}
-GENERATION_CONFIG: Table = {
-    "temperature": (Treatment.HONOURED, ""),
-    "topP": (Treatment.HONOURED, ""),
-    "topK": (Treatment.HONOURED, ""),
-    "maxOutputTokens": (Treatment.HONOURED, ""),
-    "stopSequences": (Treatment.HONOURED, ""),
-    "thinkingConfig": (Treatment.HONOURED, ""),
-    "candidateCount": (Treatment.IGNORED, LATER),
-    "responseMimeType": (Treatment.EMULATED, "`application/json`: asked for in words, and checked"),
-    "responseSchema": (Treatment.EMULATED, "as JSON Schema, and then as that"),
-    "responseJsonSchema": (
-        Treatment.EMULATED,
-        "by the model's own structured outputs where it has them and they can say the schema, else asked for in words; "
-        "the answer is checked, and once asked for again",
+PARAMETERS: SupportTable = {
+    "contents": (Support.SUPPORTED, ""),
+    "systemInstruction": (Support.SUPPORTED, ""),
+    "generationConfig": (Support.SUPPORTED, ""),
+    "tools": (
+        Support.SUPPORTED,
+        "functions; in a request without functions, built-in tools replace hosted tools of the same kind",
     ),
-    "seed": (Treatment.IGNORED, "Claude has no such parameter"),
-    "frequencyPenalty": (Treatment.IGNORED, "Claude has no such parameter"),
-    "presencePenalty": (Treatment.IGNORED, "Claude has no such parameter"),
-    "responseLogprobs": (Treatment.IGNORED, "Claude returns no log probabilities"),
-    "logprobs": (Treatment.IGNORED, "Claude returns no log probabilities"),
-    "responseModalities": (Treatment.IGNORED, "Claude answers in text"),
-    "speechConfig": (Treatment.IGNORED, "Claude answers in text"),
-    "imageConfig": (Treatment.IGNORED, "Claude answers in text"),
-    "mediaResolution": (Treatment.IGNORED, "Claude has no such parameter"),
-    "audioTimestamp": (Treatment.IGNORED, "Claude has no such parameter"),
+    "toolConfig": (Support.SUPPORTED, ""),
+    "cachedContent": (Support.REJECTED, "the gateway does not cache content under a name; send the content itself"),
+    "sessionId": (Support.SUPPORTED, ""),
+    "enableTools": (Support.SUPPORTED, ""),
+    "streamToolProgress": (Support.SUPPORTED, ""),
+    "model": (Support.IGNORED, "the path of the request contains the model"),
+    "safetySettings": (Support.IGNORED, "clients cannot configure Claude's safeguards"),
+    "labels": (Support.IGNORED, "the gateway does not store them"),
+    "store": (Support.IGNORED, "the gateway does not store responses of this API"),
+    "serviceTier": (Support.IGNORED, "the login of this gateway determines the tier"),
 }
-TOOL_CONFIG: Table = {
-    "functionCallingConfig": (Treatment.HONOURED, ""),
-    "retrievalConfig": (Treatment.IGNORED, LATER),
-    "includeServerSideToolInvocations": (Treatment.IGNORED, LATER),
+GENERATION_CONFIG: SupportTable = {
+    "temperature": (Support.SUPPORTED, ""),
+    "topP": (Support.SUPPORTED, ""),
+    "topK": (Support.SUPPORTED, ""),
+    "maxOutputTokens": (Support.SUPPORTED, ""),
+    "stopSequences": (Support.SUPPORTED, ""),
+    "thinkingConfig": (Support.SUPPORTED, ""),
+    "candidateCount": (Support.IGNORED, NOT_SUPPORTED),
+    "responseMimeType": (
+        Support.EMULATED,
+        "`application/json` through an instruction. The gateway validates the reply",
+    ),
+    "responseSchema": (Support.EMULATED, "the gateway converts it to JSON Schema; then as `responseJsonSchema`"),
+    "responseJsonSchema": (
+        Support.EMULATED,
+        "through the structured outputs of the model if they support the schema, otherwise through an instruction. The "
+        "gateway validates the reply, and asks the model once to correct it",
+    ),
+    "seed": (Support.IGNORED, "Claude has no such parameter"),
+    "frequencyPenalty": (Support.IGNORED, "Claude has no such parameter"),
+    "presencePenalty": (Support.IGNORED, "Claude has no such parameter"),
+    "responseLogprobs": (Support.IGNORED, "Claude returns no log probabilities"),
+    "logprobs": (Support.IGNORED, "Claude returns no log probabilities"),
+    "responseModalities": (Support.IGNORED, "Claude answers in text"),
+    "speechConfig": (Support.IGNORED, "Claude answers in text"),
+    "imageConfig": (Support.IGNORED, "Claude answers in text"),
+    "mediaResolution": (Support.IGNORED, "Claude has no such parameter"),
+    "audioTimestamp": (Support.IGNORED, "Claude has no such parameter"),
 }
-FUNCTION_CALLING_CONFIG: Table = {
-    "mode": (Treatment.HONOURED, ""),
-    "allowedFunctionNames": (Treatment.HONOURED, ""),
-    "streamFunctionCallArguments": (Treatment.IGNORED, "a call comes whole"),
+TOOL_CONFIG: SupportTable = {
+    "functionCallingConfig": (Support.SUPPORTED, ""),
+    "retrievalConfig": (Support.IGNORED, NOT_SUPPORTED),
+    "includeServerSideToolInvocations": (Support.IGNORED, NOT_SUPPORTED),
 }
-THINKING_CONFIG: Table = {
-    "includeThoughts": (Treatment.HONOURED, ""),
-    "thinkingBudget": (Treatment.HONOURED, ""),
-    "thinkingLevel": (Treatment.HONOURED, ""),
+FUNCTION_CALLING_CONFIG: SupportTable = {
+    "mode": (Support.SUPPORTED, ""),
+    "allowedFunctionNames": (Support.SUPPORTED, ""),
+    "streamFunctionCallArguments": (Support.IGNORED, "the stream contains each call in one piece"),
 }
-_INSIDE: Mapping[str, Table] = {
+THINKING_CONFIG: SupportTable = {
+    "includeThoughts": (Support.SUPPORTED, ""),
+    "thinkingBudget": (Support.SUPPORTED, ""),
+    "thinkingLevel": (Support.SUPPORTED, ""),
+}
+_NESTED_TABLES: Mapping[str, SupportTable] = {
     "generationConfig": GENERATION_CONFIG,
     "generationConfig.thinkingConfig": THINKING_CONFIG,
     "toolConfig": TOOL_CONFIG,
     "toolConfig.functionCallingConfig": FUNCTION_CALLING_CONFIG,
 }
-# In these a blank text is what the client says.
-_TEXTS = frozenset({"contents", "systemInstruction", "sessionId"})
-_NEUTRAL: Neutral = {
-    **{name: UNSET_TEXT for table in (PARAMETERS, *_INSIDE.values()) for name in table if name not in _TEXTS},
+# In these fields, a blank text is a value. In all other fields, a blank text means "not set".
+_BLANK_ALLOWED_FIELDS = frozenset({"contents", "systemInstruction", "sessionId"})
+_NEUTRAL_VALUES: NeutralValues = {
+    **{
+        name: UNSET_TEXT
+        for table in (PARAMETERS, *_NESTED_TABLES.values())
+        for name in table
+        if name not in _BLANK_ALLOWED_FIELDS
+    },
     "maxOutputTokens": UNSET_LIMIT,
     "topP": UNSET_LIMIT,
     "topK": UNSET_TOP_K,
@@ -98,58 +112,85 @@ _NEUTRAL: Neutral = {
     "mediaResolution": (*UNSET_TEXT, "MEDIA_RESOLUTION_UNSPECIFIED"),
     "serviceTier": (*UNSET_TEXT, "auto", "default", "standard"),
 }
-_OFF = ("BLOCK_NONE", "OFF", "HARM_BLOCK_THRESHOLD_UNSPECIFIED")
+_UNBLOCKED_THRESHOLDS = ("BLOCK_NONE", "OFF", "HARM_BLOCK_THRESHOLD_UNSPECIFIED")
 
 
-def warnings(sent: Mapping[str, Any]) -> list[str]:
-    """A line for each parameter of the request itself that was sent, asks for something and is not honoured."""
-    return below("", PARAMETERS, {name: value for name, value in sent.items() if not _blocks_nothing(name, value)})
+def warnings(fields: Mapping[str, Any]) -> list[str]:
+    """Return a warning for each top-level parameter in a request that the gateway ignores.
+
+    If the value of a parameter requests nothing, there is no warning.
+    """
+    return find_nested_warnings(
+        "", PARAMETERS, {name: value for name, value in fields.items() if not _is_safety_off(name, value)}
+    )
 
 
-def drop_unset_fields(sent: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of the request, or of an object inside it, without those whose value means "not set"."""
-    neutral = {name: _NEUTRAL.get(to_camel(name) if "_" in name else name, ()) for name in sent}
-    return drop_unset(sent, neutral)
+def drop_unset_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a request, or of an object in it, without those whose value means "not set"."""
+    neutral = {name: _NEUTRAL_VALUES.get(to_camel(name) if "_" in name else name, ()) for name in fields}
+    return drop_unset(fields, neutral)
 
 
-def below(prefix: str, table: Table, sent: Mapping[str, Any]) -> list[str]:
-    """The same for an object inside it, whose place `prefix` names."""
-    lines = parameters.warnings({_known(name, table): value for name, value in sent.items()}, table, _NEUTRAL)
-    return [f"{prefix}{line}" for line in lines]
+def find_nested_warnings(path_prefix: str, table: SupportTable, fields: Mapping[str, Any]) -> list[str]:
+    """Return the warnings about ignored parameters of an object in the request.
+
+    Args:
+        path_prefix: The field path of the object, with a dot at the end.
+        table: The table that says which parameters of the object the gateway supports.
+        fields: The parameters of the object.
+    """
+    warnings = support.find_parameter_warnings(
+        {_canonicalize_name(name, table): value for name, value in fields.items()}, table, _NEUTRAL_VALUES
+    )
+    return [f"{path_prefix}{warning}" for warning in warnings]
 
 
-def treated(sent: Mapping[str, Any]) -> list[Treated]:
-    """What becomes of each parameter of a whole request, those of the objects inside it named by their places."""
-    found = _treated("", PARAMETERS, {k: None if _blocks_nothing(k, value) else value for k, value in sent.items()})
-    for place, table in _INSIDE.items():
-        found += _treated(f"{place}.", table, _at(sent, place.split(".")))
-    return found
+def classify(fields: Mapping[str, Any]) -> list[ParameterSupport]:
+    """Return, for each parameter in a request, whether and how the gateway supports it.
+
+    The name of a nested parameter contains its whole field path.
+    """
+    top_level = {name: None if _is_safety_off(name, value) else value for name, value in fields.items()}
+    result = _classify_nested("", PARAMETERS, top_level)
+    for field_path, table in _NESTED_TABLES.items():
+        result += _classify_nested(f"{field_path}.", table, _get_nested_object(fields, field_path.split(".")))
+    return result
 
 
-def _treated(prefix: str, table: Table, sent: Mapping[str, Any]) -> list[Treated]:
-    known = {_known(name, table): value for name, value in sent.items()}
-    return [replace(one, name=f"{prefix}{one.name}") for one in parameters.treated(known, table, _NEUTRAL)]
+def _classify_nested(path_prefix: str, table: SupportTable, fields: Mapping[str, Any]) -> list[ParameterSupport]:
+    canonical = {_canonicalize_name(name, table): value for name, value in fields.items()}
+    return [
+        replace(parameter, name=f"{path_prefix}{parameter.name}")
+        for parameter in support.classify_parameters(canonical, table, _NEUTRAL_VALUES)
+    ]
 
 
-def _at(sent: Mapping[str, Any], place: Sequence[str]) -> Mapping[str, Any]:
-    """The object at a place, whichever case its keys are in; an empty one for none."""
-    found: Any = sent
-    for name in place:
-        names = {to_camel(key) if "_" in key else key: key for key in found}
-        found = found.get(names.get(name, name))
-        if not isinstance(found, Mapping):
+def _get_nested_object(fields: Mapping[str, Any], path: Sequence[str]) -> Mapping[str, Any]:
+    """Return the object at a field path, or an empty object if the request has no object there.
+
+    The field names in the request may be in camel case or in snake case.
+    """
+    nested: Any = fields
+    for name in path:
+        field_names = {to_camel(field) if "_" in field else field: field for field in nested}
+        nested = nested.get(field_names.get(name, name))
+        if not isinstance(nested, Mapping):
             return {}
-    return dict(found)
+    return dict(nested)
 
 
-def _known(name: str, table: Table) -> str:
+def _canonicalize_name(name: str, table: SupportTable) -> str:
     camel = to_camel(name) if "_" in name else name
     return camel if camel in table else name
 
 
-def _blocks_nothing(name: str, value: Any) -> bool:
-    """Safety settings that switch safeguards off, as most programs do, ask for nothing that is not so."""
+def _is_safety_off(name: str, value: Any) -> bool:
+    """Return whether a parameter is `safetySettings` and switches all safeguards off.
+
+    Most clients send such a value. It requests nothing.
+    """
     settings: Iterable[Any] = value if isinstance(value, list) else [value]
-    return _known(name, PARAMETERS) == "safetySettings" and all(
-        isinstance(one, Mapping) and str(one.get("threshold", "OFF")).upper() in _OFF for one in settings
+    return _canonicalize_name(name, PARAMETERS) == "safetySettings" and all(
+        isinstance(setting, Mapping) and str(setting.get("threshold", "OFF")).upper() in _UNBLOCKED_THRESHOLDS
+        for setting in settings
     )

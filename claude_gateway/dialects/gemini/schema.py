@@ -1,115 +1,238 @@
-"""Google's schemas to JSON Schema. Pure; raises `ApiError` 400 naming the schema at fault.
+"""Pydantic models for the body of a Gemini request.
 
-Two kinds come: Google's own dialect of OpenAPI (types in upper case, `nullable`, `propertyOrdering`, keys in either
-case, numbers as strings), and JSON Schema, in which some programs write the types in upper case all the same. The names
-of properties, and what is an example, a default or a value of an enum, are the caller's data and stay.
+Field names may be in camel case or snake case, enum values may be in any case, and a single object may stand in place
+of a list, because Google's clients and examples use all these forms. Data that belongs to the client (schemas,
+arguments, responses) has the type `Any` and stays unchanged.
 """
 
-from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any, Literal, TypeVar
 
-from claude_gateway.prompt.conversation import bad
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic.alias_generators import to_camel
 
-Schema = dict[str, Any]
-Convert = Callable[[Schema], Schema]
-
-_MOST_DEPTH = 100
-
-# Keys of a schema whose value is a schema, a list of schemas, or schemas under names of the caller's.
-_SCHEMA = frozenset(
-    {
-        *("items", "additionalProperties", "additionalItems", "contains", "propertyNames", "not", "if", "then", "else"),
-        *("unevaluatedItems", "unevaluatedProperties"),
-    }
+from claude_gateway.dialects.common.parameters.list_limits import MAX_CONTENT_PARTS, MAX_MESSAGES
+from claude_gateway.dialects.common.parameters.numbers import (
+    MAX_INTEGER,
+    CountOrText,
+    IntegerOrText,
+    Number,
+    Probability,
+    Range,
 )
-_SCHEMAS = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
-_NAMED_SCHEMAS = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
-_PARTS = _SCHEMA | _SCHEMAS | _NAMED_SCHEMAS
-# Google's spelling: JSON Schema's.
-_OPENAPI_KEYS = {
-    "any_of": "anyOf",
-    "additional_properties": "additionalProperties",
-    "min_items": "minItems",
-    "max_items": "maxItems",
-    "min_length": "minLength",
-    "max_length": "maxLength",
-    "min_properties": "minProperties",
-    "max_properties": "maxProperties",
-    "property_ordering": "propertyOrdering",
-    "prefix_items": "prefixItems",
-    "ref": "$ref",
-    "defs": "$defs",
-}
-_COUNTS = frozenset({"minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties"})
+from claude_gateway.dialects.gemini.parameters import drop_unset_fields
+
+ItemT = TypeVar("ItemT")
 
 
-def from_openapi(schema: Any, where: str) -> Any:
-    """A `Schema` of Google's as JSON Schema. What is none (a string, say) comes back for `tools` to refuse."""
-    return _walk(schema, where, 0, _json_schema)
+def _lowercase(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
 
 
-def from_json_schema(schema: Any, where: str) -> Any:
-    """A JSON Schema with its types in lower case; otherwise as it was sent."""
-    return _walk(schema, where, 0, _lower_types)
+def _as_list(value: Any) -> Any:
+    return value if value is None or isinstance(value, list) else [value]
 
 
-def _walk(schema: Any, where: str, depth: int, convert: Convert) -> Any:
-    if not isinstance(schema, dict):
-        return schema
-    if depth > _MOST_DEPTH:
-        raise bad(where, "the schema is nested too deep")
-    converted = convert(schema)
-    parts: dict[str, Any] = {}
-    for key in _PARTS & converted.keys():
-        value = converted[key]
-        if isinstance(value, dict):
-            if key in _NAMED_SCHEMAS:
-                parts[key] = {name: _walk(one, where, depth + 1, convert) for name, one in value.items()}
-            elif key in _SCHEMA:
-                parts[key] = _walk(value, where, depth + 1, convert)
-        elif isinstance(value, list) and key in _SCHEMAS:
-            parts[key] = [_walk(one, where, depth + 1, convert) for one in value]
-    return {**converted, **parts} if parts else converted
+def _as_content(value: Any) -> Any:
+    """Convert a string, or a text part that is not inside a content, to a content."""
+    if isinstance(value, str):
+        return {"parts": [{"text": value}]}
+    if isinstance(value, dict) and "text" in value and "parts" not in value:
+        return {"parts": [value]}
+    return value
 
 
-def _lower_types(schema: Schema) -> Schema:
-    """The words of `type`, alone or in a list."""
-    word = schema.get("type")
-    if isinstance(word, str):
-        return schema if word.islower() else {**schema, "type": word.lower()}
-    if isinstance(word, list):
-        return {**schema, "type": [one.lower() if isinstance(one, str) else one for one in word]}
-    return schema
+OneOrMany = Annotated[list[ItemT], Field(fail_fast=True, max_length=MAX_CONTENT_PARTS), BeforeValidator(_as_list)]
 
 
-def _json_schema(schema: Schema) -> Schema:
-    """One level of a `Schema` of Google's: what has no word in JSON Schema is said otherwise, or needs no saying."""
-    found = {_OPENAPI_KEYS.get(key, key): value for key, value in schema.items() if value is not None}
-    if str(found.get("type", "")).upper() == "TYPE_UNSPECIFIED":
-        del found["type"]
-    nullable, order, example = (found.pop(key, None) for key in ("nullable", "propertyOrdering", "example"))
-    for key in _COUNTS & found.keys():
-        if isinstance(found[key], str) and found[key].isdecimal():
-            found[key] = int(found[key])
-    if example is not None:
-        found.setdefault("examples", [example])
-    if isinstance(order, list) and isinstance(found.get("properties"), dict):
-        found["properties"] = _ordered(found["properties"], order)
-    lowered = dict(_lower_types(found))
-    return _with_null(lowered) if nullable is True else lowered
+class GeminiSchema(BaseModel):
+    """Base class of all models in this module. It keeps unknown fields, so that warnings can name them."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, alias_generator=to_camel, validate_by_name=True)
+
+    @property
+    def unknown_fields(self) -> dict[str, Any]:
+        """Fields of the request that this model does not define."""
+        return self.model_extra or {}
 
 
-def _ordered(properties: Schema, order: list[Any]) -> dict[str, Any]:
-    """A model fills properties in the order in which it reads them."""
-    first = {name: properties[name] for name in order if isinstance(name, str) and name in properties}
-    return {**first, **properties}
+class GeminiParametersSchema(GeminiSchema):
+    """Base class of objects that hold parameters. It drops each parameter whose value means "not set"."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_unset_fields(cls, value: Any) -> Any:
+        return drop_unset_fields(value) if isinstance(value, dict) else value
 
 
-def _with_null(schema: Schema) -> Schema:
-    if isinstance(schema.get("type"), str) and schema["type"] != "null":
-        schema["type"] = [schema["type"], "null"]
-    if isinstance(schema.get("anyOf"), list):
-        schema["anyOf"] = [*schema["anyOf"], {"type": "null"}]
-    if isinstance(schema.get("enum"), list) and None not in schema["enum"]:
-        schema["enum"] = [*schema["enum"], None]
-    return schema
+class Blob(GeminiSchema):
+    """An image or a document as base64 data."""
+
+    mime_type: str
+    data: str
+
+
+class FileData(GeminiSchema):
+    """An image or a document at a URL."""
+
+    file_uri: str | None = None
+
+
+class GeminiFunctionCall(GeminiSchema):
+    """A function call that the model made."""
+
+    name: str = Field(min_length=1)
+    id: str | None = None
+    # Usually an object. Histories of other models and truncated calls may contain other types.
+    args: Any = None
+
+
+class FunctionResponsePart(GeminiSchema):
+    """An image or a document in a function response."""
+
+    inline_data: Blob | None = None
+
+
+class FunctionResponse(GeminiSchema):
+    """The result of a function call, which the client sends."""
+
+    name: str | None = None
+    id: str | None = None
+    response: Any = None
+    parts: OneOrMany[FunctionResponsePart] | None = None
+
+
+class ExecutableCode(GeminiSchema):
+    """Code that a Google model wrote for Google's code execution tool."""
+
+    code: str = ""
+    language: str | None = None
+
+
+class CodeExecutionResult(GeminiSchema):
+    """The output of Google's code execution tool."""
+
+    output: str | None = None
+
+
+class GeminiPart(GeminiSchema):
+    """A part of a content, for example a text, an image or a call.
+
+    The field `thought_signature` contains the signed thinking that comes before the part.
+    """
+
+    text: str | None = None
+    thought: bool | None = None
+    thought_signature: str | None = None
+    inline_data: Blob | None = None
+    file_data: FileData | None = None
+    function_call: GeminiFunctionCall | None = None
+    function_response: FunctionResponse | None = None
+    executable_code: ExecutableCode | None = None
+    code_execution_result: CodeExecutionResult | None = None
+
+
+class GeminiContent(GeminiSchema):
+    """A message of a conversation, or one piece of a streamed message."""
+
+    role: Annotated[Literal["user", "model", "function", "tool"], BeforeValidator(_lowercase)] | None = None
+    parts: OneOrMany[GeminiPart] | None = None
+
+
+AnyContent = Annotated[GeminiContent, BeforeValidator(_as_content)]
+Contents = Annotated[list[AnyContent], Field(fail_fast=True, max_length=MAX_MESSAGES), BeforeValidator(_as_list)]
+
+
+class ThinkingConfig(GeminiParametersSchema):
+    """The object `generationConfig.thinkingConfig` of a Gemini request."""
+
+    include_thoughts: bool | None = None
+    # 0 switches thinking off. -1 means that the model decides.
+    thinking_budget: Annotated[IntegerOrText, Range(-1, MAX_INTEGER)] | None = None
+    thinking_level: (
+        Annotated[
+            Literal["thinking_level_unspecified", "minimal", "low", "medium", "high", "xhigh"],
+            BeforeValidator(_lowercase),
+        ]
+        | None
+    ) = None
+
+
+class GenerationConfig(GeminiParametersSchema):
+    """The object `generationConfig` of a Gemini request."""
+
+    temperature: Annotated[Number, Range(0, 2)] | None = None
+    top_p: Probability | None = None
+    # Google also accepts fractions.
+    top_k: Annotated[Number, Range(0, MAX_INTEGER)] | None = None
+    max_output_tokens: CountOrText | None = None
+    stop_sequences: OneOrMany[str] | None = None
+    response_mime_type: str | None = None
+    # Google's variant of OpenAPI, or JSON Schema.
+    response_schema: dict[str, Any] | None = None
+    response_json_schema: dict[str, Any] | None = None
+    thinking_config: ThinkingConfig | None = None
+
+
+class FunctionDeclaration(GeminiSchema):
+    """The definition of a function that the model may call."""
+
+    name: str = Field(min_length=1)
+    description: str | None = None
+    # Google's variant of OpenAPI, or JSON Schema.
+    parameters: Any = None
+    parameters_json_schema: Any = None
+
+
+class GeminiTool(GeminiSchema):
+    """An entry in `tools`: it declares functions of the client, or enables a tool that Google runs."""
+
+    function_declarations: OneOrMany[FunctionDeclaration] | None = None
+    google_search: Any = None
+    google_search_retrieval: Any = None
+    url_context: Any = None
+    code_execution: Any = None
+
+
+class FunctionCallingConfig(GeminiParametersSchema):
+    """The object `toolConfig.functionCallingConfig` of a Gemini request."""
+
+    mode: (
+        Annotated[Literal["mode_unspecified", "auto", "any", "none", "validated"], BeforeValidator(_lowercase)] | None
+    ) = None
+    allowed_function_names: OneOrMany[str] | None = None
+
+
+class ToolConfig(GeminiParametersSchema):
+    """The object `toolConfig` of a Gemini request."""
+
+    function_calling_config: FunctionCallingConfig | None = None
+
+
+class GenerateContentRequest(GeminiParametersSchema):
+    """The body of a `generateContent` or `streamGenerateContent` request."""
+
+    contents: Contents
+    system_instruction: AnyContent | None = None
+    generation_config: GenerationConfig | None = None
+    tools: OneOrMany[GeminiTool] | None = None
+    tool_config: ToolConfig | None = None
+    cached_content: str | None = None
+    # Extension of this gateway: the id of the stored conversation that the request continues.
+    session_id: str | None = None
+    # Extensions of this gateway: whether the model may use built-in tools, and whether the thinking shows their calls.
+    enable_tools: bool | None = None
+    stream_tool_progress: bool | None = None
+
+
+class CountTokensRequest(GeminiSchema):
+    """The body of a `countTokens` request, which holds only contents or a whole request."""
+
+    contents: Contents | None = None
+    generate_content_request: GenerateContentRequest | None = None
+
+    @property
+    def request_to_count(self) -> GenerateContentRequest | None:
+        """The request whose tokens the gateway counts; None if the body holds neither contents nor a request."""
+        if self.generate_content_request is None and self.contents is not None:
+            return GenerateContentRequest(contents=self.contents)
+        return self.generate_content_request

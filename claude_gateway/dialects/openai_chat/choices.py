@@ -1,61 +1,127 @@
-"""Several answers to one chat request (`n`): events, each with the number of its choice, to chunks or a body. Pure."""
+"""Encode several replies to one chat request, which the parameter `n` asks for. No I/O.
+
+Each reply becomes one choice of the response, which is a stream of chunks or one body. Each event comes with the index
+of its choice.
+"""
 
 from collections.abc import Iterable
 from typing import Any
 
-from claude_gateway.dialects.openai_chat.custom import Custom
-from claude_gateway.dialects.openai_chat.encode import NONE, BodyFold, ChunkEncoder, Identity, Sent, completion
-from claude_gateway.errors import ApiError
-from workers.events import Event, Finished, Usage
+from claude_gateway.core.errors import ApiError
+from claude_gateway.dialects.openai_chat.custom_tools import CustomTools
+from claude_gateway.dialects.openai_chat.encode import (
+    NO_CUSTOM_TOOLS,
+    ChatBodyBuilder,
+    ChatStreamEncoder,
+    CompletionIdentity,
+    StreamMessage,
+    completion_object,
+)
+from workers.core.events import Event, Finished, TokenUsage
 
-Numbered = tuple[int, Event]
+# The index of a choice, and an event of the job that generates this choice.
+IndexedEvent = tuple[int, Event]
 
 
-class ChoicesEncoder:
-    """As `ChunkEncoder`; the stream ends behind the last choice."""
+class ChatChoicesStreamEncoder:
+    """Encodes the events of several choices as one stream. The stream ends after the last choice has finished.
+
+    Args:
+        identity: The fields that every chunk contains.
+        count: The number of choices.
+        include_usage: Whether the last chunk of the stream contains the usage.
+        legacy: Whether calls use the older field `function_call`.
+        custom_tools: The custom tools of the request.
+    """
 
     def __init__(
-        self, identity: Identity, count: int, *, include_usage: bool, legacy: bool = False, custom: Custom = NONE
+        self,
+        identity: CompletionIdentity,
+        count: int,
+        *,
+        include_usage: bool,
+        legacy: bool = False,
+        custom_tools: CustomTools = NO_CUSTOM_TOOLS,
     ) -> None:
         self._choices = [
-            ChunkEncoder(identity, include_usage=include_usage, legacy=legacy, custom=custom, index=index)
+            ChatStreamEncoder(
+                identity, include_usage=include_usage, legacy=legacy, custom_tools=custom_tools, index=index
+            )
             for index in range(count)
         ]
-        self._used: list[Usage] = []
+        self._usages: list[TokenUsage] = []
 
-    def feed(self, numbered: Numbered) -> list[Sent]:
-        index, one = numbered
-        sent = self._choices[index].feed_choice(one)
-        if isinstance(one, Finished):
-            self._used.append(one.usage)
-            if len(self._used) == len(self._choices):
-                return [*sent, *self._choices[0].end(usage_of_all(self._used))]
-        return sent
+    def feed(self, indexed_event: IndexedEvent) -> list[StreamMessage]:
+        """Return the chunks for one event of one choice.
 
-    def fail(self, error: ApiError) -> list[Sent]:
+        Raises:
+            ApiError: If the event is `StreamReset`. The reply starts again, but the client has already received chunks.
+        """
+        index, event = indexed_event
+        messages = self._choices[index].feed_choice(event)
+        if isinstance(event, Finished):
+            self._usages.append(event.usage)
+            if len(self._usages) == len(self._choices):
+                return [*messages, *self._choices[0].end(sum_usage(self._usages))]
+        return messages
+
+    def fail(self, error: ApiError) -> list[StreamMessage]:
+        """Return the last chunk of a failed stream, which contains the error."""
         return self._choices[0].fail(error)
 
 
-class ChoicesFold:
-    """As `BodyFold`."""
+class ChatChoicesBodyBuilder:
+    """Builds the body of a response that is not streamed, from the events of several choices.
 
-    def __init__(self, identity: Identity, count: int, *, legacy: bool = False, custom: Custom = NONE) -> None:
+    Args:
+        identity: The fields that identify the completion.
+        count: The number of choices.
+        legacy: Whether calls use the older field `function_call`.
+        custom_tools: The custom tools of the request.
+    """
+
+    def __init__(
+        self,
+        identity: CompletionIdentity,
+        count: int,
+        *,
+        legacy: bool = False,
+        custom_tools: CustomTools = NO_CUSTOM_TOOLS,
+    ) -> None:
         self._identity = identity
-        self._choices = [BodyFold(identity, legacy=legacy, custom=custom) for _ in range(count)]
+        self._choices = [ChatBodyBuilder(identity, legacy=legacy, custom_tools=custom_tools) for _ in range(count)]
 
-    def feed(self, numbered: Numbered) -> None:
-        index, one = numbered
-        self._choices[index].feed(one)
+    def feed(self, indexed_event: IndexedEvent) -> None:
+        """Add the next event of one choice to the body."""
+        index, event = indexed_event
+        self._choices[index].feed(event)
 
     def body(self) -> dict[str, Any]:
-        choices = [fold.choice(index) for index, fold in enumerate(self._choices)]
-        return completion(self._identity, choices, usage_of_all(fold.usage for fold in self._choices))
+        """Return the completion object with all choices.
+
+        Raises:
+            ApiError: If the events of a choice ended without `Finished`.
+        """
+        choices = [builder.choice_object(index) for index, builder in enumerate(self._choices)]
+        return completion_object(self._identity, choices, sum_usage(builder.usage for builder in self._choices))
 
 
-def usage_of_all(used: Iterable[Usage]) -> Usage:
-    """As OpenAI counts: every answer, but the prompt once, though each choice had it read. The largest one, so that
-    the order in which they end does not matter."""
-    each = list(used)
-    prompt = max(each, key=lambda one: (one.input + one.cache_read + one.cache_write, one.cache_read))
-    output, thinking = sum(one.output for one in each), sum(one.thinking for one in each)
-    return Usage(prompt.input, output, prompt.cache_read, prompt.cache_write, thinking)
+def sum_usage(usages: Iterable[TokenUsage]) -> TokenUsage:
+    """Return the token usage of all choices together. As in OpenAI's API, it counts the prompt only once.
+
+    In fact each choice reads the prompt. The result contains the largest prompt, so that it does not depend on the
+    order in which the choices finish.
+    """
+    all_usages = list(usages)
+    prompt = max(
+        all_usages,
+        key=lambda usage: (
+            usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens,
+            usage.cache_read_tokens,
+        ),
+    )
+    output_tokens = sum(usage.output_tokens for usage in all_usages)
+    thinking_tokens = sum(usage.thinking_tokens for usage in all_usages)
+    return TokenUsage(
+        prompt.input_tokens, output_tokens, prompt.cache_read_tokens, prompt.cache_write_tokens, thinking_tokens
+    )

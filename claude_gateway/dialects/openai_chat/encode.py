@@ -1,32 +1,35 @@
-"""Events to a chat completion: chunks of a stream, or their sum as one body. Pure."""
+"""Encode the events of a job as a chat completion, which is a stream of chunks or one body. No I/O."""
 
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, assert_never
 
-import orjson
-
-from claude_gateway.dialects.openai_chat.custom import Custom, Form
-from claude_gateway.errors import ApiError, cut_short
-from claude_gateway.prompt.raw_calls import RawCalls
-from claude_gateway.prompt.too_long import in_openai_words
-from workers.events import (
+from claude_gateway.core.errors import ApiError, stream_interrupted
+from claude_gateway.core.json_text import encode_json
+from claude_gateway.dialects.common.tools.custom_tool_events import CustomToolEventDecoder
+from claude_gateway.dialects.openai_chat.custom_tools import CallFormat, CustomTools
+from claude_gateway.dialects.openai_chat.errors import error_object
+from workers.core.events import (
     BlockEnded,
     BlockStarted,
     Event,
     Finished,
-    InputDelta,
-    Restarted,
+    SignatureDelta,
+    Started,
+    StreamReset,
     TextDelta,
     ThinkingDelta,
-    Usage,
+    TokenUsage,
+    ToolCallFinished,
+    ToolCallStarted,
+    ToolInputDelta,
 )
-from workers.job import ToolUse
+from workers.core.job import ToolUse
 
 DONE = "[DONE]"
-NONE: Custom = MappingProxyType({})
-# A chunk has no event name; its data is one line of JSON.
-Sent = tuple[None, str]
+NO_CUSTOM_TOOLS: CustomTools = MappingProxyType({})
+# The event name and the data of a server-sent event. A chunk has no event name, and its data is one line of JSON.
+StreamMessage = tuple[None, str]
 _FINISH_REASONS = {
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -39,136 +42,184 @@ _FINISH_REASONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """What every chunk of one completion repeats. `created` is in Unix seconds."""
+class CompletionIdentity:
+    """The fields that identify a completion. Every chunk of a stream contains them.
+
+    Attributes:
+        id: The id of the completion.
+        created_at: The time of the request, in Unix seconds.
+        model: The model name.
+    """
 
     id: str
-    created: int
+    created_at: int
     model: str
 
 
-class ChunkEncoder:
-    """Feed it the events of a job; each gives the server-sent events to send, in order."""
+class ChatStreamEncoder:
+    """Encodes the events of a job as the server-sent events of a streamed completion.
+
+    Args:
+        identity: The fields that every chunk contains.
+        include_usage: Whether the last chunk of the stream contains the usage.
+        legacy: Whether calls use the older field `function_call`.
+        custom_tools: The custom tools of the request.
+        index: The index of the choice to which the events belong.
+    """
 
     def __init__(
         self,
-        identity: Identity,
+        identity: CompletionIdentity,
         *,
         include_usage: bool,
         legacy: bool = False,
-        custom: Custom = NONE,
+        custom_tools: CustomTools = NO_CUSTOM_TOOLS,
         index: int = 0,
     ) -> None:
-        self._base = {
+        self._chunk_fields = {
             "id": identity.id,
             "object": "chat.completion.chunk",
-            "created": identity.created,
+            "created": identity.created_at,
             "model": identity.model,
         }
         self._include_usage = include_usage
         self._legacy = legacy
-        self._custom = custom
-        self._raw = RawCalls(custom)
-        # In which form the call goes out that is open.
-        self._form: Form | None = None
-        self._index = index
-        self._begun = False
-        self._calls = 0
-        self._open_call = False
+        self._custom_tools = custom_tools
+        self._custom_tool_decoder = CustomToolEventDecoder(custom_tools)
+        # The format of the open call if it is a call of a custom tool.
+        self._call_format: CallFormat | None = None
+        self._choice_index = index
+        self._is_started = False
+        self._call_count = 0
+        self._needs_arguments = False
 
-    def feed(self, event: Event) -> list[Sent]:
-        """Raises `ApiError` at `Restarted`: what was sent cannot be taken back."""
-        sent = self.feed_choice(event)
-        return [*sent, *self.end(event.usage)] if isinstance(event, Finished) else sent
+    def feed(self, event: Event) -> list[StreamMessage]:
+        """Return the server-sent events for one event of the job.
 
-    def feed_choice(self, event: Event) -> list[Sent]:
-        """The same for one choice of several: its end is not that of the stream."""
-        return [sent for one in self._raw.feed(event) for sent in self._chunks(one)]
+        Raises:
+            ApiError: If the event is `StreamReset`. The reply starts again, but the client has already received chunks.
+        """
+        messages = self.feed_choice(event)
+        return [*messages, *self.end(event.usage)] if isinstance(event, Finished) else messages
 
-    def _chunks(self, event: Event) -> list[Sent]:
+    def feed_choice(self, event: Event) -> list[StreamMessage]:
+        """Return the server-sent events for one event of a choice. The end of the choice does not end the stream.
+
+        Raises:
+            ApiError: If the event is `StreamReset`. The reply starts again, but the client has already received chunks.
+        """
+        if not self._custom_tools:  # saves time in most requests, because a stream has thousands of events
+            return self._encode_event(event)
+        return [message for decoded in self._custom_tool_decoder.feed(event) for message in self._encode_event(decoded)]
+
+    def _encode_event(self, event: Event) -> list[StreamMessage]:
         match event:
             case TextDelta(text):
-                return self._delta({"content": text})
+                return self._encode_delta({"content": text})
             case ThinkingDelta(text):
-                return self._delta({"reasoning_content": text})
+                return self._encode_delta({"reasoning_content": text})
             case BlockStarted(ToolUse(id_, name)):
-                self._calls += 1
-                self._form = self._custom.get(name)
-                # What is called by raw text may be called by none.
-                self._open_call = self._form is None
-                if self._form == "own":
-                    return self._call({"id": id_, "type": "custom", "custom": {"name": name, "input": ""}})
+                self._call_count += 1
+                self._call_format = self._custom_tools.get(name)
+                # The input of a custom tool may be an empty text, but the arguments of a function must be an object.
+                self._needs_arguments = self._call_format is None
+                if self._call_format == "custom":
+                    return self._encode_tool_call({"id": id_, "type": "custom", "custom": {"name": name, "input": ""}})
                 function = {"name": name, "arguments": ""}
-                return self._call({"id": id_, "type": "function", "function": function})
-            case InputDelta(text):
-                self._open_call = False
-                if self._form == "own":
-                    return self._call({"custom": {"input": text}})
-                return self._call({"function": {"arguments": text}})
-            case BlockEnded() if self._open_call:
-                # A call without arguments streams none; an empty string is no JSON.
-                self._open_call = False
-                return self._call({"function": {"arguments": "{}"}})
+                return self._encode_tool_call({"id": id_, "type": "function", "function": function})
+            case ToolInputDelta(text):
+                self._needs_arguments = False
+                if self._call_format == "custom":
+                    return self._encode_tool_call({"custom": {"input": text}})
+                return self._encode_tool_call({"function": {"arguments": text}})
+            case BlockEnded() if self._needs_arguments:
+                # Claude streams no arguments for a call without arguments, but an empty string is not valid JSON.
+                self._needs_arguments = False
+                return self._encode_tool_call({"function": {"arguments": "{}"}})
             case Finished():
-                return [*self._opening(), self._choice({}, _finish_reason(event, legacy=self._legacy))]
-            case Restarted():
-                raise cut_short()
+                return [
+                    *self._encode_opening(),
+                    self._encode_choice({}, _get_finish_reason(event, legacy=self._legacy)),
+                ]
+            case StreamReset():
+                raise stream_interrupted()
+            case Started() | BlockStarted() | BlockEnded() | SignatureDelta():
+                pass  # a chunk has no field for these events
+            case ToolCallStarted() | ToolCallFinished():
+                pass  # this dialect shows the calls of built-in tools as thinking at most
+            case _:
+                assert_never(event)
         return []
 
-    def end(self, usage: Usage) -> list[Sent]:
-        """What closes the stream, behind every choice."""
+    def end(self, usage: TokenUsage) -> list[StreamMessage]:
+        """Return the server-sent events that end the stream after all choices have finished."""
         if not self._include_usage:
             return [(None, DONE)]
-        return [(None, _dumps({**self._base, "choices": [], "usage": usage_object(usage)})), (None, DONE)]
+        return [(None, encode_json({**self._chunk_fields, "choices": [], "usage": usage_object(usage)})), (None, DONE)]
 
-    def _call(self, fragment: dict[str, Any]) -> list[Sent]:
+    def _encode_tool_call(self, fragment: dict[str, Any]) -> list[StreamMessage]:
         if self._legacy:
-            return self._delta({"function_call": fragment["function"]}) if self._calls == 1 else []
-        return self._delta({"tool_calls": [{"index": self._calls - 1, **fragment}]})
+            return self._encode_delta({"function_call": fragment["function"]}) if self._call_count == 1 else []
+        return self._encode_delta({"tool_calls": [{"index": self._call_count - 1, **fragment}]})
 
-    def _delta(self, delta: dict[str, Any]) -> list[Sent]:
-        return [*self._opening(), self._choice(delta)]
+    def _encode_delta(self, delta: dict[str, Any]) -> list[StreamMessage]:
+        return [*self._encode_opening(), self._encode_choice(delta)]
 
-    def _opening(self) -> list[Sent]:
-        """The first delta names the role: stream helpers of the openai libraries throw without it."""
-        if self._begun:
+    def _encode_opening(self) -> list[StreamMessage]:
+        """Return the first chunk of a choice, or nothing if the choice has already started.
+
+        This chunk contains the role, because the stream helpers of the openai libraries fail without a role.
+        """
+        if self._is_started:
             return []
-        self._begun = True
-        return [self._choice({"role": "assistant", "content": ""})]
+        self._is_started = True
+        return [self._encode_choice({"role": "assistant", "content": ""})]
 
-    def fail(self, error: ApiError) -> list[Sent]:
-        """How a stream ends that cannot be finished: the error, and no `[DONE]` behind it."""
-        return [(None, _dumps(error_object(error)))]
+    def fail(self, error: ApiError) -> list[StreamMessage]:
+        """Return the last server-sent event of a failed stream. It contains the error, and `[DONE]` does not follow."""
+        return [(None, encode_json(error_object(error)))]
 
-    def _choice(self, delta: dict[str, Any], finish_reason: str | None = None) -> Sent:
-        choice = {"index": self._index, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-        chunk: dict[str, Any] = {**self._base, "choices": [choice]}
+    def _encode_choice(self, delta: dict[str, Any], finish_reason: str | None = None) -> StreamMessage:
+        choice = {"index": self._choice_index, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        chunk: dict[str, Any] = {**self._chunk_fields, "choices": [choice]}
         if self._include_usage:
             chunk["usage"] = None
-        return None, _dumps(chunk)
+        return None, encode_json(chunk)
 
 
-class BodyFold:
-    """Feed it the same events; `body` is then the whole completion."""
+class ChatBodyBuilder:
+    """Builds the body of a completion that is not streamed, from the events of a job.
 
-    def __init__(self, identity: Identity, *, legacy: bool = False, custom: Custom = NONE) -> None:
+    Args:
+        identity: The fields that identify the completion.
+        legacy: Whether calls use the older field `function_call`.
+        custom_tools: The custom tools of the request.
+    """
+
+    def __init__(
+        self, identity: CompletionIdentity, *, legacy: bool = False, custom_tools: CustomTools = NO_CUSTOM_TOOLS
+    ) -> None:
         self._identity = identity
         self._legacy = legacy
-        self._custom = custom
-        self._forget()
+        self._custom_tools = custom_tools
+        self._reset()
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         self._text: list[str] = []
         self._thinking: list[str] = []
         self._calls: list[tuple[ToolUse, list[str]]] = []
-        self._end: Finished | None = None
-        self._raw = RawCalls(self._custom)
+        self._finished_event: Finished | None = None
+        self._custom_tool_decoder = CustomToolEventDecoder(self._custom_tools)
 
     def feed(self, event: Event) -> None:
-        for one in self._raw.feed(event):
-            self._take(one)
+        """Add the next event of the job to the body."""
+        if not self._custom_tools:
+            self._add_event(event)
+            return
+        for decoded in self._custom_tool_decoder.feed(event):
+            self._add_event(decoded)
 
-    def _take(self, event: Event) -> None:
+    def _add_event(self, event: Event) -> None:
         match event:
             case TextDelta(text):
                 self._text.append(text)
@@ -176,86 +227,100 @@ class BodyFold:
                 self._thinking.append(text)
             case BlockStarted(ToolUse() as call):
                 self._calls.append((call, []))
-            case InputDelta(text):
+            case ToolInputDelta(text):
                 self._calls[-1][1].append(text)
-            case Restarted():
-                self._forget()
+            case StreamReset():
+                self._reset()
             case Finished():
-                self._end = event
+                self._finished_event = event
+            case Started() | BlockStarted() | BlockEnded() | SignatureDelta():
+                pass  # a message has no field for these events
+            case ToolCallStarted() | ToolCallFinished():
+                pass  # this dialect shows the calls of built-in tools as thinking at most
+            case _:
+                assert_never(event)
 
     @property
-    def usage(self) -> Usage:
-        return self._whole().usage
+    def usage(self) -> TokenUsage:
+        """The token usage of the reply.
+
+        Raises:
+            ApiError: If the events ended without `Finished`.
+        """
+        return self._require_finished().usage
 
     def body(self) -> dict[str, Any]:
-        """Raises `ApiError` when the events ended without `Finished`."""
-        return completion(self._identity, [self.choice(0)], self.usage)
+        """Return the completion object, with the reply as its only choice.
 
-    def choice(self, index: int) -> dict[str, Any]:
-        finish_reason = _finish_reason(self._whole(), legacy=self._legacy)
+        Raises:
+            ApiError: If the events ended without `Finished`.
+        """
+        return completion_object(self._identity, [self.choice_object(0)], self.usage)
+
+    def choice_object(self, index: int) -> dict[str, Any]:
+        """Return the reply as the JSON object of the choice with this index.
+
+        Raises:
+            ApiError: If the events ended without `Finished`.
+        """
+        finish_reason = _get_finish_reason(self._require_finished(), legacy=self._legacy)
         text = "".join(self._text)
         message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
         if self._thinking:
             message["reasoning_content"] = "".join(self._thinking)
         if self._calls:
             message["content"] = text or None
-            message["tool_calls"] = [self._called(call, "".join(arguments)) for call, arguments in self._calls]
+            message["tool_calls"] = [
+                self._tool_call_object(call, "".join(arguments)) for call, arguments in self._calls
+            ]
             if self._legacy:
                 message["function_call"] = message.pop("tool_calls")[0]["function"]
         return {"index": index, "message": message, "logprobs": None, "finish_reason": finish_reason}
 
-    def _called(self, call: ToolUse, arguments: str) -> dict[str, Any]:
-        form = self._custom.get(call.name)
-        if form == "own":
+    def _tool_call_object(self, call: ToolUse, arguments: str) -> dict[str, Any]:
+        call_format = self._custom_tools.get(call.name)
+        if call_format == "custom":
             return {"id": call.id, "type": "custom", "custom": {"name": call.name, "input": arguments}}
-        written = arguments or ("{}" if form is None else "")
-        return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": written}}
+        arguments = arguments or ("{}" if call_format is None else "")
+        return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
 
-    def _whole(self) -> Finished:
-        if self._end is None:
-            raise cut_short()
-        return self._end
+    def _require_finished(self) -> Finished:
+        if self._finished_event is None:
+            raise stream_interrupted()
+        return self._finished_event
 
 
-def completion(identity: Identity, choices: list[dict[str, Any]], usage: Usage) -> dict[str, Any]:
+def completion_object(identity: CompletionIdentity, choices: list[dict[str, Any]], usage: TokenUsage) -> dict[str, Any]:
+    """Return the JSON object of a completion that is not streamed."""
     return {
         "id": identity.id,
         "object": "chat.completion",
-        "created": identity.created,
+        "created": identity.created_at,
         "model": identity.model,
         "choices": choices,
         "usage": usage_object(usage),
     }
 
 
-def _finish_reason(event: Finished, *, legacy: bool) -> str:
+def _get_finish_reason(event: Finished, *, legacy: bool) -> str:
     if legacy and event.stop_reason == "tool_use":
         return "function_call"
     return _FINISH_REASONS.get(event.stop_reason, "stop")
 
 
-def usage_object(usage: Usage) -> dict[str, Any]:
-    """OpenAI counts cached tokens into the prompt; the Messages API counts them apart."""
-    prompt = usage.input + usage.cache_read + usage.cache_write
-    thoughts = {"completion_tokens_details": {"reasoning_tokens": usage.thinking}} if usage.thinking else {}
+def usage_object(usage: TokenUsage) -> dict[str, Any]:
+    """Return the token counts of a completion as its `usage` object.
+
+    OpenAI includes cached tokens in the prompt, but the Messages API counts cached tokens separately.
+    """
+    prompt = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
+    details = (
+        {"completion_tokens_details": {"reasoning_tokens": usage.thinking_tokens}} if usage.thinking_tokens else {}
+    )
     return {
         "prompt_tokens": prompt,
-        "completion_tokens": usage.output,
-        "total_tokens": prompt + usage.output,
-        "prompt_tokens_details": {"cached_tokens": usage.cache_read},
-        **thoughts,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": prompt + usage.output_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cache_read_tokens},
+        **details,
     }
-
-
-def error_object(error: ApiError) -> dict[str, Any]:
-    """The body of an error answer, and the `data` of an error inside a stream."""
-    inner: dict[str, Any] = {"message": in_openai_words(error), "type": error.type, "code": error.code}
-    if error.param is not None:
-        inner["param"] = error.param
-    if error.retry_after is not None:
-        inner["retry_after"] = error.retry_after
-    return {"error": {**inner, **error.extra}}
-
-
-def _dumps(value: dict[str, Any]) -> str:
-    return orjson.dumps(value).decode()

@@ -1,93 +1,106 @@
-"""What becomes of each parameter of a chat request. One table, from which warnings and documentation come."""
+"""Tables that say which parameters of a chat request this gateway supports. No I/O.
+
+The warnings to clients and the documentation come from these tables.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from claude_gateway.prompt import parameters
-from claude_gateway.prompt.parameters import (
+from claude_gateway.dialects.common.parameters import support
+from claude_gateway.dialects.common.parameters.support import (
     UNSET_LIMIT,
     UNSET_TEXT,
     UNSET_TOP_K,
     UNUSED_MESSAGES_PARAMETERS,
-    Neutral,
-    Table,
-    Treated,
-    Treatment,
+    NeutralValues,
+    ParameterSupport,
+    Support,
+    SupportTable,
 )
 
-PARAMETERS: Table = {
-    "model": (Treatment.HONOURED, "any `claude-*`"),
-    "messages": (Treatment.HONOURED, "texts, images, PDFs, calls and results"),
-    "system": (Treatment.HONOURED, "Anthropic's, as some editors send it"),
-    "stream": (Treatment.HONOURED, ""),
-    "stream_options": (Treatment.HONOURED, "`include_usage`"),
-    "max_tokens": (Treatment.HONOURED, ""),
-    "max_completion_tokens": (Treatment.HONOURED, "goes before `max_tokens`"),
-    "user": (Treatment.IGNORED, "the upstream sees the login of this gateway alone"),
-    "temperature": (Treatment.HONOURED, "above 1 it becomes 1; where the model takes none it is left out"),
-    "top_p": (Treatment.HONOURED, "where the model takes it, beside the temperature too"),
-    "top_k": (Treatment.HONOURED, "where the model takes it"),
-    "stop": (Treatment.HONOURED, "blank sequences are left out"),
-    "reasoning_effort": (Treatment.HONOURED, "where the model knows no effort it becomes a budget"),
-    "thinking": (Treatment.HONOURED, "Anthropic's; goes before `reasoning` and `reasoning_effort`"),
+PARAMETERS: SupportTable = {
+    "model": (Support.SUPPORTED, "any `claude-*`"),
+    "messages": (Support.SUPPORTED, "texts, images, PDFs, tool calls and results"),
+    "system": (Support.SUPPORTED, "parameter of the Messages API that some editors send"),
+    "stream": (Support.SUPPORTED, ""),
+    "stream_options": (Support.SUPPORTED, "`include_usage`"),
+    "max_tokens": (Support.SUPPORTED, ""),
+    "max_completion_tokens": (Support.SUPPORTED, "takes precedence over `max_tokens`"),
+    "user": (Support.IGNORED, "the upstream sees only the login of this gateway"),
+    "temperature": (Support.SUPPORTED, "if the model accepts it; values above 1 become 1"),
+    "top_p": (Support.SUPPORTED, "if the model accepts it, also together with a temperature"),
+    "top_k": (Support.SUPPORTED, "if the model accepts it"),
+    "stop": (Support.SUPPORTED, "blank sequences are omitted"),
+    "reasoning_effort": (Support.SUPPORTED, "becomes a thinking budget if the model has no effort parameter"),
+    "thinking": (
+        Support.SUPPORTED,
+        "parameter of the Messages API; takes precedence over `reasoning` and `reasoning_effort`",
+    ),
     "reasoning": (
-        Treatment.HONOURED,
-        "OpenRouter's: `effort` or `max_tokens`, `enabled`, `exclude`; goes before `reasoning_effort`",
+        Support.SUPPORTED,
+        "OpenRouter's parameter: `effort` or `max_tokens`, `enabled`, `exclude`; takes precedence over "
+        "`reasoning_effort`",
     ),
-    "anthropic_options": (Treatment.HONOURED, "parameters of `/v1/messages`; they go before those of the chat"),
-    "google_options": (Treatment.IGNORED, "it is for Google's models"),
+    "anthropic_options": (
+        Support.SUPPORTED,
+        "parameters of `/v1/messages`; they take precedence over those of the chat",
+    ),
+    "google_options": (Support.IGNORED, "it only concerns Google's models"),
     "tools": (
-        Treatment.HONOURED,
-        "OpenAI's shape, flat or nested, and Anthropic's; custom tools, whose grammar is shown to Claude",
+        Support.SUPPORTED,
+        "OpenAI's format, flat or nested, and Anthropic's format; custom tools, whose grammar becomes a description",
     ),
-    "tool_choice": (Treatment.HONOURED, "either dialect's words"),
-    "parallel_tool_calls": (Treatment.HONOURED, ""),
-    "web_search_options": (Treatment.EMULATED, "by Claude's own WebSearch, for keys with the scope `tools`"),
-    "functions": (Treatment.HONOURED, "the older name of `tools`"),
-    "function_call": (Treatment.HONOURED, "the older name of `tool_choice`"),
+    "tool_choice": (Support.SUPPORTED, "OpenAI's and Anthropic's values"),
+    "parallel_tool_calls": (Support.SUPPORTED, ""),
+    "web_search_options": (Support.EMULATED, "through the built-in tool WebSearch, for keys with the scope `tools`"),
+    "functions": (Support.SUPPORTED, "older name of `tools`"),
+    "function_call": (Support.SUPPORTED, "older name of `tool_choice`"),
     "response_format": (
-        Treatment.EMULATED,
-        "`json_schema` by the model's own structured outputs where it has them and they can say the schema; that, and "
-        "`json_object`, else asked for in words. Either way the answer is checked, and once asked for again",
+        Support.EMULATED,
+        "`json_schema` through the structured outputs of the model if they support the schema, otherwise through an "
+        "instruction, like `json_object`. The gateway validates the reply, and asks the model once to correct it",
     ),
-    "session_id": (Treatment.HONOURED, "not together with `n`"),
-    "enable_tools": (Treatment.HONOURED, "Claude's own tools"),
-    "stream_tool_progress": (Treatment.HONOURED, "what Claude does with its own tools, told in `reasoning_content`"),
-    "n": (Treatment.EMULATED, "so many jobs side by side, up to `MAX_CHOICES`; the usage counts the prompt once"),
-    "frequency_penalty": (Treatment.IGNORED, "Claude has no such parameter"),
-    "presence_penalty": (Treatment.IGNORED, "Claude has no such parameter"),
-    "logit_bias": (Treatment.IGNORED, "Claude has no such parameter"),
-    "logprobs": (Treatment.IGNORED, "Claude returns no log probabilities"),
-    "top_logprobs": (Treatment.IGNORED, "Claude returns no log probabilities"),
-    "seed": (Treatment.IGNORED, "Claude has no such parameter"),
-    "prediction": (Treatment.IGNORED, "Claude has no such parameter"),
-    "audio": (Treatment.IGNORED, "Claude answers in text"),
-    "modalities": (Treatment.IGNORED, "Claude answers in text"),
-    "service_tier": (Treatment.IGNORED, "the tier is that of the login"),
-    "metadata": (Treatment.IGNORED, "nothing is stored"),
-    "store": (Treatment.IGNORED, "nothing is stored"),
+    "session_id": (Support.SUPPORTED, "cannot be combined with `n`"),
+    "enable_tools": (Support.SUPPORTED, "enables the built-in tools of Claude Code"),
+    "stream_tool_progress": (Support.SUPPORTED, "calls of built-in tools appear in `reasoning_content`"),
+    "n": (Support.EMULATED, "that number of parallel jobs, up to `MAX_CHOICES`; the usage counts the prompt once"),
+    "frequency_penalty": (Support.IGNORED, "Claude has no such parameter"),
+    "presence_penalty": (Support.IGNORED, "Claude has no such parameter"),
+    "logit_bias": (Support.IGNORED, "Claude has no such parameter"),
+    "logprobs": (Support.IGNORED, "Claude returns no log probabilities"),
+    "top_logprobs": (Support.IGNORED, "Claude returns no log probabilities"),
+    "seed": (Support.IGNORED, "Claude has no such parameter"),
+    "prediction": (Support.IGNORED, "Claude has no such parameter"),
+    "audio": (Support.IGNORED, "Claude answers in text"),
+    "modalities": (Support.IGNORED, "Claude answers in text"),
+    "service_tier": (Support.IGNORED, "the login of this gateway determines the tier"),
+    "metadata": (Support.IGNORED, "the gateway does not store it"),
+    "store": (Support.IGNORED, "the gateway does not store chat completions"),
 }
-_IN_THE_CHAT = (Treatment.IGNORED, "it stands in the chat itself")
-ANTHROPIC_OPTIONS: Table = {
-    "thinking": (Treatment.HONOURED, "goes before `thinking`, `reasoning` and `reasoning_effort`"),
-    "output_config": (Treatment.EMULATED, "`effort` and `format`, as in `/v1/messages`; `format` goes before a schema"),
-    "output_format": (Treatment.EMULATED, "an older name of `output_config.format`"),
-    "effort": (Treatment.HONOURED, "another name of `output_config.effort`"),
-    "system": (Treatment.HONOURED, "goes in front of the system messages"),
-    "max_tokens": (Treatment.HONOURED, ""),
-    "temperature": (Treatment.HONOURED, "where the model takes it"),
-    "top_p": (Treatment.HONOURED, "where the model takes it, beside the temperature too"),
-    "top_k": (Treatment.HONOURED, "where the model takes it"),
-    "stop_sequences": (Treatment.HONOURED, "blank ones are left out"),
-    "tool_choice": (Treatment.HONOURED, ""),
-    "prompt_caching": (Treatment.EMULATED, "Claude Code marks the prompt for the cache by itself"),
+_SET_IN_CHAT = (Support.IGNORED, "the chat request itself contains it")
+ANTHROPIC_OPTIONS: SupportTable = {
+    "thinking": (Support.SUPPORTED, "takes precedence over `thinking`, `reasoning` and `reasoning_effort`"),
+    "output_config": (
+        Support.EMULATED,
+        "`effort` and `format`, as in `/v1/messages`; `format` takes precedence over a schema",
+    ),
+    "output_format": (Support.EMULATED, "older name of `output_config.format`"),
+    "effort": (Support.SUPPORTED, "another name of `output_config.effort`"),
+    "system": (Support.SUPPORTED, "precedes the system messages"),
+    "max_tokens": (Support.SUPPORTED, ""),
+    "temperature": (Support.SUPPORTED, "if the model accepts it"),
+    "top_p": (Support.SUPPORTED, "if the model accepts it, also together with a temperature"),
+    "top_k": (Support.SUPPORTED, "if the model accepts it"),
+    "stop_sequences": (Support.SUPPORTED, "blank sequences are omitted"),
+    "tool_choice": (Support.SUPPORTED, ""),
+    "prompt_caching": (Support.EMULATED, "Claude Code sets cache breakpoints itself"),
     **UNUSED_MESSAGES_PARAMETERS,
-    **dict.fromkeys(("model", "messages", "stream", "tools"), _IN_THE_CHAT),
+    **dict.fromkeys(("model", "messages", "stream", "tools"), _SET_IN_CHAT),
 }
-# In these a blank text is what the client says.
-_TEXTS = frozenset({"model", "messages", "system", "session_id"})
-OPTIONS_NEUTRAL: Neutral = {
+# In these fields, a blank text is a value. In all other fields, a blank text means "not set".
+_BLANK_ALLOWED_FIELDS = frozenset({"model", "messages", "system", "session_id"})
+OPTIONS_NEUTRAL_VALUES: NeutralValues = {
     **dict.fromkeys(ANTHROPIC_OPTIONS, UNSET_TEXT),
     "max_tokens": UNSET_LIMIT,
     "top_p": UNSET_LIMIT,
@@ -95,9 +108,9 @@ OPTIONS_NEUTRAL: Neutral = {
     "service_tier": (*UNSET_TEXT, "auto"),
     "speed": (*UNSET_TEXT, "standard"),
 }
-# Values that ask for nothing: many clients send every field they know.
-NEUTRAL: Neutral = {
-    **{name: UNSET_TEXT for name in PARAMETERS if name not in _TEXTS},
+# Values that request nothing. Many clients send every parameter that they know, with such values.
+NEUTRAL_VALUES: NeutralValues = {
+    **{name: UNSET_TEXT for name in PARAMETERS if name not in _BLANK_ALLOWED_FIELDS},
     "max_tokens": UNSET_LIMIT,
     "max_completion_tokens": UNSET_LIMIT,
     "top_p": UNSET_LIMIT,
@@ -111,21 +124,31 @@ NEUTRAL: Neutral = {
 }
 
 
-def warnings(sent: Mapping[str, Any]) -> list[str]:
-    """A line for each parameter that was sent, asks for something and is not honoured."""
-    return parameters.warnings(sent, PARAMETERS, NEUTRAL)
+def warnings(fields: Mapping[str, Any]) -> list[str]:
+    """Return a warning for each parameter in a request that the gateway ignores.
+
+    If the value of a parameter requests nothing, there is no warning.
+    """
+    return support.find_parameter_warnings(fields, PARAMETERS, NEUTRAL_VALUES)
 
 
-def option_warnings(sent: Mapping[str, Any]) -> list[str]:
-    """The same for members of `anthropic_options`."""
-    return parameters.warnings(sent, ANTHROPIC_OPTIONS, OPTIONS_NEUTRAL)
+def option_warnings(fields: Mapping[str, Any]) -> list[str]:
+    """Return a warning for each parameter in `anthropic_options` that the gateway ignores."""
+    return support.find_parameter_warnings(fields, ANTHROPIC_OPTIONS, OPTIONS_NEUTRAL_VALUES)
 
 
-def treated(sent: Mapping[str, Any]) -> list[Treated]:
-    """What becomes of each parameter of a whole request, those of `anthropic_options` named by their places."""
-    options = sent.get("anthropic_options")
-    inside = parameters.treated(options, ANTHROPIC_OPTIONS, OPTIONS_NEUTRAL) if isinstance(options, Mapping) else ()
+def classify(fields: Mapping[str, Any]) -> list[ParameterSupport]:
+    """Return, for each parameter in a request, whether and how the gateway supports it.
+
+    The name of a parameter in `anthropic_options` starts with `anthropic_options.`.
+    """
+    options = fields.get("anthropic_options")
+    option_support = (
+        support.classify_parameters(options, ANTHROPIC_OPTIONS, OPTIONS_NEUTRAL_VALUES)
+        if isinstance(options, Mapping)
+        else ()
+    )
     return [
-        *parameters.treated(sent, PARAMETERS, NEUTRAL),
-        *(replace(one, name=f"anthropic_options.{one.name}") for one in inside),
+        *support.classify_parameters(fields, PARAMETERS, NEUTRAL_VALUES),
+        *(replace(option, name=f"anthropic_options.{option.name}") for option in option_support),
     ]

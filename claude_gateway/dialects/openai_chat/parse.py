@@ -1,193 +1,229 @@
-"""A chat request to a job. Pure; raises `ApiError` 400 naming the message at fault."""
+"""Convert a chat request to a job. No I/O.
+
+If a field is invalid, the functions raise `ApiError` 400 with the path of the field.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from claude_gateway.dialects.openai_chat.calls import calls, with_ids
-from claude_gateway.dialects.openai_chat.custom import Custom, as_functions
-from claude_gateway.dialects.openai_chat.functions import is_legacy, modern
-from claude_gateway.dialects.openai_chat.options import OPTIONS, apply_options
+from claude_gateway.core.errors import bad_request
+from claude_gateway.dialects.common.content.blocks import check_result_parts, check_role, join_system_text
+from claude_gateway.dialects.common.content.conversation import EMPTY_HISTORY, ConversationBuilder, SessionHistory
+from claude_gateway.dialects.common.parameters.output_config import parse_output_config
+from claude_gateway.dialects.common.parameters.sampling import clamp_temperature, drop_blank_stops
+from claude_gateway.dialects.common.parameters.thinking import (
+    ThinkingSetting,
+    parse_effort,
+    parse_reasoning,
+    parse_thinking,
+    resolve_thinking,
+)
+from claude_gateway.dialects.common.tools.allowed_tools import restrict_tools
+from claude_gateway.dialects.common.tools.deferred_tools import find_referenced_tools
+from claude_gateway.dialects.common.tools.hosted_tools import HostedTool, list_hosted_settings, select_hosted_tools
+from claude_gateway.dialects.common.tools.tools import drop_unsupported_strict, parse_tool_choice, parse_tools
+from claude_gateway.dialects.openai_chat.anthropic_options import OPTIONS_FIELD, apply_options
+from claude_gateway.dialects.openai_chat.content_parts import parse_message_content
+from claude_gateway.dialects.openai_chat.custom_tools import CustomTools, convert_custom_tools
+from claude_gateway.dialects.openai_chat.legacy_functions import is_legacy, upgrade_legacy_functions
 from claude_gateway.dialects.openai_chat.parameters import warnings
-from claude_gateway.dialects.openai_chat.parts import read_parts
-from claude_gateway.dialects.openai_chat.wire import AnthropicOptions, ChatRequest, Message, ResponseFormat
-from claude_gateway.prompt.allowed_tools import restrict_tools
-from claude_gateway.prompt.blocks import check_role, result_parts, system_text
-from claude_gateway.prompt.conversation import NOTHING, Conversation, Remembered, bad
-from claude_gateway.prompt.deferred_tools import referred_to
-from claude_gateway.prompt.hosted_tools import Hosted, alone, settings_of
-from claude_gateway.prompt.output_config import output_schema
-from claude_gateway.prompt.thinking import ThinkingRequest, from_effort, from_reasoning, from_thinking, resolve_thinking
-from claude_gateway.prompt.tools import read_choice, read_tools, with_possible_strictness
-from claude_gateway.structured.schemas import json_object, read_schema
-from workers.job import Block, ChatJob, OutputSchema, Role, Text, ToolResult, Tuning, Turn
-from workers.tuning import fit
+from claude_gateway.dialects.openai_chat.schema import AnthropicOptions, ChatMessage, ChatRequest, ResponseFormat
+from claude_gateway.dialects.openai_chat.tool_calls import assign_call_ids, parse_tool_calls
+from claude_gateway.structured_output.schema_limits import any_json_object, parse_output_schema
+from workers.core.job import Block, ChatJob, GenerationParams, OutputSchema, Role, Text, ToolResult, Turn
+from workers.params.generation_params import fit_to_model
 
 
 @dataclass(frozen=True, slots=True)
-class ParsedChat:
-    """The job, and how its answer is to be rendered; `legacy`: calls as `function_call`."""
+class ParsedChatRequest:
+    """The job that a chat request asks for, and the facts that the gateway needs to build the response.
+
+    Attributes:
+        job: The job.
+        stream: Whether the client wants a stream.
+        include_usage: Whether the stream contains the usage.
+        legacy: Whether calls use the older field `function_call`.
+        custom_tools: The custom tools of the request.
+        hosted_tools: The requested hosted tools that the gateway may replace with built-in tools.
+        warnings: Warnings for the client about ignored or changed parts of the request.
+    """
 
     job: ChatJob
     stream: bool
     include_usage: bool
     legacy: bool
-    custom: Custom
-    hosted: tuple[Hosted, ...]
+    custom_tools: CustomTools
+    hosted_tools: tuple[HostedTool, ...]
     warnings: tuple[str, ...]
 
 
-def parse(request: ChatRequest, owner: str, model: str, remembered: Remembered = NOTHING) -> ParsedChat:
-    """`owner` is the calling key, `model` what the catalogue made of the name asked for, `remembered` what the session
-    it goes on from holds."""
-    legacy, request = is_legacy(request), modern(request)
+def parse(request: ChatRequest, key_id: str, model: str, history: SessionHistory = EMPTY_HISTORY) -> ParsedChatRequest:
+    """Convert a chat request to a job.
+
+    Args:
+        request: The validated request.
+        key_id: The id of the API key that sent the request.
+        model: The id of the model to which the model catalog resolved the model name in the request.
+        history: The stored conversation of the session that the request continues.
+
+    Raises:
+        ApiError: 400 if the gateway cannot convert the request.
+    """
+    legacy, request = is_legacy(request), upgrade_legacy_functions(request)
     notes: list[str] = []
     request, anthropic_options = apply_options(request, notes)
-    functions, custom = as_functions(request.tools or [], notes)
-    beside = (anthropic_options.system, request.system)
-    system, turns = _conversation(request.messages, beside, model, remembered, custom, notes)
-    hosted = _search(request.web_search_options)
-    referred = partial(referred_to, turns, request.tool_choice)
-    named = read_tools(functions, notes, hosted, "functions" if legacy else "tools", referred)
-    left = restrict_tools(request.tool_choice, named, hosted)
-    tools = with_possible_strictness(left.tools, model, notes)
-    choice = read_choice(left.choice, tools, notes, parallel=request.parallel_tool_calls is not False)
+    functions, custom_tools = convert_custom_tools(request.tools or [], notes)
+    extra_system = (anthropic_options.system, request.system)
+    system, turns = _build_conversation(request.messages, extra_system, model, history, custom_tools, notes)
+    hosted_tools = _parse_web_search(request.web_search_options)
+    get_referenced_names = partial(find_referenced_tools, turns, request.tool_choice)
+    all_tools = parse_tools(functions, notes, hosted_tools, "functions" if legacy else "tools", get_referenced_names)
+    allowed = restrict_tools(request.tool_choice, all_tools, hosted_tools)
+    tools = drop_unsupported_strict(allowed.tools, model, notes)
+    choice = parse_tool_choice(allowed.choice, tools, notes, parallel=request.parallel_tool_calls is not False)
     limit_name = "max_completion_tokens" if request.max_completion_tokens else "max_tokens"
-    wanted = replace(_tuning(request, anthropic_options, notes), tool_choice=choice)
-    tuning, given_way = fit(wanted, model, turns, limit_name=limit_name)
-    options = request.stream_options
-    return ParsedChat(
+    requested_params = replace(_parse_generation_params(request, anthropic_options, notes), tool_choice=choice)
+    params, fit_warnings = fit_to_model(requested_params, model, turns, max_tokens_name=limit_name)
+    stream_options = request.stream_options
+    return ParsedChatRequest(
         job=ChatJob(
-            owner=owner,
+            key_id=key_id,
             model=model,
-            system=system or remembered.system,
+            system=system or history.system,
             turns=turns,
-            tuning=tuning,
+            params=params,
             tools=tools,
         ),
         stream=bool(request.stream),
-        include_usage=bool(options and options.include_usage),
+        include_usage=bool(stream_options and stream_options.include_usage),
         legacy=legacy,
-        custom=custom,
-        hosted=alone(left.hosted, tools, notes),
-        warnings=(*warnings(request.unknown), *notes, *given_way),
+        custom_tools=custom_tools,
+        hosted_tools=select_hosted_tools(allowed.hosted_tools, tools, notes),
+        warnings=(*warnings(request.unknown_fields), *notes, *fit_warnings),
     )
 
 
-def _search(options: dict[str, Any] | None) -> list[Hosted]:
-    """Here it is no tool among the others."""
-    place = "web_search_options"
-    return [] if options is None else [Hosted(place, place, "search", settings_of(options))]
+def _parse_web_search(options: dict[str, Any] | None) -> list[HostedTool]:
+    """Convert the parameter `web_search_options` to a hosted search tool.
+
+    In this dialect, a client requests a web search by this parameter and not by an entry in `tools`.
+    """
+    name = "web_search_options"
+    return [] if options is None else [HostedTool(name, name, "search", list_hosted_settings(options))]
 
 
-def _tuning(request: ChatRequest, options: AnthropicOptions, notes: list[str]) -> Tuning:
-    temperature = request.temperature
-    if temperature is not None and temperature > 1:
-        notes.append("temperature: lowered to 1, the highest that Claude takes")
-        temperature = 1.0
-    asked = [request.stop] if isinstance(request.stop, str) else request.stop or []
-    stop = tuple(text for text in asked if text.strip())
-    if len(stop) < len(asked):
-        notes.append("stop: blank sequences left out, Claude takes none")
-    resolved = _thinking(request, options, notes)
+def _parse_generation_params(request: ChatRequest, options: AnthropicOptions, notes: list[str]) -> GenerationParams:
+    temperature = clamp_temperature(request.temperature, notes)
+    stop = drop_blank_stops("stop", [request.stop] if isinstance(request.stop, str) else request.stop, notes)
+    resolved = _parse_thinking(request, options, notes)
     thinking = resolved.thinking or "off"
-    return Tuning(
+    return GenerationParams(
         max_tokens=request.max_completion_tokens or request.max_tokens,
         temperature=temperature,
         top_p=request.top_p if request.top_p != 1 else None,
         top_k=request.top_k,
         stop=stop,
         thinking=thinking,
-        display=None if thinking == "off" else resolved.display or "summarized",
+        thinking_display=None if thinking == "off" else resolved.display or "summarized",
         effort=resolved.effort,
-        output=_output_of(request, options, notes),
+        output_schema=_select_output_schema(request, options, notes),
     )
 
 
-def _output_of(request: ChatRequest, options: AnthropicOptions, notes: list[str]) -> OutputSchema | None:
-    schema = output_schema(options.output_config, options.output_format, notes, f"{OPTIONS}.")
+def _select_output_schema(request: ChatRequest, options: AnthropicOptions, notes: list[str]) -> OutputSchema | None:
+    schema = parse_output_config(options.output_config, options.output_format, notes, f"{OPTIONS_FIELD}.")
     if schema is None:
-        return _output(request.response_format, notes)
+        return _parse_response_format(request.response_format, notes)
     if request.response_format is not None and request.response_format.type != "text":
-        notes.append(f"response_format: left out, `{OPTIONS}` has a schema")
+        notes.append(f"response_format: ignored (`{OPTIONS_FIELD}` has a schema)")
     return schema
 
 
-def _output(wanted: ResponseFormat | None, notes: list[str]) -> OutputSchema | None:
-    if wanted is None or wanted.type == "text":
+def _parse_response_format(response_format: ResponseFormat | None, notes: list[str]) -> OutputSchema | None:
+    if response_format is None or response_format.type == "text":
         return None
-    if wanted.type == "json_object":
-        return json_object("response_format")
-    if wanted.json_schema is None:
-        raise bad("response_format.json_schema", "must be given with this type")
-    schema = wanted.json_schema.schema_
+    if response_format.type == "json_object":
+        return any_json_object("response_format")
+    if response_format.json_schema is None:
+        raise bad_request("response_format.json_schema", "is required for this type")
+    schema = response_format.json_schema.schema_
     if schema is None:
-        return json_object("response_format.json_schema")
-    if wanted.json_schema.description:
-        schema = {"description": wanted.json_schema.description, **schema}
-    return read_schema(schema, "response_format.json_schema.schema", notes)
+        return any_json_object("response_format.json_schema")
+    if response_format.json_schema.description:
+        schema = {"description": response_format.json_schema.description, **schema}
+    return parse_output_schema(schema, "response_format.json_schema.schema", notes)
 
 
-def _thinking(request: ChatRequest, options: AnthropicOptions, notes: list[str]) -> ThinkingRequest:
-    """Claude's own words go before the others' for the same; an effort of the options goes with any thinking."""
-    asked = resolve_thinking(
+def _parse_thinking(request: ChatRequest, options: AnthropicOptions, notes: list[str]) -> ThinkingSetting:
+    """Combine the parameters of a request that control thinking.
+
+    Anthropic's parameters take precedence over all others. The effort level in `anthropic_options` applies even if
+    another parameter switches thinking on.
+    """
+    thinking = resolve_thinking(
         [
-            from_thinking(f"{OPTIONS}.thinking", options.thinking, notes),
-            from_thinking("thinking", request.thinking, notes),
-            from_reasoning("reasoning", request.reasoning, notes),
-            from_effort("reasoning_effort", request.reasoning_effort),
+            parse_thinking(f"{OPTIONS_FIELD}.thinking", options.thinking, notes),
+            parse_thinking("thinking", request.thinking, notes),
+            parse_reasoning("reasoning", request.reasoning, notes),
+            parse_effort("reasoning_effort", request.reasoning_effort),
         ],
         notes,
     )
     effort = (options.output_config and options.output_config.effort) or options.effort
-    if effort is not None and asked.effort not in (None, effort):
-        notes.append(f"{asked.name}: its effort is left out, `{OPTIONS}` has another")
-    return replace(asked, effort=effort or asked.effort)
+    if effort is not None and thinking.effort not in (None, effort):
+        notes.append(f"{thinking.field_path}: ignored its effort (`{OPTIONS_FIELD}` takes precedence)")
+    return replace(thinking, effort=effort or thinking.effort)
 
 
-def _conversation(
-    messages: Sequence[Message],
-    beside: Sequence[Any],
+def _build_conversation(
+    messages: Sequence[ChatMessage],
+    extra_system: Sequence[Any],
     model: str,
-    remembered: Remembered,
-    custom: Custom,
+    history: SessionHistory,
+    custom_tools: CustomTools,
     notes: list[str],
 ) -> tuple[str, tuple[Turn, ...]]:
-    """The system prompt and the alternating turns; `beside` are system prompts that stand beside the messages."""
-    conversation = Conversation(remembered)
-    system = [system_text(one, conversation.notes) for one in beside]
-    for number, message in enumerate(with_ids(messages)):
-        where = f"messages.{number}"
-        parts = read_parts(message, where, conversation.notes)
+    """Return the system prompt, and the turns with alternating roles.
+
+    `extra_system` contains the system prompts that are not in the messages. They come before the system messages.
+    """
+    conversation = ConversationBuilder(history)
+    system = [join_system_text(prompt, conversation.notes) for prompt in extra_system]
+    for number, message in enumerate(assign_call_ids(messages)):
+        field_path = f"messages.{number}"
+        parts = parse_message_content(message, field_path, conversation.notes)
         if message.role in ("system", "developer"):
-            system += _system(parts, where, conversation)
+            system += _parse_system_message(parts, field_path, conversation)
         else:
             role: Role = "assistant" if message.role == "assistant" else "user"
             blocks = (
-                [_result(message, parts, where)]
+                [_parse_tool_result(message, parts, field_path)]
                 if message.role == "tool"
-                else [*parts, *calls(message, where, custom, conversation.notes)]
+                else [*parts, *parse_tool_calls(message, field_path, custom_tools, conversation.notes)]
             )
-            conversation.add(role, [check_role(role, block, where) for block in blocks])
-    system = conversation.ask_system(system)
-    turns = conversation.turns(model)
+            conversation.add_message(role, [check_role(role, block, field_path) for block in blocks])
+    system = conversation.resolve_system(system)
+    turns = conversation.build_turns(model)
     notes += conversation.notes
     return "\n\n".join(system), turns
 
 
-def _system(parts: list[Block], where: str, conversation: Conversation) -> list[str]:
-    """The texts of a system message. What else is in it, an image say, becomes the user's."""
-    rest = [check_role("user", part, where) for part in parts if not isinstance(part, Text)]
-    if rest:
-        conversation.notes.append(f"{where}: Claude's system prompt is text; what else is in it was given to the user")
-        conversation.add("user", rest)
-    elif conversation.begun:
-        conversation.notes.append(f"{where}: moved into the system prompt, which Claude reads first")
+def _parse_system_message(parts: list[Block], field_path: str, conversation: ConversationBuilder) -> list[str]:
+    """Return the texts of a system message; other parts, such as images, move into a user message."""
+    other_blocks = [check_role("user", part, field_path) for part in parts if not isinstance(part, Text)]
+    if other_blocks:
+        conversation.notes.append(
+            f"{field_path}: moved everything except text into a user message (a system prompt can only contain text)"
+        )
+        conversation.add_message("user", other_blocks)
+    elif conversation.has_turns:
+        conversation.notes.append(f"{field_path}: moved into the system prompt (Claude reads it before all messages)")
     return [part.text for part in parts if isinstance(part, Text)]
 
 
-def _result(message: Message, parts: list[Block], where: str) -> ToolResult:
+def _parse_tool_result(message: ChatMessage, parts: list[Block], field_path: str) -> ToolResult:
     if not message.tool_call_id:
-        raise bad(f"{where}.tool_call_id", "a tool message must name the call that it answers")
-    return ToolResult(message.tool_call_id, result_parts(parts, f"{where}.content"))
+        raise bad_request(f"{field_path}.tool_call_id", "a tool message must contain the id of its call")
+    return ToolResult(message.tool_call_id, check_result_parts(parts, f"{field_path}.content"))

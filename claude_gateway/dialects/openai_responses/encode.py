@@ -1,81 +1,115 @@
-"""Wire events to server-sent ones; events of a job to one body. Pure."""
+"""Encode response events as server-sent events, and build the body of a response that is not streamed. No I/O.
+
+Response events are the events that the Responses API defines for streams.
+"""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import orjson
+from claude_gateway.core.errors import ApiError, stream_interrupted
+from claude_gateway.core.json_text import encode_json
+from claude_gateway.dialects.openai_responses.errors import response_error_object
+from claude_gateway.dialects.openai_responses.response_builder import ResponseBuilder, ResponseEvent
+from workers.core.events import Event, StreamReset
 
-from claude_gateway.dialects.openai_responses.answer import Answer, WireEvent
-from claude_gateway.dialects.openai_responses.response_object import failure
-from claude_gateway.errors import ApiError, cut_short
-from workers.events import Event, Restarted
-
-Sent = tuple[str, str]
-_ALWAYS_WRITABLE = ("id", "object", "created_at", "status", "error", "incomplete_details", "model", "usage")
-
-
-def sent(events: Iterable[WireEvent]) -> list[Sent]:
-    """The name and the data of each."""
-    return [(event["type"], orjson.dumps(event).decode()) for event in events]
+# The event name and the data of a server-sent event.
+StreamMessage = tuple[str, str]
+_ALWAYS_SERIALIZABLE_FIELDS = ("id", "object", "created_at", "status", "error", "incomplete_details", "model", "usage")
 
 
-def encode_last_events(events: Iterable[WireEvent]) -> list[Sent]:
-    """The same for the last events of a stream, which must arrive in any case. An event that cannot be written as JSON
-    is reduced to the identity, status and error of its response; one without a response is left out."""
-    found: list[Sent] = []
+def encode_events(events: Iterable[ResponseEvent]) -> list[StreamMessage]:
+    """Return each response event as a server-sent event."""
+    return [(event["type"], encode_json(event)) for event in events]
+
+
+def encode_last_events(events: Iterable[ResponseEvent]) -> list[StreamMessage]:
+    """Return the last response events of a stream as server-sent events, even if JSON cannot encode all of their data.
+
+    If JSON cannot encode an event, the function reduces the response in the event to the id, the status, the error and
+    a few other fields. If the event contains no response, the function omits the event.
+    """
+    messages: list[StreamMessage] = []
     for event in events:
         try:
-            found += sent([event])
+            messages += encode_events([event])
         except TypeError:
             if isinstance(response := event.get("response"), Mapping):
-                bare = {name: response.get(name) for name in _ALWAYS_WRITABLE}
-                found += sent([{**event, "response": {**bare, "output": []}}])
-    return found
+                essential_fields = {name: response.get(name) for name in _ALWAYS_SERIALIZABLE_FIELDS}
+                messages += encode_events([{**event, "response": {**essential_fields, "output": []}}])
+    return messages
 
 
-class StreamEncoder:
-    """The wire events of one answer as the server-sent events to send."""
+class ResponsesStreamEncoder:
+    """Encodes the response events of one response as server-sent events."""
 
-    def __init__(self, answer: Answer) -> None:
-        self._answer = answer
+    def __init__(self, builder: ResponseBuilder) -> None:
+        self._builder = builder
 
-    def feed(self, events: Iterable[WireEvent]) -> list[Sent]:
-        return sent(events)
+    def feed(self, events: Iterable[ResponseEvent]) -> list[StreamMessage]:
+        """Return each response event as a server-sent event."""
+        return encode_events(events)
 
-    def fail(self, error: ApiError) -> list[Sent]:
-        return encode_last_events(self._answer.fail(error))
+    def fail(self, error: ApiError) -> list[StreamMessage]:
+        """Return the last server-sent events of a failed stream, which report the error."""
+        return encode_last_events(self._builder.fail(error))
 
 
-class LogEncoder:
-    """Server-sent events that were sent before, those behind number `after`."""
+class EventLogEncoder:
+    """Passes stored server-sent events to the client unchanged. If the stream fails, it appends an error.
 
-    def __init__(self, after: int) -> None:
-        self._last = after
+    Args:
+        last_sequence_number: The sequence number of the event before the first stored event to send.
+    """
 
-    def feed(self, events: Sequence[Sent]) -> Sequence[Sent]:
-        self._last += len(events)
+    def __init__(self, last_sequence_number: int) -> None:
+        self._last_sequence_number = last_sequence_number
+
+    def feed(self, events: Sequence[StreamMessage]) -> Sequence[StreamMessage]:
+        """Count the stored events, and return them unchanged."""
+        self._last_sequence_number += len(events)
         return events
 
-    def fail(self, error: ApiError) -> list[Sent]:
-        """The response itself may well go on; it is only not followed any more."""
-        return sent([{"type": "error", "sequence_number": self._last + 1, **failure(error), "param": error.param}])
+    def fail(self, error: ApiError) -> list[StreamMessage]:
+        """Return an error event that ends this stream. The response itself may continue in the background."""
+        return encode_events(
+            [
+                {
+                    "type": "error",
+                    "sequence_number": self._last_sequence_number + 1,
+                    **response_error_object(error),
+                    "param": error.param,
+                }
+            ]
+        )
 
 
-class BodyFold:
-    """Feed it the events of a job; `answer` is then whole. `begin` makes an empty one."""
+class ResponsesBodyBuilder:
+    """Builds the body of a response that is not streamed, from the events of a job.
 
-    def __init__(self, begin: Callable[[], Answer]) -> None:
-        self._begin = begin
-        self.answer = begin()
+    Args:
+        create_builder: Function that creates an empty response builder, at the start and after each `StreamReset`.
+
+    Attributes:
+        builder: The current response builder.
+    """
+
+    def __init__(self, create_builder: Callable[[], ResponseBuilder]) -> None:
+        self._create_builder = create_builder
+        self.builder = create_builder()
 
     def feed(self, event: Event) -> None:
-        if isinstance(event, Restarted):
-            self.answer = self._begin()
+        """Add the next event of the job to the response."""
+        if isinstance(event, StreamReset):
+            self.builder = self._create_builder()
         else:
-            self.answer.feed(event)
+            self.builder.feed(event)
 
     def body(self) -> dict[str, Any]:
-        """Raises `ApiError` when the events ended without `Finished`."""
-        if not self.answer.is_whole:
-            raise cut_short()
-        return self.answer.response
+        """Return the finished response object.
+
+        Raises:
+            ApiError: If the events ended without `Finished`.
+        """
+        if not self.builder.is_complete:
+            raise stream_interrupted()
+        return self.builder.response

@@ -1,218 +1,281 @@
-"""The items of an answer as they are built: what each is at any moment, and the events of its life. Pure."""
+"""Builders for the output items of a response, and for the response events that report their progress. No I/O."""
 
 from collections.abc import Iterator
 from typing import Any, Literal, Protocol
 
-from claude_gateway.dialects.openai_responses.tools import Origin
-from claude_gateway.prompt.raw_input import RawInput
-from claude_gateway.prompt.thoughts import Sealer, seal
-from workers.call_arguments import as_written, read_arguments
-from workers.job import Block, RedactedThought, Text, Thought, ToolUse
+from claude_gateway.dialects.common.content.signed_thinking import ThinkingSigner, sign_thinking
+from claude_gateway.dialects.common.tools.custom_input_decoder import CustomInputDecoder
+from claude_gateway.dialects.openai_responses.tools import ClientTool
+from workers.core.job import Block, RedactedThinkingBlock, Text, ThinkingBlock, ToolUse
+from workers.params.call_arguments import parse_arguments, parse_arguments_for_client
 
-# The type of a wire event and its fields, without those that say which item it is of.
-Told = tuple[str, dict[str, Any]]
-Status = Literal["in_progress", "completed", "incomplete"]
+# The type and the fields of a response event, without the fields that identify its item.
+PartialEvent = tuple[str, dict[str, Any]]
+OutputItemStatus = Literal["in_progress", "completed", "incomplete"]
 
 
-class OutputItem(Protocol):
-    """`begin`, then `say` for each delta, then `end`."""
+class OutputItemBuilder(Protocol):
+    """Builder of one output item. Call `start` first, then `add_delta` for each delta, and `end` at the end.
 
-    prefix: str
+    Attributes:
+        id_prefix: The prefix of the item id, which depends on the type of the item.
+    """
 
-    def begin(self) -> Iterator[Told]: ...
-    def say(self, text: str) -> Iterator[Told]: ...
-    def end(self) -> Iterator[Told]: ...
-    def shown(self, status: Status) -> dict[str, Any]:
-        """The item without its id."""
+    id_prefix: str
+
+    def start(self) -> Iterator[PartialEvent]:
+        """Yield the response events that begin the item."""
         ...
 
-    def block(self) -> Block | None:
-        """What the model takes back as its own; None for nothing."""
+    def add_delta(self, text: str) -> Iterator[PartialEvent]:
+        """Add a piece of text to the content of the item, and yield the response events for this piece."""
+        ...
+
+    def end(self) -> Iterator[PartialEvent]:
+        """Yield the response events that end the item."""
+        ...
+
+    def to_json(self, status: OutputItemStatus) -> dict[str, Any]:
+        """Return the JSON object of the item, without the item id."""
+        ...
+
+    def to_block(self) -> Block | None:
+        """Return the item as a block for later requests, or None if the model would not accept the content."""
         ...
 
 
-class Message:
-    """A text of the answer: a message with one part."""
+class MessageItemBuilder:
+    """Builds a message item that contains one text."""
 
-    prefix = "msg"
+    id_prefix = "msg"
 
     def __init__(self) -> None:
-        self._said: list[str] = []
+        self._texts: list[str] = []
 
-    def begin(self) -> Iterator[Told]:
-        yield "response.content_part.added", {"content_index": 0, "part": _output_text("")}
+    def start(self) -> Iterator[PartialEvent]:
+        """Yield the response events that begin the item."""
+        yield "response.content_part.added", {"content_index": 0, "part": _build_text_part("")}
 
-    def say(self, text: str) -> Iterator[Told]:
-        self._said.append(text)
+    def add_delta(self, text: str) -> Iterator[PartialEvent]:
+        """Add a piece of text to the message, and yield the response events for this piece."""
+        self._texts.append(text)
         yield "response.output_text.delta", {"content_index": 0, "delta": text, "logprobs": []}
 
-    def end(self) -> Iterator[Told]:
-        text = "".join(self._said)
+    def end(self) -> Iterator[PartialEvent]:
+        """Yield the response events that end the item."""
+        text = "".join(self._texts)
         yield "response.output_text.done", {"content_index": 0, "text": text, "logprobs": []}
-        yield "response.content_part.done", {"content_index": 0, "part": _output_text(text)}
+        yield "response.content_part.done", {"content_index": 0, "part": _build_text_part(text)}
 
-    def shown(self, status: Status) -> dict[str, Any]:
-        content = [] if status == "in_progress" else [_output_text("".join(self._said))]
+    def to_json(self, status: OutputItemStatus) -> dict[str, Any]:
+        """Return the JSON object of the item, without the item id."""
+        content = [] if status == "in_progress" else [_build_text_part("".join(self._texts))]
         return {"type": "message", "role": "assistant", "status": status, "content": content}
 
-    def block(self) -> Block | None:
-        text = "".join(self._said)
+    def to_block(self) -> Block | None:
+        """Return the message as a block for later requests, or None if the text is blank."""
+        text = "".join(self._texts)
         return Text(text) if text.strip() else None
 
 
-class Reasoning:
-    """A thought. Its text stands in the summary; with its signature it is `encrypted_content`, for those who ask."""
+class ReasoningItemBuilder:
+    """Builds a reasoning item, which contains the text of the thinking as its summary.
 
-    prefix = "rs"
+    Args:
+        block: The thinking block that the model has started.
+        signer: Signs the thinking for the field `encrypted_content`; None if the client did not request this field.
+    """
 
-    def __init__(self, thought: Thought | RedactedThought, sealer: Sealer | None) -> None:
-        self._redacted = thought if isinstance(thought, RedactedThought) else None
-        self._sealer = sealer
-        self._thinking: list[str] = []
+    id_prefix = "rs"
+
+    def __init__(self, block: ThinkingBlock | RedactedThinkingBlock, signer: ThinkingSigner | None) -> None:
+        self._redacted = block if isinstance(block, RedactedThinkingBlock) else None
+        self._signer = signer
+        self._thinking_text: list[str] = []
         self._signature: list[str] = []
 
-    def sign(self, signature: str) -> None:
+    def add_signature(self, signature: str) -> None:
+        """Add a piece of the signature with which the upstream has signed the thinking."""
         self._signature.append(signature)
 
-    def begin(self) -> Iterator[Told]:
+    def start(self) -> Iterator[PartialEvent]:
+        """Yield the response events that begin the item; a reasoning item has no such events."""
         yield from ()
 
-    def say(self, text: str) -> Iterator[Told]:
-        if not self._thinking:
-            yield "response.reasoning_summary_part.added", {"summary_index": 0, "part": _summary("")}
-        self._thinking.append(text)
+    def add_delta(self, text: str) -> Iterator[PartialEvent]:
+        """Add a piece of text to the summary, and yield the response events for this piece."""
+        if not self._thinking_text:
+            yield "response.reasoning_summary_part.added", {"summary_index": 0, "part": _build_summary_part("")}
+        self._thinking_text.append(text)
         yield "response.reasoning_summary_text.delta", {"summary_index": 0, "delta": text}
 
-    def end(self) -> Iterator[Told]:
-        if self._thinking:
-            text = "".join(self._thinking)
+    def end(self) -> Iterator[PartialEvent]:
+        """Yield the response events that end the item."""
+        if self._thinking_text:
+            text = "".join(self._thinking_text)
             yield "response.reasoning_summary_text.done", {"summary_index": 0, "text": text}
-            yield "response.reasoning_summary_part.done", {"summary_index": 0, "part": _summary(text)}
+            yield "response.reasoning_summary_part.done", {"summary_index": 0, "part": _build_summary_part(text)}
 
-    def shown(self, status: Status) -> dict[str, Any]:
+    def to_json(self, status: OutputItemStatus) -> dict[str, Any]:
+        """Return the JSON object of the item, without the item id."""
         is_open = status == "in_progress"
-        summary = [_summary("".join(self._thinking))] if self._thinking and not is_open else []
+        summary = [_build_summary_part("".join(self._thinking_text))] if self._thinking_text and not is_open else []
         item: dict[str, Any] = {"type": "reasoning", "summary": summary, "status": status}
-        thought = None if is_open else self.block()
-        if self._sealer is not None and thought is not None:
-            item["encrypted_content"] = seal([thought], self._sealer)
+        block = None if is_open else self.to_block()
+        if self._signer is not None and block is not None:
+            item["encrypted_content"] = sign_thinking([block], self._signer)
         return item
 
-    def block(self) -> Thought | RedactedThought | None:
-        """One without its signature is not taken back."""
+    def to_block(self) -> ThinkingBlock | RedactedThinkingBlock | None:
+        """Return the thinking as a block for later requests, or None if it has no signature.
+
+        The model does not accept thinking without a signature.
+        """
         if self._redacted is not None or not self._signature:
             return self._redacted
-        return Thought("".join(self._thinking), "".join(self._signature))
+        return ThinkingBlock("".join(self._thinking_text), "".join(self._signature))
 
 
-class FunctionCall:
-    """A call of a function; `name` is the function that Claude called, `origin` the tool that the caller knows."""
+class FunctionCallItemBuilder:
+    """Builds an item for a function call.
 
-    prefix = "fc"
+    Args:
+        call_id: The id of the call.
+        name: The name under which Claude called the function.
+        client_tool: The definition of this function by the client, which may have another name.
+    """
 
-    def __init__(self, call_id: str, name: str, origin: Origin) -> None:
+    id_prefix = "fc"
+
+    def __init__(self, call_id: str, name: str, client_tool: ClientTool) -> None:
         self._call = ToolUse(call_id, name, {})
-        self._origin = origin
+        self._client_tool = client_tool
         self._arguments: list[str] = []
 
-    def begin(self) -> Iterator[Told]:
+    def start(self) -> Iterator[PartialEvent]:
+        """Yield the response events that begin the item; a function call has no such events."""
         yield from ()
 
-    def say(self, text: str) -> Iterator[Told]:
+    def add_delta(self, text: str) -> Iterator[PartialEvent]:
+        """Add a piece of text to the arguments, and yield the response events for this piece."""
         self._arguments.append(text)
         yield "response.function_call_arguments.delta", {"delta": text}
 
-    def end(self) -> Iterator[Told]:
+    def end(self) -> Iterator[PartialEvent]:
+        """Yield the response events that end the item."""
         if not "".join(self._arguments):
-            yield from self.say("{}")  # Claude writes none for a call without arguments; an empty string is no JSON
+            # Claude streams no arguments for a call without arguments, but an empty string is not valid JSON.
+            yield from self.add_delta("{}")
         arguments = "".join(self._arguments)
-        yield "response.function_call_arguments.done", {"name": self._origin.name, "arguments": arguments}
+        yield "response.function_call_arguments.done", {"name": self._client_tool.name, "arguments": arguments}
 
-    def shown(self, status: Status) -> dict[str, Any]:
+    def to_json(self, status: OutputItemStatus) -> dict[str, Any]:
+        """Return the JSON object of the item, without the item id."""
         arguments = "" if status == "in_progress" else "".join(self._arguments)
-        return {"type": "function_call", "status": status, "arguments": arguments, **_called(self._call, self._origin)}
+        return {
+            "type": "function_call",
+            "status": status,
+            "arguments": arguments,
+            **_build_call_fields(self._call, self._client_tool),
+        }
 
-    def block(self) -> Block | None:
-        return _whole_call(self._call, "".join(self._arguments))
+    def to_block(self) -> Block | None:
+        """Return the call as a block for later requests, or None if its arguments are truncated."""
+        return _complete_call(self._call, "".join(self._arguments))
 
 
-class CustomCall:
-    """A call of a custom tool, whose input is plain text."""
+class CustomToolCallItemBuilder:
+    """Builds an item for a custom tool call, whose input is plain text."""
 
-    prefix = "ctc"
+    id_prefix = "ctc"
 
-    def __init__(self, call_id: str, name: str, origin: Origin) -> None:
+    def __init__(self, call_id: str, name: str, client_tool: ClientTool) -> None:
         self._call = ToolUse(call_id, name, {})
-        self._origin = origin
-        self._written: list[str] = []
-        self._raw = RawInput()
+        self._client_tool = client_tool
+        self._arguments: list[str] = []
+        self._input_decoder = CustomInputDecoder()
 
-    def begin(self) -> Iterator[Told]:
+    def start(self) -> Iterator[PartialEvent]:
+        """Yield the response events that begin the item; a custom tool call has no such events."""
         yield from ()
 
-    def say(self, text: str) -> Iterator[Told]:
-        self._written.append(text)
-        yield from self._tell(self._raw.feed(text))
+    def add_delta(self, text: str) -> Iterator[PartialEvent]:
+        """Add a piece of the JSON input, and yield the response events for the plain text that it completes."""
+        self._arguments.append(text)
+        yield from self._build_delta_events(self._input_decoder.feed(text))
 
-    def end(self) -> Iterator[Told]:
-        yield from self._tell(self._raw.end())
-        yield "response.custom_tool_call_input.done", {"input": self._raw.text}
+    def end(self) -> Iterator[PartialEvent]:
+        """Yield the response events that end the item."""
+        yield from self._build_delta_events(self._input_decoder.end())
+        yield "response.custom_tool_call_input.done", {"input": self._input_decoder.text}
 
-    def shown(self, status: Status) -> dict[str, Any]:
-        text = "" if status == "in_progress" else self._raw.text
-        return {"type": "custom_tool_call", "status": status, "input": text, **_called(self._call, self._origin)}
+    def to_json(self, status: OutputItemStatus) -> dict[str, Any]:
+        """Return the JSON object of the item, without the item id."""
+        text = "" if status == "in_progress" else self._input_decoder.text
+        return {
+            "type": "custom_tool_call",
+            "status": status,
+            "input": text,
+            **_build_call_fields(self._call, self._client_tool),
+        }
 
-    def block(self) -> Block | None:
-        return _whole_call(self._call, "".join(self._written))
+    def to_block(self) -> Block | None:
+        """Return the call as a block for later requests, or None if its input is truncated."""
+        return _complete_call(self._call, "".join(self._arguments))
 
-    def _tell(self, text: str) -> Iterator[Told]:
+    def _build_delta_events(self, text: str) -> Iterator[PartialEvent]:
         if text:
             yield "response.custom_tool_call_input.delta", {"delta": text}
 
 
-class SearchCall:
-    """A search for more tools, which the caller runs himself. It has no events of its own."""
+class ToolSearchCallItemBuilder:
+    """Builds an item for a call of a tool search that the client runs. The API defines no progress events for it."""
 
-    prefix = "tsc"
+    id_prefix = "tsc"
 
-    def __init__(self, call_id: str, name: str, _: Origin) -> None:
+    def __init__(self, call_id: str, name: str, _: ClientTool) -> None:
         self._call = ToolUse(call_id, name, {})
         self._arguments: list[str] = []
 
-    def begin(self) -> Iterator[Told]:
+    def start(self) -> Iterator[PartialEvent]:
+        """Yield the response events that begin the item; a tool search call has no such events."""
         yield from ()
 
-    def say(self, text: str) -> Iterator[Told]:
+    def add_delta(self, text: str) -> Iterator[PartialEvent]:
+        """Add a piece of text to the arguments of the search. The API has no response events for such a piece."""
         self._arguments.append(text)
         yield from ()
 
-    def end(self) -> Iterator[Told]:
+    def end(self) -> Iterator[PartialEvent]:
+        """Yield the response events that end the item; a tool search call has no such events."""
         yield from ()
 
-    def shown(self, status: Status) -> dict[str, Any]:
-        whole = status != "in_progress" and self.block() is not None
-        arguments = as_written("".join(self._arguments)) if whole else {}
-        shown = {"type": "tool_search_call", "status": status, "execution": "client", "arguments": arguments}
-        return shown | {"call_id": self._call.id}
+    def to_json(self, status: OutputItemStatus) -> dict[str, Any]:
+        """Return the JSON object of the item, without the item id."""
+        is_complete = status != "in_progress" and self.to_block() is not None
+        arguments = parse_arguments_for_client("".join(self._arguments)) if is_complete else {}
+        item = {"type": "tool_search_call", "status": status, "execution": "client", "arguments": arguments}
+        return item | {"call_id": self._call.id}
 
-    def block(self) -> ToolUse | None:
-        return _whole_call(self._call, "".join(self._arguments))
-
-
-def _called(call: ToolUse, origin: Origin) -> dict[str, Any]:
-    namespace = {"namespace": origin.namespace} if origin.namespace else {}
-    return {"call_id": call.id, "name": origin.name, **namespace}
+    def to_block(self) -> ToolUse | None:
+        """Return the call as a block for later requests, or None if its arguments are truncated."""
+        return _complete_call(self._call, "".join(self._arguments))
 
 
-def _whole_call(call: ToolUse, written: str) -> ToolUse | None:
-    """None for one that was cut off in the middle of its arguments."""
-    read = read_arguments(written or "{}")
-    return ToolUse(call.id, call.name, read.value) if read else None
+def _build_call_fields(call: ToolUse, client_tool: ClientTool) -> dict[str, Any]:
+    namespace = {"namespace": client_tool.namespace} if client_tool.namespace else {}
+    return {"call_id": call.id, "name": client_tool.name, **namespace}
 
 
-def _output_text(text: str) -> dict[str, Any]:
+def _complete_call(call: ToolUse, arguments: str) -> ToolUse | None:
+    """Return the call with its parsed arguments, or None if the arguments are truncated."""
+    parsed = parse_arguments(arguments or "{}")
+    return ToolUse(call.id, call.name, parsed.value) if parsed else None
+
+
+def _build_text_part(text: str) -> dict[str, Any]:
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
 
-def _summary(text: str) -> dict[str, Any]:
+def _build_summary_part(text: str) -> dict[str, Any]:
     return {"type": "summary_text", "text": text}

@@ -1,68 +1,79 @@
-"""What becomes of each parameter of a Responses request. One table, from which warnings and documentation come."""
+"""Table that says which parameters of a Responses request this gateway supports. No I/O.
+
+The warnings to clients and the documentation come from this table.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
-from claude_gateway.prompt import parameters
-from claude_gateway.prompt.parameters import UNSET_LIMIT, UNSET_TEXT, Neutral, Table, Treated, Treatment
+from claude_gateway.dialects.common.parameters import support
+from claude_gateway.dialects.common.parameters.support import (
+    UNSET_LIMIT,
+    UNSET_TEXT,
+    NeutralValues,
+    ParameterSupport,
+    Support,
+    SupportTable,
+)
 
-_NO_SUCH = "Claude has no such parameter"
-_ONE_LOGIN = "the upstream sees the login of this gateway alone"
-_CACHE = "conversations and caches are found by their words"
-_TOO_LONG = "a conversation that is too long is refused, nothing of it is dropped"
+_NO_SUCH_PARAMETER = "Claude has no such parameter"
+_SINGLE_LOGIN = "the upstream sees only the login of this gateway"
+_CACHED_BY_CONTENT = "the gateway finds conversations and caches by their content"
+_NO_TRUNCATION = "the gateway rejects a conversation that is too long, and never truncates it"
 
-PARAMETERS: Table = {
-    "model": (Treatment.HONOURED, ""),
-    "input": (Treatment.HONOURED, ""),
-    "instructions": (Treatment.HONOURED, ""),
-    "max_output_tokens": (Treatment.HONOURED, ""),
-    "temperature": (Treatment.HONOURED, ""),
-    "top_p": (Treatment.HONOURED, ""),
+PARAMETERS: SupportTable = {
+    "model": (Support.SUPPORTED, ""),
+    "input": (Support.SUPPORTED, ""),
+    "instructions": (Support.SUPPORTED, ""),
+    "max_output_tokens": (Support.SUPPORTED, ""),
+    "temperature": (Support.SUPPORTED, ""),
+    "top_p": (Support.SUPPORTED, ""),
     "tools": (
-        Treatment.EMULATED,
-        "custom tools and namespaces as functions; without those, hosted ones are done by Claude's own where there are",
+        Support.EMULATED,
+        "custom tools and namespaces become functions; in a request without client tools, built-in tools replace "
+        "hosted tools of the same kind",
     ),
-    "tool_choice": (Treatment.EMULATED, "of allowed tools only those are offered"),
-    "parallel_tool_calls": (Treatment.HONOURED, ""),
-    "reasoning": (Treatment.HONOURED, ""),
-    "reasoning_effort": (Treatment.HONOURED, ""),
+    "tool_choice": (Support.EMULATED, "if it lists allowed tools, the gateway offers only those"),
+    "parallel_tool_calls": (Support.SUPPORTED, ""),
+    "reasoning": (Support.SUPPORTED, ""),
+    "reasoning_effort": (Support.SUPPORTED, ""),
     "text": (
-        Treatment.EMULATED,
-        "`format` by the model's own structured outputs where it has them and they can say the schema, else asked for "
-        "in words; the answer is checked, and once asked for again. There is no `verbosity`",
+        Support.EMULATED,
+        "`format` through the structured outputs of the model if they support the schema, otherwise through an "
+        "instruction. The gateway validates the reply, and asks the model once to correct it. `verbosity` is ignored",
     ),
-    "stream": (Treatment.HONOURED, ""),
-    "stream_options": (Treatment.HONOURED, ""),
-    "include": (Treatment.HONOURED, ""),
-    "store": (Treatment.HONOURED, ""),
-    "enable_tools": (Treatment.HONOURED, ""),
-    "stream_tool_progress": (Treatment.HONOURED, ""),
-    "background": (Treatment.HONOURED, ""),
-    "metadata": (Treatment.HONOURED, ""),
-    "previous_response_id": (Treatment.HONOURED, ""),
-    "conversation": (Treatment.REFUSED, "conversations are not kept here; send previous_response_id"),
-    "prompt": (Treatment.REFUSED, "prompt templates are not kept here; send instructions and input"),
-    "truncation": (Treatment.IGNORED, _TOO_LONG),
-    "truncation_strategy": (Treatment.IGNORED, _TOO_LONG),
-    "context_management": (Treatment.IGNORED, _TOO_LONG),
-    "max_tool_calls": (Treatment.IGNORED, "it bounds built-in tools, and none are on"),
-    "top_logprobs": (Treatment.IGNORED, "Claude returns no log probabilities"),
-    "user": (Treatment.IGNORED, _ONE_LOGIN),
-    "safety_identifier": (Treatment.IGNORED, _ONE_LOGIN),
-    "client_metadata": (Treatment.IGNORED, _ONE_LOGIN),
-    "service_tier": (Treatment.IGNORED, "the tier is that of the login"),
-    "prompt_cache_key": (Treatment.IGNORED, _CACHE),
-    "prompt_cache_retention": (Treatment.IGNORED, _CACHE),
-    "prompt_cache_options": (Treatment.IGNORED, _CACHE),
-    "background_options": (Treatment.IGNORED, _NO_SUCH),
-    "moderation": (Treatment.IGNORED, _NO_SUCH),
-    "access_programs": (Treatment.IGNORED, _NO_SUCH),
-    "image": (Treatment.IGNORED, _NO_SUCH),
+    "stream": (Support.SUPPORTED, ""),
+    "stream_options": (Support.SUPPORTED, ""),
+    "include": (Support.SUPPORTED, ""),
+    "store": (Support.SUPPORTED, ""),
+    "enable_tools": (Support.SUPPORTED, ""),
+    "stream_tool_progress": (Support.SUPPORTED, ""),
+    "background": (Support.SUPPORTED, ""),
+    "metadata": (Support.SUPPORTED, ""),
+    "previous_response_id": (Support.SUPPORTED, ""),
+    "conversation": (Support.REJECTED, "the gateway does not store conversations; send previous_response_id"),
+    "prompt": (Support.REJECTED, "the gateway does not store prompt templates; send instructions and input"),
+    "truncation": (Support.IGNORED, _NO_TRUNCATION),
+    "truncation_strategy": (Support.IGNORED, _NO_TRUNCATION),
+    "context_management": (Support.IGNORED, _NO_TRUNCATION),
+    "max_tool_calls": (Support.IGNORED, "it only limits OpenAI's built-in tools"),
+    "top_logprobs": (Support.IGNORED, "Claude returns no log probabilities"),
+    "user": (Support.IGNORED, _SINGLE_LOGIN),
+    "safety_identifier": (Support.IGNORED, _SINGLE_LOGIN),
+    "client_metadata": (Support.IGNORED, _SINGLE_LOGIN),
+    "service_tier": (Support.IGNORED, "the login of this gateway determines the tier"),
+    "prompt_cache_key": (Support.IGNORED, _CACHED_BY_CONTENT),
+    "prompt_cache_retention": (Support.IGNORED, _CACHED_BY_CONTENT),
+    "prompt_cache_options": (Support.IGNORED, _CACHED_BY_CONTENT),
+    "background_options": (Support.IGNORED, _NO_SUCH_PARAMETER),
+    "moderation": (Support.IGNORED, _NO_SUCH_PARAMETER),
+    "access_programs": (Support.IGNORED, _NO_SUCH_PARAMETER),
+    "image": (Support.IGNORED, _NO_SUCH_PARAMETER),
 }
-# In these a blank text is what the client says.
-_TEXTS = frozenset({"model", "input", "instructions"})
-NEUTRAL: Neutral = {
-    **{name: UNSET_TEXT for name in PARAMETERS if name not in _TEXTS},
+# In these fields, a blank text is a value. In all other fields, a blank text means "not set".
+_BLANK_ALLOWED_FIELDS = frozenset({"model", "input", "instructions"})
+NEUTRAL_VALUES: NeutralValues = {
+    **{name: UNSET_TEXT for name in PARAMETERS if name not in _BLANK_ALLOWED_FIELDS},
     "max_output_tokens": UNSET_LIMIT,
     "top_p": UNSET_LIMIT,
     "truncation": (*UNSET_TEXT, "disabled"),
@@ -72,11 +83,14 @@ NEUTRAL: Neutral = {
 }
 
 
-def warnings(sent: Mapping[str, Any]) -> list[str]:
-    """A line for each parameter that was sent, asks for something and is ignored."""
-    return parameters.warnings(sent, PARAMETERS, NEUTRAL)
+def warnings(fields: Mapping[str, Any]) -> list[str]:
+    """Return a warning for each parameter in a request that the gateway ignores.
+
+    If the value of a parameter requests nothing, there is no warning.
+    """
+    return support.find_parameter_warnings(fields, PARAMETERS, NEUTRAL_VALUES)
 
 
-def treated(sent: Mapping[str, Any]) -> list[Treated]:
-    """What becomes of each parameter of a whole request."""
-    return list(parameters.treated(sent, PARAMETERS, NEUTRAL))
+def classify(fields: Mapping[str, Any]) -> list[ParameterSupport]:
+    """Return, for each parameter in a request, whether and how the gateway supports it."""
+    return list(support.classify_parameters(fields, PARAMETERS, NEUTRAL_VALUES))

@@ -1,39 +1,56 @@
-"""A Responses request to a job. Pure; raises `ApiError` naming what is at fault."""
+"""Convert a Responses request to a job. No I/O.
+
+If a field is invalid, the functions raise `ApiError` with the path of the field.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from claude_gateway.dialects.openai_responses.items import (
-    NO_PAST,
-    ItemReader,
-    Past,
-    Said,
-    found_tools,
-    kind_of,
-    resolved,
+from claude_gateway.core.errors import bad_request
+from claude_gateway.dialects.common.content.conversation import ConversationBuilder
+from claude_gateway.dialects.common.content.signed_thinking import ThinkingSigner
+from claude_gateway.dialects.common.parameters.sampling import clamp_temperature
+from claude_gateway.dialects.common.parameters.thinking import ThinkingSetting, parse_effort, resolve_thinking
+from claude_gateway.dialects.common.tools.hosted_tools import HostedTool, select_hosted_tools
+from claude_gateway.dialects.common.tools.tools import drop_unsupported_strict
+from claude_gateway.dialects.openai_responses.input_items import (
+    EMPTY_RESPONSE_HISTORY,
+    ConversationMessages,
+    InputItemParser,
+    ResponseHistory,
+    get_item_tools,
+    get_item_type,
+    resolve_references,
 )
 from claude_gateway.dialects.openai_responses.parameters import PARAMETERS, warnings
-from claude_gateway.dialects.openai_responses.response_object import echo
-from claude_gateway.dialects.openai_responses.tools import Origin, Toolset
-from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
-from claude_gateway.prompt.conversation import Conversation, bad
-from claude_gateway.prompt.hosted_tools import Hosted, alone
-from claude_gateway.prompt.thinking import ThinkingRequest, from_effort, resolve_thinking
-from claude_gateway.prompt.thoughts import Sealer
-from claude_gateway.prompt.tools import with_possible_strictness
-from claude_gateway.structured.schemas import json_object, read_schema
-from workers.job import ChatJob, OutputSchema, Tuning
-from workers.tuning import fit
+from claude_gateway.dialects.openai_responses.response_object import echo_request
+from claude_gateway.dialects.openai_responses.schema import ResponsesRequest
+from claude_gateway.dialects.openai_responses.tools import ClientTool, Toolset
+from claude_gateway.structured_output.schema_limits import any_json_object, parse_output_schema
+from workers.core.job import ChatJob, GenerationParams, OutputSchema
+from workers.params.generation_params import fit_to_model
 
-SEALED = "reasoning.encrypted_content"
+ENCRYPTED_REASONING = "reasoning.encrypted_content"
 
 
 @dataclass(frozen=True, slots=True)
-class ParsedResponse:
-    """The job, how its answer is to be rendered, and what is to be remembered of the request.
+class ParsedResponsesRequest:
+    """The job that a Responses request asks for, and the facts that the gateway needs to build and store the response.
 
-    `said` is what this request adds to the past, `items` the input it came in. `echo` is what the response repeats.
+    Attributes:
+        job: The job.
+        stream: Whether the client wants a stream.
+        include_usage: Whether the stream contains the usage, if the client expects the stream of a chat.
+        store: Whether the gateway stores the response.
+        background: Whether the job runs in the background.
+        include_encrypted_reasoning: Whether reasoning items contain the signed thinking.
+        client_tools: Maps the function names that Claude sees to the tools of the client.
+        echo: Fields of the request that the response repeats.
+        input_messages: The messages that this request adds to the stored conversation.
+        items: The input items, with stored items in place of the references to them.
+        hosted_tools: The requested hosted tools that the gateway may replace with built-in tools.
+        warnings: Warnings for the client about ignored or changed parts of the request.
     """
 
     job: ChatJob
@@ -41,137 +58,166 @@ class ParsedResponse:
     include_usage: bool
     store: bool
     background: bool
-    sealed: bool
-    origins: Mapping[str, Origin]
+    include_encrypted_reasoning: bool
+    client_tools: Mapping[str, ClientTool]
     echo: Mapping[str, Any]
-    said: Said
+    input_messages: ConversationMessages
     items: tuple[Mapping[str, Any], ...]
-    hosted: tuple[Hosted, ...]
+    hosted_tools: tuple[HostedTool, ...]
     warnings: tuple[str, ...]
 
 
-def parse(request: ResponsesRequest, owner: str, model: str, sealer: Sealer, past: Past = NO_PAST) -> ParsedResponse:
-    """`owner` is the calling key, `model` what the catalogue made of the name asked for."""
-    _refuse(request)
-    conversation = Conversation(place="input")
+def parse(
+    request: ResponsesRequest,
+    key_id: str,
+    model: str,
+    signer: ThinkingSigner,
+    history: ResponseHistory = EMPTY_RESPONSE_HISTORY,
+) -> ParsedResponsesRequest:
+    """Convert a Responses request to a job.
+
+    Args:
+        request: The validated request.
+        key_id: The id of the API key that sent the request.
+        model: The id of the model to which the model catalog resolved the model name in the request.
+        signer: Verifies the signed thinking that the client sends back.
+        history: The stored data that the request continues.
+
+    Raises:
+        ApiError: 400 if the gateway cannot convert the request, or 404 for a reference to an item that is not stored.
+    """
+    _check_supported(request)
+    conversation = ConversationBuilder(field_path="input")
     notes = conversation.notes
-    items = resolved(input_items(request), past.items)
-    toolset = _toolset(request, items, notes)
-    said = ItemReader(past, toolset, sealer, notes).read(items)
-    for message in (*past.said.messages, *said.messages):
-        conversation.add(message.role, list(message.blocks))
-    system = conversation.ask_system([request.instructions or "", *past.said.system, *said.system])
-    turns = conversation.turns()
+    items = resolve_references(input_to_items(request), history.referenced_items)
+    toolset = _build_toolset(request, items, notes)
+    input_messages = InputItemParser(history, toolset, signer, notes).parse(items)
+    for message in (*history.conversation.messages, *input_messages.messages):
+        conversation.add_message(message.role, list(message.blocks))
+    system = conversation.resolve_system(
+        [request.instructions or "", *history.conversation.system, *input_messages.system]
+    )
+    turns = conversation.build_turns()
     parallel = request.parallel_tool_calls is not False
-    chosen, hosted, choice = toolset.choose(request.tool_choice, parallel=parallel, turns=turns)
-    tools = with_possible_strictness(chosen, model, notes)
-    wanted = replace(_tuning(request, notes), tool_choice=choice)
-    tuning, given_way = fit(wanted, model, turns, limit_name="max_output_tokens")
-    options = request.stream_options
-    return ParsedResponse(
-        job=ChatJob(owner, model, turns, "\n\n".join(system), tuning, tools),
+    selected_tools, hosted_tools, choice = toolset.select_tools(request.tool_choice, parallel=parallel, turns=turns)
+    tools = drop_unsupported_strict(selected_tools, model, notes)
+    requested_params = replace(_parse_generation_params(request, notes), tool_choice=choice)
+    params, fit_warnings = fit_to_model(requested_params, model, turns, max_tokens_name="max_output_tokens")
+    stream_options = request.stream_options
+    return ParsedResponsesRequest(
+        job=ChatJob(key_id, model, turns, "\n\n".join(system), params, tools),
         stream=bool(request.stream),
-        include_usage=bool(options and options.include_usage),
+        include_usage=bool(stream_options and stream_options.include_usage),
         store=request.store is not False,
         background=bool(request.background),
-        sealed=SEALED in (request.include or ()),
-        origins=toolset.origins,
-        echo=echo(request),
-        said=said,
+        include_encrypted_reasoning=ENCRYPTED_REASONING in (request.include or ()),
+        client_tools=toolset.client_tools,
+        echo=echo_request(request),
+        input_messages=input_messages,
         items=tuple(items),
-        hosted=alone(hosted, tools, notes),
-        warnings=(*warnings(request.unknown), *notes, *given_way),
+        hosted_tools=select_hosted_tools(hosted_tools, tools, notes),
+        warnings=(*warnings(request.unknown_fields), *notes, *fit_warnings),
     )
 
 
-def input_items(request: ResponsesRequest) -> list[Any]:
-    """The input as items; a string is a message of the user's."""
+def input_to_items(request: ResponsesRequest) -> list[Any]:
+    """Return the input of a request as a list of items. An input that is a string becomes a user message.
+
+    Raises:
+        ApiError: 400 if the input is empty or invalid.
+    """
     match request.input:
         case str(text):
             return [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}]
         case {"object": "response"}:
-            raise bad("input", "a response is no input; send the items of its `output`, or previous_response_id")
+            raise bad_request(
+                "input", "a response is not an input; send the items of its `output`, or previous_response_id"
+            )
         case [_, *_] as items:
             return list(items)
         case None | [] if (request.instructions or "").strip() and request.previous_response_id is None:
-            return []  # the instructions are the question
-    raise bad("input", "must be a string or a list of items, and not empty")
+            return []  # the request consists of the instructions alone
+    raise bad_request("input", "must be a string or a list of items, and must not be empty")
 
 
-def references(request: ResponsesRequest) -> list[str]:
-    """The ids of stored items that the input refers to."""
+def find_referenced_ids(request: ResponsesRequest) -> list[str]:
+    """Return the ids of the stored items to which the input of a request refers."""
     items = request.input if isinstance(request.input, list) else []
-    found = [item.get("id") for item in items if isinstance(item, Mapping) and kind_of(item) == "item_reference"]
-    return [id_ for id_ in found if isinstance(id_, str)]
+    ids = [item.get("id") for item in items if isinstance(item, Mapping) and get_item_type(item) == "item_reference"]
+    return [id_ for id_ in ids if isinstance(id_, str)]
 
 
-def kept_references(request: ResponsesRequest) -> dict[str, Any]:
-    """The input with nothing but what `references` looks for."""
-    return {"input": [{"type": "item_reference", "id": id_} for id_ in references(request)]}
+def keep_only_references(request: ResponsesRequest) -> dict[str, Any]:
+    """Return the field `input` reduced to the references to stored items, which `find_referenced_ids` reads."""
+    return {"input": [{"type": "item_reference", "id": id_} for id_ in find_referenced_ids(request)]}
 
 
-def _refuse(request: ResponsesRequest) -> None:
+def _check_supported(request: ResponsesRequest) -> None:
     for name in ("conversation", "prompt"):
         if getattr(request, name) is not None:
-            raise bad(name, PARAMETERS[name][1])
+            raise bad_request(name, PARAMETERS[name][1])
     if request.background and request.store is False:
-        raise bad("background", "what runs in the background is stored, so `store` may not be false")
+        raise bad_request("background", "the gateway stores background responses, so `store` must not be false")
 
 
-def _toolset(request: ResponsesRequest, items: list[Any], notes: list[str]) -> Toolset:
-    """All tools of the request, wherever they stand in it."""
+def _build_toolset(request: ResponsesRequest, items: list[Any], notes: list[str]) -> Toolset:
+    """Collect the tools that the request defines in `tools` and in input items."""
     toolset = Toolset(notes)
     toolset.add(request.tools or [], "tools")
     for number, item in enumerate(items):
-        if isinstance(item, Mapping) and kind_of(item) in ("additional_tools", "tool_search_output"):
-            toolset.add(found_tools(item, f"input.{number}"), f"input.{number}.tools", replacing=True)
+        if isinstance(item, Mapping) and get_item_type(item) in ("additional_tools", "tool_search_output"):
+            toolset.add(get_item_tools(item, f"input.{number}"), f"input.{number}.tools", allow_replacement=True)
     return toolset
 
 
-def _tuning(request: ResponsesRequest, notes: list[str]) -> Tuning:
-    temperature = request.temperature
-    if temperature is not None and temperature > 1:
-        notes.append("temperature: lowered to 1, the highest that Claude takes")
-        temperature = 1.0
-    notes += [f"include: there is no {name[:60]!r} here" for name in request.include or () if name != SEALED]
+def _parse_generation_params(request: ResponsesRequest, notes: list[str]) -> GenerationParams:
+    temperature = clamp_temperature(request.temperature, notes)
+    notes += [
+        f"include: ignored {name[:60]!r} (not supported by this version)"
+        for name in request.include or ()
+        if name != ENCRYPTED_REASONING
+    ]
     if request.stream_options and request.stream_options.include_obfuscation:
-        notes.append("stream_options.include_obfuscation: nothing is padded")
+        notes.append("stream_options.include_obfuscation: ignored (the gateway adds no padding)")
     if request.text and request.text.verbosity not in (None, "medium"):
-        notes.append("text.verbosity: Claude has no such parameter")
-    resolved = _thinking(request, notes)
+        notes.append("text.verbosity: ignored (Claude has no such parameter)")
+    resolved = _parse_thinking(request, notes)
     thinking = resolved.thinking or "off"
-    return Tuning(
+    return GenerationParams(
         max_tokens=request.max_output_tokens,
         temperature=temperature,
         top_p=request.top_p if request.top_p != 1 else None,
         thinking=thinking,
-        display=None if thinking == "off" else "summarized",
+        thinking_display=None if thinking == "off" else "summarized",
         effort=resolved.effort,
-        output=_output(request.text.format if request.text else None, notes),
+        output_schema=_parse_text_format(request.text.format if request.text else None, notes),
     )
 
 
-def _output(wanted: Mapping[str, Any] | None, notes: list[str]) -> OutputSchema | None:
-    match wanted:
+def _parse_text_format(text_format: Mapping[str, Any] | None, notes: list[str]) -> OutputSchema | None:
+    match text_format:
         case None | {"type": "text"}:
             return None
         case {"type": "json_object"}:
-            return json_object("text.format")
+            return any_json_object("text.format")
         case {"type": "json_schema", "schema": dict(schema)}:
-            described = wanted.get("description")
-            if isinstance(described, str) and described:
-                schema = {"description": described, **schema}
-            return read_schema(schema, "text.format.schema", notes)
+            description = text_format.get("description")
+            if isinstance(description, str) and description:
+                schema = {"description": description, **schema}
+            return parse_output_schema(schema, "text.format.schema", notes)
         case {"type": "json_schema"}:
-            raise bad("text.format.schema", "must be a JSON Schema")
-    notes.append(f"text.format: the type {str(wanted.get('type'))[:40]!r} is not known here, the answer is plain text")
+            raise bad_request("text.format.schema", "must be a JSON Schema")
+    notes.append(f"text.format: ignored ({str(text_format.get('type'))[:40]!r} is unknown, the reply is plain text)")
     return None
 
 
-def _thinking(request: ResponsesRequest, notes: list[str]) -> ThinkingRequest:
-    """A client that wants a summary wants thoughts; how much is then left to the model."""
+def _parse_thinking(request: ResponsesRequest, notes: list[str]) -> ThinkingSetting:
+    """Combine the parameters of a request that control thinking.
+
+    If the request only sets `summary`, the result is adaptive thinking.
+    """
     reasoning = request.reasoning
-    asked = from_effort("reasoning", reasoning.effort if reasoning else None)
-    if asked.thinking is None and reasoning is not None and reasoning.summary is not None:
-        asked = ThinkingRequest("reasoning", "adaptive")
-    return resolve_thinking([asked, from_effort("reasoning_effort", request.reasoning_effort)], notes)
+    setting = parse_effort("reasoning", reasoning.effort if reasoning else None)
+    if setting.thinking is None and reasoning is not None and reasoning.summary is not None:
+        setting = ThinkingSetting("reasoning", "adaptive")
+    return resolve_thinking([setting, parse_effort("reasoning_effort", request.reasoning_effort)], notes)

@@ -1,4 +1,4 @@
-"""The response object: what it repeats of its request, and how it stands before the first word. Pure."""
+"""Build the response object, and select the fields of the request that the response repeats. No I/O."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,58 +6,59 @@ from typing import Any
 
 import orjson
 
-from claude_gateway.dialects.openai_responses.wire import ResponsesRequest
-from claude_gateway.errors import ApiError
-from claude_gateway.prompt.too_long import in_openai_words
-from claude_gateway.prompt.tools import is_writable
-from workers.events import Usage
+from claude_gateway.dialects.common.tools.tools import is_serializable
+from claude_gateway.dialects.openai_responses.schema import ResponsesRequest
+from workers.core.events import TokenUsage
 
-# What is ignored and yet repeated, where it is what it should be.
-_REPEATED: Mapping[str, type] = {
+# Parameters that the gateway ignores, and that the response repeats if they have this type.
+_ECHOED_FIELDS: Mapping[str, type] = {
     "max_tool_calls": int,
     "prompt_cache_key": str,
     "safety_identifier": str,
     "user": str,
 }
-_MAX_REPEATED_BYTES = 256 * 1024
-# Clients' own types want a value of these.
-_IN_PLACE_OF_LARGE: Mapping[str, Any] = {
+_MAX_ECHO_BYTES = 256 * 1024
+# Values that replace fields which are too large to repeat. The official client requires a value for these fields.
+_LARGE_FIELD_DEFAULTS: Mapping[str, Any] = {
     "metadata": {},
     "text": {"format": {"type": "text"}, "verbosity": "medium"},
     "tool_choice": "auto",
     "tools": [],
 }
-# The codes that clients act upon; whatever else went wrong is the server's error to them.
-_CODES = {
-    "context_length_exceeded": "context_length_exceeded",
-    "insufficient_quota": "insufficient_quota",
-    "invalid_request": "invalid_prompt",
-}
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """What names one response. `created` is in Unix seconds."""
+class ResponseIdentity:
+    """The fields that identify a response.
+
+    Attributes:
+        id: The id of the response.
+        created_at: The time of the request, in Unix seconds.
+        model: The model name.
+    """
 
     id: str
-    created: int
+    created_at: int
     model: str
 
 
-def echo(request: ResponsesRequest) -> dict[str, Any]:
-    """The fields that a response repeats; clients' own types want most of them. A value that cannot be written as JSON
-    is left out: no answer may fail because of it. So is one of more than `_MAX_REPEATED_BYTES`: it would stand in the
-    answer, in the store, and four times in the stream."""
-    repeated = _repeated(request)
-    for name, value in repeated.items():
-        if not is_writable(value):
-            repeated[name] = None
-        elif len(orjson.dumps(value)) > _MAX_REPEATED_BYTES:
-            repeated[name] = _IN_PLACE_OF_LARGE.get(name)
-    return repeated
+def echo_request(request: ResponsesRequest) -> dict[str, Any]:
+    """Return the fields of the request that the response repeats. The official client requires most of these fields.
+
+    The result omits a value that cannot be encoded as JSON, because this value would make the whole response fail. It
+    also omits a value of more than `_MAX_ECHO_BYTES`, because this value would appear in the response, in the store,
+    and four times in the stream.
+    """
+    echo = _collect_echo_fields(request)
+    for name, value in echo.items():
+        if not is_serializable(value):
+            echo[name] = None
+        elif len(orjson.dumps(value)) > _MAX_ECHO_BYTES:
+            echo[name] = _LARGE_FIELD_DEFAULTS.get(name)
+    return echo
 
 
-def _repeated(request: ResponsesRequest) -> dict[str, Any]:
+def _collect_echo_fields(request: ResponsesRequest) -> dict[str, Any]:
     reasoning, text = request.reasoning, request.text
     return {
         "background": bool(request.background),
@@ -88,45 +89,48 @@ def _repeated(request: ResponsesRequest) -> dict[str, Any]:
         "user": None,
         **{
             name: value
-            for name, kind in _REPEATED.items()
-            if isinstance(value := request.unknown.get(name), kind) and not isinstance(value, bool)
+            for name, kind in _ECHOED_FIELDS.items()
+            if isinstance(value := request.unknown_fields.get(name), kind) and not isinstance(value, bool)
         },
     }
 
 
-def response_object(identity: Identity, repeated: Mapping[str, Any], **state: Any) -> dict[str, Any]:
-    """`state` is what changes while it comes into being."""
+def response_object(identity: ResponseIdentity, echo: Mapping[str, Any], **state: Any) -> dict[str, Any]:
+    """Return the JSON object of a response.
+
+    Args:
+        identity: The fields that identify the response.
+        echo: The fields of the request that the response repeats.
+        **state: The fields that change while the job runs.
+    """
     return {
         "id": identity.id,
         "object": "response",
-        "created_at": identity.created,
+        "created_at": identity.created_at,
         "status": None,
         "error": None,
         "incomplete_details": None,
         "model": identity.model,
         "output": [],
         "usage": None,
-        **repeated,
+        **echo,
         **state,
     }
 
 
-def usage_object(usage: Usage) -> dict[str, Any]:
-    """OpenAI counts cached tokens into the input; the Messages API counts them apart."""
-    input_tokens = usage.input + usage.cache_read + usage.cache_write
+def usage_object(usage: TokenUsage) -> dict[str, Any]:
+    """Return the token counts of a response as its `usage` object.
+
+    OpenAI includes cached tokens in the input, but the Messages API counts cached tokens separately.
+    """
+    input_tokens = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
     return {
         "input_tokens": input_tokens,
-        "input_tokens_details": {"cached_tokens": usage.cache_read, "cache_write_tokens": usage.cache_write},
-        "output_tokens": usage.output,
-        "output_tokens_details": {"reasoning_tokens": usage.thinking},
-        "total_tokens": input_tokens + usage.output,
+        "input_tokens_details": {
+            "cached_tokens": usage.cache_read_tokens,
+            "cache_write_tokens": usage.cache_write_tokens,
+        },
+        "output_tokens": usage.output_tokens,
+        "output_tokens_details": {"reasoning_tokens": usage.thinking_tokens},
+        "total_tokens": input_tokens + usage.output_tokens,
     }
-
-
-def failure(error: ApiError) -> dict[str, Any]:
-    """Why a response failed."""
-    code = "rate_limit_exceeded" if error.status == 429 else _CODES.get(error.code or "", "server_error")
-    message = in_openai_words(error)
-    if error.retry_after is not None:
-        message += f" Try again in {error.retry_after}s."  # in these words, a client waits that long
-    return {"code": code, "message": message}

@@ -1,153 +1,207 @@
-"""The caller's tools in the shapes of this dialect, as plain functions and back. Pure.
+"""Convert the tools of the client to functions, and remember their original format. No I/O.
 
-Claude knows functions alone. A custom tool becomes one with a single string; a namespace's tools get its name in front;
-a search for more tools that the caller runs himself is a function like any other. The origin of each is kept, so that
-its calls go out in the shape in which the caller knows it.
+Claude only supports functions. A custom tool becomes a function with one string parameter. The tools of a namespace
+become functions that have the name of the namespace as a prefix. A tool search that the client runs becomes an ordinary
+function. The gateway remembers the original tool for each function, so that it can return a call in the format of this
+tool.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from claude_gateway.prompt.allowed_tools import restrict_tools, tool_name
-from claude_gateway.prompt.conversation import bad
-from claude_gateway.prompt.custom_tools import custom_function, is_custom
-from claude_gateway.prompt.deferred_tools import is_deferred, is_hosted_search, referred_to
-from claude_gateway.prompt.hosted_tools import Hosted
-from claude_gateway.prompt.tools import MOST_TOOLS, read_choice, read_tool, set_aside
-from workers.job import Tool, ToolChoice, Turn
+from claude_gateway.core.errors import bad_request
+from claude_gateway.dialects.common.tools.allowed_tools import get_tool_name, restrict_tools
+from claude_gateway.dialects.common.tools.custom_tools import custom_tool_to_function, is_custom_tool
+from claude_gateway.dialects.common.tools.deferred_tools import (
+    find_referenced_tools,
+    is_deferred_tool,
+    is_hosted_tool_search,
+)
+from claude_gateway.dialects.common.tools.hosted_tools import HostedTool
+from claude_gateway.dialects.common.tools.tools import MAX_TOOLS, collect_hosted_tool, parse_tool, parse_tool_choice
+from workers.core.job import ToolChoice, ToolDefinition, Turn
 
-Kind = Literal["function", "custom", "search"]
+ClientToolKind = Literal["function", "custom", "search"]
 
-SEARCH = "tool_search"
+TOOL_SEARCH = "tool_search"
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """A tool as the caller knows it."""
+class ClientTool:
+    """A tool as the client defined it.
 
-    kind: Kind
+    Attributes:
+        kind: The type of the tool.
+        name: The name of the tool, without its namespace.
+        namespace: The name of the namespace that contains the tool, or None.
+    """
+
+    kind: ClientToolKind
     name: str
     namespace: str | None = None
 
 
 class Toolset:
-    """Add the definitions, then take `tools`, `hosted` and `origins`. `notes` says what was left out."""
+    """Collects the tools of one request.
+
+    Args:
+        notes: The list that receives the warnings for the client.
+
+    Attributes:
+        client_tools: Maps the function names that Claude sees to the tools of the client.
+        hosted_tools: The tools that OpenAI would run.
+    """
 
     def __init__(self, notes: list[str]) -> None:
-        self._tools: dict[str, Tool] = {}
+        self._tools: dict[str, ToolDefinition] = {}
         self._notes = notes
-        # The bare names of namespaced tools, and the functions that stand for them.
-        self._bare: dict[str, set[str]] = {}
+        # Maps the bare name of each tool in a namespace to the functions of all tools with this bare name.
+        self._functions_by_bare_name: dict[str, set[str]] = {}
         self._deferred: set[str] = set()
-        self._shows_all = False
-        self.origins: dict[str, Origin] = {}
-        self.hosted: list[Hosted] = []
+        self._show_deferred = False
+        self.client_tools: dict[str, ClientTool] = {}
+        self.hosted_tools: list[HostedTool] = []
 
     @property
-    def tools(self) -> tuple[Tool, ...]:
+    def tools(self) -> tuple[ToolDefinition, ...]:
+        """The functions that stand for the tools of the client."""
         return tuple(self._tools.values())
 
-    def add(self, definitions: Sequence[Any], where: str, *, replacing: bool = False) -> None:
-        """`replacing`: a later definition of a name takes the place of an earlier one; otherwise it is a mistake."""
-        for index, definition in enumerate(definitions):
-            self._add(definition, f"{where}.{index}", replacing)
+    def add(self, definitions: Sequence[Any], field_path: str, *, allow_replacement: bool = False) -> None:
+        """Add tools to the toolset.
 
-    def name_of(self, name: str, namespace: str | None = None) -> str:
-        """The function that stands for a tool of the caller's, offered now or not."""
-        if namespace is None and name not in self.origins and len(self._bare.get(name, ())) == 1:
-            (name,) = self._bare[name]  # callers may leave the namespace out
-        return _flat(name, namespace)
+        Args:
+            definitions: The definitions of the tools, in the format of the client.
+            field_path: The field path of the list that contains the definitions.
+            allow_replacement: Whether a definition may replace an earlier one of the same name.
+
+        Raises:
+            ApiError: 400 if a definition is invalid, or if a name is used twice.
+        """
+        for index, definition in enumerate(definitions):
+            self._add_definition(definition, f"{field_path}.{index}", allow_replacement)
+
+    def get_function_name(self, name: str, namespace: str | None = None) -> str:
+        """Return the name of the function that stands for a client tool. The request need not define this tool."""
+        if namespace is None and name not in self.client_tools and len(self._functions_by_bare_name.get(name, ())) == 1:
+            (name,) = self._functions_by_bare_name[name]  # clients may leave out the namespace
+        return _qualify_name(name, namespace)
 
     def is_custom(self, name: str) -> bool:
-        origin = self.origins.get(self.name_of(name))
-        return origin is not None and origin.kind == "custom"
+        """Return whether the client defined the tool of this name as a custom tool."""
+        client_tool = self.client_tools.get(self.get_function_name(name))
+        return client_tool is not None and client_tool.kind == "custom"
 
-    def choose(
+    def select_tools(
         self, choice: Any, *, parallel: bool, turns: Sequence[Turn] = ()
-    ) -> tuple[tuple[Tool, ...], tuple[Hosted, ...], ToolChoice | None]:
-        """The tools to offer, those of the provider, and whether one must be called. Of the deferred tools those are
-        offered that `turns` or the choice refer to."""
+    ) -> tuple[tuple[ToolDefinition, ...], tuple[HostedTool, ...], ToolChoice | None]:
+        """Select the tools that the gateway offers to the model.
+
+        The gateway offers a deferred tool only if the turns or the choice refer to it.
+
+        Args:
+            choice: The `tool_choice` of the request.
+            parallel: Whether the model may call several tools in one reply.
+            turns: The turns of the conversation.
+
+        Returns:
+            The functions, the hosted tools, and the choice among the functions.
+        """
         offered = self.tools
-        if self._deferred and not self._shows_all:
-            hidden = self._deferred - referred_to(turns, choice, self._named)
+        if self._deferred and not self._show_deferred:
+            hidden = self._deferred - find_referenced_tools(turns, choice, self._get_choice_function_name)
             offered = tuple(tool for tool in offered if tool.name not in hidden)
-        left = restrict_tools(choice, offered, self.hosted, self._named)
-        choice = left.choice
+        allowed = restrict_tools(choice, offered, self.hosted_tools, self._get_choice_function_name)
+        choice = allowed.choice
         match choice:
             case {"type": "function" | "custom" | "tool", "name": str()}:
-                choice = {**choice, "type": "function", "name": self._named(choice)}
+                choice = {**choice, "type": "function", "name": self._get_choice_function_name(choice)}
             case {"type": "function" | "auto" | "none" | "any" | "tool"} | str() | None:
                 pass
             case {"type": str(kind)}:
                 self._notes.append(
-                    f"tool_choice: Claude cannot be held to a tool of type {kind[:40]!r}, and is left to choose"
+                    f"tool_choice: changed to auto (Claude cannot be forced to call a tool of type {kind[:40]!r})"
                 )
                 choice = "auto"
-        return left.tools, left.hosted, read_choice(choice, left.tools, self._notes, parallel=parallel)
+        return (
+            allowed.tools,
+            allowed.hosted_tools,
+            parse_tool_choice(choice, allowed.tools, self._notes, parallel=parallel),
+        )
 
-    def _named(self, chosen: Mapping[str, Any]) -> str:
-        namespace = chosen.get("namespace")
-        return self.name_of(tool_name(chosen), namespace if isinstance(namespace, str) else None)
+    def _get_choice_function_name(self, choice: Mapping[str, Any]) -> str:
+        namespace = choice.get("namespace")
+        return self.get_function_name(get_tool_name(choice), namespace if isinstance(namespace, str) else None)
 
-    def _add(self, definition: Any, where: str, replacing: bool) -> None:
+    def _add_definition(self, definition: Any, field_path: str, allow_replacement: bool) -> None:
         if not isinstance(definition, Mapping):
-            raise bad(where, "a tool must be an object")
+            raise bad_request(field_path, "a tool must be an object")
         match definition:
             case {"type": "namespace", "name": str(name), "tools": list(inner)} if name:
-                for index, one in enumerate(inner):
-                    self._add_one(one, f"{where}.tools.{index}", replacing, definition)
+                for index, tool in enumerate(inner):
+                    self._add_tool(tool, f"{field_path}.tools.{index}", allow_replacement, definition)
             case {"type": "namespace"}:
-                raise bad(where, "a namespace must have a name and tools")
+                raise bad_request(field_path, "a namespace must have a name and tools")
             case _:
-                self._add_one(definition, where, replacing, None)
+                self._add_tool(definition, field_path, allow_replacement, None)
 
-    def _add_one(self, definition: Any, where: str, replacing: bool, namespace: Mapping[str, Any] | None) -> None:
+    def _add_tool(
+        self, definition: Any, field_path: str, allow_replacement: bool, namespace: Mapping[str, Any] | None
+    ) -> None:
         if not isinstance(definition, Mapping):
-            raise bad(where, "a tool must be an object")
-        kind, function = _as_function(definition, self._notes, where)
-        tool = read_tool(function, where, self._notes)
+            raise bad_request(field_path, "a tool must be an object")
+        kind, function = _to_function(definition, self._notes, field_path)
+        tool = parse_tool(function, field_path, self._notes)
         if tool is None:
-            self._shows_all = self._shows_all or is_hosted_search(definition)
-            set_aside(definition, where, self._notes, self.hosted)
+            self._show_deferred = self._show_deferred or is_hosted_tool_search(definition)
+            collect_hosted_tool(definition, field_path, self._notes, self.hosted_tools)
             return
         name, description = tool.name, tool.description
         if namespace is not None:
-            name = _flat(tool.name, namespace["name"])
-            about = namespace.get("description")
-            description = f"{description}\n\n({namespace['name']}: {about})" if about else description
-            self._bare.setdefault(tool.name, set()).add(name)
-        if name in self._tools and not replacing:
-            raise bad(where, f"the name {tool.name[:60]!r} is used twice")
-        if len(self._tools) >= MOST_TOOLS:
-            raise bad(where, f"at most {MOST_TOOLS} tools are taken")
-        # What a search has found comes again, and is shown.
-        (self._deferred.add if is_deferred(definition) and not replacing else self._deferred.discard)(name)
-        self._tools[name] = Tool(name, description, tool.schema)
-        self.origins[name] = Origin(kind, tool.name, namespace["name"] if namespace else None)
+            name = _qualify_name(tool.name, namespace["name"])
+            namespace_description = namespace.get("description")
+            if namespace_description:
+                description = f"{description}\n\n({namespace['name']}: {namespace_description})"
+            self._functions_by_bare_name.setdefault(tool.name, set()).add(name)
+        if name in self._tools and not allow_replacement:
+            raise bad_request(field_path, f"the name {tool.name[:60]!r} is used twice")
+        if len(self._tools) >= MAX_TOOLS:
+            raise bad_request(field_path, f"at most {MAX_TOOLS} tools are allowed")
+        # The output of a tool search contains the deferred tools that it found. The model may see them from then on.
+        if is_deferred_tool(definition) and not allow_replacement:
+            self._deferred.add(name)
+        else:
+            self._deferred.discard(name)
+        self._tools[name] = ToolDefinition(name, description, tool.schema)
+        self.client_tools[name] = ClientTool(kind, tool.name, namespace["name"] if namespace else None)
 
 
-def flat_names(definitions: Sequence[Any]) -> list[str]:
-    """The functions that stand for these tools."""
+def list_function_names(definitions: Sequence[Any]) -> list[str]:
+    """Return the names of the functions that stand for these tools."""
     names: list[str] = []
     for definition in definitions:
         match definition:
             case {"type": "namespace", "name": str(namespace), "tools": list(inner)}:
-                names += [_flat(str(one.get("name")), namespace) for one in inner if isinstance(one, Mapping)]
+                names += [
+                    _qualify_name(str(tool.get("name")), namespace) for tool in inner if isinstance(tool, Mapping)
+                ]
             case {"name": str(name)}:
                 names.append(name)
     return names
 
 
-def _flat(name: str, namespace: str | None) -> str:
+def _qualify_name(name: str, namespace: str | None) -> str:
     return f"{namespace}__{name}" if namespace else name
 
 
-def _as_function(definition: Mapping[str, Any], notes: list[str], where: str) -> tuple[Kind, Mapping[str, Any]]:
+def _to_function(
+    definition: Mapping[str, Any], notes: list[str], field_path: str
+) -> tuple[ClientToolKind, Mapping[str, Any]]:
     match definition:
         case {"type": "tool_search", "execution": "client", "parameters": Mapping() as parameters}:
             description = definition.get("description")
-            return "search", {"name": SEARCH, "description": description, "parameters": parameters}
-    if is_custom(definition):
-        return "custom", custom_function(definition, notes, where)
+            return "search", {"name": TOOL_SEARCH, "description": description, "parameters": parameters}
+    if is_custom_tool(definition):
+        return "custom", custom_tool_to_function(definition, notes, field_path)
     return "function", definition

@@ -1,11 +1,11 @@
-"""One folder a case: what a caller sent, the job it became, what the engine answered, what the caller got.
+"""Golden cases, one folder each: the request of a client, its job, the events of the job, and the response.
 
-`request.json` and either `error.json`, or `job.json`, `events.json`, `stream.txt` and `body.json`. A request that
-asks for no stream has both forms of its answer all the same. A case may also be about one side alone: without
-`events.json`, `stream.txt` and `body.json` it tells how a request is read.
+A case consists of `request.json` and either `error.json`, or `job.json`, `events.json`, `stream.txt` and `body.json`.
+It has the streamed and the whole response, whether or not the request sets `stream`. A case that only covers parsing
+lacks `events.json`, `stream.txt` and `body.json`.
 
-The files are the specification. After a change of mind `WRITE_CASES=1 pytest <this file>` writes what the code now
-makes of each `request.json` and `events.json`; read the difference before you keep it.
+The files are the specification. After an intended change, `WRITE_CASES=1 pytest <this file>` writes the new results for
+each `request.json` and `events.json`; review the difference before you commit it.
 """
 
 import os
@@ -17,97 +17,97 @@ import orjson
 import pytest
 from pydantic import ValidationError
 
-from claude_gateway.errors import ApiError
-from claude_gateway.reading.json_body import wrong_shape
-from tests.claude_gateway.dialects.adapters import DIALECTS
-from tests.claude_gateway.dialects.face import Dialect, Json, Sent
-from workers import events, job
-from workers.events import Event, Usage
+from claude_gateway.core.errors import ApiError
+from claude_gateway.request_reading.json_body import request_validation_error
+from tests.claude_gateway.dialects.adapters.all_dialects import DIALECTS
+from tests.claude_gateway.dialects.adapters.dialect_adapter import DialectAdapter, Json, SentEvent
+from workers.core import events, job
+from workers.core.events import Event, TokenUsage
 
 CASES = Path(__file__).parent / "cases"
-READ = {"request.json", "job.json"}
-ANSWERED = {*READ, "events.json", "stream.txt", "body.json"}
-REFUSED = {"request.json", "error.json"}
-WRITE = "WRITE_CASES" in os.environ
+PARSING_FILES = {"request.json", "job.json"}
+RESPONSE_FILES = {*PARSING_FILES, "events.json", "stream.txt", "body.json"}
+ERROR_FILES = {"request.json", "error.json"}
+SHOULD_WRITE = "WRITE_CASES" in os.environ
 every_dialect = pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
 
 
-def cases(marker: str) -> pytest.MarkDecorator:
-    """Every case that has this file."""
-    found = [
+def cases_with(file_name: str) -> pytest.MarkDecorator:
+    """Parametrize a test with every case whose folder contains this file."""
+    params = [
         pytest.param(dialect, folder, id=f"{dialect.name}-{folder.name}")
         for dialect in DIALECTS
         for folder in sorted((CASES / dialect.name).iterdir())
-        if (folder / marker).exists()
+        if (folder / file_name).exists()
     ]
-    return pytest.mark.parametrize(("dialect", "case"), found)
+    return pytest.mark.parametrize(("dialect", "case"), params)
 
 
-@cases("job.json")
-def test_the_request_becomes_the_job(dialect: Dialect, case: Path) -> None:
-    parsed = dialect.parse(read(case / "request.json"))
+@cases_with("job.json")
+def test_parses_request_to_job(dialect: DialectAdapter, case: Path) -> None:
+    parsed = dialect.parse(read_json(case / "request.json"))
 
-    assert_is(as_json(parsed), case / "job.json")
-
-
-@cases("stream.txt")
-def test_the_events_become_the_stream(dialect: Dialect, case: Path) -> None:
-    usage = dialect.parse(read(case / "request.json")).include_usage
-
-    assert_is(lines(dialect.stream(answer(case), usage=usage)), case / "stream.txt")
+    assert_equals_file(to_json(parsed), case / "job.json")
 
 
-@cases("body.json")
-def test_the_events_become_the_body(dialect: Dialect, case: Path) -> None:
-    assert_is(dialect.body(answer(case)), case / "body.json")
+@cases_with("stream.txt")
+def test_encodes_events_to_stream(dialect: DialectAdapter, case: Path) -> None:
+    usage = dialect.parse(read_json(case / "request.json")).include_usage
+
+    assert_equals_file(render_stream(dialect.encode_stream(read_events(case), usage=usage)), case / "stream.txt")
 
 
-@cases("error.json")
-def test_the_request_is_refused_with_the_error(dialect: Dialect, case: Path) -> None:
-    error = refusal(dialect, read(case / "request.json"))
+@cases_with("body.json")
+def test_encodes_events_to_body(dialect: DialectAdapter, case: Path) -> None:
+    assert_equals_file(dialect.encode_body(read_events(case)), case / "body.json")
 
-    assert_is({"status": dialect.status(error), **dialect.error(error)}, case / "error.json")
+
+@cases_with("error.json")
+def test_rejects_request_with_error(dialect: DialectAdapter, case: Path) -> None:
+    error = get_rejection(dialect, read_json(case / "request.json"))
+
+    assert_equals_file({"status": dialect.status(error), **dialect.error_object(error)}, case / "error.json")
 
 
 @every_dialect
-def test_every_folder_is_a_whole_case(dialect: Dialect) -> None:
+def test_every_case_folder_is_complete(dialect: DialectAdapter) -> None:
     folders = [{path.name for path in folder.iterdir()} for folder in (CASES / dialect.name).iterdir()]
 
     assert folders
-    assert all(names in (ANSWERED, READ, REFUSED) for names in folders)
+    assert all(names in (RESPONSE_FILES, PARSING_FILES, ERROR_FILES) for names in folders)
 
 
-def refusal(dialect: Dialect, request: Json) -> ApiError:
+def get_rejection(dialect: DialectAdapter, request: Json) -> ApiError:
     with pytest.raises((ApiError, ValidationError)) as raised:
         dialect.parse(request)
-    return raised.value if isinstance(raised.value, ApiError) else wrong_shape(raised.value)
+    return raised.value if isinstance(raised.value, ApiError) else request_validation_error(raised.value)
 
 
-def assert_is(made: Any, path: Path) -> None:
-    """What was made is what the file says; under `WRITE_CASES` it becomes it."""
-    if WRITE:
-        pretty = orjson.dumps(made, option=orjson.OPT_INDENT_2) + b"\n"
-        path.write_bytes(made.encode() if isinstance(made, str) else pretty)
-    assert made == (path.read_text() if path.suffix == ".txt" else read(path))
+def assert_equals_file(result: Any, path: Path) -> None:
+    """Assert that the result equals the file; with `WRITE_CASES` write it to the file."""
+    if SHOULD_WRITE:
+        pretty = orjson.dumps(result, option=orjson.OPT_INDENT_2) + b"\n"
+        path.write_bytes(result.encode() if isinstance(result, str) else pretty)
+    assert result == (path.read_text() if path.suffix == ".txt" else read_json(path))
 
 
-def read(path: Path) -> Any:
+def read_json(path: Path) -> Any:
     return orjson.loads(path.read_bytes())
 
 
-def lines(sent: list[Sent]) -> str:
-    """As on the wire, without the empty lines between."""
+def render_stream(sent: list[SentEvent]) -> str:
+    """Return the text of a stream without the blank lines between events."""
     return "".join(f"event: {name}\ndata: {data}\n" if name else f"data: {data}\n" for name, data in sent)
 
 
-def answer(case: Path) -> list[Event]:
-    """`[{"TextDelta": {"text": "hi"}}, …]` as events."""
-    return [_event(name, fields) for entry in read(case / "events.json") for name, fields in entry.items()]
+def read_events(case: Path) -> list[Event]:
+    """Return the events in a file such as `[{"TextDelta": {"text": "hi"}}, …]`."""
+    return [_event(name, fields) for entry in read_json(case / "events.json") for name, fields in entry.items()]
 
 
 def _event(name: str, fields: Json) -> Event:
     if "usage" in fields:
-        fields = {**fields, "usage": Usage(**fields["usage"])}
+        fields = {**fields, "usage": TokenUsage(**fields["usage"])}
     if "block" in fields:
         ((kind, block),) = fields["block"].items()
         fields = {"block": getattr(job, kind)(**block)}
@@ -115,14 +115,14 @@ def _event(name: str, fields: Json) -> Event:
     return event
 
 
-def as_json(value: Any) -> Any:
-    """Frozen data as JSON, without what is as by default; a block of a turn under the name of its class."""
+def to_json(value: Any) -> Any:
+    """Convert frozen data to JSON without default values; the name of its class is the only key of a block."""
     if isinstance(value, list | tuple):
-        return [as_json(one) for one in value]
+        return [to_json(item) for item in value]
     if not is_dataclass(value):
         return value
     fields = {
-        name: as_json(getattr(value, name))
+        name: to_json(getattr(value, name))
         for name, field in value.__dataclass_fields__.items()
         if getattr(value, name) != field.default
     }

@@ -1,4 +1,4 @@
-"""What holds for every dialect, whatever it looks like on the wire."""
+"""Properties that hold in every dialect."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -11,27 +11,42 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 
-from claude_gateway.errors import ApiError, from_worker
-from claude_gateway.reading.json_body import wrong_shape
-from tests.claude_gateway.dialects.adapters import DIALECTS
-from tests.claude_gateway.dialects.anything import json_values, names, spoilt
-from tests.claude_gateway.dialects.event_streams import STARTED, answers, beginnings, begun, ends, pieces, said, settled
-from tests.claude_gateway.dialects.face import Dialect, Json
-from tests.claude_gateway.dialects.jobs import jobs
-from workers.errors import ErrorKind, WorkerError
-from workers.events import BlockEnded, BlockStarted, Event, Finished, Restarted, TextDelta, Usage
-from workers.job import ChatJob, Text
+from claude_gateway.core.errors import ApiError, from_worker_error
+from claude_gateway.request_reading.json_body import request_validation_error
+from tests.claude_gateway.dialects.adapters.all_dialects import DIALECTS
+from tests.claude_gateway.dialects.adapters.dialect_adapter import DialectAdapter, Json
+from tests.claude_gateway.dialects.strategies.event_streams import (
+    STARTED,
+    block_events,
+    collect_blocks,
+    complete_replies,
+    finish_events,
+    interrupted_replies,
+    normalize_interrupted_calls,
+    normalize_tool_calls,
+)
+from tests.claude_gateway.dialects.strategies.jobs import jobs
+from tests.claude_gateway.dialects.strategies.json_values import json_values, mutated, names
+from workers.core.errors import ErrorKind, WorkerError
+from workers.core.events import BlockEnded, BlockStarted, Event, Finished, StreamReset, TextDelta, TokenUsage
+from workers.core.job import ChatJob, Text
 
 every_dialect = pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
-HELLO: list[Event] = [STARTED, BlockStarted(Text("")), TextDelta("hi"), BlockEnded(), Finished("end_turn", Usage())]
+HELLO: list[Event] = [
+    STARTED,
+    BlockStarted(Text("")),
+    TextDelta("hi"),
+    BlockEnded(),
+    Finished("end_turn", TokenUsage()),
+]
 
 
-def refusal(dialect: Dialect, request: Json) -> str | None:
-    """What the caller is told of a request that is not taken; nothing else may be raised."""
+def get_rejection(dialect: DialectAdapter, request: Json) -> str | None:
+    """Return the error text for a rejected request, or None; any other exception fails the test."""
     try:
         dialect.parse(request)
     except ValidationError as error:
-        return wrong_shape(error).extra["details"][0]["field"]
+        return request_validation_error(error).extra["details"][0]["field"]
     except ApiError as error:
         return error.message
     return None
@@ -39,129 +54,133 @@ def refusal(dialect: Dialect, request: Json) -> str | None:
 
 @every_dialect
 @pytest.mark.promise("stream.same-as-body")
-@given(events=answers())
-def test_the_stream_adds_up_to_the_body(dialect: Dialect, events: list[Event]) -> None:
-    streamed = dialect.read_stream(dialect.stream(events, usage=True))
-    whole = dialect.read_body(dialect.body(events))
+@given(events=complete_replies())
+def test_stream_adds_up_to_the_body(dialect: DialectAdapter, events: list[Event]) -> None:
+    streamed = dialect.read_stream(dialect.encode_stream(events, usage=True))
+    complete = dialect.read_body(dialect.encode_body(events))
 
-    assert replace(streamed, said=settled(streamed.said)) == replace(whole, said=settled(whole.said))
-
-
-@every_dialect
-@given(events=answers())
-def test_all_that_the_dialect_can_tell_is_told(dialect: Dialect, events: list[Event]) -> None:
-    whole = dialect.read_body(dialect.body(events))
-
-    assert settled(whole.said) == settled(dialect.can_tell(said(events)))
-
-
-@every_dialect
-@given(text=st.text(max_size=40), cuts=st.lists(st.integers(0, 40)), end=ends)
-def test_the_body_does_not_depend_on_how_the_text_was_cut(
-    dialect: Dialect, text: str, cuts: list[int], end: Finished
-) -> None:
-    places = sorted({0, *(cut for cut in cuts if cut < len(text)), len(text)})
-    deltas = [TextDelta(text[a:b]) for a, b in pairwise(places)]
-
-    cut, whole = (
-        dialect.body([STARTED, BlockStarted(Text("")), *pieces, BlockEnded(), end])
-        for pieces in (deltas, [TextDelta(text)])
+    assert replace(streamed, blocks=normalize_tool_calls(streamed.blocks)) == replace(
+        complete, blocks=normalize_tool_calls(complete.blocks)
     )
 
-    assert cut == whole
-    assert "".join(one.text for one in dialect.read_body(cut).said) == text
+
+@every_dialect
+@given(events=complete_replies())
+def test_body_contains_all_blocks_that_the_dialect_supports(dialect: DialectAdapter, events: list[Event]) -> None:
+    reply = dialect.read_body(dialect.encode_body(events))
+
+    assert normalize_tool_calls(reply.blocks) == normalize_tool_calls(dialect.supported_blocks(collect_blocks(events)))
+
+
+@every_dialect
+@given(text=st.text(max_size=40), cuts=st.lists(st.integers(0, 40)), end=finish_events)
+def test_body_does_not_depend_on_text_chunks(
+    dialect: DialectAdapter, text: str, cuts: list[int], end: Finished
+) -> None:
+    positions = sorted({0, *(cut for cut in cuts if cut < len(text)), len(text)})
+    deltas = [TextDelta(text[a:b]) for a, b in pairwise(positions)]
+
+    chunked, whole = (
+        dialect.encode_body([STARTED, BlockStarted(Text("")), *text_deltas, BlockEnded(), end])
+        for text_deltas in (deltas, [TextDelta(text)])
+    )
+
+    assert chunked == whole
+    assert "".join(block.text for block in dialect.read_body(chunked).blocks) == text
 
 
 @every_dialect
 @pytest.mark.promise("stream.one-finish")
-@given(events=answers(), usage=st.booleans())
-def test_a_stream_ends_once_with_its_reason_behind_every_block(
-    dialect: Dialect, events: list[Event], usage: bool
+@given(events=complete_replies(), usage=st.booleans())
+def test_stream_ends_once_with_finish_reason_after_every_block(
+    dialect: DialectAdapter, events: list[Event], usage: bool
 ) -> None:
-    assert dialect.read_stream(dialect.stream(events, usage=usage)).finish
+    assert dialect.read_stream(dialect.encode_stream(events, usage=usage)).finish_reason
 
 
 @every_dialect
 @pytest.mark.promise("stream.blocks-closed")
-@given(events=beginnings())
-def test_a_stream_that_breaks_off_closes_what_is_open_and_ends_in_an_error(
-    dialect: Dialect, events: list[Event]
+@given(events=interrupted_replies())
+def test_interrupted_stream_closes_open_blocks_and_ends_in_an_error(
+    dialect: DialectAdapter, events: list[Event]
 ) -> None:
-    error = from_worker(WorkerError(ErrorKind.CUT, "What happened."))
+    error = from_worker_error(WorkerError(ErrorKind.UPSTREAM_DISCONNECTED, "What happened."))
 
-    so_far, told = dialect.read_broken_stream(dialect.broken_stream(events, error))
+    partial_blocks, error_object = dialect.read_interrupted_stream(dialect.encode_interrupted_stream(events, error))
 
-    assert begun(so_far) == begun(dialect.told_so_far(events))
-    assert dialect.is_error(told)
-    assert "What happened." in str(told)
+    assert normalize_interrupted_calls(partial_blocks) == normalize_interrupted_calls(dialect.partial_blocks(events))
+    assert dialect.is_valid_error(error_object)
+    assert "What happened." in str(error_object)
 
 
 @every_dialect
 @pytest.mark.promise("stream.usage-when-asked")
-@given(events=answers())
-def test_a_stream_tells_the_usage_as_the_body_does_to_who_asks_for_it(dialect: Dialect, events: list[Event]) -> None:
-    asked, unasked = dialect.stream(events, usage=True), dialect.stream(events, usage=False)
+@given(events=complete_replies())
+def test_stream_reports_the_usage_of_the_body_on_request(dialect: DialectAdapter, events: list[Event]) -> None:
+    with_usage, without_usage = (dialect.encode_stream(events, usage=usage) for usage in (True, False))
 
-    assert dialect.read_stream(asked).usage == dialect.read_body(dialect.body(events)).usage
-    if dialect.usage_is_asked_for:
-        assert dialect.read_stream(unasked).usage is None
-        assert not any("usage" in orjson.loads(one) for _, one in unasked[:-1])
+    assert dialect.read_stream(with_usage).usage == dialect.read_body(dialect.encode_body(events)).usage
+    if dialect.is_usage_optional:
+        assert dialect.read_stream(without_usage).usage is None
+        assert not any("usage" in orjson.loads(data) for _, data in without_usage[:-1])
     else:
-        assert unasked == asked
+        assert without_usage == with_usage
 
 
 @every_dialect
 @pytest.mark.parametrize("usage", [True, False])
-def test_the_request_decides_about_the_usage_where_it_is_asked_for(dialect: Dialect, usage: bool) -> None:
-    told = dialect.parse(dialect.request(usage=usage)).include_usage
+def test_request_decides_whether_usage_is_included(dialect: DialectAdapter, usage: bool) -> None:
+    include_usage = dialect.parse(dialect.minimal_request(usage=usage)).include_usage
 
-    assert told is (usage if dialect.usage_is_asked_for else True)
+    assert include_usage is (usage if dialect.is_usage_optional else True)
 
 
 @every_dialect
-def test_a_stop_reason_nobody_knows_yet_ends_the_answer_as_any_other(dialect: Dialect) -> None:
-    tomorrow = [*HELLO[:-1], Finished("a_reason_of_tomorrow", Usage())]  # type: ignore[arg-type]
+def test_unknown_stop_reason_ends_the_reply_normally(dialect: DialectAdapter) -> None:
+    events = [*HELLO[:-1], Finished("future_reason", TokenUsage())]  # type: ignore[arg-type]
 
-    known, unknown = dialect.stream(HELLO), dialect.stream(tomorrow)
+    known, unknown = dialect.encode_stream(HELLO), dialect.encode_stream(events)
 
     assert [name for name, _ in known] == [name for name, _ in unknown]
-    assert dialect.body(tomorrow).keys() == dialect.body(HELLO).keys()
+    assert dialect.encode_body(events).keys() == dialect.encode_body(HELLO).keys()
 
 
 @every_dialect
-@pytest.mark.promise("stream.no-second-answer")
-@given(before=pieces(min_blocks=1), after=answers())
-def test_a_restart_ends_a_stream_in_an_error(dialect: Dialect, before: list[Event], after: list[Event]) -> None:
+@pytest.mark.promise("stream.no-second-reply")
+@given(before=block_events(min_blocks=1), after=complete_replies())
+def test_stream_reset_ends_the_stream_in_an_error(
+    dialect: DialectAdapter, before: list[Event], after: list[Event]
+) -> None:
     with pytest.raises(ApiError) as raised:
-        dialect.stream([STARTED, *before, Restarted(), *after[1:]])
+        dialect.encode_stream([STARTED, *before, StreamReset(), *after[1:]])
 
     assert raised.value.status == 502
 
 
 @every_dialect
-@given(before=beginnings(), after=answers())
-def test_a_restart_voids_what_a_body_had_gathered(dialect: Dialect, before: list[Event], after: list[Event]) -> None:
-    restarted = dialect.body([STARTED, *before[1:], Restarted(), *after[1:]])
+@given(before=interrupted_replies(), after=complete_replies())
+def test_stream_reset_clears_the_body(dialect: DialectAdapter, before: list[Event], after: list[Event]) -> None:
+    body = dialect.encode_body([STARTED, *before[1:], StreamReset(), *after[1:]])
 
-    assert restarted == dialect.body(after)
+    assert body == dialect.encode_body(after)
 
 
 @every_dialect
-@given(events=beginnings())
-def test_events_without_an_end_make_no_body(dialect: Dialect, events: list[Event]) -> None:
+@given(events=interrupted_replies())
+def test_events_without_an_end_give_no_body(dialect: DialectAdapter, events: list[Event]) -> None:
     with pytest.raises(ApiError):
-        dialect.body(events)
+        dialect.encode_body(events)
 
 
 @every_dialect
 @pytest.mark.promise("errors.envelope")
 @pytest.mark.parametrize("kind", ErrorKind)
-def test_every_kind_of_failure_has_a_status_and_a_valid_envelope(dialect: Dialect, kind: ErrorKind) -> None:
-    error = from_worker(WorkerError(kind, "What happened.", detail="/home/someone/secret"))
-    envelope = dialect.error(error)
+def test_every_error_kind_has_a_status_and_a_valid_error_body(dialect: DialectAdapter, kind: ErrorKind) -> None:
+    error = from_worker_error(WorkerError(kind, "What happened.", detail="/home/someone/secret"))
+    envelope = dialect.error_object(error)
 
     assert 400 <= error.status < 600
-    assert dialect.is_error(envelope)
+    assert dialect.is_valid_error(envelope)
     assert "What happened." in str(envelope)
     assert "secret" not in str(envelope)
 
@@ -169,47 +188,51 @@ def test_every_kind_of_failure_has_a_status_and_a_valid_envelope(dialect: Dialec
 @every_dialect
 @pytest.mark.promise("chat.warnings")
 @given(extra=st.dictionaries(names, json_values, max_size=4))
-def test_a_field_nobody_knows_changes_no_job_and_is_named(dialect: Dialect, extra: dict[str, Any]) -> None:
-    # Google's programs write SERVICE_TIER for serviceTier, and so may a name that was drawn.
+def test_unknown_field_gives_a_warning_and_does_not_change_the_job(
+    dialect: DialectAdapter, extra: dict[str, Any]
+) -> None:
+    # In Gemini, SERVICE_TIER means serviceTier, and a drawn name may have that form.
     unknown = {name: value for name, value in extra.items() if not {name, to_camel(name)} & dialect.fields}
-    parsed = dialect.parse({**dialect.request(), **unknown})
-    asking = [n for n, value in unknown.items() if value is not None and value is not False and value not in ([], {})]
+    parsed = dialect.parse({**dialect.minimal_request(), **unknown})
+    warned = [n for n, value in unknown.items() if value is not None and value is not False and value not in ([], {})]
 
-    assert parsed.job == dialect.parse(dialect.request()).job
-    assert list(parsed.warnings) == [f"{name}: unknown parameter" for name in asking]
+    assert parsed.job == dialect.parse(dialect.minimal_request()).job
+    assert list(parsed.warnings) == [f"{name}: ignored (unknown parameter)" for name in warned]
 
 
 @every_dialect
 @pytest.mark.promise("errors.field-named")
 @given(choice=st.data(), value=json_values)
-def test_whatever_a_known_field_holds_it_is_taken_or_named(dialect: Dialect, choice: st.DataObject, value: Any) -> None:
+def test_known_field_with_any_value_is_accepted_or_named_in_the_error(
+    dialect: DialectAdapter, choice: st.DataObject, value: Any
+) -> None:
     field = choice.draw(st.sampled_from(sorted(dialect.fields)))
 
-    complaint = refusal(dialect, {**dialect.request(), field: value})
+    rejection = get_rejection(dialect, {**dialect.minimal_request(), field: value})
 
-    assert complaint is None or field in complaint
+    assert rejection is None or field in rejection
 
 
 @every_dialect
 @pytest.mark.promise("errors.field-named")
 @given(job=jobs(), choice=st.data())
-def test_a_request_with_a_part_of_it_spoilt_is_taken_or_the_field_named(
-    dialect: Dialect, job: ChatJob, choice: st.DataObject
+def test_mutated_request_is_accepted_or_a_field_is_named_in_the_error(
+    dialect: DialectAdapter, job: ChatJob, choice: st.DataObject
 ) -> None:
-    request = choice.draw(spoilt(dialect.render(dialect.can_ask(job))))
+    request = choice.draw(mutated(dialect.build_request(dialect.supported_job(job))))
 
-    complaint = refusal(dialect, request)
+    rejection = get_rejection(dialect, request)
 
-    assert complaint is None or any(field in complaint for field in dialect.fields)
+    assert rejection is None or any(field in rejection for field in dialect.fields)
 
 
 @every_dialect
 @pytest.mark.promise("dialects.nothing-lost")
 @given(job=jobs())
-def test_a_job_written_as_a_request_and_read_again_has_lost_nothing(dialect: Dialect, job: ChatJob) -> None:
-    asked = dialect.can_ask(job)
+def test_job_survives_a_round_trip_through_a_request(dialect: DialectAdapter, job: ChatJob) -> None:
+    supported = dialect.supported_job(job)
 
-    parsed = dialect.parse(dialect.render(asked))
+    parsed = dialect.parse(dialect.build_request(supported))
 
-    assert parsed.job == asked
+    assert parsed.job == supported
     assert parsed.warnings == ()

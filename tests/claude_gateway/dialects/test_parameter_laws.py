@@ -1,17 +1,17 @@
-"""What holds for the parameters of every dialect, by whatever names it has them."""
+"""Properties of parameters that hold in every dialect, under the names of the dialect."""
 
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from claude_gateway.errors import ApiError
-from claude_gateway.reading.json_body import wrong_shape
-from tests.claude_gateway.dialects.adapters import DIALECTS
-from tests.claude_gateway.dialects.face import Dialect, Json
+from claude_gateway.core.errors import ApiError
+from claude_gateway.request_reading.json_body import request_validation_error
+from tests.claude_gateway.dialects.adapters.all_dialects import DIALECTS, get_dialect
+from tests.claude_gateway.dialects.adapters.dialect_adapter import DialectAdapter, Json
 
-# Where each dialect has a parameter; none for one that it does not have.
-PLACES: dict[str, dict[str, tuple[str, ...]]] = {
+# Field path of each parameter in each dialect that has it.
+FIELD_PATHS: dict[str, dict[str, tuple[str, ...]]] = {
     "limit": {
         "openai_chat": ("max_tokens",),
         "anthropic": ("max_tokens",),
@@ -60,71 +60,73 @@ PLACES: dict[str, dict[str, tuple[str, ...]]] = {
     "penalty": {"openai_chat": ("frequency_penalty",), "gemini": ("generationConfig", "frequencyPenalty")},
     "format": {"openai_chat": ("response_format",), "gemini": ("generationConfig", "responseMimeType")},
 }
-EVERYWHERE = [(dialect, name) for name, places in PLACES.items() for dialect in DIALECTS if dialect.name in places]
+ALL_PARAMETERS = [
+    (dialect, name) for name, paths in FIELD_PATHS.items() for dialect in DIALECTS if dialect.name in paths
+]
 INTEGERS = ("limit", "other_limit", "choices", "budget")
-LARGEST = 2**63 - 1
+MAX_INTEGER = 2**63 - 1
 
 
-def asking(dialect: Dialect, **parameters: Any) -> Json:
-    """The smallest request with these parameters."""
-    request = dialect.request()
+def build_request(dialect: DialectAdapter, **parameters: Any) -> Json:
+    """Return the smallest request with these parameters."""
+    request = dialect.minimal_request()
     for name, value in parameters.items():
         inner = request
-        *way, last = PLACES[name][dialect.name]
-        for step in way:
-            inner = inner.setdefault(step, {})
-        inner[last] = value
+        *parents, field = FIELD_PATHS[name][dialect.name]
+        for parent in parents:
+            inner = inner.setdefault(parent, {})
+        inner[field] = value
     return request
 
 
-def of(*names: str) -> pytest.MarkDecorator:
-    """Every dialect that has one of the parameters, with each that it has."""
-    found = [(dialect, name) for dialect, name in EVERYWHERE if name in names]
-    return pytest.mark.parametrize(("dialect", "name"), found, ids=lambda one: getattr(one, "name", one))
+def for_parameters(*names: str) -> pytest.MarkDecorator:
+    """Parametrize a test with each of these parameters, in every dialect that has it."""
+    params = [(dialect, name) for dialect, name in ALL_PARAMETERS if name in names]
+    return pytest.mark.parametrize(("dialect", "name"), params, ids=lambda param: getattr(param, "name", param))
 
 
-@of("limit", "other_limit")
-def test_a_limit_above_the_model_s_own_is_lowered_with_a_warning_of_both_numbers(dialect: Dialect, name: str) -> None:
-    parsed = dialect.parse(asking(dialect, **{name: 200_000}))
+@for_parameters("limit", "other_limit")
+def test_lowers_token_limit_above_model_maximum_with_a_warning(dialect: DialectAdapter, name: str) -> None:
+    parsed = dialect.parse(build_request(dialect, **{name: 200_000}))
 
-    own_name = PLACES[name][dialect.name][-1]
-    assert parsed.job.tuning.max_tokens == 64_000
-    assert parsed.warnings == (f"{own_name}: lowered from 200000 to 64000, the most that this model writes",)
-
-
-@of("limit", "other_limit")
-def test_a_limit_that_the_model_takes_is_left_alone(dialect: Dialect, name: str) -> None:
-    parsed = dialect.parse(asking(dialect, **{name: 64_000}))
-
-    assert (parsed.job.tuning.max_tokens, parsed.warnings) == (64_000, ())
+    field = FIELD_PATHS[name][dialect.name][-1]
+    assert parsed.job.params.max_tokens == 64_000
+    assert parsed.warnings == (f"{field}: changed from 200000 to 64000 (the maximum of this model)",)
 
 
-def refused(dialect: Dialect, name: str, value: Any) -> ApiError:
-    """What the client is told of the smallest request with this value."""
+@for_parameters("limit", "other_limit")
+def test_keeps_token_limit_within_model_maximum(dialect: DialectAdapter, name: str) -> None:
+    parsed = dialect.parse(build_request(dialect, **{name: 64_000}))
+
+    assert (parsed.job.params.max_tokens, parsed.warnings) == (64_000, ())
+
+
+def get_rejection(dialect: DialectAdapter, name: str, value: Any) -> ApiError:
+    """Return the error for the smallest request with this value."""
     with pytest.raises(ValidationError) as raised:
-        dialect.parse(asking(dialect, **{name: value}))
-    return wrong_shape(raised.value)
+        dialect.parse(build_request(dialect, **{name: value}))
+    return request_validation_error(raised.value)
 
 
-def message(dialect: Dialect, error: ApiError) -> str:
-    """The text of an error in the dialect's own envelope."""
-    text: str = dialect.error(error)["error"]["message"]
+def get_message(dialect: DialectAdapter, error: ApiError) -> str:
+    """Return the text of an error in the error format of the dialect."""
+    text: str = dialect.error_object(error)["error"]["message"]
     return text
 
 
 @pytest.mark.promise("parameters.ranges")
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "expected"),
     [
-        ("limit", 0, f"between 1 and {LARGEST}, not 0"),
-        ("limit", -2, f"between 1 and {LARGEST}, not -2"),
-        ("limit", 2.0**63, f"between 1 and {LARGEST}, not 9223372036854775808"),
-        ("limit", 1e30, f"between 1 and {LARGEST}, not 1e+30"),
-        ("other_limit", 0, f"between 1 and {LARGEST}, not 0"),
-        ("choices", 0, f"between 1 and {LARGEST}, not 0"),
-        ("temperature", -1, "between 0 and {hottest}, not -1"),
-        ("temperature", 3, "between 0 and {hottest}, not 3"),
-        ("temperature", 2.0000001, "between 0 and {hottest}, not 2.0000001"),
+        ("limit", 0, f"between 1 and {MAX_INTEGER}, not 0"),
+        ("limit", -2, f"between 1 and {MAX_INTEGER}, not -2"),
+        ("limit", 2.0**63, f"between 1 and {MAX_INTEGER}, not 9223372036854775808"),
+        ("limit", 1e30, f"between 1 and {MAX_INTEGER}, not 1e+30"),
+        ("other_limit", 0, f"between 1 and {MAX_INTEGER}, not 0"),
+        ("choices", 0, f"between 1 and {MAX_INTEGER}, not 0"),
+        ("temperature", -1, "between 0 and {maximum}, not -1"),
+        ("temperature", 3, "between 0 and {maximum}, not 3"),
+        ("temperature", 2.0000001, "between 0 and {maximum}, not 2.0000001"),
         ("top_p", -0.5, "between 0 and 1, not -0.5"),
         ("top_p", 1.5, "between 0 and 1, not 1.5"),
         ("top_k", -2, "not -2"),
@@ -132,50 +134,52 @@ def message(dialect: Dialect, error: ApiError) -> str:
     ],
 )
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
-def test_a_number_out_of_its_range_is_a_400_with_one_text(dialect: Dialect, name: str, value: Any, told: str) -> None:
-    if dialect.name not in PLACES[name]:
+def test_rejects_number_out_of_range_with_400_and_the_same_text(
+    dialect: DialectAdapter, name: str, value: Any, expected: str
+) -> None:
+    if dialect.name not in FIELD_PATHS[name]:
         return
 
-    request = asking(dialect, **({"budget": value} if name == "budget" else {name: value}))
+    request = build_request(dialect, **({"budget": value} if name == "budget" else {name: value}))
     if name == "budget" and dialect.name != "gemini":
         (request.get("anthropic_options") or request)["thinking"]["type"] = "enabled"
     with pytest.raises(ValidationError) as raised:
         dialect.parse(request)
-    error = wrong_shape(raised.value)
+    error = request_validation_error(raised.value)
 
-    place = ".".join(PLACES[name][dialect.name])
-    hottest = 1 if dialect.name == "anthropic" else 2
+    field_path = ".".join(FIELD_PATHS[name][dialect.name])
+    maximum = 1 if dialect.name == "anthropic" else 2
     assert dialect.status(error) == 400
-    assert dialect.is_error(dialect.error(error))
-    assert (error.param, error.code) == (place, "invalid_request_error")
-    assert message(dialect, error).startswith(f"{place}: Input should be between ")
-    assert message(dialect, error).endswith(told.format(hottest=hottest))
+    assert dialect.is_valid_error(dialect.error_object(error))
+    assert (error.param, error.code) == (field_path, "invalid_request_error")
+    assert get_message(dialect, error).startswith(f"{field_path}: Input should be between ")
+    assert get_message(dialect, error).endswith(expected.format(maximum=maximum))
 
 
-@of(*INTEGERS, "top_k")
+@for_parameters(*INTEGERS, "top_k")
 @pytest.mark.parametrize("value", ["9" * 30, "9" * 50, "many", True, [5], {"value": 5}, "1e3", 1.5], ids=str)
-def test_what_is_no_integer_is_refused_by_the_name_of_its_field(dialect: Dialect, name: str, value: Any) -> None:
+def test_rejects_non_integer_with_an_error_that_names_the_field(dialect: DialectAdapter, name: str, value: Any) -> None:
     if dialect.name == "gemini" and (value == "9" * 30 or name == "top_k"):
-        return  # Google's programs write integers as texts, and `topK` with a fraction
+        return  # Google's clients send integers as strings, and `topK` with a fraction
 
-    error = refused(dialect, name, value)
+    error = get_rejection(dialect, name, value)
 
     assert dialect.status(error) == (422 if dialect.name.startswith("openai") else 400)
-    assert PLACES[name][dialect.name][-1] in str(dialect.error(error))
+    assert FIELD_PATHS[name][dialect.name][-1] in str(dialect.error_object(error))
 
 
-@of("limit", "other_limit")
-def test_a_whole_number_with_a_fraction_of_nothing_is_an_integer(dialect: Dialect, name: str) -> None:
-    limit = dialect.parse(asking(dialect, **{name: 100.0})).job.tuning.max_tokens
+@for_parameters("limit", "other_limit")
+def test_accepts_whole_float_as_integer(dialect: DialectAdapter, name: str) -> None:
+    limit = dialect.parse(build_request(dialect, **{name: 100.0})).job.params.max_tokens
 
     assert (limit, type(limit)) == (100, int)
 
 
-def test_google_s_integers_come_as_texts_too() -> None:
-    (gemini,) = [dialect for dialect in DIALECTS if dialect.name == "gemini"]
+def test_accepts_gemini_integers_as_strings() -> None:
+    gemini = get_dialect("gemini")
 
-    assert gemini.parse(asking(gemini, limit="100", budget="-1")).job.tuning.max_tokens == 100
-    assert gemini.status(refused(gemini, "limit", "9" * 30)) == 400
+    assert gemini.parse(build_request(gemini, limit="100", budget="-1")).job.params.max_tokens == 100
+    assert gemini.status(get_rejection(gemini, "limit", "9" * 30)) == 400
 
 
 @pytest.mark.promise("parameters.not-set")
@@ -199,25 +203,25 @@ def test_google_s_integers_come_as_texts_too() -> None:
     ],
 )
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
-def test_a_value_for_not_set_changes_nothing(dialect: Dialect, name: str, values: tuple[Any, ...]) -> None:
-    if dialect.name not in PLACES[name]:
+def test_unset_value_changes_nothing(dialect: DialectAdapter, name: str, values: tuple[Any, ...]) -> None:
+    if dialect.name not in FIELD_PATHS[name]:
         return
-    plain = dialect.request()
+    plain = dialect.minimal_request()
     if name in ("limit", "stream"):
-        plain.pop(PLACES[name][dialect.name][-1], None)
+        plain.pop(FIELD_PATHS[name][dialect.name][-1], None)
 
     for value in values:
-        parsed = dialect.parse(asking(dialect, **{name: value}))
+        parsed = dialect.parse(build_request(dialect, **{name: value}))
 
         assert (parsed.job, parsed.warnings) == (dialect.parse(plain).job, ())
 
 
 @pytest.mark.parametrize(("name", "value"), [("top_k", False), ("seed", True), ("limit", False)])
-def test_a_truth_value_is_no_number_that_stands_for_not_set(name: str, value: bool) -> None:
-    (chat,) = [dialect for dialect in DIALECTS if dialect.name == "openai_chat"]
+def test_boolean_is_not_an_unset_value_of_a_number(name: str, value: bool) -> None:
+    chat = get_dialect("openai_chat")
     try:
-        parsed = chat.parse(asking(chat, **{name: value}))
+        parsed = chat.parse(build_request(chat, **{name: value}))
     except ValidationError:
         return
 
-    assert parsed.warnings == (f"{name}: Claude has no such parameter",)
+    assert parsed.warnings == (f"{name}: ignored (Claude has no such parameter)",)

@@ -1,4 +1,4 @@
-"""A session that plays a server's part: the seam of the tests above the protocol."""
+"""Scripted MCP servers and sessions, for tests that do not need the protocol."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -6,90 +6,93 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from claude_gateway.mcp_servers.bounds import Bounds
-from claude_gateway.mcp_servers.connection import Flooded, Unreachable
-from claude_gateway.mcp_servers.offered import Listing, Offered, failed
-from claude_gateway.mcp_servers.rules import Rules
-from claude_gateway.mcp_servers.server import Server
-from claude_gateway.mcp_servers.servers import McpServers
-from workers.job import RemoteResult, Text, Tool
+from claude_gateway.mcp_servers.catalog import McpTool, ServerCatalog, error_result
+from claude_gateway.mcp_servers.connection import ServerExceededLimit, ServerUnavailable
+from claude_gateway.mcp_servers.limits import McpLimits
+from claude_gateway.mcp_servers.manager import McpServerManager
+from claude_gateway.mcp_servers.models import McpServer
+from claude_gateway.mcp_servers.policy import RegistrationPolicy
+from workers.core.job import RemoteToolResult, Text, ToolDefinition
 
 
-def listing(*names: str) -> Listing:
-    tools = tuple(Offered(name, Tool(f"mcp__lib__{name}", "", {"type": "object"})) for name in names)
-    return Listing(tools, resources=3, prompts=2)
+def make_catalog(*names: str) -> ServerCatalog:
+    tools = tuple(McpTool(name, ToolDefinition(f"mcp__lib__{name}", "", {"type": "object"})) for name in names)
+    return ServerCatalog(tools, resource_count=3, prompt_count=2)
 
 
-async def anybody(owner: str) -> bool:
-    """May have servers."""
+async def allow_any_key(key_id: str) -> bool:
+    """Let every key use MCP servers."""
     return True
 
 
-def no_servers() -> McpServers:
-    return McpServers(None, Rules(), Bounds(), None, None)  # type: ignore[arg-type]
+def create_empty_manager() -> McpServerManager:
+    return McpServerManager(None, RegistrationPolicy(), McpLimits(), None, None)  # type: ignore[arg-type]
 
 
 @dataclass
 class ScriptedServer:
-    """What is on the other side. `faults` are raised or waited for by the next handshakes, one each."""
+    """An MCP server that behaves as its attributes say.
 
-    has: Listing = field(default_factory=lambda: listing("look"))
-    faults: list[Exception | asyncio.Event] = field(default_factory=list)
-    is_there: bool = True
+    Each handshake takes the next item of `handshake_faults`: it raises the exception or waits for the event.
+    """
+
+    catalog: ServerCatalog = field(default_factory=lambda: make_catalog("look"))
+    handshake_faults: list[Exception | asyncio.Event] = field(default_factory=list)
+    is_running: bool = True
     is_flooding: bool = False
     hangs: bool = False
-    handshakes: int = 0
+    handshake_count: int = 0
     calls: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
-    open: int = 0
+    open_count: int = 0
     sessions: list["ScriptedSession"] = field(default_factory=list)
 
     @asynccontextmanager
-    async def opened(self, owner: str = "", server: Server | None = None) -> AsyncIterator["ScriptedSession"]:
-        self.handshakes += 1
-        if self.faults:
-            fault = self.faults.pop(0)
+    async def open_session(self, key_id: str = "", server: McpServer | None = None) -> AsyncIterator["ScriptedSession"]:
+        self.handshake_count += 1
+        if self.handshake_faults:
+            fault = self.handshake_faults.pop(0)
             if isinstance(fault, Exception):
                 raise fault
             await fault.wait()
-        self.open += 1
+        self.open_count += 1
         self.sessions.append(ScriptedSession(self))
         try:
             yield self.sessions[-1]
         finally:
-            self.open -= 1
+            self.open_count -= 1
 
-    def leave(self) -> None:
-        """It goes, as a program does that crashes, and would be back at once."""
-        self.is_there = False
-        self.sessions[-1].stirred.set()
+    def crash(self) -> None:
+        """Disconnect like a server that crashes and restarts immediately."""
+        self.is_running = False
+        self.sessions[-1].wakeup.set()
 
-    def drown(self) -> None:
-        """It sends so much that its session ends."""
+    def flood(self) -> None:
+        """Exceed the inbound limit, so that the session ends."""
         self.is_flooding = True
-        self.sessions[-1].stirred.set()
+        self.sessions[-1].wakeup.set()
 
 
 class ScriptedSession:
     def __init__(self, server: ScriptedServer) -> None:
         self._server = server
-        self.stirred = asyncio.Event()
-        self.changed = False
-        server.is_there = True
+        self.wakeup = asyncio.Event()
+        self.tools_changed = False
+        server.is_running = True
 
-    async def listing(self) -> Listing:
-        return self._server.has
+    async def fetch_catalog(self) -> ServerCatalog:
+        return self._server.catalog
 
     async def ping(self) -> None:
         if self._server.is_flooding:
             self._server.is_flooding = False
-            raise Flooded("it sends too much")
-        if not self._server.is_there:
-            raise Unreachable("it ended the connection")
+            raise ServerExceededLimit("it sends too much")
+        if not self._server.is_running:
+            raise ServerUnavailable("the server closed the connection")
 
-    async def call(self, tool: str, arguments: Mapping[str, Any]) -> RemoteResult:
-        self._server.calls.append((tool, arguments))
+    async def call_tool(self, tool_name: str, arguments: Mapping[str, Any]) -> RemoteToolResult:
+        self._server.calls.append((tool_name, arguments))
         if self._server.hangs:
             await asyncio.Event().wait()
-        if not self._server.is_there:
-            raise Unreachable("it ended the connection")
-        return RemoteResult((Text("seen"),)) if tool == "look" else failed("no")
+        if not self._server.is_running:
+            raise ServerUnavailable("the server closed the connection")
+        return RemoteToolResult((Text("seen"),)) if tool_name == "look" else error_result("no")

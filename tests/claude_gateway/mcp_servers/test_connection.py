@@ -1,153 +1,155 @@
-"""A server that goes is noticed, and tried again until it is let go."""
+"""Detection of disconnected MCP servers, and reconnection until the server is deleted."""
 
 import asyncio
 from dataclasses import replace
 
 import pytest
 
-from claude_gateway.mcp_servers.bounds import Bounds
-from claude_gateway.mcp_servers.connection import Connection, Unreachable
-from claude_gateway.mcp_servers.server import Program, Server
-from tests.claude_gateway.mcp_servers.scripted import ScriptedServer, listing
-from tests.workers.helpers import until
-from workers.job import RemoteResult, Text
+from claude_gateway.mcp_servers.connection import McpConnection, ServerUnavailable
+from claude_gateway.mcp_servers.limits import McpLimits
+from claude_gateway.mcp_servers.models import McpServer, StdioConfig
+from tests.claude_gateway.mcp_servers.scripted import ScriptedServer, make_catalog
+from tests.workers.helpers import wait_until
+from workers.core.job import RemoteToolResult, Text
 
-BOUNDS = Bounds(first_pause=0.001, longest_pause=0.002, relist_seconds=0)
-SEEN = RemoteResult((Text("seen"),))
-
-
-def connection(server: ScriptedServer, bounds: Bounds = BOUNDS) -> Connection:
-    made = Connection(Server("lib", Program(("x",))), server.opened, bounds)
-    made.begin()
-    return made
+LIMITS = McpLimits(min_retry_seconds=0.001, max_retry_seconds=0.002, min_relist_seconds=0)
+TOOL_RESULT = RemoteToolResult((Text("seen"),))
 
 
-async def test_what_the_server_has_is_known_once_it_has_shaken_hands() -> None:
-    to = connection(ScriptedServer())
-
-    assert await to.connected() == listing("look")
-    assert (to.status, to.error) == ("connected", "")
-    assert await to.call("look", {"at": 1}) == SEEN
-    await to.close()
+def create_connection(server: ScriptedServer, limits: McpLimits = LIMITS) -> McpConnection:
+    connection = McpConnection(McpServer("lib", StdioConfig(("x",))), server.open_session, limits)
+    connection.start()
+    return connection
 
 
-async def test_a_first_handshake_that_fails_says_why() -> None:
-    to = connection(ScriptedServer(faults=[Unreachable("nobody")]))
+async def test_catalog_is_known_after_the_handshake() -> None:
+    connection = create_connection(ScriptedServer())
 
-    with pytest.raises(Unreachable, match="nobody"):
-        await to.connected()
-    await to.close()
-
-
-async def test_a_handshake_that_hangs_ends() -> None:
-    to = connection(ScriptedServer(faults=[asyncio.Event()]), replace(BOUNDS, connect_seconds=0.001))
-
-    with pytest.raises(Unreachable, match="not ready"):
-        await to.connected()
-    await to.close()
+    assert await connection.wait_connected() == make_catalog("look")
+    assert (connection.status, connection.error) == ("connected", "")
+    assert await connection.call_tool("look", {"at": 1}) == TOOL_RESULT
+    await connection.close()
 
 
-@pytest.mark.promise("mcp.comes-back")
-async def test_a_server_that_goes_is_noticed_and_connected_again() -> None:
+async def test_failed_first_handshake_raises_its_reason() -> None:
+    connection = create_connection(ScriptedServer(handshake_faults=[ServerUnavailable("unreachable")]))
+
+    with pytest.raises(ServerUnavailable, match="unreachable"):
+        await connection.wait_connected()
+    await connection.close()
+
+
+async def test_handshake_times_out() -> None:
+    connection = create_connection(
+        ScriptedServer(handshake_faults=[asyncio.Event()]), replace(LIMITS, connect_timeout_seconds=0.001)
+    )
+
+    with pytest.raises(ServerUnavailable, match="not ready"):
+        await connection.wait_connected()
+    await connection.close()
+
+
+@pytest.mark.promise("mcp.reconnects")
+async def test_reconnects_after_the_server_disconnects() -> None:
     server = ScriptedServer()
-    to = connection(server)
-    await to.connected()
-    server.faults = [Unreachable("not yet"), Unreachable("not yet")]
-    server.has = listing("look", "search")
+    connection = create_connection(server)
+    await connection.wait_connected()
+    server.handshake_faults = [ServerUnavailable("not yet"), ServerUnavailable("not yet")]
+    server.catalog = make_catalog("look", "search")
 
-    server.leave()
-    await until(lambda: to.status != "connected")
-    told = await to.call("look", {})
-    await until(lambda: to.status == "connected")
+    server.crash()
+    await wait_until(lambda: connection.status != "connected")
+    result = await connection.call_tool("look", {})
+    await wait_until(lambda: connection.status == "connected")
 
-    assert told.is_error
-    assert "not connected at the moment" in str(told.content)
-    assert server.handshakes == 4
-    assert to.reconnections == 1
-    assert to.listing == listing("look", "search")
-    await to.close()
-    assert server.open == 0
+    assert result.is_error
+    assert "not connected at the moment" in str(result.content)
+    assert server.handshake_count == 4
+    assert connection.reconnect_count == 1
+    assert connection.catalog == make_catalog("look", "search")
+    await connection.close()
+    assert server.open_count == 0
 
 
-async def test_a_call_that_finds_it_gone_is_answered_and_has_it_seen_to() -> None:
+async def test_call_to_a_disconnected_server_fails_and_triggers_reconnection() -> None:
     server = ScriptedServer()
-    to = connection(server)
-    await to.connected()
-    server.is_there = False
+    connection = create_connection(server)
+    await connection.wait_connected()
+    server.is_running = False
 
-    told = await to.call("look", {})
+    result = await connection.call_tool("look", {})
 
-    assert told.is_error
-    await until(lambda: server.handshakes == 2 and to.status == "connected")
-    assert await to.call("look", {}) == SEEN
-    await to.close()
-
-
-async def test_a_call_that_hangs_is_answered_in_its_place() -> None:
-    to = connection(ScriptedServer(hangs=True), replace(BOUNDS, call_seconds=0.001))
-    await to.connected()
-
-    told = await to.call("look", {})
-
-    assert told.is_error
-    assert "did not answer" in str(told.content)
-    await to.close()
+    assert result.is_error
+    await wait_until(lambda: server.handshake_count == 2 and connection.status == "connected")
+    assert await connection.call_tool("look", {}) == TOOL_RESULT
+    await connection.close()
 
 
-async def test_tools_that_changed_are_read_again() -> None:
+async def test_hanging_call_times_out() -> None:
+    connection = create_connection(ScriptedServer(hangs=True), replace(LIMITS, call_timeout_seconds=0.001))
+    await connection.wait_connected()
+
+    result = await connection.call_tool("look", {})
+
+    assert result.is_error
+    assert "did not respond" in str(result.content)
+    await connection.close()
+
+
+async def test_lists_changed_tools_again() -> None:
     server = ScriptedServer()
-    to = connection(server)
-    await to.connected()
-    server.has = listing("other")
+    connection = create_connection(server)
+    await connection.wait_connected()
+    server.catalog = make_catalog("other")
 
-    server.sessions[-1].changed = True
-    server.sessions[-1].stirred.set()
+    server.sessions[-1].tools_changed = True
+    server.sessions[-1].wakeup.set()
 
-    await until(lambda: to.listing == listing("other"))
-    assert server.handshakes == 1
-    await to.close()
+    await wait_until(lambda: connection.catalog == make_catalog("other"))
+    assert server.handshake_count == 1
+    await connection.close()
 
 
-async def test_a_silent_server_is_asked_whether_it_is_there() -> None:
+async def test_detects_a_silent_disconnected_server_by_ping() -> None:
     server = ScriptedServer()
-    to = connection(server, replace(BOUNDS, ping_seconds=0.001))
-    await to.connected()
-    server.is_there = False
+    connection = create_connection(server, replace(LIMITS, ping_interval_seconds=0.001))
+    await connection.wait_connected()
+    server.is_running = False
 
-    await until(lambda: server.handshakes == 2)
-    await to.close()
-
-
-async def test_one_that_was_lost_is_tried_at_once_for_who_asks() -> None:
-    server = ScriptedServer(faults=[Unreachable("not yet")])
-    to = connection(server, replace(BOUNDS, first_pause=3600, longest_pause=3600))
-    await until(lambda: to.status == "reconnecting")
-
-    assert await to.connected() == listing("look")
-    await to.close()
+    await wait_until(lambda: server.handshake_count == 2)
+    await connection.close()
 
 
-async def test_one_that_floods_is_left_alone_until_somebody_asks_for_it() -> None:
+async def test_reconnects_immediately_on_request() -> None:
+    server = ScriptedServer(handshake_faults=[ServerUnavailable("not yet")])
+    connection = create_connection(server, replace(LIMITS, min_retry_seconds=3600, max_retry_seconds=3600))
+    await wait_until(lambda: connection.status == "reconnecting")
+
+    assert await connection.wait_connected() == make_catalog("look")
+    await connection.close()
+
+
+async def test_does_not_reconnect_to_a_flooding_server_until_requested() -> None:
     server = ScriptedServer()
-    to = connection(server)
-    await to.connected()
+    connection = create_connection(server)
+    await connection.wait_connected()
 
-    server.drown()
-    await until(lambda: to.status == "disconnected")
+    server.flood()
+    await wait_until(lambda: connection.status == "disconnected")
 
-    assert (server.open, server.handshakes, to.error) == (0, 1, "it sends too much")
-    assert "it sends too much" in str((await to.call("look", {})).content)
-    assert await to.connected() == listing("look")
-    assert (to.status, to.error, server.handshakes) == ("connected", "", 2)
-    await to.close()
+    assert (server.open_count, server.handshake_count, connection.error) == (0, 1, "it sends too much")
+    assert "it sends too much" in str((await connection.call_tool("look", {})).content)
+    assert await connection.wait_connected() == make_catalog("look")
+    assert (connection.status, connection.error, server.handshake_count) == ("connected", "", 2)
+    await connection.close()
 
 
-async def test_who_waits_for_one_that_is_let_go_is_told() -> None:
-    to = connection(ScriptedServer(faults=[asyncio.Event()]))
-    waiting = asyncio.create_task(to.connected())
+async def test_waiting_request_fails_when_the_server_is_deleted() -> None:
+    connection = create_connection(ScriptedServer(handshake_faults=[asyncio.Event()]))
+    waiting = asyncio.create_task(connection.wait_connected())
     await asyncio.sleep(0)
 
-    await to.close()
+    await connection.close()
 
-    with pytest.raises(Unreachable, match="disconnected"):
+    with pytest.raises(ServerUnavailable, match="closed on request"):
         await waiting

@@ -1,4 +1,4 @@
-"""A message is bounded on its raw bytes, however they are cut and whatever stands in its strings."""
+"""Limits of a message on its raw bytes, with any chunks and any content of strings."""
 
 import json
 from collections.abc import Callable
@@ -8,29 +8,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_gateway.mcp_servers.bounds import Bounds
-from claude_gateway.mcp_servers.message_scan import EventScan, LineScan, MessageScan
+from claude_gateway.mcp_servers.limits import McpLimits
+from claude_gateway.mcp_servers.message_scan import EventScanner, LineScanner, MessageScanner
 
-BOUNDS = Bounds(message_bytes=10_000, message_values=100, message_depth=10, number_digits=20)
-Take = Callable[[bytes], None]
+LIMITS = McpLimits(max_message_bytes=10_000, max_message_values=100, max_message_depth=10, max_number_digits=20)
+Feed = Callable[[bytes], None]
 
 
-class Refused(Exception):
+class LimitExceeded(Exception):
     pass
 
 
-def refuse(why: str) -> None:
-    raise Refused(why.format(BOUNDS))
+def raise_limit_exceeded(reason: str) -> None:
+    raise LimitExceeded(reason.format(LIMITS))
 
 
-def scan(kind: type[Any], bounds: Bounds = BOUNDS) -> Take:
-    take: Take = kind(bounds, refuse, lambda _: None).take
-    return take
+def create_feed(kind: type[Any], limits: McpLimits = LIMITS) -> Feed:
+    feed: Feed = kind(limits, raise_limit_exceeded, lambda _: None).feed
+    return feed
 
 
-def take_in_pieces(take: Take, sent: bytes, step: int) -> None:
-    for start in range(0, len(sent), step):
-        take(sent[start : start + step])
+def feed_in_chunks(feed: Feed, data: bytes, step: int) -> None:
+    for start in range(0, len(data), step):
+        feed(data[start : start + step])
 
 
 def body(data: bytes) -> bytes:
@@ -46,56 +46,56 @@ def event(data: bytes) -> bytes:
 
 
 def event_of_many_lines(data: bytes) -> bytes:
-    return b"".join(b"data: " + piece + b"\r" for piece in data.split(b" "))
+    return b"".join(b"data: " + chunk + b"\r" for chunk in data.split(b" "))
 
 
 @pytest.mark.parametrize(
     ("kind", "frame"),
-    [(MessageScan, body), (LineScan, line), (EventScan, event), (EventScan, event_of_many_lines)],
+    [(MessageScanner, body), (LineScanner, line), (EventScanner, event), (EventScanner, event_of_many_lines)],
 )
 @pytest.mark.parametrize(
-    ("data", "why"),
+    ("data", "reason"),
     [
         (b"[" + b"{}, " * 200 + b"0]", "more than 100 values"),
         (b"[" + b"0, " * 200 + b"0]", "more than 100 values"),
         (b'{"\\"' + b'": [], "' * 200 + b'": 0}', "more than 100 values"),
         (b'["\\\\", ' + b"{}, " * 200 + b"0]", "more than 100 values"),
-        (b"[" * 11, "nested more than 10 deep"),
-        (b'{"a":' * 11, "nested more than 10 deep"),
+        (b"[" * 11, "nested more than 10 levels deep"),
+        (b'{"a":' * 11, "nested more than 10 levels deep"),
         (b"[" + b"9" * 21 + b"]", "more than 20 digits"),
-        (b'["' + b"x" * 10_001 + b'"]', "larger than MCP_MESSAGE_MIB"),
+        (b'["' + b"x" * 10_001 + b'"]', "larger than MAX_MCP_MESSAGE_MIB"),
     ],
 )
 @pytest.mark.parametrize("step", [1, 7, 100_000])
-def test_refuses_a_message_beyond_the_bounds_in_whatever_pieces_it_comes(
-    kind: type[Any], frame: Callable[[bytes], bytes], data: bytes, why: str, step: int
+def test_rejects_message_beyond_the_limits_in_any_chunks(
+    kind: type[Any], frame: Callable[[bytes], bytes], data: bytes, reason: str, step: int
 ) -> None:
-    with pytest.raises(Refused, match=why):
-        take_in_pieces(scan(kind), frame(data), step)
+    with pytest.raises(LimitExceeded, match=reason):
+        feed_in_chunks(create_feed(kind), frame(data), step)
 
 
 @pytest.mark.parametrize(
-    ("kind", "sent"),
+    ("kind", "data"),
     [
-        (MessageScan, json.dumps({"text": "[{},{}," * 100}).encode()),
-        (MessageScan, json.dumps({"text": '\\"[{},\\\\"' * 100}).encode()),
-        (LineScan, b"[0, 0, 0, 0, 0]\n" * 100),
-        (EventScan, b"data: [0, 0, 0, 0, 0]\n\n" * 100),
-        (EventScan, b"data: [0, 0, 0, 0, 0]\r\r" * 100),
-        (EventScan, b"data: [0, 0, 0, 0, 0]\r\n\r\n" * 100),
-        (EventScan, b": " + b"[{},{}," * 100 + b"\n"),
+        (MessageScanner, json.dumps({"text": "[{},{}," * 100}).encode()),
+        (MessageScanner, json.dumps({"text": '\\"[{},\\\\"' * 100}).encode()),
+        (LineScanner, b"[0, 0, 0, 0, 0]\n" * 100),
+        (EventScanner, b"data: [0, 0, 0, 0, 0]\n\n" * 100),
+        (EventScanner, b"data: [0, 0, 0, 0, 0]\r\r" * 100),
+        (EventScanner, b"data: [0, 0, 0, 0, 0]\r\n\r\n" * 100),
+        (EventScanner, b": " + b"[{},{}," * 100 + b"\n"),
     ],
 )
 @pytest.mark.parametrize("step", [1, 3, 100_000])
-def test_takes_any_number_of_messages_within_the_bounds(kind: type[Any], sent: bytes, step: int) -> None:
-    take_in_pieces(scan(kind), sent, step)
+def test_accepts_any_number_of_messages_within_the_limits(kind: type[Any], data: bytes, step: int) -> None:
+    feed_in_chunks(create_feed(kind), data, step)
 
 
-def test_a_line_break_of_two_bytes_does_not_end_an_event() -> None:
-    sent = b"data: {},\r\n" * 100
+def test_two_byte_line_break_does_not_end_an_event() -> None:
+    data = b"data: {},\r\n" * 100
 
-    with pytest.raises(Refused, match="more than 100 values"):
-        take_in_pieces(scan(EventScan), sent, 1)
+    with pytest.raises(LimitExceeded, match="more than 100 values"):
+        feed_in_chunks(create_feed(EventScanner), data, 1)
 
 
 VALUES = st.recursive(
@@ -105,24 +105,24 @@ VALUES = st.recursive(
 )
 
 
-def values_of(value: Any) -> int:
+def count_values(value: Any) -> int:
     parts = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
-    return 1 + sum(map(values_of, parts))
+    return 1 + sum(map(count_values, parts))
 
 
-def depth_of(value: Any) -> int:
+def measure_depth(value: Any) -> int:
     parts = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else None
-    return 0 if parts is None else 1 + max(map(depth_of, parts), default=0)
+    return 0 if parts is None else 1 + max(map(measure_depth, parts), default=0)
 
 
 @given(VALUES, st.booleans(), st.integers(1, 9))
-def test_counts_no_fewer_values_and_levels_than_a_parser_makes(value: Any, ascii_only: bool, step: int) -> None:
-    sent = json.dumps(value, ensure_ascii=ascii_only).encode()
-    most_values, depth = values_of(value), depth_of(value)
-    too_few = Bounds(message_values=(most_values - 2) // 2) if most_values > 2 else None
-    too_shallow = Bounds(message_depth=depth - 1) if depth else None
+def test_counts_at_least_the_values_and_levels_that_a_parser_creates(value: Any, ascii_only: bool, step: int) -> None:
+    data = json.dumps(value, ensure_ascii=ascii_only).encode()
+    value_count, depth = count_values(value), measure_depth(value)
+    value_limits = McpLimits(max_message_values=(value_count - 2) // 2) if value_count > 2 else None
+    depth_limits = McpLimits(max_message_depth=depth - 1) if depth else None
 
-    for bounds in (too_few, too_shallow):
-        if bounds is not None:
-            with pytest.raises(Refused):
-                take_in_pieces(scan(MessageScan, bounds), sent, step)
+    for limits in (value_limits, depth_limits):
+        if limits is not None:
+            with pytest.raises(LimitExceeded):
+                feed_in_chunks(create_feed(MessageScanner, limits), data, step)

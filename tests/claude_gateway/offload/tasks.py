@@ -1,40 +1,40 @@
-"""Tasks that a process is given in the tests."""
+"""Tasks that the tests run in task processes."""
 
 import os
 from pathlib import Path
 
-from claude_gateway.errors import ApiError
+from claude_gateway.core.errors import ApiError
 
 
-def add(one: int, other: int) -> int:
-    return one + other
+def add(left: int, right: int) -> int:
+    return left + right
 
 
-def pid() -> int:
+def get_pid() -> int:
     return os.getpid()
 
 
-def refuse() -> None:
+def raise_api_error() -> None:
     raise ApiError(422, "validation_error", "no", code="refused", param="a", retry_after=3, extra={"details": [1]})
 
 
-def fail() -> None:
-    raise ValueError("nobody foresaw this")
+def raise_value_error() -> None:
+    raise ValueError("unexpected")
 
 
-def work_for_ever() -> None:
+def loop_forever() -> None:
     while True:
         pass
 
 
-def hoard(size: int) -> int:
-    return len(bytearray(size))
+def allocate(size_bytes: int) -> int:
+    return len(bytearray(size_bytes))
 
 
-def wait_for(path: str) -> None:
-    """Until somebody opens the pipe and closes it."""
+def wait_for_pipe(path: str) -> None:
+    """Wait until another process opens the pipe and closes it."""
     Path(path).read_bytes()
 
 
-def environment() -> dict[str, str]:
+def get_environment() -> dict[str, str]:
     return dict(os.environ)

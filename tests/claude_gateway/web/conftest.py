@@ -1,4 +1,4 @@
-"""A client of a gateway over a scripted dispatcher."""
+"""Fixtures for clients of a gateway with scripted workers."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -9,9 +9,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 from pytest_aiohttp.plugin import AiohttpClient
 
-from claude_gateway.stores.db import DATABASE, open_database
-from claude_gateway.stores.keys import KeyStore, open_keys
-from tests.claude_gateway.scripted import HELLO, ScriptedDispatcher, ScriptedPool, scripted_app
+from claude_gateway.auth.key_store import KeyStore, open_key_store
+from claude_gateway.storage.database import DATABASE_FILE_NAME, open_database
+from tests.claude_gateway.scripted import HELLO_EVENTS, ScriptedPool, ScriptedWorkerSource, build_scripted_app
 
 Client = TestClient[web.Request, web.Application]
 Serve = Callable[..., Awaitable[Client]]
@@ -19,28 +19,31 @@ Serve = Callable[..., Awaitable[Client]]
 
 @pytest.fixture
 def serve(aiohttp_client: AiohttpClient) -> Serve:
-    """`await serve(dispatcher, **settings)`; without a dispatcher every job is answered "Hello"."""
+    """Return a function that starts a gateway and returns its client.
+
+    `await serve(worker_source, **settings)`; without a worker source every reply is "Hello".
+    """
 
     async def start(
-        dispatcher: ScriptedDispatcher | None = None, pool: ScriptedPool | None = None, **changes: Any
+        worker_source: ScriptedWorkerSource | None = None, pool: ScriptedPool | None = None, **changes: Any
     ) -> Client:
-        """`fetcher` is one of the changes too."""
-        app = scripted_app(dispatcher or ScriptedDispatcher.always(*HELLO), pool, **changes)
+        """Start a gateway. `changes` are settings, or services such as `fetcher`."""
+        app = build_scripted_app(worker_source or ScriptedWorkerSource.repeating(*HELLO_EVENTS), pool, **changes)
         return await aiohttp_client(app)
 
     return start
 
 
-OWNERS_KEY = "key-of-the-owner"
+ADMIN_KEY = "key-of-the-owner"
 
 
 @pytest.fixture
-def serve_owner(serve: Serve) -> Serve:
-    """As `serve`; each request of the client brings a key with every scope."""
+def serve_admin(serve: Serve) -> Serve:
+    """Return a function like `serve`, whose clients send a key with every scope."""
 
-    async def start(*parts: Any, **changes: Any) -> Client:
-        client = await serve(*parts, api_key=OWNERS_KEY, **changes)
-        client.session.headers["Authorization"] = f"Bearer {OWNERS_KEY}"
+    async def start(*arguments: Any, **changes: Any) -> Client:
+        client = await serve(*arguments, api_key=ADMIN_KEY, **changes)
+        client.session.headers["Authorization"] = f"Bearer {ADMIN_KEY}"
         return client
 
     return start
@@ -53,7 +56,7 @@ def state_dir(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def keys(state_dir: Path) -> AsyncIterator[KeyStore]:
-    """The keys of a gateway, in a database in `state_dir`."""
-    path = state_dir / DATABASE
-    async with open_database(path) as database, open_keys(database, path) as store:
+    """Return the key store of a gateway, in a database in `state_dir`."""
+    path = state_dir / DATABASE_FILE_NAME
+    async with open_database(path) as database, open_key_store(database, path) as store:
         yield store

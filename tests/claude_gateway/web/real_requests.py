@@ -1,21 +1,21 @@
-"""Requests in the shapes that real programs were seen to send, shortened: a program, its path, headers and body.
+"""Shortened requests of real client programs, each with its path, headers and body.
 
-What a whole request of theirs becomes is told by the golden folders; here stand the habits of one program each.
+The golden cases contain complete requests and their jobs; each request here has one habit of a program.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-CHAT = "/v1/chat/completions"
-MESSAGES = "/v1/messages"
-_CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+CHAT_PATH = "/v1/chat/completions"
+MESSAGES_PATH = "/v1/messages"
+_CITY_SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 _EPHEMERAL = {"cache_control": {"type": "ephemeral"}}
 
 
 @dataclass(frozen=True, slots=True)
-class RealRequest:
-    """`body` lacks its model, which is the tests' own."""
+class ProgramRequest:
+    """Request of a client program. The tests add the model to `body`."""
 
     program: str
     path: str
@@ -26,38 +26,42 @@ class RealRequest:
         return self.program
 
 
-def _user(content: Any, **more: Any) -> dict[str, Any]:
-    return {"role": "user", "content": content, **more}
+def _user_message(content: Any, **fields: Any) -> dict[str, Any]:
+    return {"role": "user", "content": content, **fields}
 
 
-def _function(**more: Any) -> dict[str, Any]:
-    return {"type": "function", "function": {"name": "weather", "parameters": _CITY, **more}}
+def _function_tool(**fields: Any) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": "weather", "parameters": _CITY_SCHEMA, **fields}}
 
 
-def _called(content: Any, **more: Any) -> dict[str, Any]:
+def _tool_call_message(content: Any, **fields: Any) -> dict[str, Any]:
     call = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Oslo"}'}}
-    return {"role": "assistant", "content": content, "tool_calls": [call], **more}
+    return {"role": "assistant", "content": content, "tool_calls": [call], **fields}
 
 
-def _result(content: Any) -> dict[str, Any]:
+def _tool_message(content: Any) -> dict[str, Any]:
     return {"role": "tool", "tool_call_id": "call_1", "content": content}
 
 
-_HI = {"messages": [_user("hi")]}
+_MINIMAL_CHAT = {"messages": [_user_message("hi")]}
 
-OF_CHAT = (
-    RealRequest("Dify, checking its settings", CHAT, {"messages": [_user("ping")], "max_tokens": 5}),
-    RealRequest("Dify, checking in stream mode", CHAT, {"messages": [_user("ping")], "max_tokens": 10, "stream": True}),
-    RealRequest(
-        "a JavaScript caller with Python's extra_body",
-        CHAT,
-        {**_HI, "extra_body": {"top_k": 5, "reasoning_effort": "low", "x_mine": {"a": [1]}}},
+CHAT_REQUESTS = (
+    ProgramRequest("Dify, checking its settings", CHAT_PATH, {"messages": [_user_message("ping")], "max_tokens": 5}),
+    ProgramRequest(
+        "Dify, checking in stream mode",
+        CHAT_PATH,
+        {"messages": [_user_message("ping")], "max_tokens": 10, "stream": True},
     ),
-    RealRequest(
-        "a caller who sends every field he knows",
-        CHAT,
+    ProgramRequest(
+        "a JavaScript client with Python's extra_body",
+        CHAT_PATH,
+        {**_MINIMAL_CHAT, "extra_body": {"top_k": 5, "reasoning_effort": "low", "x_mine": {"a": [1]}}},
+    ),
+    ProgramRequest(
+        "a client that sends every field as null",
+        CHAT_PATH,
         {
-            **_HI,
+            **_MINIMAL_CHAT,
             **dict.fromkeys(
                 ("max_tokens", "max_completion_tokens", "temperature", "top_p", "stop", "stream", "n", "seed")
             ),
@@ -68,122 +72,155 @@ OF_CHAT = (
             **dict.fromkeys(("anthropic_options", "google_options", "session_id", "enable_tools", "extra_body")),
         },
     ),
-    RealRequest(
+    ProgramRequest(
         "openai for Python",
-        CHAT,
-        {"messages": [{"role": "developer", "content": "Be brief."}, _user("hi")], "stream": True},
+        CHAT_PATH,
+        {"messages": [{"role": "developer", "content": "Be brief."}, _user_message("hi")], "stream": True},
         {"x-stainless-lang": "python", "x-stainless-helper-method": "chat.completions.stream", "x-stainless-new": "?"},
     ),
-    RealRequest(
-        "openai for Python, giving the whole answer back",
-        CHAT,
+    ProgramRequest(
+        "openai for Python, sending the whole reply back",
+        CHAT_PATH,
         {
-            "messages": [_user("hi"), _called(None, refusal=None, annotations=[], audio=None), _result("rain")],
-            "tools": [_function(strict=True)],
+            "messages": [
+                _user_message("hi"),
+                _tool_call_message(None, refusal=None, annotations=[], audio=None),
+                _tool_message("rain"),
+            ],
+            "tools": [_function_tool(strict=True)],
         },
     ),
-    RealRequest("a caller with empty tools", CHAT, {**_HI, "tools": [], "tool_choice": "auto"}),
-    RealRequest(
-        "a caller with an empty text beside calls", CHAT, {"messages": [_user("hi"), _called(""), _result("")]}
+    ProgramRequest("a client with empty tools", CHAT_PATH, {**_MINIMAL_CHAT, "tools": [], "tool_choice": "auto"}),
+    ProgramRequest(
+        "a client with an empty text beside calls",
+        CHAT_PATH,
+        {"messages": [_user_message("hi"), _tool_call_message(""), _tool_message("")]},
     ),
-    RealRequest(
+    ProgramRequest(
         "aider",
-        CHAT,
+        CHAT_PATH,
         {
-            "messages": [{"role": "system", "content": "a"}, _user("hi"), {"role": "system", "content": "b"}],
+            "messages": [{"role": "system", "content": "a"}, _user_message("hi"), {"role": "system", "content": "b"}],
             "stream": True,
         },
     ),
-    RealRequest(
+    ProgramRequest(
         "OpenCode",
-        CHAT,
-        {"messages": [_user("Name it:"), _user("hi")], "max_tokens": 32000, "stream": True},
+        CHAT_PATH,
+        {"messages": [_user_message("Name it:"), _user_message("hi")], "max_tokens": 32000, "stream": True},
         {"x-session-id": "ses_1", "x-session-affinity": "ses_1"},
     ),
-    RealRequest(
+    ProgramRequest(
         "Copilot",
-        CHAT,
-        {**_HI, "top_p": 0.95, "temperature": 0.1, "frequency_penalty": 0, "presence_penalty": 0, "stream": True},
+        CHAT_PATH,
+        {
+            **_MINIMAL_CHAT,
+            "top_p": 0.95,
+            "temperature": 0.1,
+            "frequency_penalty": 0,
+            "presence_penalty": 0,
+            "stream": True,
+        },
         {"x-initiator": "agent", "x-interaction-type": "conversation"},
     ),
-    RealRequest(
+    ProgramRequest(
         "Qwen Code",
-        CHAT,
+        CHAT_PATH,
         {
-            "messages": [_user("hi"), _called(None), _result([{"type": "text", "text": "rain"}])],
-            "tools": [_function()],
+            "messages": [
+                _user_message("hi"),
+                _tool_call_message(None),
+                _tool_message([{"type": "text", "text": "rain"}]),
+            ],
+            "tools": [_function_tool()],
             "stream": True,
             "stream_options": {"include_usage": True},
         },
     ),
-    RealRequest(
+    ProgramRequest(
         "Roo Code",
-        CHAT,
+        CHAT_PATH,
         {
             "messages": [
                 {"role": "developer", "content": "Formatting re-enabled\nBe brief."},
-                _user([{"type": "text", "text": "hi", **_EPHEMERAL}]),
+                _user_message([{"type": "text", "text": "hi", **_EPHEMERAL}]),
             ],
-            "tools": [_function(strict=True), _function(name="mcp--x--y", strict=False)],
+            "tools": [_function_tool(strict=True), _function_tool(name="mcp--x--y", strict=False)],
             "parallel_tool_calls": False,
             "max_completion_tokens": 4096,
             "stream": True,
             "stream_options": {"include_usage": True},
         },
     ),
-    RealRequest(
+    ProgramRequest(
         "Cursor, asking",
-        CHAT,
-        {**_HI, "tools": [_function(), {"type": "function", "name": "grep", "parameters": _CITY}], "stream": True},
-    ),
-    RealRequest(
-        "LangChain, forcing a tool",
-        CHAT,
-        {**_HI, "tools": [_function()], "tool_choice": {"type": "function", "function": {"name": "weather"}}},
-    ),
-    RealRequest(
-        "the Vercel SDK",
-        CHAT,
+        CHAT_PATH,
         {
-            **_HI,
-            "tools": [_function(parameters={"$schema": "http://json-schema.org/draft-07/schema#", **_CITY})],
+            **_MINIMAL_CHAT,
+            "tools": [_function_tool(), {"type": "function", "name": "grep", "parameters": _CITY_SCHEMA}],
+            "stream": True,
+        },
+    ),
+    ProgramRequest(
+        "LangChain, forcing a tool",
+        CHAT_PATH,
+        {
+            **_MINIMAL_CHAT,
+            "tools": [_function_tool()],
+            "tool_choice": {"type": "function", "function": {"name": "weather"}},
+        },
+    ),
+    ProgramRequest(
+        "the Vercel SDK",
+        CHAT_PATH,
+        {
+            **_MINIMAL_CHAT,
+            "tools": [
+                _function_tool(parameters={"$schema": "http://json-schema.org/draft-07/schema#", **_CITY_SCHEMA})
+            ],
             "tool_choice": "auto",
             "stream": True,
             "stream_options": {"include_usage": True},
         },
     ),
-    RealRequest("Cursor, its base URL without v1", "/chat/completions", {**_HI, "stream": True}),
+    ProgramRequest("Cursor, its base URL without v1", "/chat/completions", {**_MINIMAL_CHAT, "stream": True}),
 )
 
-_TOOL = {"name": "weather", "input_schema": _CITY}
-_USED = {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {"city": "Oslo"}}
-_ANSWERED = {"type": "tool_result", "tool_use_id": "toolu_1", "content": [{"type": "text", "text": "rain"}]}
-_ROUND = [
-    _user("hi"),
-    {"role": "assistant", "content": [{**_USED, **_EPHEMERAL}]},
-    _user([{**_ANSWERED, **_EPHEMERAL}]),
+_TOOL = {"name": "weather", "input_schema": _CITY_SCHEMA}
+_TOOL_USE = {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {"city": "Oslo"}}
+_TOOL_RESULT = {"type": "tool_result", "tool_use_id": "toolu_1", "content": [{"type": "text", "text": "rain"}]}
+_TOOL_CALL_HISTORY = [
+    _user_message("hi"),
+    {"role": "assistant", "content": [{**_TOOL_USE, **_EPHEMERAL}]},
+    _user_message([{**_TOOL_RESULT, **_EPHEMERAL}]),
 ]
-_SHORT = {**_HI, "max_tokens": 100}
+_MINIMAL_MESSAGES = {**_MINIMAL_CHAT, "max_tokens": 100}
 
-OF_MESSAGES = (
-    RealRequest(
+MESSAGES_REQUESTS = (
+    ProgramRequest(
         "anthropic for Python",
-        MESSAGES,
-        _SHORT,
+        MESSAGES_PATH,
+        _MINIMAL_MESSAGES,
         {"anthropic-version": "2026-10-21", "anthropic-beta": "a-2025,a-2025", "x-stainless-timeout": "NOT_GIVEN"},
     ),
-    RealRequest(
-        "anthropic for Python of last year", f"{MESSAGES}?beta=true", _SHORT, {"anthropic-version": "2023-06-01"}
+    ProgramRequest(
+        "anthropic for Python of last year",
+        f"{MESSAGES_PATH}?beta=true",
+        _MINIMAL_MESSAGES,
+        {"anthropic-version": "2023-06-01"},
     ),
-    RealRequest(
+    ProgramRequest(
         "Claude Code",
-        f"{MESSAGES}?beta=true",
+        f"{MESSAGES_PATH}?beta=true",
         {
             "system": [
                 {"type": "text", "text": "x-anthropic-billing-header: cc_version=2;"},
                 {"type": "text", "text": "You are Claude Code.", "cache_control": {"type": "ephemeral", "ttl": "1h"}},
             ],
-            "messages": [_user([{"type": "text", "text": "hi"}]), {"role": "system", "content": "Tokens left: 9"}],
+            "messages": [
+                _user_message([{"type": "text", "text": "hi"}]),
+                {"role": "system", "content": "Tokens left: 9"},
+            ],
             "tools": [_TOOL, {"name": "Placeholder", "input_schema": {"type": "object"}, "defer_loading": True}],
             "thinking": {"type": "adaptive", "display": "updates"},
             "output_config": {"effort": "high"},
@@ -194,25 +231,32 @@ OF_MESSAGES = (
         },
         {"anthropic-version": "2023-06-01", "anthropic-beta": "one-2025-01-01,two-2026-01-01", "x-app": "cli"},
     ),
-    RealRequest(
+    ProgramRequest(
         "OpenCode",
-        MESSAGES,
-        {"messages": _ROUND, "tools": [{**_TOOL, "eager_input_streaming": True}], "max_tokens": 100, "stream": True},
+        MESSAGES_PATH,
+        {
+            "messages": _TOOL_CALL_HISTORY,
+            "tools": [{**_TOOL, "eager_input_streaming": True}],
+            "max_tokens": 100,
+            "stream": True,
+        },
         {"anthropic-beta": "structured-outputs-2025-11-13"},
     ),
-    RealRequest(
+    ProgramRequest(
         "Cline, its base URL without v1",
         "/messages",
-        {**_SHORT, "tools": [_TOOL, {"type": "web_search_20250305", "name": "web_search"}], "stream": True},
+        {**_MINIMAL_MESSAGES, "tools": [_TOOL, {"type": "web_search_20250305", "name": "web_search"}], "stream": True},
     ),
-    RealRequest(
-        "Copilot", MESSAGES, {**_SHORT, "thinking": {"type": "adaptive", "display": "summarized"}, "stream": True}
+    ProgramRequest(
+        "Copilot",
+        MESSAGES_PATH,
+        {**_MINIMAL_MESSAGES, "thinking": {"type": "adaptive", "display": "summarized"}, "stream": True},
     ),
-    RealRequest(
-        "a caller who sends every field he knows",
-        MESSAGES,
+    ProgramRequest(
+        "a client that sends every field as null",
+        MESSAGES_PATH,
         {
-            **_SHORT,
+            **_MINIMAL_MESSAGES,
             **dict.fromkeys(("system", "stream", "temperature", "top_p", "top_k", "tools", "tool_choice", "thinking")),
             **dict.fromkeys(
                 ("stop_sequences", "output_config", "metadata", "service_tier", "container", "mcp_servers")

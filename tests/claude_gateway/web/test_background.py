@@ -1,4 +1,4 @@
-"""Responses made in the background: polled, followed from any event on, cancelled, and never lost without a word."""
+"""Background responses: polling, following from any event on, cancellation, and failures that clients see."""
 
 import asyncio
 from typing import Any
@@ -7,113 +7,113 @@ import orjson
 import pytest
 from pydantic import SecretStr
 
-from claude_gateway.ledger.ledger import Ledger
-from claude_gateway.responses.register import Responses
-from claude_gateway.stores.db import Database
-from claude_gateway.stores.ledger import LedgerStore
-from claude_gateway.stores.responses import ResponseStore, Room
-from claude_gateway.web.parts import PARTS
-from tests.claude_gateway.scripted import HELLO, MODEL, STARTED, ScriptedDispatcher
+from claude_gateway.storage.database import Database
+from claude_gateway.stored_responses.response_store import ResponseLimits, ResponseStore
+from claude_gateway.stored_responses.service import ResponseService
+from claude_gateway.usage.record_store import UsageStore
+from claude_gateway.usage.recorder import UsageRecorder
+from claude_gateway.web.context.state import STATE
+from tests.claude_gateway.scripted import HELLO_EVENTS, MODEL, STARTED, ScriptedWorkerSource
 from tests.claude_gateway.web.conftest import Client, Serve
-from tests.claude_gateway.web.test_responses import PATH, ask, events_of
-from workers.errors import ErrorKind, WorkerError
-from workers.events import TextDelta
+from tests.claude_gateway.web.endpoints.test_responses import PATH, create_response, read_events
+from workers.core.errors import ErrorKind, WorkerError
+from workers.core.events import TextDelta
 
-ROOM = Room(ttl=3600, responses=1_000, bytes=10**9)
+LIMITS = ResponseLimits(ttl_seconds=3600, max_responses=1_000, max_bytes=10**9)
 
 
 @pytest.fixture
-def responses(database: Database) -> Responses:
-    return Responses(ResponseStore(database, ROOM), b"the key of the tests")
+def responses(database: Database) -> ResponseService:
+    return ResponseService(ResponseStore(database, LIMITS), b"the key of the tests")
 
 
-async def start(client: Client, **request: Any) -> str:
-    made = await ask(client, background=True, **request)
-    assert (made["status"], made["background"]) == ("queued", True)
-    return str(made["id"])
+async def start_background_response(client: Client, **request: Any) -> str:
+    response = await create_response(client, background=True, **request)
+    assert (response["status"], response["background"]) == ("queued", True)
+    return str(response["id"])
 
 
-async def shown(client: Client, id_: str) -> dict[str, Any]:
+async def get_response(client: Client, id_: str) -> dict[str, Any]:
     response = await client.get(f"{PATH}/{id_}")
     assert response.status == 200
     body: dict[str, Any] = await response.json()
     return body
 
 
-async def follow(client: Client, id_: str, after: int | None = None) -> list[dict[str, Any]]:
-    """Until its end."""
+async def follow_events(client: Client, id_: str, after: int | None = None) -> list[dict[str, Any]]:
+    """Return the events of the response, after it has ended."""
     query = {"stream": "true"} | ({} if after is None else {"starting_after": str(after)})
     response = await client.get(f"{PATH}/{id_}", params=query)
     assert response.status == 200
-    return await events_of(response, 0 if after is None else after + 1)
+    return await read_events(response, 0 if after is None else after + 1)
 
 
-async def ended(client: Client, id_: str) -> dict[str, Any]:
-    await follow(client, id_)
-    return await shown(client, id_)
+async def wait_for_end(client: Client, id_: str) -> dict[str, Any]:
+    await follow_events(client, id_)
+    return await get_response(client, id_)
 
 
 @pytest.mark.promise("responses.background")
-async def test_it_is_answered_without_a_connection_and_polled(serve: Serve, responses: Responses) -> None:
-    more = asyncio.Event()
-    dispatcher = ScriptedDispatcher.always(*HELLO[:3], more, *HELLO[3:])
-    client = await serve(dispatcher, responses=responses)
-    id_ = await start(client)
+async def test_background_response_can_be_polled(serve: Serve, responses: ResponseService) -> None:
+    resume = asyncio.Event()
+    worker_source = ScriptedWorkerSource.repeating(*HELLO_EVENTS[:3], resume, *HELLO_EVENTS[3:])
+    client = await serve(worker_source, responses=responses)
+    id_ = await start_background_response(client)
     async with asyncio.timeout(10):
-        await dispatcher.asked.wait()
-    assert (await shown(client, id_))["status"] == "in_progress"
+        await worker_source.job_started.wait()
+    assert (await get_response(client, id_))["status"] == "in_progress"
 
-    more.set()
+    resume.set()
 
-    made = await ended(client, id_)
-    assert (made["status"], made["output"][0]["content"][0]["text"]) == ("completed", "Hello")
-    assert dispatcher.released.is_set()
+    response = await wait_for_end(client, id_)
+    assert (response["status"], response["output"][0]["content"][0]["text"]) == ("completed", "Hello")
+    assert worker_source.worker_released.is_set()
 
 
 @pytest.mark.promise("responses.background")
-async def test_its_stream_can_be_left_and_taken_up_behind_any_event(serve: Serve, responses: Responses) -> None:
-    more = asyncio.Event()
-    client = await serve(ScriptedDispatcher.always(*HELLO[:3], more, *HELLO[3:]), responses=responses)
+async def test_stream_can_be_followed_again_from_any_event(serve: Serve, responses: ResponseService) -> None:
+    resume = asyncio.Event()
+    client = await serve(
+        ScriptedWorkerSource.repeating(*HELLO_EVENTS[:3], resume, *HELLO_EVENTS[3:]), responses=responses
+    )
     async with asyncio.timeout(10):
         response = await client.post(PATH, json={"model": MODEL, "input": "hi", "background": True, "stream": True})
         head = await response.content.readuntil(b'"Hel"')
         id_ = orjson.loads(head.split(b"data: ")[1].split(b"\n")[0])["response"]["id"]
         response.close()
 
-    following = asyncio.create_task(follow(client, id_, 3))
-    more.set()
-    live = await following
+    follower = asyncio.create_task(follow_events(client, id_, 3))
+    resume.set()
+    live = await follower
 
-    whole = await follow(client, id_)
+    whole = await follow_events(client, id_)
     assert [event["type"].removeprefix("response.") for event in whole[:4]] == [
         *("created", "queued", "in_progress", "output_item.added")
     ]
     assert whole[-1]["type"] == "response.completed"
     assert live == whole[4:]
     for after in range(len(whole) - 1):
-        assert await follow(client, id_, after) == whole[after + 1 :]
+        assert await follow_events(client, id_, after) == whole[after + 1 :]
     query = {"stream": "true", "starting_after": str(len(whole) - 1)}
     assert await (await client.get(f"{PATH}/{id_}", params=query)).text() == ""
 
 
-async def test_a_chain_goes_on_from_it(serve: Serve, responses: Responses) -> None:
-    dispatcher = ScriptedDispatcher.always(*HELLO)
-    client = await serve(dispatcher, responses=responses)
-    id_ = await start(client)
-    await ended(client, id_)
+async def test_request_can_continue_a_background_response(serve: Serve, responses: ResponseService) -> None:
+    worker_source = ScriptedWorkerSource.repeating(*HELLO_EVENTS)
+    client = await serve(worker_source, responses=responses)
+    id_ = await start_background_response(client)
+    await wait_for_end(client, id_)
 
-    await ask(client, input="more", previous_response_id=id_)
+    await create_response(client, input="more", previous_response_id=id_)
 
-    assert [turn.role for turn in dispatcher.jobs[1].turns] == ["user", "assistant", "user"]
+    assert [turn.role for turn in worker_source.jobs[1].turns] == ["user", "assistant", "user"]
 
 
 @pytest.mark.parametrize("after", ["-1", "x", "100", "99999999999999999999"])
-async def test_an_event_that_cannot_be_is_a_400_that_names_the_parameter(
-    serve: Serve, responses: Responses, after: str
-) -> None:
+async def test_rejects_invalid_starting_after_with_400(serve: Serve, responses: ResponseService, after: str) -> None:
     client = await serve(responses=responses)
-    id_ = await start(client)
-    await ended(client, id_)
+    id_ = await start_background_response(client)
+    await wait_for_end(client, id_)
 
     response = await client.get(f"{PATH}/{id_}", params={"stream": "true", "starting_after": after})
 
@@ -121,283 +121,291 @@ async def test_an_event_that_cannot_be_is_a_400_that_names_the_parameter(
 
 
 @pytest.mark.promise("responses.background")
-async def test_a_cancelled_one_ends_at_once_with_its_followers_and_frees_the_worker(
-    serve: Serve, responses: Responses
+async def test_cancelling_ends_the_response_and_its_followers_immediately(
+    serve: Serve, responses: ResponseService
 ) -> None:
-    dispatcher = ScriptedDispatcher.always(*HELLO[:3], asyncio.Event())
-    client = await serve(dispatcher, responses=responses)
-    id_ = await start(client)
-    following = asyncio.create_task(follow(client, id_))
+    worker_source = ScriptedWorkerSource.repeating(*HELLO_EVENTS[:3], asyncio.Event())
+    client = await serve(worker_source, responses=responses)
+    id_ = await start_background_response(client)
+    follower = asyncio.create_task(follow_events(client, id_))
     async with asyncio.timeout(10):
-        await dispatcher.asked.wait()
+        await worker_source.job_started.wait()
 
         cancelled = await (await client.post(f"{PATH}/{id_}/cancel")).json()
 
         assert (cancelled["status"], cancelled["error"]) == ("cancelled", None)
-        assert (await following)[-1]["response"] == cancelled == await shown(client, id_)
-        await dispatcher.released.wait()
+        assert (await follower)[-1]["response"] == cancelled == await get_response(client, id_)
+        await worker_source.worker_released.wait()
     assert await (await client.post(f"{PATH}/{id_}/cancel")).json() == cancelled
-    assert "cancelled" in (await ask(client, 400, previous_response_id=id_))["message"]
+    assert "cancelled" in (await create_response(client, 400, previous_response_id=id_))["message"]
 
 
-async def test_one_that_waits_for_a_worker_can_be_cancelled(serve: Serve, responses: Responses) -> None:
-    client = await serve(ScriptedDispatcher.always(asyncio.Event()), responses=responses)
-    id_ = await start(client)
+async def test_waiting_response_can_be_cancelled(serve: Serve, responses: ResponseService) -> None:
+    client = await serve(ScriptedWorkerSource.repeating(asyncio.Event()), responses=responses)
+    id_ = await start_background_response(client)
 
     cancelled = await (await client.post(f"{PATH}/{id_}/cancel")).json()
 
     assert cancelled["status"] == "cancelled"
 
 
-async def test_two_who_cancel_it_at_once_are_both_told(serve: Serve, responses: Responses) -> None:
-    client = await serve(ScriptedDispatcher.always(*HELLO[:3], asyncio.Event()), responses=responses)
-    id_ = await start(client)
+async def test_two_concurrent_cancellations_both_succeed(serve: Serve, responses: ResponseService) -> None:
+    client = await serve(ScriptedWorkerSource.repeating(*HELLO_EVENTS[:3], asyncio.Event()), responses=responses)
+    id_ = await start_background_response(client)
 
-    answers = await asyncio.gather(*(client.post(f"{PATH}/{id_}/cancel") for _ in range(3)))
+    results = await asyncio.gather(*(client.post(f"{PATH}/{id_}/cancel") for _ in range(3)))
 
-    assert [(await answer.json())["status"] for answer in answers] == ["cancelled"] * 3
+    assert [(await result.json())["status"] for result in results] == ["cancelled"] * 3
 
 
-async def test_who_leaves_while_he_cancels_it_has_cancelled_it(serve: Serve, responses: Responses) -> None:
-    client = await serve(ScriptedDispatcher.always(*HELLO[:3], asyncio.Event()), responses=responses)
-    id_ = await start(client)
-    following = asyncio.create_task(follow(client, id_))
-    cancelling = asyncio.create_task(client.app[PARTS].background.cancel("local", id_))
+async def test_cancellation_completes_if_the_client_disconnects_meanwhile(
+    serve: Serve, responses: ResponseService
+) -> None:
+    client = await serve(ScriptedWorkerSource.repeating(*HELLO_EVENTS[:3], asyncio.Event()), responses=responses)
+    id_ = await start_background_response(client)
+    follower = asyncio.create_task(follow_events(client, id_))
+    cancelling = asyncio.create_task(client.app[STATE].background_responses.cancel("local", id_))
     await asyncio.sleep(0)
 
     cancelling.cancel()
 
-    assert (await following)[-1]["response"]["status"] == "cancelled"
+    assert (await follower)[-1]["response"]["status"] == "cancelled"
 
 
-async def test_cancelling_one_that_has_ended_changes_nothing(serve: Serve, responses: Responses) -> None:
+async def test_cancelling_a_finished_response_changes_nothing(serve: Serve, responses: ResponseService) -> None:
     client = await serve(responses=responses)
-    id_ = await start(client)
-    made = await ended(client, id_)
+    id_ = await start_background_response(client)
+    response = await wait_for_end(client, id_)
 
-    assert await (await client.post(f"{PATH}/{id_}/cancel")).json() == made
+    assert await (await client.post(f"{PATH}/{id_}/cancel")).json() == response
 
 
 @pytest.mark.promise("responses.chain")
-async def test_a_deleted_one_is_not_made_any_further(serve: Serve, responses: Responses, database: Database) -> None:
-    dispatcher = ScriptedDispatcher.always(*HELLO[:3], asyncio.Event())
-    client = await serve(dispatcher, responses=responses)
-    id_ = await start(client)
+async def test_deleted_response_is_not_completed(serve: Serve, responses: ResponseService, database: Database) -> None:
+    worker_source = ScriptedWorkerSource.repeating(*HELLO_EVENTS[:3], asyncio.Event())
+    client = await serve(worker_source, responses=responses)
+    id_ = await start_background_response(client)
 
     assert (await client.delete(f"{PATH}/{id_}")).status == 200
 
     async with asyncio.timeout(10):
-        await dispatcher.released.wait()
+        await worker_source.worker_released.wait()
     assert (await client.get(f"{PATH}/{id_}")).status == 404
-    assert await database.run("SELECT id FROM responses") == []
+    assert await database.execute("SELECT id FROM responses") == []
 
 
-async def test_nothing_goes_on_from_one_that_is_not_answered_yet(serve: Serve, responses: Responses) -> None:
-    client = await serve(ScriptedDispatcher.always(asyncio.Event()), responses=responses)
-    id_ = await start(client)
+async def test_running_response_cannot_be_continued(serve: Serve, responses: ResponseService) -> None:
+    client = await serve(ScriptedWorkerSource.repeating(asyncio.Event()), responses=responses)
+    id_ = await start_background_response(client)
 
-    assert "not been answered yet" in (await ask(client, 400, previous_response_id=id_))["message"]
+    assert "not been answered yet" in (await create_response(client, 400, previous_response_id=id_))["message"]
 
 
 @pytest.mark.promise("responses.background")
 @pytest.mark.parametrize(
     ("steps", "code"),
     [
-        ([WorkerError(ErrorKind.UPSTREAM, "It failed.")], "server_error"),
-        ([*HELLO[:3], WorkerError(ErrorKind.RATE_LIMITED, "It failed.")], "rate_limit_exceeded"),
-        ([*HELLO[:3], WorkerError(ErrorKind.WORKER_DIED, "It failed.")], "server_error"),
+        ([WorkerError(ErrorKind.UPSTREAM_ERROR, "It failed.")], "server_error"),
+        ([*HELLO_EVENTS[:3], WorkerError(ErrorKind.RATE_LIMITED, "It failed.")], "rate_limit_exceeded"),
+        ([*HELLO_EVENTS[:3], WorkerError(ErrorKind.WORKER_EXITED, "It failed.")], "server_error"),
         ([STARTED, RuntimeError("inside")], "server_error"),
         ([STARTED], "server_error"),
     ],
-    ids=["before a word", "behind a word", "worker died", "a fault of ours", "no end"],
+    ids=["before the output", "after the output", "worker exited", "internal error", "no end of events"],
 )
-async def test_one_that_fails_says_so_to_who_polls_and_who_follows(
-    serve: Serve, responses: Responses, steps: list[Any], code: str
+async def test_failure_is_reported_to_polling_and_following_clients(
+    serve: Serve, responses: ResponseService, steps: list[Any], code: str
 ) -> None:
-    client = await serve(ScriptedDispatcher([steps, HELLO]), responses=responses)
-    id_ = await start(client)
+    client = await serve(ScriptedWorkerSource([steps, HELLO_EVENTS]), responses=responses)
+    id_ = await start_background_response(client)
 
-    events = await follow(client, id_)
+    events = await follow_events(client, id_)
 
     assert [event["type"] for event in events[-2:]] == ["error", "response.failed"]
-    made = await shown(client, id_)
-    assert (made["status"], made["error"]["code"]) == ("failed", code)
-    assert "inside" not in str(made)
-    assert made == events[-1]["response"]
+    response = await get_response(client, id_)
+    assert (response["status"], response["error"]["code"]) == ("failed", code)
+    assert "inside" not in str(response)
+    assert response == events[-1]["response"]
 
 
-async def test_it_waits_for_a_worker_longer_than_a_caller_would(serve: Serve, responses: Responses) -> None:
+async def test_waits_for_a_worker_longer_than_a_connected_request(serve: Serve, responses: ResponseService) -> None:
     full = WorkerError(ErrorKind.QUEUE_FULL, "Too many requests are waiting.", retry_after=0.001)
-    client = await serve(ScriptedDispatcher([[full], [full], HELLO]), responses=responses)
-    id_ = await start(client)
+    client = await serve(ScriptedWorkerSource([[full], [full], HELLO_EVENTS]), responses=responses)
+    id_ = await start_background_response(client)
 
-    assert (await ended(client, id_))["status"] == "completed"
+    assert (await wait_for_end(client, id_))["status"] == "completed"
 
 
 @pytest.mark.promise("responses.bounded")
-async def test_a_key_has_so_many_at_once_and_another_key_its_own(serve: Serve, responses: Responses) -> None:
-    more = asyncio.Event()
-    dispatcher = ScriptedDispatcher.always(more, *HELLO)
-    client = await serve(dispatcher, responses=responses, background_limit=2)
-    ids = [await start(client) for _ in range(2)]
+async def test_limits_background_responses_per_key(serve: Serve, responses: ResponseService) -> None:
+    resume = asyncio.Event()
+    worker_source = ScriptedWorkerSource.repeating(resume, *HELLO_EVENTS)
+    client = await serve(worker_source, responses=responses, max_background_responses_per_key=2)
+    ids = [await start_background_response(client) for _ in range(2)]
 
     refused = await client.post(PATH, json={"model": MODEL, "input": "hi", "background": True})
 
-    assert (refused.status, (await refused.json())["error"]["code"]) == (429, "too_many_in_background")
+    assert (refused.status, (await refused.json())["error"]["code"]) == (429, "too_many_background_responses")
     assert refused.headers["Retry-After"]
-    more.set()
+    resume.set()
     for id_ in ids:
-        await ended(client, id_)
-    await start(client)
+        await wait_for_end(client, id_)
+    await start_background_response(client)
 
 
 @pytest.mark.promise("responses.bounded")
-async def test_a_key_follows_so_many_at_once_and_another_key_its_own(serve: Serve, responses: Responses) -> None:
-    more = asyncio.Event()
-    client = await serve(ScriptedDispatcher.always(more, *HELLO), responses=responses, background_limit=1)
-    id_ = await start(client)
+async def test_limits_followers_per_key(serve: Serve, responses: ResponseService) -> None:
+    resume = asyncio.Event()
+    client = await serve(
+        ScriptedWorkerSource.repeating(resume, *HELLO_EVENTS), responses=responses, max_background_responses_per_key=1
+    )
+    id_ = await start_background_response(client)
     async with asyncio.timeout(10):
-        held = [await client.get(f"{PATH}/{id_}", params={"stream": "true"}) for _ in range(2)]
+        streams = [await client.get(f"{PATH}/{id_}", params={"stream": "true"}) for _ in range(2)]
 
         refused = await client.get(f"{PATH}/{id_}", params={"stream": "true"})
 
-        assert (refused.status, (await refused.json())["error"]["code"]) == (429, "too_many_followers")
+        assert (refused.status, (await refused.json())["error"]["code"]) == (429, "too_many_response_streams")
         assert refused.headers["Retry-After"]
-        with client.app[PARTS].background.follower("another key"):
+        with client.app[STATE].background_responses.acquire_follower_slot("another key"):
             pass
-        more.set()
-        for response in held:
+        resume.set()
+        for response in streams:
             await response.read()
-    assert (await ended(client, id_))["status"] == "completed"
+    assert (await wait_for_end(client, id_))["status"] == "completed"
 
 
 @pytest.mark.promise("responses.bounded")
-async def test_a_stream_that_would_be_one_too_many_is_refused_before_it_is_made(
-    serve: Serve, responses: Responses
-) -> None:
-    more = asyncio.Event()
-    dispatcher = ScriptedDispatcher.always(more, *HELLO)
-    client = await serve(dispatcher, responses=responses, background_limit=1)
-    background = client.app[PARTS].background
-    with background.follower("local"), background.follower("local"):
+async def test_rejects_stream_beyond_the_limit_before_running_a_job(serve: Serve, responses: ResponseService) -> None:
+    resume = asyncio.Event()
+    worker_source = ScriptedWorkerSource.repeating(resume, *HELLO_EVENTS)
+    client = await serve(worker_source, responses=responses, max_background_responses_per_key=1)
+    background_responses = client.app[STATE].background_responses
+    with background_responses.acquire_follower_slot("local"), background_responses.acquire_follower_slot("local"):
         refused = await client.post(PATH, json={"model": MODEL, "input": "hi", "background": True, "stream": True})
 
-    assert (refused.status, (await refused.json())["error"]["code"]) == (429, "too_many_followers")
-    assert dispatcher.jobs == []
+    assert (refused.status, (await refused.json())["error"]["code"]) == (429, "too_many_response_streams")
+    assert worker_source.jobs == []
 
 
-async def test_a_large_event_comes_whole_and_nothing_is_put_into_it(serve: Serve, responses: Responses) -> None:
-    large = TextDelta("é\u2028" * 400_000)
-    dispatcher = ScriptedDispatcher.always(STARTED, HELLO[1], large, *HELLO[2:])
-    client = await serve(dispatcher, responses=responses, heartbeat_seconds=0.001)
-    id_ = await start(client)
+async def test_sends_large_event_completely_without_heartbeats_in_between(
+    serve: Serve, responses: ResponseService
+) -> None:
+    large_delta = TextDelta("é\u2028" * 400_000)
+    worker_source = ScriptedWorkerSource.repeating(STARTED, HELLO_EVENTS[1], large_delta, *HELLO_EVENTS[2:])
+    client = await serve(worker_source, responses=responses, heartbeat_interval_seconds=0.001)
+    id_ = await start_background_response(client)
 
-    events = await follow(client, id_)
+    events = await follow_events(client, id_)
 
-    assert large.text in [event.get("delta") for event in events]
-    assert (await shown(client, id_))["output"][0]["content"][0]["text"] == f"{large.text}Hello"
+    assert large_delta.text in [event.get("delta") for event in events]
+    assert (await get_response(client, id_))["output"][0]["content"][0]["text"] == f"{large_delta.text}Hello"
 
 
 @pytest.mark.promise("state.damaged-row")
-async def test_a_damaged_log_costs_only_its_own_stream(serve: Serve, responses: Responses, database: Database) -> None:
+async def test_damaged_event_log_affects_only_its_own_response(
+    serve: Serve, responses: ResponseService, database: Database
+) -> None:
     client = await serve(responses=responses)
-    ids = [await start(client) for _ in range(2)]
+    ids = [await start_background_response(client) for _ in range(2)]
     for id_ in ids:
-        await ended(client, id_)
-    await database.run("UPDATE responses SET events = 'nothing' WHERE id = ?", (ids[0],))
+        await wait_for_end(client, id_)
+    await database.execute("UPDATE responses SET events = 'nothing' WHERE id = ?", (ids[0],))
 
     response = await client.get(f"{PATH}/{ids[0]}", params={"stream": "true"})
 
-    assert (response.status, (await response.json())["error"]["code"]) == (500, "response_damaged")
-    assert (await follow(client, ids[1]))[-1]["type"] == "response.completed"
-    assert (await shown(client, ids[0]))["status"] == "completed"
+    assert (response.status, (await response.json())["error"]["code"]) == (500, "stored_response_corrupted")
+    assert (await follow_events(client, ids[1]))[-1]["type"] == "response.completed"
+    assert (await get_response(client, ids[0]))["status"] == "completed"
 
 
 @pytest.mark.promise("responses.own-key")
-async def test_another_key_can_neither_see_nor_cancel_one_that_is_being_made(
-    serve: Serve, responses: Responses
+async def test_another_key_can_neither_see_nor_cancel_a_running_response(
+    serve: Serve, responses: ResponseService
 ) -> None:
-    more = asyncio.Event()
-    client = await serve(ScriptedDispatcher.always(more, *HELLO), responses=responses)
-    id_ = await start(client)
-    theirs = await serve(responses=responses, api_key=SecretStr("another"))
+    resume = asyncio.Event()
+    client = await serve(ScriptedWorkerSource.repeating(resume, *HELLO_EVENTS), responses=responses)
+    id_ = await start_background_response(client)
+    other_client = await serve(responses=responses, api_key=SecretStr("another"))
     headers = {"authorization": "Bearer another"}
 
-    answers = [
-        await theirs.get(f"{PATH}/{id_}", headers=headers),
-        await theirs.get(f"{PATH}/{id_}", params={"stream": "true"}, headers=headers),
-        await theirs.post(f"{PATH}/{id_}/cancel", headers=headers),
-        await theirs.delete(f"{PATH}/{id_}", headers=headers),
+    results = [
+        await other_client.get(f"{PATH}/{id_}", headers=headers),
+        await other_client.get(f"{PATH}/{id_}", params={"stream": "true"}, headers=headers),
+        await other_client.post(f"{PATH}/{id_}/cancel", headers=headers),
+        await other_client.delete(f"{PATH}/{id_}", headers=headers),
     ]
 
-    assert [answer.status for answer in answers] == [404] * 4
-    more.set()
-    assert (await ended(client, id_))["status"] == "completed"
+    assert [result.status for result in results] == [404] * 4
+    resume.set()
+    assert (await wait_for_end(client, id_))["status"] == "completed"
 
 
 @pytest.mark.promise("stop.drains")
-async def test_a_gateway_that_stops_lets_it_finish(serve: Serve, responses: Responses) -> None:
-    more = asyncio.Event()
-    client = await serve(ScriptedDispatcher.always(more, *HELLO), responses=responses)
-    id_ = await start(client)
-    stopping = asyncio.create_task(client.app[PARTS].background.quiet())
+async def test_shutdown_waits_for_background_responses(serve: Serve, responses: ResponseService) -> None:
+    resume = asyncio.Event()
+    client = await serve(ScriptedWorkerSource.repeating(resume, *HELLO_EVENTS), responses=responses)
+    id_ = await start_background_response(client)
+    stopping = asyncio.create_task(client.app[STATE].background_responses.wait_idle())
 
-    more.set()
+    resume.set()
     await stopping
 
-    assert (await shown(client, id_))["status"] == "completed"
+    assert (await get_response(client, id_))["status"] == "completed"
 
 
 @pytest.mark.promise("responses.background")
-async def test_what_is_not_finished_when_the_gateway_stops_fails_and_its_followers_are_told(
-    serve: Serve, responses: Responses
+async def test_unfinished_response_fails_at_shutdown_and_followers_receive_the_failure(
+    serve: Serve, responses: ResponseService
 ) -> None:
-    client = await serve(ScriptedDispatcher.always(*HELLO[:3], asyncio.Event()), responses=responses)
-    id_ = await start(client)
-    following = asyncio.create_task(follow(client, id_))
+    client = await serve(ScriptedWorkerSource.repeating(*HELLO_EVENTS[:3], asyncio.Event()), responses=responses)
+    id_ = await start_background_response(client)
+    follower = asyncio.create_task(follow_events(client, id_))
 
-    await client.app[PARTS].background.close()
+    await client.app[STATE].background_responses.close()
 
-    assert (await following)[-1]["type"] == "response.failed"
-    assert (await shown(client, id_))["error"]["message"].startswith("The gateway is stopping.")
+    assert (await follower)[-1]["type"] == "response.failed"
+    assert (await get_response(client, id_))["error"]["message"].startswith("The gateway is shutting down.")
 
 
 @pytest.mark.promise("responses.background")
-async def test_what_a_killed_gateway_was_making_has_failed_for_the_next_one(
-    serve: Serve, responses: Responses, database: Database
+async def test_unfinished_response_of_a_killed_gateway_fails_after_the_restart(
+    serve: Serve, responses: ResponseService, database: Database
 ) -> None:
-    client = await serve(ScriptedDispatcher.always(asyncio.Event()), responses=responses)
-    id_ = await start(client)
-    next_one = Responses(ResponseStore(database, ROOM), b"the key of the tests")
+    client = await serve(ScriptedWorkerSource.repeating(asyncio.Event()), responses=responses)
+    id_ = await start_background_response(client)
+    next_service = ResponseService(ResponseStore(database, LIMITS), b"the key of the tests")
 
-    assert await next_one.recover() == 1
+    assert await next_service.fail_unfinished() == 1
 
-    client = await serve(responses=next_one)
-    assert (await shown(client, id_))["status"] == "failed"
-    (end,) = await follow(client, id_, 17)
+    client = await serve(responses=next_service)
+    assert (await get_response(client, id_))["status"] == "failed"
+    (end,) = await follow_events(client, id_, 17)
     assert (end["type"], end["sequence_number"]) == ("response.failed", 18)
 
 
-async def test_one_that_cannot_be_stored_is_not_begun(serve: Serve) -> None:
-    dispatcher = ScriptedDispatcher.always(*HELLO)
-    client = await serve(dispatcher)  # without a store at all
+async def test_response_that_cannot_be_stored_is_not_started(serve: Serve) -> None:
+    worker_source = ScriptedWorkerSource.repeating(*HELLO_EVENTS)
+    client = await serve(worker_source)  # without a store of responses
 
-    await ask(client, 500, background=True)
+    await create_response(client, 500, background=True)
 
-    assert dispatcher.jobs == []
+    assert worker_source.jobs == []
 
 
-async def test_what_is_made_in_the_background_is_in_the_ledger_under_the_request_that_began_it(
-    serve: Serve, responses: Responses, database: Database
+async def test_usage_record_of_a_background_job_names_its_request(
+    serve: Serve, responses: ResponseService, database: Database
 ) -> None:
-    ledger = Ledger(LedgerStore(database))
-    client = await serve(ScriptedDispatcher.always(*HELLO), responses=responses, ledger=ledger)
+    usage_recorder = UsageRecorder(UsageStore(database))
+    client = await serve(
+        ScriptedWorkerSource.repeating(*HELLO_EVENTS), responses=responses, usage_recorder=usage_recorder
+    )
     response = await client.post(
         PATH, json={"model": MODEL, "input": "hi", "background": True}, headers={"x-request-id": "req-1"}
     )
-    assert (await ended(client, (await response.json())["id"]))["status"] == "completed"
-    await ledger.flushed()
+    assert (await wait_for_end(client, (await response.json())["id"]))["status"] == "completed"
+    await usage_recorder.flush()
 
-    assert await database.run("SELECT request_id, dialect, result, input, output FROM ledger") == [
+    assert await database.execute("SELECT request_id, dialect, result, input, output FROM usage_records") == [
         ("req-1", "openai_responses", "ok", 3, 2)
     ]

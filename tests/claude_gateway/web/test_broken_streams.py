@@ -1,6 +1,6 @@
-"""An answer that breaks off: its stream ends as it did upstream, by a connection that breaks, in every dialect.
+"""Interrupted replies: the gateway closes the connection of the stream, as the upstream did, in every dialect.
 
-Most programs ask again then, and give up at an error event (docs/clients.md).
+Most client programs retry after an interruption, and fail at an error event (docs/clients.md).
 """
 
 import asyncio
@@ -11,13 +11,18 @@ import aiohttp
 import orjson
 import pytest
 
-from tests.claude_gateway.scripted import HELLO, MODEL, STARTED, ScriptedDispatcher
+from tests.claude_gateway.scripted import HELLO_EVENTS, MODEL, STARTED, ScriptedWorkerSource
 from tests.claude_gateway.web.conftest import Client, Serve
-from workers.errors import ErrorKind, WorkerError
-from workers.events import BlockStarted, Event, InputDelta, TextDelta
-from workers.job import Text, ToolUse
+from workers.core.errors import ErrorKind, WorkerError
+from workers.core.events import BlockStarted, Event, TextDelta, ToolInputDelta
+from workers.core.job import Text, ToolUse
 
-BREAKS_OFF = {ErrorKind.CUT, ErrorKind.UPSTREAM, ErrorKind.WORKER_DIED, ErrorKind.WORKER_CONFUSED}
+INTERRUPTING_KINDS = {
+    ErrorKind.UPSTREAM_DISCONNECTED,
+    ErrorKind.UPSTREAM_ERROR,
+    ErrorKind.WORKER_EXITED,
+    ErrorKind.PROTOCOL_ERROR,
+}
 KEY = "a-key-of-the-tests"
 MESSAGE = {"role": "user", "content": "hi"}
 GEMINI = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
@@ -29,131 +34,135 @@ REQUESTS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "messages": ("/v1/messages", {"max_tokens": 9, "messages": [MESSAGE], "stream": True}),
     "gemini": (f"{GEMINI_PATH}?alt=sse", GEMINI),
 }
-# What each dialect says at its end, or at an end of what is open.
+# Texts at the end of a stream, of a message or of a block, in all dialects.
 ENDINGS = ("[DONE]", 'finish_reason":"', "message_stop", "content_block_stop", ".completed", ".failed", ".done")
-HALF_A_TEXT: tuple[Event, ...] = (STARTED, BlockStarted(Text("")), TextDelta("Hel"))
-HALF_A_CALL: tuple[Event, ...] = (STARTED, BlockStarted(ToolUse("call_1", "f", {})), InputDelta('{"a'))
+INCOMPLETE_TEXT: tuple[Event, ...] = (STARTED, BlockStarted(Text("")), TextDelta("Hel"))
+INCOMPLETE_CALL: tuple[Event, ...] = (STARTED, BlockStarted(ToolUse("call_1", "f", {})), ToolInputDelta('{"a'))
 every_dialect = pytest.mark.parametrize("name", REQUESTS)
 
 
-def cut(kind: ErrorKind = ErrorKind.CUT) -> WorkerError:
+def failure(kind: ErrorKind = ErrorKind.UPSTREAM_DISCONNECTED) -> WorkerError:
     return WorkerError(kind, "What happened.")
 
 
-async def ask(client: Client, name: str, **more: Any) -> aiohttp.ClientResponse:
+async def ask(client: Client, name: str, **fields: Any) -> aiohttp.ClientResponse:
     path, body = REQUESTS[name]
-    response = await client.post(path, json={"model": MODEL, **body, **more})
+    response = await client.post(path, json={"model": MODEL, **body, **fields})
     assert response.status == 200
     return response
 
 
-async def read_pieces(response: aiohttp.ClientResponse) -> tuple[list[bytes], bool]:
-    """The pieces that came, and whether the connection broke off behind them."""
-    pieces = []
+async def read_chunks(response: aiohttp.ClientResponse) -> tuple[list[bytes], bool]:
+    """Return the received chunks, and whether the connection was interrupted after them."""
+    chunks = []
     try:
         async with asyncio.timeout(10):
-            while piece := await response.content.readany():
-                pieces.append(piece)
+            while chunk := await response.content.readany():
+                chunks.append(chunk)
     except aiohttp.ClientPayloadError:
-        return pieces, True
-    return pieces, False
+        return chunks, True
+    return chunks, False
 
 
 async def read(response: aiohttp.ClientResponse) -> tuple[str, bool]:
-    pieces, broke = await read_pieces(response)
-    return b"".join(pieces).decode(), broke
+    chunks, is_interrupted = await read_chunks(response)
+    return b"".join(chunks).decode(), is_interrupted
 
 
 @every_dialect
 @pytest.mark.promise("stream.broken-off")
-@pytest.mark.parametrize("shown", [HALF_A_TEXT, HALF_A_CALL], ids=["text", "call"])
-@pytest.mark.parametrize("kind", BREAKS_OFF, ids=lambda kind: kind.name)
-async def test_a_cut_answer_breaks_the_connection_off_without_an_end(
-    serve: Serve, name: str, shown: tuple[Event, ...], kind: ErrorKind
+@pytest.mark.parametrize("output", [INCOMPLETE_TEXT, INCOMPLETE_CALL], ids=["text", "call"])
+@pytest.mark.parametrize("kind", [kind for kind in ErrorKind if kind in INTERRUPTING_KINDS], ids=lambda kind: kind.name)
+async def test_interrupted_reply_closes_the_connection_without_an_end(
+    serve: Serve, name: str, output: tuple[Event, ...], kind: ErrorKind
 ) -> None:
-    client = await serve(ScriptedDispatcher.always(*shown, cut(kind)))
+    client = await serve(ScriptedWorkerSource.repeating(*output, failure(kind)))
 
-    came, broke = await read(await ask(client, name))
+    text, is_interrupted = await read(await ask(client, name))
 
-    assert broke
-    assert not any(ending in came for ending in ENDINGS)
-    assert "event: error" not in came
-    assert 'data: {"error"' not in came
+    assert is_interrupted
+    assert not any(ending in text for ending in ENDINGS)
+    assert "event: error" not in text
+    assert 'data: {"error"' not in text
 
 
 @every_dialect
-async def test_all_that_came_before_the_cut_reaches_the_client(serve: Serve, name: str) -> None:
-    much = [TextDelta(f"{number:04} " + "x" * 5_000) for number in range(200)]
-    client = await serve(ScriptedDispatcher.always(STARTED, BlockStarted(Text("")), *much, cut()))
+async def test_client_receives_all_output_before_the_interruption(serve: Serve, name: str) -> None:
+    deltas = [TextDelta(f"{number:04} " + "x" * 5_000) for number in range(200)]
+    client = await serve(ScriptedWorkerSource.repeating(STARTED, BlockStarted(Text("")), *deltas, failure()))
 
-    came, broke = await read(await ask(client, name))
+    text, is_interrupted = await read(await ask(client, name))
 
-    assert broke
-    assert all(delta.text in came for delta in much)
+    assert is_interrupted
+    assert all(delta.text in text for delta in deltas)
 
 
-@pytest.mark.promise("stream.no-second-answer")
-@pytest.mark.parametrize("name", set(REQUESTS) - {"chat-choices"})
-async def test_nothing_is_asked_a_second_time_for_it(serve: Serve, name: str) -> None:
-    dispatcher = ScriptedDispatcher.always(*HALF_A_TEXT, cut())
-    client = await serve(dispatcher)
+@pytest.mark.promise("stream.no-second-reply")
+@pytest.mark.parametrize("name", sorted(set(REQUESTS) - {"chat-choices"}))
+async def test_interrupted_reply_is_not_requested_again(serve: Serve, name: str) -> None:
+    worker_source = ScriptedWorkerSource.repeating(*INCOMPLETE_TEXT, failure())
+    client = await serve(worker_source)
 
     await read(await ask(client, name))
 
-    assert len(dispatcher.jobs) == 1
+    assert len(worker_source.jobs) == 1
     async with asyncio.timeout(10):
-        await dispatcher.released.wait()
+        await worker_source.worker_released.wait()
 
 
 @every_dialect
-async def test_a_failure_before_the_first_word_breaks_off_too_once_the_head_is_out(serve: Serve, name: str) -> None:
-    failing = asyncio.Event()
-    client = await serve(ScriptedDispatcher.always(failing, cut(ErrorKind.UPSTREAM)), stream_head_seconds=0)
+async def test_failure_after_the_head_and_before_the_output_closes_the_connection(serve: Serve, name: str) -> None:
+    may_fail = asyncio.Event()
+    client = await serve(
+        ScriptedWorkerSource.repeating(may_fail, failure(ErrorKind.UPSTREAM_ERROR)), stream_head_timeout_seconds=0
+    )
     response = await ask(client, name)
 
-    failing.set()
+    may_fail.set()
 
-    _, broke = await read(response)
-    assert broke
+    _, is_interrupted = await read(response)
+    assert is_interrupted
 
 
 @every_dialect
-@pytest.mark.parametrize("kind", set(ErrorKind) - BREAKS_OFF, ids=lambda kind: kind.name)
-async def test_an_error_that_says_what_to_do_is_told_in_an_event(serve: Serve, name: str, kind: ErrorKind) -> None:
-    client = await serve(ScriptedDispatcher.always(*HALF_A_TEXT, cut(kind)))
+@pytest.mark.parametrize(
+    "kind", [kind for kind in ErrorKind if kind not in INTERRUPTING_KINDS], ids=lambda kind: kind.name
+)
+async def test_error_that_a_retry_does_not_fix_is_an_event(serve: Serve, name: str, kind: ErrorKind) -> None:
+    client = await serve(ScriptedWorkerSource.repeating(*INCOMPLETE_TEXT, failure(kind)))
 
-    came, broke = await read(await ask(client, name))
+    text, is_interrupted = await read(await ask(client, name))
 
-    assert not broke
-    assert "What happened." in came
+    assert not is_interrupted
+    assert "What happened." in text
 
 
 @pytest.mark.promise("gemini.error-after-head")
-async def test_google_s_programs_get_the_error_as_bare_json_in_a_piece_of_its_own(serve: Serve) -> None:
-    """Gemini CLI asks again at that, and gives up at a connection that breaks without it."""
-    client = await serve(ScriptedDispatcher.always(*HALF_A_TEXT, cut()))
+async def test_google_clients_receive_the_error_as_bare_json_in_its_own_chunk(serve: Serve) -> None:
+    """Gemini CLI retries after this error, and fails after an interruption without it."""
+    client = await serve(ScriptedWorkerSource.repeating(*INCOMPLETE_TEXT, failure()))
 
-    pieces, broke = await read_pieces(await ask(client, "gemini"))
+    chunks, is_interrupted = await read_chunks(await ask(client, "gemini"))
 
-    assert broke
-    error = orjson.loads(pieces[-1])["error"]
+    assert is_interrupted
+    error = orjson.loads(chunks[-1])["error"]
     assert (error["code"], error["status"]) == (502, "UNAVAILABLE")
-    assert b"Hel" in pieces[-2]
+    assert b"Hel" in chunks[-2]
 
 
-async def test_an_array_ends_with_the_error_so_that_it_can_be_read(serve: Serve) -> None:
-    client = await serve(ScriptedDispatcher.always(*HALF_A_TEXT, cut()))
+async def test_gemini_array_ends_with_the_error_and_is_valid_json(serve: Serve) -> None:
+    client = await serve(ScriptedWorkerSource.repeating(*INCOMPLETE_TEXT, failure()))
 
-    came, broke = await read(await client.post(GEMINI_PATH, json=GEMINI))
+    text, is_interrupted = await read(await client.post(GEMINI_PATH, json=GEMINI))
 
-    assert not broke
-    assert orjson.loads(came)[-1].keys() == {"error"}
+    assert not is_interrupted
+    assert orjson.loads(text)[-1].keys() == {"error"}
 
 
-async def raw(client: Client, name: str, version: str) -> bytes:
-    """All that comes over a connection of its own until the gateway closes it."""
-    path, sent = REQUESTS[name]
-    body = orjson.dumps({"model": MODEL, **sent})
+async def read_raw_response(client: Client, name: str, version: str) -> bytes:
+    """Return all bytes that the gateway sends on a new connection until it closes it."""
+    path, fields = REQUESTS[name]
+    body = orjson.dumps({"model": MODEL, **fields})
     head = f"POST {path} HTTP/{version}\r\nHost: {client.host}\r\nContent-Length: {len(body)}\r\n"
     head += f"Authorization: Bearer {KEY}\r\n\r\n"
     reader, writer = await asyncio.open_connection(client.host, client.port)
@@ -166,30 +175,32 @@ async def raw(client: Client, name: str, version: str) -> bytes:
         await writer.wait_closed()
 
 
-async def test_a_client_of_http_1_0_gets_the_error_because_it_sees_no_break(serve: Serve) -> None:
-    client = await serve(ScriptedDispatcher.always(*HALF_A_TEXT, cut()), api_key=KEY)
+async def test_http_1_0_client_receives_the_error_event(serve: Serve) -> None:
+    client = await serve(ScriptedWorkerSource.repeating(*INCOMPLETE_TEXT, failure()), api_key=KEY)
 
-    assert b"event: error" in await raw(client, "messages", "1.0")
-
-
-@every_dialect
-async def test_the_last_chunk_is_never_sent(serve: Serve, name: str) -> None:
-    client = await serve(ScriptedDispatcher.always(*HALF_A_TEXT, cut()), api_key=KEY)
-
-    came = await raw(client, name, "1.1")
-
-    assert b"Hel" in came
-    assert b"\r\n0\r\n" not in came
+    assert b"event: error" in await read_raw_response(client, "messages", "1.0")
 
 
 @every_dialect
-async def test_the_next_request_of_the_client_is_answered(serve: Serve, name: str) -> None:
+async def test_sends_no_last_chunk_after_an_interruption(serve: Serve, name: str) -> None:
+    client = await serve(ScriptedWorkerSource.repeating(*INCOMPLETE_TEXT, failure()), api_key=KEY)
+
+    text = await read_raw_response(client, name, "1.1")
+
+    assert b"Hel" in text
+    assert b"\r\n0\r\n" not in text
+
+
+@every_dialect
+async def test_next_request_after_an_interruption_succeeds(serve: Serve, name: str) -> None:
     client = await serve(
-        ScriptedDispatcher([[*HALF_A_TEXT, cut()]] * (2 if name == "chat-choices" else 1) + [HELLO] * 2)
+        ScriptedWorkerSource(
+            [[*INCOMPLETE_TEXT, failure()]] * (2 if name == "chat-choices" else 1) + [HELLO_EVENTS] * 2
+        )
     )
     await read(await ask(client, name))
 
-    came, broke = await read(await ask(client, name))
+    text, is_interrupted = await read(await ask(client, name))
 
-    assert not broke
-    assert "lo" in came
+    assert not is_interrupted
+    assert "lo" in text

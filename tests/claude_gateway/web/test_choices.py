@@ -1,4 +1,4 @@
-"""`n`: as many jobs, one answer."""
+"""`n` choices: one job for each choice, one response for all."""
 
 import asyncio
 from typing import Any
@@ -6,22 +6,22 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.claude_gateway.scripted import CHAT, FINISHED, HELLO, STARTED, STREAM, ScriptedDispatcher
+from tests.claude_gateway.scripted import CHAT_BODY, FINISHED, HELLO_EVENTS, STARTED, STREAM_BODY, ScriptedWorkerSource
 from tests.claude_gateway.web.conftest import Serve
-from workers.errors import ErrorKind, WorkerError
-from workers.events import TextDelta
+from workers.core.errors import ErrorKind, WorkerError
+from workers.core.events import TextDelta
 
 PATH = "/v1/chat/completions"
-BROKE = WorkerError(ErrorKind.UPSTREAM, "The upstream broke.")
-LATE = WorkerError(ErrorKind.TIMEOUT, "The answer took too long.")
+UPSTREAM_FAILURE = WorkerError(ErrorKind.UPSTREAM_ERROR, "The upstream broke.")
+TIMEOUT = WorkerError(ErrorKind.TIMEOUT, "The answer took too long.")
 
 
-@pytest.mark.promise("choices.each-an-answer")
-async def test_each_choice_is_a_job_of_its_own(serve: Serve) -> None:
-    dispatcher = ScriptedDispatcher([HELLO, [STARTED, TextDelta("Hi"), FINISHED], HELLO])
-    client = await serve(dispatcher)
+@pytest.mark.promise("choices.separate-jobs")
+async def test_each_choice_is_a_separate_job(serve: Serve) -> None:
+    worker_source = ScriptedWorkerSource([HELLO_EVENTS, [STARTED, TextDelta("Hi"), FINISHED], HELLO_EVENTS])
+    client = await serve(worker_source)
 
-    body = await (await client.post(PATH, json={**CHAT, "n": 3})).json()
+    body = await (await client.post(PATH, json={**CHAT_BODY, "n": 3})).json()
 
     assert [choice["index"] for choice in body["choices"]] == [0, 1, 2]
     assert sorted(choice["message"]["content"] for choice in body["choices"]) == ["Hello", "Hello", "Hi"]
@@ -31,17 +31,17 @@ async def test_each_choice_is_a_job_of_its_own(serve: Serve) -> None:
         "total_tokens": 9,
         "prompt_tokens_details": {"cached_tokens": 0},
     }
-    assert dispatcher.jobs == [dispatcher.jobs[0]] * 3
+    assert worker_source.jobs == [worker_source.jobs[0]] * 3
 
 
-async def test_the_choices_stream_side_by_side(serve: Serve) -> None:
-    held = asyncio.Event()
-    client = await serve(ScriptedDispatcher([[STARTED, held, *HELLO[1:]], HELLO]))
+async def test_choices_stream_concurrently(serve: Serve) -> None:
+    resume = asyncio.Event()
+    client = await serve(ScriptedWorkerSource([[STARTED, resume, *HELLO_EVENTS[1:]], HELLO_EVENTS]))
 
     async with asyncio.timeout(10):
-        response = await client.post(PATH, json={**STREAM, "n": 2})
+        response = await client.post(PATH, json={**STREAM_BODY, "n": 2})
         first = await response.content.readuntil(b'"lo"')
-        held.set()
+        resume.set()
         rest = await response.text()
 
     assert b'"index":1' in first
@@ -51,77 +51,77 @@ async def test_the_choices_stream_side_by_side(serve: Serve) -> None:
 
 
 @pytest.mark.promise("choices.one-fails-all")
-@pytest.mark.parametrize("body", [CHAT, STREAM], ids=["whole", "stream"])
-async def test_one_choice_that_fails_fails_the_answer_and_ends_the_others(serve: Serve, body: Any) -> None:
-    dispatcher = ScriptedDispatcher([[asyncio.Event()], [BROKE], [asyncio.Event()]])
-    client = await serve(dispatcher)
+@pytest.mark.parametrize("body", [CHAT_BODY, STREAM_BODY], ids=["whole", "stream"])
+async def test_failed_choice_fails_the_response_and_stops_the_other_jobs(serve: Serve, body: Any) -> None:
+    worker_source = ScriptedWorkerSource([[asyncio.Event()], [UPSTREAM_FAILURE], [asyncio.Event()]])
+    client = await serve(worker_source)
 
     async with asyncio.timeout(10):
         response = await client.post(PATH, json={**body, "n": 3})
-        await dispatcher.released.wait()
+        await worker_source.worker_released.wait()
 
     assert response.status == 502
     assert (await response.json())["error"]["code"] == "upstream_error"
-    assert (len(dispatcher.jobs), dispatcher.held) == (3, 0)
+    assert (len(worker_source.jobs), worker_source.leased_count) == (3, 0)
 
 
-async def test_a_choice_that_fails_behind_the_head_ends_the_stream_in_an_error(serve: Serve) -> None:
-    dispatcher = ScriptedDispatcher([[*HELLO[:3], asyncio.Event()], [STARTED, TextDelta("x"), LATE]])
-    client = await serve(dispatcher)
+async def test_choice_that_fails_after_the_head_ends_the_stream_with_an_error(serve: Serve) -> None:
+    worker_source = ScriptedWorkerSource([[*HELLO_EVENTS[:3], asyncio.Event()], [STARTED, TextDelta("x"), TIMEOUT]])
+    client = await serve(worker_source)
 
     async with asyncio.timeout(10):
-        text = await (await client.post(PATH, json={**STREAM, "n": 2})).text()
-        await dispatcher.released.wait()
+        text = await (await client.post(PATH, json={**STREAM_BODY, "n": 2})).text()
+        await worker_source.worker_released.wait()
 
     assert orjson.loads(text.strip().splitlines()[-1].removeprefix("data: "))["error"]["code"] == "timeout"
 
 
 @pytest.mark.promise("cancel.frees-worker")
-async def test_a_caller_who_leaves_frees_every_worker(serve: Serve) -> None:
-    dispatcher = ScriptedDispatcher.always(*HELLO[:3], asyncio.Event())
-    client = await serve(dispatcher)
+async def test_disconnected_client_releases_every_worker(serve: Serve) -> None:
+    worker_source = ScriptedWorkerSource.repeating(*HELLO_EVENTS[:3], asyncio.Event())
+    client = await serve(worker_source)
     async with asyncio.timeout(10):
-        response = await client.post(PATH, json={**STREAM, "n": 4})
+        response = await client.post(PATH, json={**STREAM_BODY, "n": 4})
         await response.content.readuntil(b'"index":3')
 
         response.close()
 
-        await dispatcher.released.wait()
-    assert dispatcher.held == 0
+        await worker_source.worker_released.wait()
+    assert worker_source.leased_count == 0
 
 
 @pytest.mark.promise("choices.bounded")
-async def test_more_choices_than_the_gateway_gives_are_a_400_that_asks_nobody(serve: Serve) -> None:
-    dispatcher = ScriptedDispatcher.always(*HELLO)
-    client = await serve(dispatcher, max_choices=2)
+async def test_rejects_too_many_choices_with_400_without_a_job(serve: Serve) -> None:
+    worker_source = ScriptedWorkerSource.repeating(*HELLO_EVENTS)
+    client = await serve(worker_source, max_choices=2)
 
-    response = await client.post(PATH, json={**CHAT, "n": 3})
-
-    assert response.status == 400
-    assert (await response.json())["error"]["param"] == "n"
-    assert dispatcher.jobs == []
-    assert (await client.post(PATH, json={**CHAT, "n": 2})).status == 200
-
-
-async def test_several_choices_and_a_session_are_a_400_that_asks_nobody(serve: Serve) -> None:
-    dispatcher = ScriptedDispatcher.always(*HELLO)
-    client = await serve(dispatcher)
-
-    response = await client.post(PATH, json={**CHAT, "n": 2, "session_id": "mine"})
+    response = await client.post(PATH, json={**CHAT_BODY, "n": 3})
 
     assert response.status == 400
     assert (await response.json())["error"]["param"] == "n"
-    assert dispatcher.jobs == []
+    assert worker_source.jobs == []
+    assert (await client.post(PATH, json={**CHAT_BODY, "n": 2})).status == 200
+
+
+async def test_rejects_choices_together_with_a_session_with_400(serve: Serve) -> None:
+    worker_source = ScriptedWorkerSource.repeating(*HELLO_EVENTS)
+    client = await serve(worker_source)
+
+    response = await client.post(PATH, json={**CHAT_BODY, "n": 2, "session_id": "mine"})
+
+    assert response.status == 400
+    assert (await response.json())["error"]["param"] == "n"
+    assert worker_source.jobs == []
 
 
 @pytest.mark.parametrize(("n", "status"), [(0, 400), (-1, 400), ("many", 422), (1.5, 422), (True, 422)])
-async def test_refuses_a_number_of_choices_that_is_none(serve: Serve, n: object, status: int) -> None:
-    assert (await (await serve()).post(PATH, json={**CHAT, "n": n})).status == status
+async def test_rejects_invalid_number_of_choices(serve: Serve, n: object, status: int) -> None:
+    assert (await (await serve()).post(PATH, json={**CHAT_BODY, "n": n})).status == status
 
 
-async def test_one_choice_is_the_answer_of_before(serve: Serve) -> None:
+async def test_one_choice_equals_a_plain_request(serve: Serve) -> None:
     client = await serve()
 
-    one, plain = [await (await client.post(PATH, json=body)).json() for body in ({**CHAT, "n": 1}, CHAT)]
+    one, plain = [await (await client.post(PATH, json=body)).json() for body in ({**CHAT_BODY, "n": 1}, CHAT_BODY)]
 
     assert {**one, "id": ""} == {**plain, "id": "", "created": one["created"]}

@@ -1,4 +1,4 @@
-"""What waited is looked at again when its turn comes: the key, what it may do, the model, the budget, the limits."""
+"""Second check of waiting jobs before they start: the key, its scopes, its models, its budget and its limits."""
 
 import asyncio
 import time
@@ -11,105 +11,108 @@ import pytest
 from aiohttp import ClientResponse
 from pydantic import SecretStr
 
-from claude_gateway.access.register import Keys
-from claude_gateway.access.wanted_key import WantedBudget, WantedKey, WantedLimits
-from claude_gateway.ledger.ledger import Ledger
-from claude_gateway.own_tools.counts import ToolCounts
-from claude_gateway.own_tools.toolbox import Toolbox
-from claude_gateway.responses.register import Responses
-from claude_gateway.sessions.lines import Lines
-from claude_gateway.sessions.register import Sessions
+from claude_gateway.auth.key_service import KeyService
+from claude_gateway.auth.key_store import KeyStore
+from claude_gateway.auth.schemas import CreateKeyRequest, KeyBudgetRequest, KeyLimitsRequest
+from claude_gateway.builtin_tools.choice_store import ToolChoiceStore
+from claude_gateway.builtin_tools.counters import ToolCounters
+from claude_gateway.builtin_tools.service import BuiltinToolService
+from claude_gateway.sessions.service import SessionService
 from claude_gateway.sessions.session import SessionLimits
-from claude_gateway.stores.db import Database
-from claude_gateway.stores.keys import KeyStore
-from claude_gateway.stores.ledger import LedgerStore
-from claude_gateway.stores.responses import ResponseStore, Room
-from claude_gateway.stores.sessions import SessionStore
-from claude_gateway.stores.tool_choices import ToolChoiceStore
-from claude_gateway.web.parts import PARTS
-from tests.claude_gateway.mcp_servers.scripted import no_servers
+from claude_gateway.sessions.session_lock import SessionLocks
+from claude_gateway.sessions.session_store import SessionStore
+from claude_gateway.storage.database import Database
+from claude_gateway.stored_responses.response_store import ResponseLimits, ResponseStore
+from claude_gateway.stored_responses.service import ResponseService
+from claude_gateway.usage.record_store import UsageStore
+from claude_gateway.usage.recorder import UsageRecorder
+from claude_gateway.web.context.state import STATE
+from tests.claude_gateway.mcp_servers.scripted import create_empty_manager
 from tests.claude_gateway.scripted import (
-    CHAT,
+    CHAT_BODY,
     FINISHED,
-    HELLO,
+    HELLO_EVENTS,
     MODEL,
     STARTED,
-    STREAM,
-    ScriptedDispatcher,
+    STREAM_BODY,
     ScriptedEngine,
+    ScriptedWorkerSource,
 )
 from tests.claude_gateway.web.conftest import Client, Serve
-from tests.workers.helpers import PATIENCE
-from workers.errors import ErrorKind, WorkerError
-from workers.events import BlockEnded, BlockStarted, TextDelta
-from workers.job import Text
+from tests.workers.helpers import TIMEOUT_SECONDS
+from workers.core.errors import ErrorKind, WorkerError
+from workers.core.events import BlockEnded, BlockStarted, TextDelta
+from workers.core.job import Text
 
 CHAT_PATH, RESPONSES_PATH = "/v1/chat/completions", "/v1/responses"
-MESSAGE = {"model": MODEL, "max_tokens": 9, "messages": CHAT["messages"]}
-CONTENT = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
+MESSAGES_BODY = {"model": MODEL, "max_tokens": 9, "messages": CHAT_BODY["messages"]}
+GEMINI_BODY = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}
-LIMITS = SessionLimits(ttl=3600, per_key=100, bytes_each=100_000, bytes_per_key=200_000)
-DEAD = WorkerError(ErrorKind.WORKER_DIED, "It ended.")
-NO_JSON = (STARTED, BlockStarted(Text("")), TextDelta("no JSON"), BlockEnded(), FINISHED)
+LIMITS = SessionLimits(
+    ttl_seconds=3600, max_sessions_per_key=100, max_bytes_per_session=100_000, max_bytes_per_key=200_000
+)
+WORKER_EXIT = WorkerError(ErrorKind.WORKER_EXITED, "It ended.")
+INVALID_JSON_EVENTS = (STARTED, BlockStarted(Text("")), TextDelta("no JSON"), BlockEnded(), FINISHED)
 
-# Each waits for a worker: one job, in each dialect, whole and streamed; several; with Claude's own tools.
-WAYS: dict[str, tuple[str, Any]] = {
-    "chat": (CHAT_PATH, CHAT),
-    "stream": (CHAT_PATH, STREAM),
-    "choices": (CHAT_PATH, {**CHAT, "n": 3}),
-    "messages": ("/v1/messages", MESSAGE),
+# Requests that wait for a worker: each dialect, a body and a stream, one job and several.
+REQUESTS: dict[str, tuple[str, Any]] = {
+    "chat": (CHAT_PATH, CHAT_BODY),
+    "stream": (CHAT_PATH, STREAM_BODY),
+    "choices": (CHAT_PATH, {**CHAT_BODY, "n": 3}),
+    "messages": ("/v1/messages", MESSAGES_BODY),
     "responses": (RESPONSES_PATH, {"model": MODEL, "input": "hi", "store": False}),
-    "gemini": (f"/v1beta/models/{MODEL}:generateContent", CONTENT),
-    "json": (CHAT_PATH, {**CHAT, "response_format": SCHEMA}),
+    "gemini": (f"/v1beta/models/{MODEL}:generateContent", GEMINI_BODY),
+    "json": (CHAT_PATH, {**CHAT_BODY, "response_format": SCHEMA}),
 }
 
 
 @dataclass
 class Gateway:
-    """A gateway with one key, whose jobs wait until `queue` is set."""
+    """A gateway with one key. Jobs wait in the queue until a test calls `open_queue`."""
 
     client: Client
-    dispatcher: ScriptedDispatcher
-    keys: Keys
+    worker_source: ScriptedWorkerSource
+    keys: KeyService
     database: Database
     id: str
     secret: str
-    lines: Lines
+    session_locks: SessionLocks
 
-    async def ask(self, path: str = CHAT_PATH, body: Any = CHAT) -> ClientResponse:
+    async def ask(self, path: str = CHAT_PATH, body: Any = CHAT_BODY) -> ClientResponse:
         return await self.client.post(path, json=body, headers={"x-api-key": self.secret})
 
-    async def asked_while(self, change: Awaitable[Any], path: str = CHAT_PATH, body: Any = CHAT) -> ClientResponse:
-        """The answer to a request that waited while something changed."""
-        asking = asyncio.create_task(self.ask(path, body))
-        async with asyncio.timeout(PATIENCE):
-            await self.dispatcher.waits.wait()
+    async def ask_while(self, change: Awaitable[Any], path: str = CHAT_PATH, body: Any = CHAT_BODY) -> ClientResponse:
+        """Send a request, await `change` while its job waits, and return the response."""
+        request_task = asyncio.create_task(self.ask(path, body))
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            await self.worker_source.job_waiting.wait()
             await change
-            self.go_on()
-            return await asking
+            self.open_queue()
+            return await request_task
 
-    def go_on(self) -> None:
-        assert self.dispatcher.queue is not None
-        self.dispatcher.queue.set()
+    def open_queue(self) -> None:
+        assert self.worker_source.queue_gate is not None
+        self.worker_source.queue_gate.set()
 
-    async def change(self, **allowed: Any) -> None:
-        """What only another hand at the database can: fewer scopes, other models, another budget."""
+    async def change_rights(self, **allowed: Any) -> None:
+        """Change the rights of the key in the database, as another process could."""
         store = self.keys.store
         async with self.database.transaction() as run:
-            ((found,),) = await run("SELECT allowed FROM keys WHERE id = ?", (self.id,))
-            store._changes.add_one()
+            ((allowed_json,),) = await run("SELECT allowed FROM keys WHERE id = ?", (self.id,))
+            store._change_counter.increment()
             await run(
-                "UPDATE keys SET allowed = ? WHERE id = ?", (orjson.dumps(orjson.loads(found) | allowed), self.id)
+                "UPDATE keys SET allowed = ? WHERE id = ?",
+                (orjson.dumps(orjson.loads(allowed_json) | allowed), self.id),
             )
 
     async def expire(self) -> None:
         async with self.database.transaction() as run:
-            self.keys.store._changes.add_one()
+            self.keys.store._change_counter.increment()
             await run("UPDATE keys SET expires_at = ? WHERE id = ?", (time.time() - 1, self.id))
 
     async def results(self) -> list[str]:
-        await self.client.app[PARTS].ledger.flushed()
-        return [result for (result,) in await self.database.run("SELECT result FROM ledger ORDER BY id")]
+        await self.client.app[STATE].usage_recorder.flush()
+        return [result for (result,) in await self.database.execute("SELECT result FROM usage_records ORDER BY id")]
 
 
 Start = Callable[..., Awaitable[Gateway]]
@@ -119,254 +122,260 @@ Start = Callable[..., Awaitable[Gateway]]
 async def start(serve: Serve, keys: KeyStore) -> Start:
     database = keys._database
 
-    async def started(*attempts: Any, wanted: WantedKey | None = None, **changes: Any) -> Gateway:
-        stored, secret = await Keys(keys).create(wanted or WantedKey(name="one", scopes=["chat", "tools"]))
-        dispatcher = ScriptedDispatcher(attempts or [HELLO] * 9, asyncio.Event())
-        lines = Lines(10, PATIENCE)
-        client = await serve(
-            dispatcher,
-            keys=keys,
-            ledger=Ledger(LedgerStore(database)),
-            sessions=Sessions(SessionStore(database), LIMITS, lines),
-            toolbox=Toolbox(ScriptedEngine(), ToolChoiceStore(database), ToolCounts(), no_servers()),
-            responses=Responses(ResponseStore(database, Room(3600, 100, 10**9)), b"the key of the tests"),
-            **{"stream_head_seconds": PATIENCE, **changes},
+    async def started(*attempts: Any, new_key: CreateKeyRequest | None = None, **changes: Any) -> Gateway:
+        stored_key, secret = await KeyService(keys).create_key(
+            new_key or CreateKeyRequest(name="one", scopes=["chat", "tools"])
         )
-        return Gateway(client, dispatcher, Keys(keys), database, stored.key.id, secret, lines)
+        worker_source = ScriptedWorkerSource(attempts or [HELLO_EVENTS] * 9, asyncio.Event())
+        session_locks = SessionLocks(10, TIMEOUT_SECONDS)
+        client = await serve(
+            worker_source,
+            keys=keys,
+            usage_recorder=UsageRecorder(UsageStore(database)),
+            sessions=SessionService(SessionStore(database), LIMITS, session_locks),
+            builtin_tools=BuiltinToolService(
+                ScriptedEngine(), ToolChoiceStore(database), ToolCounters(), create_empty_manager()
+            ),
+            responses=ResponseService(
+                ResponseStore(database, ResponseLimits(3600, 100, 10**9)), b"the key of the tests"
+            ),
+            **{"stream_head_timeout_seconds": TIMEOUT_SECONDS, **changes},
+        )
+        return Gateway(client, worker_source, KeyService(keys), database, stored_key.key.id, secret, session_locks)
 
     return started
 
 
 @pytest.mark.promise("keys.waiting-jobs")
-@pytest.mark.parametrize(("path", "body"), WAYS.values(), ids=WAYS)
-async def test_a_job_whose_key_was_revoked_while_it_waited_is_a_401_and_not_begun(
-    start: Start, path: str, body: Any
-) -> None:
+@pytest.mark.parametrize(("path", "body"), REQUESTS.values(), ids=REQUESTS)
+async def test_rejects_waiting_job_of_a_revoked_key_with_401(start: Start, path: str, body: Any) -> None:
     gateway = await start()
 
-    response = await gateway.asked_while(gateway.keys.revoke(gateway.id), path, body)
+    response = await gateway.ask_while(gateway.keys.revoke_key(gateway.id), path, body)
 
     assert response.status == 401, await response.text()
-    assert gateway.dispatcher.jobs == []
+    assert gateway.worker_source.jobs == []
 
 
 @pytest.mark.promise("keys.waiting-jobs")
-async def test_a_key_that_ends_or_is_rotated_while_a_job_waits_does_not_begin_it(start: Start) -> None:
+async def test_rejects_waiting_job_of_an_expired_or_rotated_key_with_401(start: Start) -> None:
     gateway = await start()
 
-    rotated = await gateway.asked_while(gateway.keys.rotate(gateway.id))
+    rotated = await gateway.ask_while(gateway.keys.rotate_key(gateway.id))
     assert (rotated.status, (await rotated.json())["error"]["code"]) == (401, "invalid_api_key")
 
     other = await start()
-    ended = await other.asked_while(other.expire())
-    assert (ended.status, (await ended.json())["error"]["code"]) == (401, "expired_api_key")
-    assert gateway.dispatcher.jobs == other.dispatcher.jobs == []
+    expired = await other.ask_while(other.expire())
+    assert (expired.status, (await expired.json())["error"]["code"]) == (401, "expired_api_key")
+    assert gateway.worker_source.jobs == other.worker_source.jobs == []
 
 
-async def test_a_key_of_the_environment_that_changes_while_a_job_waits_does_not_begin_it(serve: Serve) -> None:
-    dispatcher = ScriptedDispatcher([HELLO], asyncio.Event())
-    client = await serve(dispatcher, api_key=SecretStr("old"))
-    asking = asyncio.create_task(client.post(CHAT_PATH, json=CHAT, headers={"x-api-key": "old"}))
-    await dispatcher.waits.wait()
+async def test_waiting_job_is_not_started_if_the_key_of_the_environment_changes(serve: Serve) -> None:
+    worker_source = ScriptedWorkerSource([HELLO_EVENTS], asyncio.Event())
+    client = await serve(worker_source, api_key=SecretStr("old"))
+    request_task = asyncio.create_task(client.post(CHAT_PATH, json=CHAT_BODY, headers={"x-api-key": "old"}))
+    await worker_source.job_waiting.wait()
 
-    client.app[PARTS].key_ring.renew("new")
-    assert dispatcher.queue is not None
-    dispatcher.queue.set()
+    client.app[STATE].authenticator.set_environment_key("new")
+    assert worker_source.queue_gate is not None
+    worker_source.queue_gate.set()
 
-    assert (await asking).status == 401
-    assert dispatcher.jobs == []
+    assert (await request_task).status == 401
+    assert worker_source.jobs == []
 
 
 @pytest.mark.promise("keys.waiting-jobs")
 @pytest.mark.parametrize(
     ("allowed", "body", "code"),
     [
-        ({"scopes": ["mcp"]}, CHAT, "missing_scope"),
-        ({"scopes": ["chat"]}, {**CHAT, "enable_tools": True}, "missing_scope"),
-        ({"models": ["claude-haiku-*"]}, CHAT, "model_not_allowed"),
+        ({"scopes": ["mcp"]}, CHAT_BODY, "missing_scope"),
+        ({"scopes": ["chat"]}, {**CHAT_BODY, "enable_tools": True}, "missing_scope"),
+        ({"models": ["claude-haiku-*"]}, CHAT_BODY, "model_not_allowed"),
     ],
 )
-async def test_a_scope_or_model_that_a_key_lost_while_a_job_waited_is_a_403(
+async def test_rejects_waiting_job_whose_key_lost_scope_or_model_with_403(
     start: Start, allowed: dict[str, Any], body: Any, code: str
 ) -> None:
     gateway = await start()
 
-    response = await gateway.asked_while(gateway.change(**allowed), body=body)
+    response = await gateway.ask_while(gateway.change_rights(**allowed), body=body)
 
     assert (response.status, (await response.json())["error"]["code"]) == (403, code)
-    assert gateway.dispatcher.jobs == []
+    assert gateway.worker_source.jobs == []
     assert await gateway.results() == [code]
 
 
-async def test_what_waited_and_was_not_begun_is_in_the_ledger_as_what_it_was(start: Start) -> None:
-    gateway = await start(wanted=WantedKey(name="one", concurrent=4))
+async def test_usage_record_of_a_rejected_waiting_job_has_the_reason(start: Start) -> None:
+    gateway = await start(new_key=CreateKeyRequest(name="one", max_concurrent_jobs=4))
 
-    await gateway.asked_while(gateway.keys.revoke(gateway.id))
+    await gateway.ask_while(gateway.keys.revoke_key(gateway.id))
 
     assert await gateway.results() == ["invalid_api_key"]
 
 
-async def test_fewer_jobs_at_once_hold_for_those_that_wait(start: Start) -> None:
-    held = asyncio.Event()
-    gateway = await start([STARTED, held, *HELLO[1:]], HELLO, wanted=WantedKey(name="one", concurrent=4))
+async def test_lowered_concurrency_limit_applies_to_waiting_jobs(start: Start) -> None:
+    resume = asyncio.Event()
+    gateway = await start(
+        [STARTED, resume, *HELLO_EVENTS[1:]], HELLO_EVENTS, new_key=CreateKeyRequest(name="one", max_concurrent_jobs=4)
+    )
     first = asyncio.create_task(gateway.ask())
-    await gateway.dispatcher.waits.wait()
-    gateway.dispatcher.waits.clear()
+    await gateway.worker_source.job_waiting.wait()
+    gateway.worker_source.job_waiting.clear()
 
-    second = await gateway.asked_while(gateway.keys.limit(gateway.id, WantedLimits(concurrent=1)))
-    held.set()
+    second = await gateway.ask_while(gateway.keys.update_limits(gateway.id, KeyLimitsRequest(max_concurrent_jobs=1)))
+    resume.set()
 
-    assert (second.status, (await second.json())["error"]["code"]) == (429, "too_many_jobs")
+    assert (second.status, (await second.json())["error"]["code"]) == (429, "concurrency_limit_exceeded")
     assert (await first).status == 200
-    assert sorted(await gateway.results()) == ["ok", "too_many_at_once"]
+    assert sorted(await gateway.results()) == ["concurrency_limit_exceeded", "ok"]
 
 
 @pytest.mark.promise("keys.waiting-jobs")
-async def test_a_response_in_the_background_is_not_begun_for_a_revoked_key(start: Start) -> None:
+async def test_waiting_background_response_of_a_revoked_key_is_not_started(start: Start) -> None:
     gateway = await start()
     body = {"model": MODEL, "input": "hi", "background": True}
-    made = await (await gateway.ask(RESPONSES_PATH, body)).json()
-    await gateway.dispatcher.waits.wait()
+    response = await (await gateway.ask(RESPONSES_PATH, body)).json()
+    await gateway.worker_source.job_waiting.wait()
 
-    await gateway.keys.revoke(gateway.id)
-    gateway.go_on()
-    await gateway.client.app[PARTS].background.quiet()
+    await gateway.keys.revoke_key(gateway.id)
+    gateway.open_queue()
+    await gateway.client.app[STATE].background_responses.wait_idle()
 
-    failed = await gateway.client.app[PARTS].responses.shown(gateway.id, made["id"])
+    failed = await gateway.client.app[STATE].stored_responses.get_response(gateway.id, response["id"])
     assert failed["status"] == "failed"
-    assert gateway.dispatcher.jobs == []
+    assert gateway.worker_source.jobs == []
 
 
 @pytest.mark.promise("keys.waiting-jobs")
-async def test_a_request_that_waited_for_its_session_is_not_begun_for_a_revoked_key(start: Start) -> None:
+async def test_request_waiting_for_its_session_is_not_started_for_a_revoked_key(start: Start) -> None:
     gateway = await start()
-    async with gateway.client.app[PARTS].sessions.open(gateway.id, "s"):
-        asking = asyncio.create_task(gateway.ask(body={**CHAT, "session_id": "s"}))
-        while not gateway.lines.waiting:  # noqa: ASYNC110 - a line tells nobody
+    async with gateway.client.app[STATE].sessions.open_session(gateway.id, "s"):
+        request_task = asyncio.create_task(gateway.ask(body={**CHAT_BODY, "session_id": "s"}))
+        while not gateway.session_locks.waiting_count:  # noqa: ASYNC110 - a lock has no event for waiters
             await asyncio.sleep(0)
-        await gateway.keys.revoke(gateway.id)
-    gateway.go_on()
+        await gateway.keys.revoke_key(gateway.id)
+    gateway.open_queue()
 
-    assert (await asking).status == 401
-    assert gateway.dispatcher.jobs == []
+    assert (await request_task).status == 401
+    assert gateway.worker_source.jobs == []
 
 
 @pytest.mark.promise("keys.waiting-jobs")
-async def test_an_answer_is_not_asked_for_again_for_a_revoked_key(start: Start) -> None:
-    held = asyncio.Event()
-    gateway = await start([STARTED, held, *NO_JSON[1:]], HELLO)
-    gateway.go_on()
-    asking = asyncio.create_task(gateway.ask(body={**CHAT, "response_format": {"type": "json_object"}}))
-    await gateway.dispatcher.asked.wait()
+async def test_repair_reply_is_not_requested_for_a_revoked_key(start: Start) -> None:
+    resume = asyncio.Event()
+    gateway = await start([STARTED, resume, *INVALID_JSON_EVENTS[1:]], HELLO_EVENTS)
+    gateway.open_queue()
+    request_task = asyncio.create_task(gateway.ask(body={**CHAT_BODY, "response_format": {"type": "json_object"}}))
+    await gateway.worker_source.job_started.wait()
 
-    await gateway.keys.revoke(gateway.id)
-    held.set()
+    await gateway.keys.revoke_key(gateway.id)
+    resume.set()
 
-    assert (await asking).status == 401
-    assert len(gateway.dispatcher.jobs) == 1
-
-
-async def test_a_job_whose_worker_died_is_not_begun_again_for_a_revoked_key(start: Start) -> None:
-    held = asyncio.Event()
-    gateway = await start([held, DEAD], HELLO)
-    gateway.go_on()
-    asking = asyncio.create_task(gateway.ask())
-    await gateway.dispatcher.asked.wait()
-
-    await gateway.keys.revoke(gateway.id)
-    held.set()
-
-    assert (await asking).status == 401
-    assert len(gateway.dispatcher.jobs) == 1
+    assert (await request_task).status == 401
+    assert len(gateway.worker_source.jobs) == 1
 
 
-async def test_an_answer_that_runs_when_its_key_is_revoked_comes_to_its_end(start: Start) -> None:
-    held = asyncio.Event()
-    gateway = await start([STARTED, held, *HELLO[1:]])
-    gateway.go_on()
-    asking = asyncio.create_task(gateway.ask())
-    await gateway.dispatcher.asked.wait()
+async def test_job_is_not_retried_for_a_revoked_key(start: Start) -> None:
+    resume = asyncio.Event()
+    gateway = await start([resume, WORKER_EXIT], HELLO_EVENTS)
+    gateway.open_queue()
+    request_task = asyncio.create_task(gateway.ask())
+    await gateway.worker_source.job_started.wait()
 
-    await gateway.keys.revoke(gateway.id)
-    held.set()
+    await gateway.keys.revoke_key(gateway.id)
+    resume.set()
 
-    assert (await asking).status == 200
+    assert (await request_task).status == 401
+    assert len(gateway.worker_source.jobs) == 1
+
+
+async def test_running_job_completes_if_its_key_is_revoked(start: Start) -> None:
+    resume = asyncio.Event()
+    gateway = await start([STARTED, resume, *HELLO_EVENTS[1:]])
+    gateway.open_queue()
+    request_task = asyncio.create_task(gateway.ask())
+    await gateway.worker_source.job_started.wait()
+
+    await gateway.keys.revoke_key(gateway.id)
+    resume.set()
+
+    assert (await request_task).status == 200
 
 
 @pytest.mark.promise("budget.together")
-@pytest.mark.parametrize("body", [CHAT, {**CHAT, "n": 8}], ids=["one-each", "choices"])
-async def test_what_waits_together_does_not_pass_a_small_budget_together(start: Start, body: Any) -> None:
+@pytest.mark.parametrize("body", [CHAT_BODY, {**CHAT_BODY, "n": 8}], ids=["one-each", "choices"])
+async def test_waiting_jobs_together_do_not_exceed_a_small_budget(start: Start, body: Any) -> None:
     """Each job spends 5 tokens: after the first two the budget of 8 is spent."""
-    budget = WantedKey(name="one", budget=WantedBudget(tokens_per_day=8))
-    gateway = await start(wanted=budget)
-    gateway.go_on()
+    budget = CreateKeyRequest(name="one", budget=KeyBudgetRequest(tokens_per_day=8))
+    gateway = await start(new_key=budget)
+    gateway.open_queue()
 
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         responses = await asyncio.gather(*(gateway.ask(body=body) for _ in range(10)))
 
-    refused = [await one.json() for one in responses if one.status != 200]
-    assert {one["error"]["code"] for one in refused} == {"budget_spent"}
-    assert (await gateway.results()).count("ok") == len(gateway.dispatcher.jobs) == 2
+    errors = [(await response.json())["error"] for response in responses if response.status != 200]
+    assert {error["code"] for error in errors} == {"budget_exceeded"}
+    assert (await gateway.results()).count("ok") == len(gateway.worker_source.jobs) == 2
 
 
 @pytest.mark.promise("budget.together")
-async def test_a_key_with_plenty_left_runs_its_jobs_side_by_side(start: Start) -> None:
-    held = asyncio.Event()
-    wanted = WantedKey(name="one", budget=WantedBudget(tokens_per_day=1_000_000, usd_per_day=50))
-    gateway = await start(*[[STARTED, held, *HELLO[1:]]] * 20, wanted=wanted)
-    gateway.go_on()
-    asking = [asyncio.create_task(gateway.ask()) for _ in range(20)]
+async def test_jobs_of_a_key_with_enough_budget_run_concurrently(start: Start) -> None:
+    resume = asyncio.Event()
+    new_key = CreateKeyRequest(name="one", budget=KeyBudgetRequest(tokens_per_day=1_000_000, usd_per_day=50))
+    gateway = await start(*[[STARTED, resume, *HELLO_EVENTS[1:]]] * 20, new_key=new_key)
+    gateway.open_queue()
+    request_tasks = [asyncio.create_task(gateway.ask()) for _ in range(20)]
 
-    async with asyncio.timeout(PATIENCE):
-        while gateway.dispatcher.held < 20:  # noqa: ASYNC110 - a dispatcher tells only of the first
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while gateway.worker_source.leased_count < 20:  # noqa: ASYNC110 - `job_started` is set at the first job
             await asyncio.sleep(0)
-        held.set()
-        assert {(await one).status for one in asking} == {200}
+        resume.set()
+        assert {(await task).status for task in request_tasks} == {200}
 
 
-async def test_a_budget_that_is_spent_while_a_job_waits_is_a_429(start: Start) -> None:
+async def test_rejects_waiting_job_with_429_if_the_budget_is_spent_meanwhile(start: Start) -> None:
     gateway = await start()
 
-    response = await gateway.asked_while(gateway.change(tokens_per_day=0))
+    response = await gateway.ask_while(gateway.change_rights(tokens_per_day=0))
 
-    assert (response.status, (await response.json())["error"]["code"]) == (429, "budget_spent")
-    assert gateway.dispatcher.jobs == []
-    assert await gateway.results() == ["budget_spent"]
+    assert (response.status, (await response.json())["error"]["code"]) == (429, "budget_exceeded")
+    assert gateway.worker_source.jobs == []
+    assert await gateway.results() == ["budget_exceeded"]
 
 
 @pytest.mark.promise("keys.waiting-jobs")
-async def test_a_key_that_is_revoked_while_the_body_comes_changes_nothing_any_more(start: Start) -> None:
-    gateway = await start(wanted=WantedKey(name="one", scopes=["admin"]))
-    begun = asyncio.Event()
+async def test_request_of_a_key_revoked_during_its_body_changes_nothing(start: Start) -> None:
+    gateway = await start(new_key=CreateKeyRequest(name="one", scopes=["admin"]))
+    body_started = asyncio.Event()
 
     async def body() -> AsyncIterator[bytes]:
         yield b'{"name":'
-        begun.set()
+        body_started.set()
         await revoked.wait()
         yield b'"another"}'
 
     revoked = asyncio.Event()
     headers = {"x-api-key": gateway.secret}
-    asking = asyncio.create_task(gateway.client.post("/v1/admin/keys", data=body(), headers=headers))
-    await begun.wait()
-    while not gateway.client.app[PARTS].body_memory.used:  # noqa: ASYNC110 - it tells nobody
+    request_task = asyncio.create_task(gateway.client.post("/v1/admin/keys", data=body(), headers=headers))
+    await body_started.wait()
+    while not gateway.client.app[STATE].body_memory.used_bytes:  # noqa: ASYNC110 - the memory has no event
         await asyncio.sleep(0)
-    await gateway.keys.revoke(gateway.id)
+    await gateway.keys.revoke_key(gateway.id)
     revoked.set()
 
-    assert (await asking).status == 401
-    assert [one.key.name for one in await gateway.keys.listed()] == ["one"]
+    assert (await request_task).status == 401
+    assert [key.key.name for key in await gateway.keys.list_keys()] == ["one"]
 
 
 @pytest.mark.promise("keys.waiting-jobs")
-async def test_a_file_that_waited_for_its_session_is_not_written_for_a_revoked_key(start: Start) -> None:
+async def test_file_waiting_for_its_session_is_not_written_for_a_revoked_key(start: Start) -> None:
     gateway = await start()
-    async with gateway.client.app[PARTS].sessions.open(gateway.id, "s"):
-        sending = asyncio.create_task(
+    async with gateway.client.app[STATE].sessions.open_session(gateway.id, "s"):
+        upload_task = asyncio.create_task(
             gateway.client.put("/v1/sessions/s/files/x", data=b"x", headers={"x-api-key": gateway.secret})
         )
-        while not gateway.lines.waiting:  # noqa: ASYNC110 - a line tells nobody
+        while not gateway.session_locks.waiting_count:  # noqa: ASYNC110 - a lock has no event for waiters
             await asyncio.sleep(0)
-        await gateway.keys.revoke(gateway.id)
+        await gateway.keys.revoke_key(gateway.id)
 
-    assert (await sending).status == 401
+    assert (await upload_task).status == 401

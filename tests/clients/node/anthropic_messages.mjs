@@ -1,6 +1,6 @@
 // The @anthropic-ai/sdk package.
 import Anthropic from "@anthropic-ai/sdk";
-import { CITY, KEY, MODEL, URL, run, weather } from "./verbs.mjs";
+import { CITY, KEY, MODEL, URL, run, weather } from "./common.mjs";
 
 const client = new Anthropic({ baseURL: URL, apiKey: KEY, maxRetries: 0 });
 const tools = [{ name: "weather", description: "The weather", input_schema: CITY }];

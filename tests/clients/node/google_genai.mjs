@@ -1,6 +1,6 @@
 // The @google/genai package.
 import { GoogleGenAI } from "@google/genai";
-import { CITY, KEY, MODEL, URL, run, weather } from "./verbs.mjs";
+import { CITY, KEY, MODEL, URL, run, weather } from "./common.mjs";
 
 const { models } = new GoogleGenAI({ apiKey: KEY, httpOptions: { baseUrl: URL } });
 const tools = [{ functionDeclarations: [{ name: "weather", description: "The weather", parametersJsonSchema: CITY }] }];

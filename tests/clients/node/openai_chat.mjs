@@ -1,6 +1,6 @@
-// The openai package, Chat Completions; the tool is called by the package itself.
+// The openai package, with Chat Completions; the package calls the tool by itself.
 import OpenAI from "openai";
-import { CITY, KEY, MODEL, URL, run, weather } from "./verbs.mjs";
+import { CITY, KEY, MODEL, URL, run, weather } from "./common.mjs";
 
 const client = new OpenAI({ baseURL: `${URL}/v1`, apiKey: KEY, maxRetries: 0 });
 const user = (content) => [{ role: "user", content }];

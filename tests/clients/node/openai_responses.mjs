@@ -1,6 +1,6 @@
-// The openai package, Responses.
+// The openai package, with Responses.
 import OpenAI from "openai";
-import { CITY, KEY, MODEL, URL, run, weather } from "./verbs.mjs";
+import { CITY, KEY, MODEL, URL, run, weather } from "./common.mjs";
 
 const client = new OpenAI({ baseURL: `${URL}/v1`, apiKey: KEY, maxRetries: 0 });
 const tools = [{ type: "function", name: "weather", description: "The weather", parameters: CITY, strict: false }];

@@ -1,13 +1,13 @@
-// The Vercel AI SDK over four of its providers: `vercel_ai.mjs PROVIDER VERB PROMPT`.
+// The Vercel AI SDK over four of its providers: `vercel_ai.mjs PROVIDER SCENARIO PROMPT`.
 import { createAnthropic } from "@ai-sdk/anthropic";
 import { createGoogleGenerativeAI } from "@ai-sdk/google";
 import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { generateText, stepCountIs, streamText, tool } from "ai";
 import { z } from "zod";
-import { KEY, MODEL, URL, run, weather } from "./verbs.mjs";
+import { KEY, MODEL, URL, run, weather } from "./common.mjs";
 
-const [provider, ...asked] = process.argv.slice(2);
+const [provider, ...scenarioArguments] = process.argv.slice(2);
 const options = { apiKey: KEY, baseURL: `${URL}/v1` };
 const model = {
   responses: () => createOpenAI(options)(MODEL),
@@ -24,7 +24,7 @@ await run(
       return (await generateText({ model, prompt, maxRetries: 0 })).text;
     },
     async *stream(prompt) {
-      // Without this the SDK prints an error and ends the stream as if all were well.
+      // Without this the SDK prints an error and ends the stream as if it were complete.
       const onError = ({ error }) => {
         throw error;
       };
@@ -35,5 +35,5 @@ await run(
       return (await generateText({ model, prompt, tools, stopWhen: stepCountIs(3), maxRetries: 0 })).text;
     },
   },
-  asked,
+  scenarioArguments,
 );

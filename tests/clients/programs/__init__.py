@@ -1,1 +1,1 @@
-"""How each client is pointed at the gateway: what a person would set, and what keeps it to itself."""
+"""Configurations of the client programs: the settings of a person, and settings that keep a program off other hosts."""

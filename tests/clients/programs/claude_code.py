@@ -1,33 +1,33 @@
 """Claude Code, the binary that the gateway itself runs."""
 
-from claude_gateway.claude_code.bundled_cli import bundled_cli
-from tests.clients.programs.lines import lines
-from tests.clients.visit import KEY, MODEL, Program, Visit
+from claude_gateway.claude_code.binary import find_bundled_binary
+from tests.clients.client import API_KEY, MODEL, ClientRun, Program
+from tests.clients.programs.json_lines import parse_json_lines
 
 
-def claude_code(visit: Visit) -> Program:
-    question = visit.question(f'Read {{"file_path":"{visit.note}"}}')
-    tools = "Read,Write,Edit,Bash" if visit.agent else "Read"
-    shown = ("--output-format", "stream-json", "--include-partial-messages", "--verbose")
+def claude_code(run: ClientRun) -> Program:
+    question = run.make_question(f'Read {{"file_path":"{run.note_path}"}}')
+    tools = "Read,Write,Edit,Bash" if run.agent_options else "Read"
+    output_flags = ("--output-format", "stream-json", "--include-partial-messages", "--verbose")
     return Program(
-        (str(bundled_cli()), "-p", question.prompt, "--model", MODEL, "--allowedTools", tools, *shown),
+        (str(find_bundled_binary()), "-p", question.prompt, "--model", MODEL, "--allowedTools", tools, *output_flags),
         question,
         {
-            "ANTHROPIC_BASE_URL": visit.url,
-            "ANTHROPIC_API_KEY": KEY,
-            "CLAUDE_CONFIG_DIR": str(visit.folder / "claude"),
+            "ANTHROPIC_BASE_URL": run.url,
+            "ANTHROPIC_API_KEY": API_KEY,
+            "CLAUDE_CONFIG_DIR": str(run.directory / "claude"),
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
             "DISABLE_AUTOUPDATER": "1",
             "IS_SANDBOX": "1",
         },
-        _deltas,
+        _parse_deltas,
     )
 
 
-def _deltas(output: str) -> list[str]:
-    """Of the last message alone: what was said before a tool's call is no answer."""
+def _parse_deltas(output: str) -> list[str]:
+    """Return the pieces of the last message: text before a tool call is not part of the reply."""
     pieces: list[str] = []
-    for line in lines(output):
+    for line in parse_json_lines(output):
         match line:
             case {"event": {"type": "message_start"}}:
                 pieces.clear()

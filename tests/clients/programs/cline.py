@@ -2,33 +2,33 @@
 
 import json
 
-from tests.clients.programs.lines import lines
-from tests.clients.visit import KEY, MODEL, Program, Visit
+from tests.clients.client import API_KEY, MODEL, ClientRun, Program
+from tests.clients.programs.json_lines import parse_json_lines
 
 
-def cline(visit: Visit) -> Program:
-    settings = visit.folder / ".cline" / "data" / "settings"
+def cline(run: ClientRun) -> Program:
+    settings = run.directory / ".cline" / "data" / "settings"
     settings.mkdir(parents=True)
-    provider = {"provider": "openai-compatible", "apiKey": KEY, "model": MODEL, "baseUrl": f"{visit.url}/v1"}
+    provider = {"provider": "openai-compatible", "apiKey": API_KEY, "model": MODEL, "baseUrl": f"{run.url}/v1"}
     entry = {"settings": provider, "updatedAt": "2026-01-01T00:00:00.000Z", "tokenSource": "manual"}
     providers = {"version": 1, "lastUsedProvider": "openai-compatible", "providers": {"openai-compatible": entry}}
     (settings / "providers.json").write_text(json.dumps(providers))
     (settings / "global-settings.json").write_text('{"telemetryOptOut":true,"autoUpdateEnabled":false}')
-    question = visit.question(f'read_files {{"files":[{{"path":"{visit.note}"}}]}}')
+    question = run.make_question(f'read_files {{"files":[{{"path":"{run.note_path}"}}]}}')
     return Program(
-        (str(visit.installs.node_modules / "@cline" / "cli-linux-x64" / "bin" / "cline"), "--json", question.prompt),
+        (str(run.installs.node_modules / "@cline" / "cli-linux-x64" / "bin" / "cline"), "--json", question.prompt),
         question,
-        # Otherwise it leaves a daemon behind.
+        # In another mode Cline leaves a daemon behind.
         {"CLINE_SESSION_BACKEND_MODE": "local"},
-        _deltas,
-        # Its feature flags; there is no switch.
-        strays=("data.cline.bot:443",),
+        _parse_deltas,
+        # The host of its feature flags; no setting turns them off.
+        allowed_hosts=("data.cline.bot:443",),
     )
 
 
-def _deltas(output: str) -> list[str]:
+def _parse_deltas(output: str) -> list[str]:
     pieces: list[str] = []
-    for line in lines(output):
+    for line in parse_json_lines(output):
         match line.get("event"):
             case {"type": "iteration_start"}:
                 pieces.clear()

@@ -1,37 +1,37 @@
-"""Codex CLI. It always streams, and shows whole messages. Which tools it has depends on the name of its model."""
+"""Codex CLI. It always streams and prints whole messages. Its tools depend on the name of the model."""
 
 from collections.abc import Callable
 from typing import Any
 
-from tests.clients.programs.lines import lines
-from tests.clients.visit import MODEL, Program, Question, Visit
+from tests.clients.client import MODEL, ClientRun, Program, Question
+from tests.clients.programs.json_lines import parse_json_lines
 
 _PATCH = "*** Begin Patch\\n*** Add File: made.txt\\n+what the model wrote\\n*** End Patch"
-_WRITTEN = Question(f'Write a file. {{{{tool apply_patch {{"input":"{_PATCH}"}}}}}}', "what the model wrote")
+_WRITE_QUESTION = Question(f'Write a file. {{{{tool apply_patch {{"input":"{_PATCH}"}}}}}}', "what the model wrote")
 
 
-def codex(model: str = MODEL) -> Callable[[Visit], Program]:
-    """By a name of OpenAI's it has a tool whose input is raw text; by any other it has a shell alone."""
+def codex(model: str = MODEL) -> Callable[[ClientRun], Program]:
+    """Return the program: with a model name of OpenAI it has a tool with raw text as input, otherwise only a shell."""
 
-    def program(visit: Visit) -> Program:
-        home = visit.folder / "codex"
-        home.mkdir()
-        (home / "config.toml").write_text(_config(model, visit.url))
-        patches = visit.verb == "tools" and model != MODEL
-        question = _WRITTEN if patches else visit.question('exec_command {"cmd":"cat note.txt"}')
+    def program(run: ClientRun) -> Program:
+        codex_home = run.directory / "codex"
+        codex_home.mkdir()
+        (codex_home / "config.toml").write_text(_render_config(model, run.url))
+        patches = run.scenario == "tools" and model != MODEL
+        question = _WRITE_QUESTION if patches else run.make_question('exec_command {"cmd":"cat note.txt"}')
         flags = ("exec", "--json", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox")
         return Program(
-            (*visit.installs.node_program("@openai/codex/bin/codex.js"), *flags, question.prompt),
+            (*run.installs.node_command("@openai/codex/bin/codex.js"), *flags, question.prompt),
             question,
-            {"CODEX_HOME": str(home)},
-            (lambda _: [(visit.folder / "made.txt").read_text()]) if patches else _says,
-            whole=True,
+            {"CODEX_HOME": str(codex_home)},
+            (lambda _: [(run.directory / "made.txt").read_text()]) if patches else _parse_reply,
+            prints_whole_reply=True,
         )
 
     return program
 
 
-def _config(model: str, url: str) -> str:
+def _render_config(model: str, url: str) -> str:
     return f"""
 model = "{model}"
 model_provider = "gateway"
@@ -43,7 +43,7 @@ base_url = "{url}/v1"
 env_key = "GATEWAY_KEY"
 wire_api = "responses"
 
-[features] # otherwise each start asks foreign hosts for a list of plugins
+[features] # otherwise each start asks other hosts for a list of plugins
 plugins = false
 apps = false
 
@@ -52,9 +52,9 @@ enabled = false
 """
 
 
-def _says(output: str) -> list[str]:
-    return [line["item"]["text"] for line in lines(output) if _is_message(line)][-1:]
+def _parse_reply(output: str) -> list[str]:
+    return [line["item"]["text"] for line in parse_json_lines(output) if _is_agent_message(line)][-1:]
 
 
-def _is_message(line: dict[str, Any]) -> bool:
+def _is_agent_message(line: dict[str, Any]) -> bool:
     return line.get("type") == "item.completed" and line["item"]["type"] == "agent_message"

@@ -2,8 +2,8 @@
 
 import json
 
-from tests.clients.programs.lines import lines
-from tests.clients.visit import KEY, MODEL, Program, Visit
+from tests.clients.client import API_KEY, MODEL, ClientRun, Program
+from tests.clients.programs.json_lines import parse_json_lines
 
 _SETTINGS = {
     "security": {"auth": {"selectedType": "gemini-api-key"}},
@@ -13,26 +13,26 @@ _SETTINGS = {
 }
 
 
-def gemini_cli(visit: Visit) -> Program:
-    settings = visit.folder / ".gemini" / "settings.json"
+def gemini_cli(run: ClientRun) -> Program:
+    settings = run.directory / ".gemini" / "settings.json"
     settings.parent.mkdir()
     settings.write_text(json.dumps(_SETTINGS))
-    question = visit.question('read_file {"file_path":"note.txt"}')
+    question = run.make_question('read_file {"file_path":"note.txt"}')
     flags = ("--model", MODEL, "--output-format", "stream-json", "--approval-mode", "yolo", "--skip-trust")
     return Program(
         (
-            *visit.installs.node_program("@google/gemini-cli/bundle/gemini.js"),
+            *run.installs.node_command("@google/gemini-cli/bundle/gemini.js"),
             *(*flags, "--prompt", question.prompt),
         ),
         question,
-        {"GOOGLE_GEMINI_BASE_URL": visit.url, "GEMINI_API_KEY": KEY, "GEMINI_CLI_NO_RELAUNCH": "true"},
-        _deltas,
+        {"GOOGLE_GEMINI_BASE_URL": run.url, "GEMINI_API_KEY": API_KEY, "GEMINI_CLI_NO_RELAUNCH": "true"},
+        _parse_deltas,
     )
 
 
-def _deltas(output: str) -> list[str]:
+def _parse_deltas(output: str) -> list[str]:
     pieces: list[str] = []
-    for line in lines(output):
+    for line in parse_json_lines(output):
         match line:
             case {"type": "tool_use"}:
                 pieces.clear()

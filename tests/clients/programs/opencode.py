@@ -1,30 +1,30 @@
-"""OpenCode. Beside each conversation it asks for a title."""
+"""OpenCode. Besides each conversation, it requests a title for it."""
 
 import json
 
-from tests.clients.programs.lines import lines
-from tests.clients.visit import KEY, MODEL, Program, Visit
+from tests.clients.client import API_KEY, MODEL, ClientRun, Program
+from tests.clients.programs.json_lines import parse_json_lines
 
 
-def opencode(visit: Visit) -> Program:
+def opencode(run: ClientRun) -> Program:
     provider = {
         "npm": "@ai-sdk/openai-compatible",
         "name": "gateway",
-        "options": {"baseURL": f"{visit.url}/v1", "apiKey": KEY},
+        "options": {"baseURL": f"{run.url}/v1", "apiKey": API_KEY},
         "models": {MODEL: {}},
     }
     settings = {"autoupdate": False, "share": "disabled", "provider": {"gateway": provider}}
-    (visit.folder / "opencode.json").write_text(json.dumps(settings))
-    # Where this stands it fetches no packages.
-    home = visit.folder / ".config" / "opencode"
-    (home / "node_modules").mkdir(parents=True)
-    (home / "package-lock.json").write_text('{"packages":{"":{"dependencies":{"@opencode-ai/plugin":"0"}}}}')
-    question = visit.question(f'read {{"filePath":"{visit.note}"}}')
+    (run.directory / "opencode.json").write_text(json.dumps(settings))
+    # With these files OpenCode fetches no packages.
+    config_dir = run.directory / ".config" / "opencode"
+    (config_dir / "node_modules").mkdir(parents=True)
+    (config_dir / "package-lock.json").write_text('{"packages":{"":{"dependencies":{"@opencode-ai/plugin":"0"}}}}')
+    question = run.make_question(f'read {{"filePath":"{run.note_path}"}}')
     flags = ("--model", f"gateway/{MODEL}", "--format", "json", "--auto", "--title", "a note")
     return Program(
-        # Word by word: it puts quotes around an argument with spaces, and escapes those inside.
+        # One argument for each word: OpenCode quotes an argument with spaces and escapes the quotes inside it.
         (
-            str(visit.installs.node_modules / "opencode-linux-x64" / "bin" / "opencode"),
+            str(run.installs.node_modules / "opencode-linux-x64" / "bin" / "opencode"),
             "run",
             *flags,
             *question.prompt.split(),
@@ -37,6 +37,6 @@ def opencode(visit: Visit) -> Program:
             "OPENCODE_DISABLE_MODELS_FETCH": "1",
             "OPENCODE_PURE": "1",
         },
-        lambda output: [line["part"]["text"] for line in lines(output) if line["type"] == "text"][-1:],
-        whole=True,
+        lambda output: [line["part"]["text"] for line in parse_json_lines(output) if line["type"] == "text"][-1:],
+        prints_whole_reply=True,
     )

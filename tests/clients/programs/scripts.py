@@ -1,20 +1,20 @@
-"""The libraries: each runs a small script of ours in the environment that has it."""
+"""The libraries: each runs a small script of this project in the environment that has the library."""
 
 from collections.abc import Callable
 
-from tests.clients.installs import HERE, NODE
-from tests.clients.visit import QUESTIONS, Program, Visit
+from tests.clients.client import QUESTIONS, ClientRun, Program
+from tests.clients.installs import CLIENTS_DIR, NODE
 
 
-def script(install: str, name: str, *arguments: str) -> Callable[[Visit], Program]:
-    """`name` is a file of `scripts/`, or of `node/` where Node.js runs it."""
+def script_program(install_name: str, script_name: str, *arguments: str) -> Callable[[ClientRun], Program]:
+    """Return a program for a script: a file of `scripts/`, or of `node/` if Node.js runs it."""
 
-    def program(visit: Visit) -> Program:
-        question = QUESTIONS[visit.verb]
-        if install == NODE:
-            run = (str(visit.installs.node), str(visit.installs.node_modules.parent / name))
+    def program(run: ClientRun) -> Program:
+        question = QUESTIONS[run.scenario]
+        if install_name == NODE:
+            command = (str(run.installs.node_path), str(run.installs.node_modules.parent / script_name))
         else:
-            run = (str(visit.installs.python(install)), str(HERE / "scripts" / name))
-        return Program((*run, *arguments, visit.verb, question.prompt), question)
+            command = (str(run.installs.python_path(install_name)), str(CLIENTS_DIR / "scripts" / script_name))
+        return Program((*command, *arguments, run.scenario, question.prompt), question)
 
     return program

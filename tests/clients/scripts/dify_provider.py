@@ -1,19 +1,19 @@
-"""Dify's provider for any API compatible with OpenAI: the class itself, as Dify runs it."""
+"""Dify's provider for APIs that are compatible with OpenAI: the class itself, as Dify runs it."""
 
 import json
 from collections.abc import Iterator
 from typing import Any
 
+from common import CITY, KEY, MODEL, URL, run, weather
 from dify_plugin import OAICompatLargeLanguageModel
 from dify_plugin.entities.model.message import PromptMessageTool, ToolPromptMessage, UserPromptMessage
-from verbs import CITY, KEY, MODEL, URL, run, weather
 
 credentials = {"endpoint_url": f"{URL}/v1", "api_key": KEY, "mode": "chat", "function_calling_type": "tool_call"}
 
 
 class Provider(OAICompatLargeLanguageModel):
     def _get_num_tokens_by_gpt2(self, text: str) -> int:
-        """It asks for no usage in a stream, and would fetch a vocabulary from a foreign host to count for itself."""
+        """Estimate the tokens; the provider itself would fetch a vocabulary from another host to count them."""
         return len(text) // 4
 
 
@@ -21,8 +21,8 @@ provider: Any = Provider([])
 TOOL = PromptMessageTool(name="weather", description="The weather", parameters=CITY)
 
 
-def invoke(messages: list[Any], **more: Any) -> Any:
-    return provider._invoke(MODEL, credentials, messages, {"max_tokens": 1000}, **more)
+def invoke(messages: list[Any], **options: Any) -> Any:
+    return provider._invoke(MODEL, credentials, messages, {"max_tokens": 1000}, **options)
 
 
 def chat(prompt: str) -> str:

@@ -1,10 +1,10 @@
-"""The google-genai package; the tool is called by the package itself."""
+"""The google-genai package, which calls the tool by itself."""
 
 from collections.abc import Iterator
 
+from common import KEY, MODEL, URL, run, weather
 from google import genai
 from google.genai import types
-from verbs import KEY, MODEL, URL, run, weather
 
 client = genai.Client(api_key=KEY, http_options=types.HttpOptions(base_url=URL))
 

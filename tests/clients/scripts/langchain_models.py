@@ -1,16 +1,16 @@
-"""LangChain's chat models of three providers: `langchain_models.py PROVIDER VERB PROMPT`."""
+"""LangChain's chat models of three providers: `langchain_models.py PROVIDER SCENARIO PROMPT`."""
 
 import sys
 from collections.abc import Iterator
 from typing import Any
 
+from common import KEY, MODEL, URL, run, weather
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import tool
-from verbs import KEY, MODEL, URL, run, weather
 
 
-def model(provider: str) -> BaseChatModel:
+def create_model(provider: str) -> BaseChatModel:
     match provider:
         case "chat" | "responses":
             from langchain_openai import ChatOpenAI
@@ -29,20 +29,20 @@ def model(provider: str) -> BaseChatModel:
     raise ValueError(provider)
 
 
-chosen = model(sys.argv.pop(1))
+model = create_model(sys.argv.pop(1))
 
 
 def chat(prompt: str) -> str:
-    return str(chosen.invoke(prompt).text)
+    return str(model.invoke(prompt).text)
 
 
 def stream(prompt: str) -> Iterator[str]:
-    for chunk in chosen.stream(prompt):
+    for chunk in model.stream(prompt):
         yield str(chunk.text)
 
 
 def tools(prompt: str) -> str:
-    bound = chosen.bind_tools([tool(weather)])
+    bound = model.bind_tools([tool(weather)])
     messages: list[Any] = [HumanMessage(prompt)]
     first = bound.invoke(messages)
     messages.append(first)

@@ -1,11 +1,11 @@
-"""The openai package, Chat Completions."""
+"""The openai package, with Chat Completions."""
 
 import json
 from collections.abc import Iterator
 from typing import Any
 
+from common import CITY, KEY, MODEL, URL, run, weather
 from openai import OpenAI
-from verbs import CITY, KEY, MODEL, URL, run, weather
 
 client = OpenAI(base_url=f"{URL}/v1", api_key=KEY, max_retries=0)
 TOOL: Any = {"type": "function", "function": {"name": "weather", "description": "The weather", "parameters": CITY}}

@@ -1,2 +1,4 @@
-"""Faults on command: workers that misbehave, an upstream that lies, callers who leave. The same code short, as tests,
-and long, as `make soak`."""
+"""Load with faults on command: misbehaving workers, a faulty upstream and clients that disconnect.
+
+The tests run it for seconds, `make soak` for minutes.
+"""

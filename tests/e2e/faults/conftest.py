@@ -1,4 +1,4 @@
-"""A gateway in a process of its own, whose workers misbehave on command; shared by the tests of a module."""
+"""Fixtures: a gateway process whose workers misbehave on command, one for each module."""
 
 import asyncio
 import itertools
@@ -10,68 +10,74 @@ from typing import Any
 
 import pytest_asyncio
 
-from claude_gateway.demo.upstream import stand_in
-from tests.e2e.faults.books import Books
-from tests.e2e.faults.callers import Outcome, callers
-from tests.e2e.faults.gateway import KEY, WORKERS, Soaked, soaked, warmed
-from tests.e2e.faults.leftovers import Holdings
-from tests.e2e.faults.load import Load
-from tests.e2e.faults.plan import ask
-from tests.e2e.faults.wrapper import misbehaving
+from claude_gateway.devtools.fake_anthropic.server import run_fake_anthropic
+from tests.e2e.faults.gateway import (
+    API_KEY,
+    WORKER_COUNT,
+    MonitoredGateway,
+    run_monitored_gateway,
+    wait_all_workers_ready,
+)
+from tests.e2e.faults.gateway_database import GatewayDatabase
+from tests.e2e.faults.load import LoadRunner
+from tests.e2e.faults.load_clients import Outcome, create_clients
+from tests.e2e.faults.plan import make_request
+from tests.e2e.faults.resource_counts import ResourceCounts
+from tests.e2e.faults.wrapper import create_misbehaving_cli
 
-LONGEST_SECONDS = 10
-IMPATIENT = {"MAX_TIMEOUT": str(LONGEST_SECONDS * 1000)}
+MAX_SECONDS = 10
+SHORT_TIMEOUT_SETTINGS = {"MAX_TIMEOUT": str(MAX_SECONDS * 1000)}
 
 
 @dataclass(slots=True)
-class Patient:
-    """What the faults are tried on: `load` calls, `before` is what it held when nothing had happened yet."""
+class FaultTestbed:
+    """A gateway under faults, its load, and `baseline`: the resources that it used before the load."""
 
-    gateway: Soaked
-    load: Load
-    before: Holdings
-    dice: random.Random
-    numbers: Iterator[int]
+    gateway: MonitoredGateway
+    load: LoadRunner
+    baseline: ResourceCounts
+    rng: random.Random
+    token_numbers: Iterator[int]
 
     @property
-    def token(self) -> str:
-        return f"t1x{next(self.numbers)}"
+    def next_token(self) -> str:
+        return f"t1x{next(self.token_numbers)}"
 
-    async def leftovers(self) -> list[str]:
-        """What it holds more than before, once it had the time to let go, and what it wrote down otherwise than callers
-        saw it."""
-        after = await self.gateway.held_at_last(self.before)
-        return [*after.exceeds(self.before), *await self.load.audit()]
+    async def find_leaks(self) -> list[str]:
+        """Return resources that the gateway did not release and usage records that differ from the observations."""
+        after = await self.gateway.wait_for_release(self.baseline)
+        return [*after.find_increases(self.baseline), *await self.load.check_usage()]
 
-    async def innocents(self) -> list[Outcome]:
-        """As many at once as there are workers, so that each process meets one: what is armed in it goes off now, and
-        not two of them at one caller's two tries."""
-        asks = [ask(self.dice, self.token) for _ in range(WORKERS)]
-        outcomes = await asyncio.gather(*(self.load.call(one, KEY) for one in asks))
+    async def send_plain_requests(self) -> list[Outcome]:
+        """Send one request to each worker at once, so that every armed fault fires now.
+
+        Otherwise two faults could hit both attempts of one client.
+        """
+        requests = [make_request(self.rng, self.next_token) for _ in range(WORKER_COUNT)]
+        outcomes = await asyncio.gather(*(self.load.send(request, API_KEY) for request in requests))
         for outcome in outcomes:
-            self.load.note(outcome)
+            self.load.record_outcome(outcome)
         return list(outcomes)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_patient(tmp_path_factory: Any) -> AsyncIterator[Patient]:
+async def shared_testbed(tmp_path_factory: Any) -> AsyncIterator[FaultTestbed]:
     directory: Path = tmp_path_factory.mktemp("faults")
-    program, claims = misbehaving(directory)
+    program, claims = create_misbehaving_cli(directory)
     async with (
-        stand_in() as upstream,
-        soaked(upstream, directory, program, IMPATIENT) as gateway,
-        callers(gateway.url) as crowd,
+        run_fake_anthropic() as upstream,
+        run_monitored_gateway(upstream, directory, program, SHORT_TIMEOUT_SETTINGS) as gateway,
+        create_clients(gateway.url) as clients,
     ):
-        await warmed(gateway)
-        before = await gateway.holds()
-        # The connections of the callers are theirs.
-        load = Load(crowd, upstream, claims, [KEY], Books(gateway.state_dir))
-        yield Patient(gateway, load, before, random.Random(1), itertools.count())
+        await wait_all_workers_ready(gateway)
+        baseline = await gateway.count_resources()
+        load = LoadRunner(clients, upstream, claims, [API_KEY], GatewayDatabase(gateway.state_dir))
+        yield FaultTestbed(gateway, load, baseline, random.Random(1), itertools.count())
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def patient(shared_patient: Patient) -> Patient:
-    """Rid of what the test before has armed and not set off."""
-    shared_patient.load.take_back()
-    await shared_patient.innocents()
-    return shared_patient
+async def testbed(shared_testbed: FaultTestbed) -> FaultTestbed:
+    """Return the testbed after withdrawing the faults that the previous test armed and did not trigger."""
+    shared_testbed.load.withdraw_commands()
+    await shared_testbed.send_plain_requests()
+    return shared_testbed

@@ -1,4 +1,4 @@
-"""What is asked, by whom, and what goes wrong with it: decided by a seed alone. Pure."""
+"""Plans of requests and faults, which depend on a seed alone."""
 
 import json
 import random
@@ -7,206 +7,235 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Any
 
-from claude_gateway.demo.lies import LIES
+from claude_gateway.devtools.fake_anthropic.malformed import MALFORMED_KINDS
 
 MODEL = "claude-sonnet-4-5-20250929"
-# Its first job in a process is a switch, and so is the next of the other.
+# A process answers jobs of both models in turn, so a job of this model needs a model switch.
 OTHER_MODEL = "claude-opus-4-20250514"
 
 
-class Manner(Enum):
-    """How a caller takes his answer."""
+class ClientBehavior(Enum):
+    """The way in which a client treats its response."""
 
-    STAYS = auto()
-    LEAVES = auto()
+    READS = auto()
+    DISCONNECTS = auto()
     STALLS = auto()
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """One request. `answer` is the whole text that its caller is owed; `fault` names what goes wrong, "" for nothing.
+class PlannedRequest:
+    """A request with its expected reply and the fault that hits it.
 
-    `patience`: chunks after which a caller who leaves does; `at_boot`: what the next process does that starts;
-    `at_switch`: what the next one does that is to change its model; `works`: with Claude's own tools.
+    Attributes:
+        token: A text in the prompt that identifies the request.
+        messages: The chat messages of the request body.
+        expected_text: The whole text that the client must receive.
+        is_stream: Whether the client requests a stream.
+        behavior: How the client treats the response.
+        disconnect_after_chunks: Number of chunks after which a client that disconnects does so.
+        fault: The fault that hits the request, or "".
+        start_fault: The action of the next process that starts.
+        switch_fault: The action of the next process that has to change its model.
+        model: The requested model.
+        session_id: The session of the request, if any.
+        uses_builtin_tools: Whether the request enables the built-in tools.
     """
 
     token: str
     messages: tuple[dict[str, str], ...]
-    answer: str
-    streamed: bool
-    manner: Manner = Manner.STAYS
-    patience: int = 0
+    expected_text: str
+    is_stream: bool
+    behavior: ClientBehavior = ClientBehavior.READS
+    disconnect_after_chunks: int = 0
     fault: str = ""
-    at_boot: str = ""
-    at_switch: str = ""
+    start_fault: str = ""
+    switch_fault: str = ""
     model: str = MODEL
-    session: str | None = None
-    works: bool = False
+    session_id: str | None = None
+    uses_builtin_tools: bool = False
 
     def body(self) -> dict[str, Any]:
-        more = ({"session_id": self.session} if self.session else {}) | ({"enable_tools": True} if self.works else {})
-        return {"model": self.model, "messages": list(self.messages), "stream": self.streamed, **more}
+        more = ({"session_id": self.session_id} if self.session_id else {}) | (
+            {"enable_tools": True} if self.uses_builtin_tools else {}
+        )
+        return {"model": self.model, "messages": list(self.messages), "stream": self.is_stream, **more}
 
 
-# Act and state of what a process does, as `misbehaving_cli` reads it.
+# Actions and states of a process, as `misbehaving_cli` reads them.
 WORKER_FAULTS = tuple(
     (act, state)
-    for state in ("BOOTING", "IDLE", "SWITCHING", "LOADING", "ANSWERING", "STOPPING", "CLEARING")
+    for state in ("STARTING", "IDLE", "SWITCHING", "REPLAYING", "REPLYING", "INTERRUPTING", "CLEARING")
     for act in ("kill", "exit", "garbage", "babble", "shapeless", "noise")
 )
-# These hold a slot for as long as a request may last.
-SLOW_WORKER_FAULTS = tuple(("freeze", state) for state in ("ANSWERING", "STOPPING", "CLEARING", "SWITCHING"))
+# These faults hold a slot for as long as a request may last.
+SLOW_WORKER_FAULTS = tuple(("freeze", state) for state in ("REPLYING", "INTERRUPTING", "CLEARING", "SWITCHING"))
 UPSTREAM_FAULTS = (
-    *(f"{{{{lie {kind}}}}}" for kind in LIES),
-    *(f"{{{{lie {kind}}}}}{{{{times 1}}}}" for kind in LIES),
+    *(f"{{{{lie {kind}}}}}" for kind in MALFORMED_KINDS),
+    *(f"{{{{lie {kind}}}}}{{{{times 1}}}}" for kind in MALFORMED_KINDS),
     *("{{drop 2}}", "{{drop 2}}{{times 1}}", "{{break 2}}", "{{break 2}}{{times 1}}", "{{drop 0}}"),
     *("{{delay 0.5}}", "{{silence 0.5}}", "{{pace 0.05}}"),
     *("{{status 400}}", "{{status 403}}", "{{status 500}}", "{{status 529}}", "{{status 429 retry-after=1}}"),
 )
-STORMS = ("{{status 500}}", "{{status 529}}", "{{status 429 retry-after=1}}")
+STORM_FAULTS = ("{{status 500}}", "{{status 529}}", "{{status 429 retry-after=1}}")
 
 
 @dataclass(frozen=True, slots=True)
-class Odds:
-    """Of each thing, per request. A storm is so many requests in a row that the upstream fails."""
+class FaultOdds:
+    """Probabilities of faults per request. A storm is `storm_request_count` failing upstream requests in a row."""
 
     worker: float = 0.03
     slow_worker: float = 0.001
     upstream: float = 0.08
     hang: float = 0.001
-    leaves: float = 0.08
+    disconnects: float = 0.08
     stalls: float = 0.001
     storm: float = 0.0005
-    in_a_storm: int = 40
+    storm_request_count: int = 40
     session: float = 0.02
-    with_history: float = 0.2
+    history: float = 0.2
 
 
 @dataclass(slots=True)
-class Plan:
-    """An endless row of errands, the same for the same seed: what one caller asks, one request after another. It is
-    one request, or several of one session."""
+class LoadPlan:
+    """An endless sequence of items for one client, the same for the same seed.
+
+    An item is one request, or several requests of one session.
+    """
 
     seed: int
-    odds: Odds = field(default_factory=Odds)
+    odds: FaultOdds = field(default_factory=FaultOdds)
 
-    def __iter__(self) -> Iterator[tuple[Ask, ...]]:
-        dice = random.Random(self.seed)
+    def __iter__(self) -> Iterator[tuple[PlannedRequest, ...]]:
+        rng = random.Random(self.seed)
         storm = ""
-        left = 0
+        remaining = 0
         for number in range(1_000_000_000):
-            if left:
-                left -= 1
-            elif dice.random() < self.odds.storm:
-                storm, left = dice.choice(STORMS), self.odds.in_a_storm
-            if not left and dice.random() < self.odds.session:
-                yield self._session(dice, f"t{self.seed}x{number}")
+            if remaining:
+                remaining -= 1
+            elif rng.random() < self.odds.storm:
+                storm, remaining = rng.choice(STORM_FAULTS), self.odds.storm_request_count
+            if not remaining and rng.random() < self.odds.session:
+                yield self._plan_session(rng, f"t{self.seed}x{number}")
             else:
-                yield (self._ask(dice, f"t{self.seed}x{number}", storm if left else ""),)
+                yield (self._plan_request(rng, f"t{self.seed}x{number}", storm if remaining else ""),)
 
-    def _session(self, dice: random.Random, token: str) -> tuple[Ask, ...]:
-        """Some turns of a conversation that only the gateway remembers, with a fault or two among them."""
-        asks = []
-        for turn in range(dice.randint(2, 6)):
-            # No number of an errand is as long.
-            own = f"{token}{turn:09}"
-            trouble = dice.choice(UPSTREAM_FAULTS) if dice.random() < 0.2 else ""
-            kill = f"[[kill ANSWERING 1 {own}]]" if dice.random() < 0.1 else ""
-            manner = Manner.LEAVES if dice.random() < 0.1 else Manner.STAYS
-            made = ask(dice, own, upstream=trouble, worker=kill, manner=manner, session=token)
-            asks.append(made)
-        return tuple(asks)
+    def _plan_session(self, rng: random.Random, token: str) -> tuple[PlannedRequest, ...]:
+        """Return some turns of a conversation that only the gateway stores, sometimes with a fault."""
+        requests = []
+        for turn in range(rng.randint(2, 6)):
+            # No token of an item is as long.
+            turn_token = f"{token}{turn:09}"
+            upstream_fault = rng.choice(UPSTREAM_FAULTS) if rng.random() < 0.2 else ""
+            worker_fault = f"[[kill REPLYING 1 {turn_token}]]" if rng.random() < 0.1 else ""
+            behavior = ClientBehavior.DISCONNECTS if rng.random() < 0.1 else ClientBehavior.READS
+            requests.append(
+                make_request(
+                    rng,
+                    turn_token,
+                    upstream_fault=upstream_fault,
+                    worker_fault=worker_fault,
+                    behavior=behavior,
+                    session_id=token,
+                )
+            )
+        return tuple(requests)
 
-    def _ask(self, dice: random.Random, token: str, storm: str) -> Ask:
+    def _plan_request(self, rng: random.Random, token: str, storm: str) -> PlannedRequest:
         odds = self.odds
-        roll = dice.random()
+        roll = rng.random()
         for chance, make in (
-            (1.0 if storm else 0.0, lambda: ask(dice, token, upstream=storm)),
-            (odds.worker, lambda: with_worker_fault(dice, token, *dice.choice(WORKER_FAULTS))),
-            (odds.slow_worker, lambda: with_worker_fault(dice, token, *dice.choice(SLOW_WORKER_FAULTS))),
-            (odds.upstream, lambda: ask(dice, token, upstream=dice.choice(UPSTREAM_FAULTS))),
-            (odds.hang, lambda: ask(dice, token, upstream="{{hang}}")),
-            (odds.leaves, lambda: ask(dice, token, manner=Manner.LEAVES)),
-            (odds.stalls, lambda: long_ask(token)),
+            (1.0 if storm else 0.0, lambda: make_request(rng, token, upstream_fault=storm)),
+            (odds.worker, lambda: make_worker_fault_request(rng, token, *rng.choice(WORKER_FAULTS))),
+            (odds.slow_worker, lambda: make_worker_fault_request(rng, token, *rng.choice(SLOW_WORKER_FAULTS))),
+            (odds.upstream, lambda: make_request(rng, token, upstream_fault=rng.choice(UPSTREAM_FAULTS))),
+            (odds.hang, lambda: make_request(rng, token, upstream_fault="{{hang}}")),
+            (odds.disconnects, lambda: make_request(rng, token, behavior=ClientBehavior.DISCONNECTS)),
+            (odds.stalls, lambda: make_long_request(token)),
         ):
             if roll < chance:
                 return make()
             roll -= chance
-        return ask(dice, token, history=dice.random() < odds.with_history)
+        return make_request(rng, token, history=rng.random() < odds.history)
 
 
-def words(token: str, count: int) -> str:
+def numbered_words(token: str, count: int) -> str:
     return " ".join(f"{token}-{number}" for number in range(count))
 
 
-def ask(
-    dice: random.Random,
+def make_request(
+    rng: random.Random,
     token: str,
     *,
-    manner: Manner = Manner.STAYS,
-    upstream: str = "",
-    worker: str = "",
-    worker_in_history: str = "",
+    behavior: ClientBehavior = ClientBehavior.READS,
+    upstream_fault: str = "",
+    worker_fault: str = "",
+    worker_fault_in_history: str = "",
     history: bool = False,
-    session: str | None = None,
-    words_at_least: int = 1,
-) -> Ask:
-    """A short one. Who leaves does so before the answer can have ended."""
-    answer = words(token, dice.randint(words_at_least, words_at_least + 11))
-    leaves = manner is Manner.LEAVES
-    if leaves:
-        answer = words(token, 60)
-    pace = "{{pace 0.05}}" if leaves else "" if upstream else dice.choice(("", "{{pace 0.005}}", "{{pace 0.02}}"))
-    past: tuple[dict[str, str], ...] = ()
-    if history or worker_in_history:
-        past = tuple(
+    session_id: str | None = None,
+    min_words: int = 1,
+) -> PlannedRequest:
+    """Return a short request. A client that disconnects does so before the reply can have ended."""
+    reply = numbered_words(token, rng.randint(min_words, min_words + 11))
+    disconnects = behavior is ClientBehavior.DISCONNECTS
+    if disconnects:
+        reply = numbered_words(token, 60)
+    pace = (
+        "{{pace 0.05}}"
+        if disconnects
+        else ""
+        if upstream_fault
+        else rng.choice(("", "{{pace 0.005}}", "{{pace 0.02}}"))
+    )
+    history_messages: tuple[dict[str, str], ...] = ()
+    if history or worker_fault_in_history:
+        history_messages = tuple(
             message
-            for number in range(dice.randint(1, 6))
+            for number in range(rng.randint(1, 6))
             for message in (
-                {"role": "user", "content": f"earlier {number} of {token} {worker_in_history}"},
+                {"role": "user", "content": f"earlier {number} of {token} {worker_fault_in_history}"},
                 {"role": "assistant", "content": f"answered {number} of {token}"},
             )
         )
-    prompt = f"{{{{say {answer}}}}}{pace}{upstream} {worker} {token}"
-    return Ask(
+    prompt = f"{{{{say {reply}}}}}{pace}{upstream_fault} {worker_fault} {token}"
+    return PlannedRequest(
         token,
-        (*past, {"role": "user", "content": prompt}),
-        answer,
-        streamed=dice.random() < 0.7 or leaves,  # by what he has read he knows when to
-        manner=manner,
-        patience=dice.randint(0, 10),
-        fault=upstream or worker or worker_in_history,
-        session=session,
+        (*history_messages, {"role": "user", "content": prompt}),
+        reply,
+        is_stream=rng.random() < 0.7 or disconnects,  # a client disconnects after some chunks of a stream
+        behavior=behavior,
+        disconnect_after_chunks=rng.randint(0, 10),
+        fault=upstream_fault or worker_fault or worker_fault_in_history,
+        session_id=session_id,
     )
 
 
-def with_worker_fault(dice: random.Random, token: str, act: str, state: str) -> Ask:
-    command = f"[[{act} {state} {dice.choice((0, 1, 3)) if state == 'ANSWERING' else 0} {token}]]"
+def make_worker_fault_request(rng: random.Random, token: str, action: str, state: str) -> PlannedRequest:
+    command = f"[[{action} {state} {rng.choice((0, 1, 3)) if state == 'REPLYING' else 0} {token}]]"
     match state:
-        case "BOOTING":
-            # Its process ends behind the answer, so that there is one to start.
-            return replace(ask(dice, token, worker=f"[[kill IDLE 0 {token}]]"), at_boot=act)
+        case "STARTING":
+            # The process exits after the reply, so that another one has to start.
+            return replace(make_request(rng, token, worker_fault=f"[[kill IDLE 0 {token}]]"), start_fault=action)
         case "SWITCHING":
-            return replace(ask(dice, token), at_switch=act, model=OTHER_MODEL)
-        case "LOADING":
-            return ask(dice, token, worker_in_history=command)
-        case "STOPPING":
-            return ask(dice, token, worker=command, manner=Manner.LEAVES)
-    return ask(dice, token, worker=command)
+            return replace(make_request(rng, token), switch_fault=action, model=OTHER_MODEL)
+        case "REPLAYING":
+            return make_request(rng, token, worker_fault_in_history=command)
+        case "INTERRUPTING":
+            return make_request(rng, token, worker_fault=command, behavior=ClientBehavior.DISCONNECTS)
+    return make_request(rng, token, worker_fault=command)
 
 
-def working_ask(dice: random.Random, token: str, command: str, *, fault: str = "") -> Ask:
-    """One for whose answer a command is run."""
-    said = words(token, dice.randint(1, 12))
-    called = json.dumps({"command": command, "timeout": 60_000})
-    prompt = {"role": "user", "content": f"{{{{tool Bash {called}}}}}{{{{then}}}}{{{{say {said}}}}} {token}"}
-    # Beside a call the stand-in says no more than a dot.
-    return Ask(token, (prompt,), f".\n\n{said}", streamed=False, fault=fault, works=True)
+def make_tool_request(rng: random.Random, token: str, command: str, *, fault: str = "") -> PlannedRequest:
+    """Return a request for whose reply the model runs a command."""
+    reply = numbered_words(token, rng.randint(1, 12))
+    arguments = json.dumps({"command": command, "timeout": 60_000})
+    prompt = {"role": "user", "content": f"{{{{tool Bash {arguments}}}}}{{{{then}}}}{{{{say {reply}}}}} {token}"}
+    # The fake Anthropic API sends one dot as the text beside a call.
+    return PlannedRequest(token, (prompt,), f".\n\n{reply}", is_stream=False, fault=fault, uses_builtin_tools=True)
 
 
-def long_ask(token: str) -> Ask:
-    """More than fits into the buffers between the gateway and a caller who does not read."""
+def make_long_request(token: str) -> PlannedRequest:
+    """Return a request with a reply larger than the buffers between the gateway and a client that does not read."""
     count = 20_000
-    answer = "".join(f"w{number} " for number in range(count))
+    reply = "".join(f"w{number} " for number in range(count))
     prompt = {"role": "user", "content": f"{{{{deltas {count}}}}} {token}"}
-    return Ask(token, (prompt,), answer, streamed=True, manner=Manner.STALLS)
+    return PlannedRequest(token, (prompt,), reply, is_stream=True, behavior=ClientBehavior.STALLS)

@@ -1,124 +1,133 @@
-"""What the upstream was asked against what the callers saw."""
+"""Compare the requests that the upstream received with the observations of the clients."""
 
 import re
 from collections import Counter
 from dataclasses import dataclass, field
 
-from claude_gateway.demo.script import last_user_text
-from claude_gateway.demo.upstream import StandIn
-from claude_gateway.retries import MAX_WORKERS
-from tests.e2e.faults.books import Line, differences
-from tests.e2e.faults.callers import End, Outcome, Sight
-from tests.e2e.faults.plan import Ask, Manner
+from claude_gateway.devtools.fake_anthropic.script import last_user_text
+from claude_gateway.devtools.fake_anthropic.server import FakeAnthropic
+from claude_gateway.jobs.retries import MAX_ATTEMPTS
+from tests.e2e.faults.gateway_database import UsageRow, find_usage_problems
+from tests.e2e.faults.load_clients import Observation, Outcome, RequestEnd
+from tests.e2e.faults.plan import ClientBehavior, PlannedRequest
 
 _TOKEN = re.compile(r"\bt\d+x[\d-]+\b")
-# The service gives a job to another worker whose worker died; the CLI asks once more by itself.
-_MOST_ASKED = 2 * MAX_WORKERS
-# Without a fault of its own: two processes in a row that others had broken are rare, three are next to none.
-_MOST_ASKED_WITHOUT_A_FAULT = 3
+# The gateway gives a job to another worker if its worker exits; the CLI itself repeats an upstream request once.
+_MAX_ATTEMPTS = 2 * MAX_ATTEMPTS
+# For a request without a fault: it rarely meets two broken processes in a row, and practically never three.
+_MAX_ATTEMPTS_WITHOUT_FAULT = 3
 
 
 @dataclass(slots=True)
-class Record:
-    """The sum of a run. `wrong` says in words what must not be, `unbooked` where the ledger is not what callers saw."""
+class RunRecord:
+    """The record of a run.
 
-    asked: Counter[str] = field(default_factory=Counter)
-    ends: Counter[End] = field(default_factory=Counter)
-    codes: Counter[str] = field(default_factory=Counter)
-    faults: Counter[str] = field(default_factory=Counter)
-    hurt: Counter[str] = field(default_factory=Counter)
-    wrong: list[str] = field(default_factory=list)
-    unbooked: list[str] = field(default_factory=list)
-    booked: Counter[str] = field(default_factory=Counter)
-    sessions: int = 0
-    attempts: int = 0
-    slowest: float = 0.0
-    _sights: dict[str, tuple[Sight, bool]] = field(default_factory=dict)
+    `problems` describes violations, and `usage_problems` the differences between usage records and observations.
+    """
+
+    attempts_by_token: Counter[str] = field(default_factory=Counter)
+    end_counts: Counter[RequestEnd] = field(default_factory=Counter)
+    error_counts: Counter[str] = field(default_factory=Counter)
+    fault_counts: Counter[str] = field(default_factory=Counter)
+    unexpected_failures: Counter[str] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+    usage_problems: list[str] = field(default_factory=list)
+    usage_result_counts: Counter[str] = field(default_factory=Counter)
+    session_count: int = 0
+    attempt_count: int = 0
+    max_seconds: float = 0.0
+    _observations: dict[str, tuple[Observation, bool]] = field(default_factory=dict)
     _histories: dict[str, list[str]] = field(default_factory=dict)
-    # Of each session what was answered in it, and whether that is certain: who leaves cannot know whether his was.
-    _sessions: dict[str, list[tuple[Ask, bool]]] = field(default_factory=dict)
+    # The completed requests of each session, and whether that is certain: an abandoned request may have completed.
+    _session_replies: dict[str, list[tuple[PlannedRequest, bool]]] = field(default_factory=dict)
 
-    def hear(self, upstream: StandIn) -> None:
-        """Take over what the stand-in noted since the last time."""
-        received, upstream.received[:] = list(upstream.received), []
+    def collect_requests(self, upstream: FakeAnthropic) -> None:
+        """Take over the requests that the upstream recorded since the last call."""
+        received, upstream.requests[:] = list(upstream.requests), []
         for request in received:
             if request.is_probe:
                 continue
             for token in set(_TOKEN.findall(last_user_text(request.body).rpartition("}}")[2])):
-                self.asked[token] += 1
+                self.attempts_by_token[token] += 1
                 self._histories[token] = [
-                    said
+                    reply
                     for message in request.body["messages"]
                     if message["role"] == "assistant"
-                    for said in re.findall(r"\bt\d+x\d+-0\b", str(message["content"]))
+                    for reply in re.findall(r"\bt\d+x\d+-0\b", str(message["content"]))
                 ]
 
-    def add(self, outcome: Outcome) -> None:
-        """Take in how one request ended, once the stand-in was heard; its notes of that request are forgotten."""
-        ask = outcome.ask
-        self.ends[outcome.end] += 1
-        self.attempts += len(outcome.sights)
-        faulty = bool(ask.fault or ask.at_boot or ask.at_switch)
-        self._sights |= {sight.request_id: (sight, faulty) for sight in outcome.sights}
-        self.slowest = max(self.slowest, outcome.seconds)
-        self.faults[ask.fault.split()[0].strip("{[}") if ask.fault else "none"] += 1
-        if outcome.end in (End.FAILED, End.REFUSED):
-            self.codes[f"{outcome.status} {outcome.detail}"] += 1
-        if outcome.end in (End.LOST, End.DOUBLED):
-            self.wrong.append(f"{outcome.end.value}: {ask.fault or ask.manner.name} {outcome.detail}")
-        if outcome.end is End.FAILED and not ask.fault and ask.manner is Manner.STAYS:
-            self.hurt[f"{outcome.status} {outcome.detail}"] += 1
-        asked = self.asked.pop(ask.token, 0)
-        if asked > (_MOST_ASKED if ask.fault else _MOST_ASKED_WITHOUT_A_FAULT):
-            self.wrong.append(f"asked {asked} times: {ask.fault or 'without a fault'}")
-        if outcome.end is End.WHOLE and not asked:
-            self.wrong.append(f"answered without being asked: {ask.token}")
-        history = self._histories.pop(ask.token, None)
-        if ask.session:
-            self._compare(ask.session, history, outcome)
+    def add_outcome(self, outcome: Outcome) -> None:
+        """Add the end of a request, after `collect_requests`, and delete its upstream requests."""
+        request = outcome.request
+        self.end_counts[outcome.end] += 1
+        self.attempt_count += len(outcome.observations)
+        is_faulty = bool(request.fault or request.start_fault or request.switch_fault)
+        self._observations |= {observation.request_id: (observation, is_faulty) for observation in outcome.observations}
+        self.max_seconds = max(self.max_seconds, outcome.duration_seconds)
+        self.fault_counts[request.fault.split()[0].strip("{[}") if request.fault else "none"] += 1
+        if outcome.end in (RequestEnd.FAILED, RequestEnd.REJECTED):
+            self.error_counts[f"{outcome.status} {outcome.detail}"] += 1
+        if outcome.end in (RequestEnd.LOST, RequestEnd.DUPLICATED):
+            self.problems.append(f"{outcome.end.value}: {request.fault or request.behavior.name} {outcome.detail}")
+        if outcome.end is RequestEnd.FAILED and not request.fault and request.behavior is ClientBehavior.READS:
+            self.unexpected_failures[f"{outcome.status} {outcome.detail}"] += 1
+        attempts = self.attempts_by_token.pop(request.token, 0)
+        if attempts > (_MAX_ATTEMPTS if request.fault else _MAX_ATTEMPTS_WITHOUT_FAULT):
+            self.problems.append(f"{attempts} upstream requests: {request.fault or 'without a fault'}")
+        if outcome.end is RequestEnd.COMPLETE and not attempts:
+            self.problems.append(f"a reply without an upstream request: {request.token}")
+        history = self._histories.pop(request.token, None)
+        if request.session_id:
+            self._check_history(request.session_id, history, outcome)
 
-    def _compare(self, session: str, history: list[str] | None, outcome: Outcome) -> None:
-        """The model is told what the caller was answered in this session: no more, no less, in that order."""
-        told = self._sessions.setdefault(session, [])
+    def _check_history(self, session_id: str, history: list[str] | None, outcome: Outcome) -> None:
+        """Check that the upstream request held exactly the replies that the client received, in order."""
+        replies = self._session_replies.setdefault(session_id, [])
         if history is not None:
-            due = [_begin(ask) for ask, certain in told if certain or _begin(ask) in history]
-            if history != due:
-                self.wrong.append(f"the model was told {history} in a session that was answered {due}")
-        if outcome.end in (End.WHOLE, End.LEFT):
-            told.append((outcome.ask, outcome.end is End.WHOLE))
+            expected = [
+                _first_word(request) for request, is_certain in replies if is_certain or _first_word(request) in history
+            ]
+            if history != expected:
+                self.problems.append(f"the upstream request held {history} in a session with the replies {expected}")
+        if outcome.end in (RequestEnd.COMPLETE, RequestEnd.DISCONNECTED):
+            replies.append((outcome.request, outcome.end is RequestEnd.COMPLETE))
 
-    def close_session(self, session: str, count: int, remembered: list[tuple[str, str]]) -> None:
-        """The last of it was said: hold what is remembered against what was answered, both sides of it word for word.
-        `count` is what the gateway says."""
-        told = self._sessions.pop(session, [])
-        self.sessions += 1
-        due = [
+    def check_session(self, session_id: str, message_count: int, stored_turns: list[tuple[str, str]]) -> None:
+        """Compare the stored turns of a finished session with its requests and replies, word for word.
+
+        `message_count` is the number of messages that the gateway reports.
+        """
+        replies = self._session_replies.pop(session_id, [])
+        self.session_count += 1
+        expected = [
             turn
-            for ask, certain in told
-            if certain or ("assistant", ask.answer) in remembered
-            for turn in (("user", ask.messages[-1]["content"]), ("assistant", ask.answer))
+            for request, is_certain in replies
+            if is_certain or ("assistant", request.expected_text) in stored_turns
+            for turn in (("user", request.messages[-1]["content"]), ("assistant", request.expected_text))
         ]
-        if remembered != due:
-            self.wrong.append(f"session {session} remembers {remembered}, not {due}")
-        elif count != len(due) and all(certain for _, certain in told):
-            self.wrong.append(f"session {session} is said to have {count} messages, not {len(due)}")
+        if stored_turns != expected:
+            self.problems.append(f"session {session_id} holds {stored_turns}, not {expected}")
+        elif message_count != len(expected) and all(is_certain for _, is_certain in replies):
+            self.problems.append(f"session {session_id} reports {message_count} messages, not {len(expected)}")
 
-    def differences(self, lines: list[Line], jobs: dict[str, int]) -> list[str]:
-        """In what the ledger, and what is told of it by result, is not what callers saw."""
-        self.booked = Counter(line.result for line in lines)
-        found = differences(self._sights, lines)
-        if jobs != dict(self.booked):
-            found.append(f"{jobs} jobs are told, and {dict(self.booked)} are in the ledger")
-        return found
+    def find_usage_problems(self, rows: list[UsageRow], job_counts: dict[str, int]) -> list[str]:
+        """Return the differences between usage records, usage report and observations."""
+        self.usage_result_counts = Counter(row.result for row in rows)
+        problems = find_usage_problems(self._observations, rows)
+        if job_counts != dict(self.usage_result_counts):
+            problems.append(
+                f"the usage report has {job_counts} jobs, and the usage records have {dict(self.usage_result_counts)}"
+            )
+        return problems
 
     @property
-    def requests(self) -> int:
-        return self.ends.total()
+    def request_count(self) -> int:
+        return self.end_counts.total()
 
-    def count(self, end: End) -> int:
-        return self.ends[end]
+    def count_ends(self, end: RequestEnd) -> int:
+        return self.end_counts[end]
 
 
-def _begin(ask: Ask) -> str:
-    """The first word of its answer."""
-    return f"{ask.token}-0"
+def _first_word(request: PlannedRequest) -> str:
+    """Return the first word of the expected reply."""
+    return f"{request.token}-0"

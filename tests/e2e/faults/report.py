@@ -1,83 +1,94 @@
-"""What came of a run: its figures, what they must reach, and the table of both."""
+"""The report of a run: its figures, the targets for them, and a table of both."""
 
 from typing import Any
 
-from tests.e2e.faults.callers import End
-from tests.e2e.faults.gateway import Soaked
-from tests.e2e.faults.leftovers import Holdings
-from tests.e2e.faults.record import Record
+from tests.e2e.faults.gateway import MonitoredGateway
+from tests.e2e.faults.load_clients import RequestEnd
+from tests.e2e.faults.record import RunRecord
+from tests.e2e.faults.resource_counts import ResourceCounts
 
 
-def figures_of(record: Record, gateway: Soaked, before: Holdings, after: Holdings) -> dict[str, Any]:
-    """All that a run was, in numbers."""
-    end = gateway.samples[-1][0]
-    warm, last = gateway.memory(0.05 * end, 0.15 * end), gateway.memory(0.9 * end, end)
+def summarize_run(
+    record: RunRecord, gateway: MonitoredGateway, baseline: ResourceCounts, final: ResourceCounts
+) -> dict[str, Any]:
+    """Return all figures of a run."""
+    end_seconds = gateway.memory_samples[-1][0]
+    warm_mib = gateway.median_memory_mib(0.05 * end_seconds, 0.15 * end_seconds)
+    end_mib = gateway.median_memory_mib(0.9 * end_seconds, end_seconds)
     return {
-        "requests": record.requests,
-        "ended": {each.value: record.count(each) for each in End},
-        "attempts": record.attempts,
-        "codes": dict(record.codes.most_common()),
-        "faults": dict(record.faults.most_common()),
-        "lost": record.count(End.LOST),
-        "doubled": record.count(End.DOUBLED),
-        "disagreements": len(record.wrong) - record.count(End.LOST) - record.count(End.DOUBLED),
-        "unbooked": len(record.unbooked),
-        "ledger": dict(record.booked.most_common()),
-        "sessions": record.sessions,
-        "hurt_without_a_fault": dict(record.hurt),
-        "processes_started": len(gateway.started),
-        "rss_mib": {"start": round(gateway.samples[0][1], 1), "warm": round(warm, 1), "end": round(last, 1)},
-        "rss_growth": round(last / warm - 1, 4) if warm else 0.0,
-        "held_before": {name: getattr(before, name) for name in Holdings.__slots__},
-        "held_after": {name: getattr(after, name) for name in Holdings.__slots__},
-        "leaked": after.exceeds(before),
-        "slowest_s": round(record.slowest, 2),
-        "wrong": [*record.wrong, *record.unbooked][:50],
+        "requests": record.request_count,
+        "ends": {end.value: record.count_ends(end) for end in RequestEnd},
+        "attempts": record.attempt_count,
+        "error_codes": dict(record.error_counts.most_common()),
+        "faults": dict(record.fault_counts.most_common()),
+        "lost": record.count_ends(RequestEnd.LOST),
+        "duplicated": record.count_ends(RequestEnd.DUPLICATED),
+        "mismatches": len(record.problems)
+        - record.count_ends(RequestEnd.LOST)
+        - record.count_ends(RequestEnd.DUPLICATED),
+        "usage_problems": len(record.usage_problems),
+        "usage_results": dict(record.usage_result_counts.most_common()),
+        "sessions": record.session_count,
+        "failures_without_fault": dict(record.unexpected_failures),
+        "processes_started": len(gateway.worker_pids),
+        "rss_mib": {
+            "start": round(gateway.memory_samples[0][1], 1),
+            "warm": round(warm_mib, 1),
+            "end": round(end_mib, 1),
+        },
+        "rss_growth": round(end_mib / warm_mib - 1, 4) if warm_mib else 0.0,
+        "resources_before": {name: getattr(baseline, name) for name in ResourceCounts.__slots__},
+        "resources_after": {name: getattr(final, name) for name in ResourceCounts.__slots__},
+        "leaked": final.find_increases(baseline),
+        "max_seconds": round(record.max_seconds, 2),
+        "problems": [*record.problems, *record.usage_problems][:50],
     }
 
 
-def targets(figures: dict[str, Any]) -> list[tuple[bool, str, str]]:
-    """What a run must reach: whether it did, in words, with what it reached."""
-    at_most_none = {
-        "lost": "answers lost: 0",
-        "doubled": "answers doubled: 0",
-        "disagreements": "upstream and sessions disagree with callers: 0",
-        "unbooked": "ledger and callers disagree: 0",
-        "left_after_a_kill": "processes left 2 s after kill -9: 0",
+def evaluate_targets(summary: dict[str, Any]) -> list[tuple[bool, str, str]]:
+    """Return for each target whether the run met it, the target in words, and the figure."""
+    zero_targets = {
+        "lost": "replies lost: 0",
+        "duplicated": "replies duplicated: 0",
+        "mismatches": "upstream or sessions differ from the clients' observations: 0",
+        "usage_problems": "usage records differ from the clients' observations: 0",
+        "processes_after_kill": "processes left 2 s after kill -9: 0",
     }
-    leaked, growth, hurt = figures["leaked"], figures["rss_growth"], figures["hurt_without_a_fault"]
+    leaks, growth, failures = summary["leaked"], summary["rss_growth"], summary["failures_without_fault"]
     return [
-        *((figures[name] == 0, words, str(figures[name])) for name, words in at_most_none.items()),
-        (not hurt, "failed without a fault of their own: 0", str(sum(hurt.values()))),
+        *((summary[name] == 0, words, str(summary[name])) for name, words in zero_targets.items()),
+        (not failures, "requests without a fault that failed: 0", str(sum(failures.values()))),
         (growth <= 0.1, "memory at most 10 % over that after warm-up", f"{growth:+.1%}"),
-        (not leaked, "no descriptor, process or directory leaked", "; ".join(leaked) or "none"),
+        (not leaks, "no descriptor, process or directory leaked", "; ".join(leaks) or "none"),
     ]
 
 
-def show(figures: dict[str, Any]) -> bool:
-    """Print the table; False where a target was missed."""
-    memory = figures["rss_mib"]
+def print_report(summary: dict[str, Any]) -> bool:
+    """Print the table, and return whether the run met every target."""
+    memory = summary["rss_mib"]
     rows = {
-        "minutes, callers, workers, seed": "{minutes:g}, {callers}, {workers}, {seed}".format(**figures),
-        "requests (attempts)": f"{figures['requests']} ({figures['attempts']})",
-        **{f"  {name}": str(count) for name, count in figures["ended"].items()},
-        "failed without a fault of its own": str(sum(figures["hurt_without_a_fault"].values())),
-        "faults": ", ".join(f"{name} {count}" for name, count in figures["faults"].items()),
-        "statuses and codes": ", ".join(f"{name} x{count}" for name, count in figures["codes"].items()),
-        "jobs in the ledger": ", ".join(f"{name} {count}" for name, count in figures["ledger"].items()),
-        "sessions compared word for word": str(figures["sessions"]),
-        "worker processes started": str(figures["processes_started"]),
+        "minutes, clients, workers, seed": "{minutes:g}, {clients}, {workers}, {seed}".format(**summary),
+        "requests (attempts)": f"{summary['requests']} ({summary['attempts']})",
+        **{f"  {name}": str(count) for name, count in summary["ends"].items()},
+        "requests without a fault that failed": str(sum(summary["failures_without_fault"].values())),
+        "faults": ", ".join(f"{name} {count}" for name, count in summary["faults"].items()),
+        "statuses and codes": ", ".join(f"{name} x{count}" for name, count in summary["error_codes"].items()),
+        "results of usage records": ", ".join(f"{name} {count}" for name, count in summary["usage_results"].items()),
+        "sessions compared word for word": str(summary["sessions"]),
+        "worker processes started": str(summary["processes_started"]),
         "RSS in MiB: start, warm, end": f"{memory['start']}, {memory['warm']}, {memory['end']}",
-        "descriptors before, after": f"{figures['held_before']['descriptors']}, {figures['held_after']['descriptors']}",
-        "slowest request": f"{figures['slowest_s']} s",
+        "descriptors before, after": (
+            f"{summary['resources_before']['descriptors']}, {summary['resources_after']['descriptors']}"
+        ),
+        "slowest request": f"{summary['max_seconds']} s",
     }
     for name, value in rows.items():
         print(f"{name:36}{value}")
     print()
-    met = True
-    for good, words, reached in targets(figures):
-        met = met and good
-        print(f"{'met   ' if good else 'MISSED'}  {words:52}{reached}")
-    for line in figures["wrong"]:
-        print(f"  wrong: {line}")
-    return met
+    all_met = True
+    for is_met, words, figure in evaluate_targets(summary):
+        all_met = all_met and is_met
+        print(f"{'met   ' if is_met else 'MISSED'}  {words:62}{figure}")
+    for problem in summary["problems"]:
+        print(f"  problem: {problem}")
+    return all_met

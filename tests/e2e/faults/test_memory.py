@@ -1,4 +1,4 @@
-"""Memory runs out: for one job of Claude's own tools, and for one process of a busy machine. The others go on."""
+"""Memory runs out for one job with built-in tools, and for one process of a busy machine: other jobs continue."""
 
 import asyncio
 import os
@@ -10,69 +10,81 @@ from pathlib import Path
 import psutil
 import pytest
 
-from claude_gateway.claude_code.bundled_cli import bundled_cli
-from claude_gateway.demo.upstream import StandIn
-from tests.e2e.faults.books import Books
-from tests.e2e.faults.callers import BROKEN_OFF, End, callers
-from tests.e2e.faults.gateway import KEY, WORKERS, soaked, warmed
-from tests.e2e.faults.load import Load
-from tests.e2e.faults.plan import Odds, Plan, ask, working_ask
-from tests.installed import SANDBOX, need
+from claude_gateway.claude_code.binary import find_bundled_binary
+from claude_gateway.devtools.fake_anthropic.server import FakeAnthropic
+from tests.e2e.faults.gateway import API_KEY, WORKER_COUNT, run_monitored_gateway, wait_all_workers_ready
+from tests.e2e.faults.gateway_database import GatewayDatabase
+from tests.e2e.faults.load import LoadRunner
+from tests.e2e.faults.load_clients import CONNECTION_BROKEN, RequestEnd, create_clients
+from tests.e2e.faults.plan import FaultOdds, LoadPlan, make_request, make_tool_request
+from tests.installed import SANDBOX_PROGRAMS, require_programs
 
 pytestmark = pytest.mark.e2e
 
-TIGHT = {"AGENT_MEMORY_MIB": "700", "AGENT_WORKERS": "2", "MAX_TIMEOUT": "60000"}
-# More than that together, though no process of it has more than it may.
-HOG = "python3 -c \"import os, time; os.fork(); os.fork(); x = b'x' * (400 << 20); time.sleep(50)\""
-NOTHING_WRONG = Odds(0, 0, 0, 0, 0, 0, 0, session=0)
+MEMORY_LIMITS = {"MAX_AGENT_MEMORY_MIB": "700", "AGENT_WORKERS": "2", "MAX_TIMEOUT": "60000"}
+# The processes together exceed the limit, though none of them does so alone.
+MEMORY_HOG = "python3 -c \"import os, time; os.fork(); os.fork(); x = b'x' * (400 << 20); time.sleep(50)\""
+NO_FAULTS = FaultOdds(0, 0, 0, 0, 0, 0, 0, session=0)
 
 
 @pytest.mark.promise("faults.memory")
-async def test_a_job_that_takes_more_memory_than_it_may_ends_once_and_alone(tmp_path: Path, upstream: StandIn) -> None:
-    need(SANDBOX)
-    dice = random.Random(5)
-    async with soaked(upstream, tmp_path, bundled_cli(), TIGHT) as gateway, callers(gateway.url) as crowd:
-        await warmed(gateway)
-        load = Load(crowd, upstream, tmp_path, [KEY], Books(gateway.state_dir))
-        greedy = asyncio.create_task(load.call(working_ask(dice, "t5x0", HOG, fault="hog"), KEY))
-        modest = asyncio.create_task(load.call(working_ask(dice, "t5x1", "sleep 2; echo done"), KEY))
-        load_until_then = load.run(iter(Plan(55, NOTHING_WRONG)), 4, lambda: not (greedy.done() and modest.done()))
+async def test_job_over_its_memory_limit_ends_once_and_alone(tmp_path: Path, upstream: FakeAnthropic) -> None:
+    require_programs(SANDBOX_PROGRAMS)
+    rng = random.Random(5)
+    async with (
+        run_monitored_gateway(upstream, tmp_path, find_bundled_binary(), MEMORY_LIMITS) as gateway,
+        create_clients(gateway.url) as clients,
+    ):
+        await wait_all_workers_ready(gateway)
+        load = LoadRunner(clients, upstream, tmp_path, [API_KEY], GatewayDatabase(gateway.state_dir))
+        greedy = asyncio.create_task(load.send(make_tool_request(rng, "t5x0", MEMORY_HOG, fault="hog"), API_KEY))
+        modest = asyncio.create_task(load.send(make_tool_request(rng, "t5x1", "sleep 2; echo done"), API_KEY))
+        load_until_then = load.run(iter(LoadPlan(55, NO_FAULTS)), 4, lambda: not (greedy.done() and modest.done()))
         async with asyncio.timeout(100):
             await load_until_then
         for outcome in (await greedy, await modest):
-            load.note(outcome)
-        again = await load.call(working_ask(dice, "t5x2", "echo more"), KEY)
-        load.note(again)
-        assert (greedy.result().status, greedy.result().detail) == (413, "session_memory_full")
-        assert (modest.result().end, again.end) == (End.WHOLE, End.WHOLE), (modest.result(), again)
-        assert load.record.count(End.WHOLE) == load.record.requests - 1 > 10
-        assert (load.record.wrong, await load.audit()) == ([], [])
-    assert load.record.booked == {"ok": load.record.requests - 1, "memory_full": 1}
+            load.record_outcome(outcome)
+        later = await load.send(make_tool_request(rng, "t5x2", "echo more"), API_KEY)
+        load.record_outcome(later)
+        assert (greedy.result().status, greedy.result().detail) == (413, "memory_limit_exceeded")
+        assert (modest.result().end, later.end) == (RequestEnd.COMPLETE, RequestEnd.COMPLETE), (modest.result(), later)
+        assert load.record.count_ends(RequestEnd.COMPLETE) == load.record.request_count - 1 > 10
+        assert (load.record.problems, await load.check_usage()) == ([], [])
+    assert load.record.usage_result_counts == {"ok": load.record.request_count - 1, "memory_limit_exceeded": 1}
 
 
-async def test_a_worker_that_the_kernel_kills_for_memory_costs_one_answer_at_most(
-    tmp_path: Path, upstream: StandIn
+async def test_worker_killed_by_the_kernel_for_memory_costs_at_most_one_reply(
+    tmp_path: Path, upstream: FakeAnthropic
 ) -> None:
-    dice = random.Random(6)
-    async with soaked(upstream, tmp_path, bundled_cli()) as gateway, callers(gateway.url) as crowd:
-        await warmed(gateway)
-        before = await gateway.holds()
-        load = Load(crowd, upstream, tmp_path, [KEY], Books(gateway.state_dir))
-        asks = [ask(dice, f"t6x{number}", upstream="{{pace 0.1}}", words_at_least=30) for number in range(WORKERS)]
-        asking = [asyncio.create_task(load.call(one, KEY)) for one in asks]
-        for one in asks:
-            await upstream.arrived(lambda request, one=one: one.token in str(request.body["messages"]))
-        # As the kernel does it: one process, the largest, without a word.
-        largest = max(psutil.Process(gateway.process.pid).children(), key=lambda each: each.memory_info().rss)
+    rng = random.Random(6)
+    async with (
+        run_monitored_gateway(upstream, tmp_path, find_bundled_binary()) as gateway,
+        create_clients(gateway.url) as clients,
+    ):
+        await wait_all_workers_ready(gateway)
+        baseline = await gateway.count_resources()
+        load = LoadRunner(clients, upstream, tmp_path, [API_KEY], GatewayDatabase(gateway.state_dir))
+        planned = [
+            make_request(rng, f"t6x{number}", upstream_fault="{{pace 0.1}}", min_words=30)
+            for number in range(WORKER_COUNT)
+        ]
+        sending = [asyncio.create_task(load.send(plan, API_KEY)) for plan in planned]
+        for plan in planned:
+            await upstream.wait_for_request(lambda request, plan=plan: plan.token in str(request.body["messages"]))
+        # The kernel kills the largest process without a warning.
+        largest = max(psutil.Process(gateway.process.pid).children(), key=lambda process: process.memory_info().rss)
         os.kill(largest.pid, signal.SIGKILL)
         async with asyncio.timeout(60):
-            outcomes = await asyncio.gather(*asking)
+            outcomes = await asyncio.gather(*sending)
             for outcome in outcomes:
-                load.note(outcome)
-            # Its place is taken by another, and nobody notices.
-            await load.run(islice(iter(Plan(66, NOTHING_WRONG)), 12), 4, lambda: True)
-        hurt = [outcome for outcome in outcomes if outcome.end is not End.WHOLE]
-        assert [(each.end, each.detail) for each in hurt] in ([], [(End.FAILED, BROKEN_OFF.decode())])
-        assert load.record.wrong == []
-        assert (await gateway.held_at_last(before)).exceeds(before) == []
-        assert await load.audit() == []
+                load.record_outcome(outcome)
+            # Another process replaces it, and later clients notice nothing.
+            await load.run(islice(iter(LoadPlan(66, NO_FAULTS)), 12), 4, lambda: True)
+        incomplete = [outcome for outcome in outcomes if outcome.end is not RequestEnd.COMPLETE]
+        assert [(outcome.end, outcome.detail) for outcome in incomplete] in (
+            [],
+            [(RequestEnd.FAILED, CONNECTION_BROKEN.decode())],
+        )
+        assert load.record.problems == []
+        assert (await gateway.wait_for_release(baseline)).find_increases(baseline) == []
+        assert await load.check_usage() == []

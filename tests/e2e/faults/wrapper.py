@@ -1,19 +1,19 @@
-"""The misbehaving CLI as a binary that a gateway can be given."""
+"""Create a program that a gateway can start as its CLI and that misbehaves on command."""
 
 import sys
 from pathlib import Path
 
-from claude_gateway.claude_code.bundled_cli import bundled_cli
+from claude_gateway.claude_code.binary import find_bundled_binary
 from tests.e2e.faults import misbehaving_cli
 
 
-def misbehaving(directory: Path) -> tuple[Path, Path]:
-    """A program to start, and the directory in which its commands are claimed."""
+def create_misbehaving_cli(directory: Path) -> tuple[Path, Path]:
+    """Return the program, and the directory in which its commands are claimed."""
     claims = directory / "claims"
     claims.mkdir()
     program = directory / "claude"
     program.write_text(
-        f'#!/bin/sh\nexec {sys.executable} -I -S {misbehaving_cli.__file__} {claims} {bundled_cli()} "$@"\n'
+        f'#!/bin/sh\nexec {sys.executable} -I -S {misbehaving_cli.__file__} {claims} {find_bundled_binary()} "$@"\n'
     )
     program.chmod(0o700)
     return program, claims

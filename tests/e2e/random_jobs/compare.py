@@ -1,4 +1,4 @@
-"""Where a prompt differs from the one that was wanted."""
+"""Find differences between an upstream request and the prompt that its job should become."""
 
 import json
 import re
@@ -7,82 +7,92 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.e2e.random_jobs.job import Job
-from tests.e2e.random_jobs.prompt import Prompt, aliases, readable, received, wanted, without_unions
+from tests.e2e.random_jobs.prompt import (
+    Prompt,
+    drop_unions,
+    expected_prompt,
+    find_aliases,
+    is_readable_alias,
+    received_prompt,
+)
 
 Json = dict[str, Any]
 
-_MAX_SHOWN = 300
+_MAX_SHOWN_CHARS = 300
 _NO_CONTENT = "(no content)"
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """`place` is a path into the prompt; its numbers are those of the message, block or tool."""
+    """A difference. `field_path` is a path into the prompt, with the numbers of message, block or tool."""
 
-    place: str
-    wanted: str
-    seen: str
+    field_path: str
+    expected: str
+    actual: str
 
     @property
     def kind(self) -> str:
-        """The place without its numbers."""
-        return re.sub(r"\.\d+", "", self.place)
+        """The field path without numbers."""
+        return re.sub(r"\.\d+", "", self.field_path)
 
     def __str__(self) -> str:
-        return f"{self.place}\n    wanted {_short(self.wanted)}\n    seen   {_short(self.seen)}"
+        return f"{self.field_path}\n    expected {_abbreviate(self.expected)}\n    received {_abbreviate(self.actual)}"
 
 
-def differences(job: Job, body: Json) -> list[Difference]:
-    """Everything in which a request to the upstream is not what the job asks for."""
-    names = aliases(job, body)
-    want, seen = wanted(job, names), received(job, body)
+def find_differences(job: Job, body: Json) -> list[Difference]:
+    """Return every difference between an upstream request and the job."""
+    names = find_aliases(job, body)
+    expected, received = expected_prompt(job, names), received_prompt(job, body)
     if job.dialect == "gemini":
-        _number_the_calls(want)
-        _number_the_calls(seen)
-    found = [*_of("system", want.system, seen.system)]
-    found += _of("messages", _listed(want), _listed(seen))
-    if not (want.parameters["tool_choice"] == "none" and not seen.tools):
-        found += _of_tools(want.tools, seen.tools, names.tools)
+        _normalize_call_ids(expected)
+        _normalize_call_ids(received)
+    differences = [*_compare("system", expected.system, received.system)]
+    differences += _compare("messages", _message_list(expected), _message_list(received))
+    if not (expected.parameters["tool_choice"] == "none" and not received.tools):
+        differences += _compare_tools(expected.tools, received.tools, names.tools)
     else:
-        seen.parameters["tool_choice"] = "none"
-    found += _of("parameters", want.parameters, {name: seen.parameters[name] for name in want.parameters})
-    return found
-
-
-def between(fresh: Json, used: Json) -> list[Difference]:
-    """Where two requests to the upstream are not the same, the CLI's own identifiers aside."""
-    first, second = (
-        {name: _unmarked(part) for name, part in body.items() if name != "metadata"} for body in (fresh, used)
+        received.parameters["tool_choice"] = "none"
+    differences += _compare(
+        "parameters", expected.parameters, {name: received.parameters[name] for name in expected.parameters}
     )
-    return list(_of("fresh/used", first, second))
+    return differences
 
 
-def _unmarked(part: Any) -> Any:
+def compare_bodies(fresh: Json, reused: Json) -> list[Difference]:
+    """Return the differences between two upstream requests, except for the CLI's own identifiers."""
+    first, second = (
+        {name: _strip_cache_control(part) for name, part in body.items() if name != "metadata"}
+        for body in (fresh, reused)
+    )
+    return list(_compare("fresh/reused", first, second))
+
+
+def _strip_cache_control(part: Any) -> Any:
     if isinstance(part, list):
-        return [_unmarked(one) for one in part if not _is_billing(one)]
+        return [_strip_cache_control(item) for item in part if not _is_billing_block(item)]
     if isinstance(part, dict):
-        return {name: _unmarked(one) for name, one in part.items() if name != "cache_control"}
+        return {name: _strip_cache_control(value) for name, value in part.items() if name != "cache_control"}
     return part
 
 
-def _is_billing(one: Any) -> bool:
-    return isinstance(one, dict) and str(one.get("text")).startswith("x-anthropic-billing-header:")
+def _is_billing_block(part: Any) -> bool:
+    return isinstance(part, dict) and str(part.get("text")).startswith("x-anthropic-billing-header:")
 
 
-def _listed(prompt: Prompt) -> list[Json]:
-    return [{"role": role, "content": _whole_words(blocks)} for role, blocks in prompt.messages]
+def _message_list(prompt: Prompt) -> list[Json]:
+    return [{"role": role, "content": _join_no_content(blocks)} for role, blocks in prompt.messages]
 
 
-def _whole_words(blocks: list[Json]) -> list[Json]:
-    """The gateway sends an assistant's "(no content)" in two blocks, for the CLI drops it in one."""
+def _join_no_content(blocks: list[Json]) -> list[Json]:
+    """Join the two blocks in which the gateway sends an assistant's "(no content)", because the CLI drops one block."""
     texts = [block["text"] for block in blocks[:2] if block["type"] == "text"]
     if len(texts) == 2 and "".join(texts).strip() == _NO_CONTENT:
         return [{"type": "text", "text": "".join(texts)}, *blocks[2:]]
     return blocks
 
 
-def _number_the_calls(prompt: Prompt) -> None:
-    """Gemini's calls need no ids: what counts is which result belongs to which call."""
+def _normalize_call_ids(prompt: Prompt) -> None:
+    """Number the call ids: Gemini's calls need no ids, so only the assignment of results to calls counts."""
     numbers: dict[str, str] = {}
     for _, blocks in prompt.messages:
         for block in blocks:
@@ -91,30 +101,30 @@ def _number_the_calls(prompt: Prompt) -> None:
                     block[name] = numbers.setdefault(block[name], f"call {len(numbers)}")
 
 
-def _of_tools(want: list[Json], seen: list[Json], known_as: Mapping[str, str]) -> Iterator[Difference]:
-    names = [tool["name"] for tool in want], [tool["name"] for tool in seen]
-    yield from _of("tools.names", *names)
-    for sent, alias in known_as.items():
-        if not readable(sent, alias):
-            yield Difference("tools.alias", _shown(sent), _shown(alias))
-    known = {tool["name"]: tool for tool in seen}
-    for number, tool in enumerate(want):
-        other = known.get(tool["name"])
+def _compare_tools(expected: list[Json], actual: list[Json], tool_aliases: Mapping[str, str]) -> Iterator[Difference]:
+    names = [tool["name"] for tool in expected], [tool["name"] for tool in actual]
+    yield from _compare("tools.names", *names)
+    for sent, alias in tool_aliases.items():
+        if not is_readable_alias(sent, alias):
+            yield Difference("tools.alias", _format_value(sent), _format_value(alias))
+    received = {tool["name"]: tool for tool in actual}
+    for number, tool in enumerate(expected):
+        other = received.get(tool["name"])
         if other is None:
             continue
-        has_union = without_unions(tool["input_schema"]) != tool["input_schema"]
+        has_union = drop_unions(tool["input_schema"]) != tool["input_schema"]
         if not (has_union and tool["description"] in other["description"]):
-            yield from _of(f"tools.{number}.description", tool["description"], other["description"])
-        schemas = [tool["input_schema"], _untitled(other["input_schema"])]
+            yield from _compare(f"tools.{number}.description", tool["description"], other["description"])
+        schemas = [tool["input_schema"], _drop_alias_titles(other["input_schema"])]
         if has_union:
-            schemas = [without_unions(schema) for schema in schemas]
-        yield from _of(f"tools.{number}.schema", *schemas)
+            schemas = [drop_unions(schema) for schema in schemas]
+        yield from _compare(f"tools.{number}.schema", *schemas)
         if schemas[0] == schemas[1] and json.dumps(schemas[0]) != json.dumps(schemas[1]):
-            yield Difference(f"tools.{number}.schema.order", _shown(schemas[0]), _shown(schemas[1]))
+            yield Difference(f"tools.{number}.schema.order", _format_value(schemas[0]), _format_value(schemas[1]))
 
 
-def _untitled(schema: Json) -> Json:
-    """Without the titles that tell the model what a property is called whose alias says nothing."""
+def _drop_alias_titles(schema: Json) -> Json:
+    """Drop the titles that tell the model the name of a property whose alias is not readable."""
     properties = {
         name: {key: value for key, value in part.items() if key != "title" or value.isascii()}
         if isinstance(part, dict)
@@ -124,45 +134,57 @@ def _untitled(schema: Json) -> Json:
     return {**schema, "properties": properties} if "properties" in schema else schema
 
 
-def _of(place: str, want: Any, seen: Any) -> Iterator[Difference]:
-    if isinstance(want, dict) and isinstance(seen, dict):
-        for name in [*want, *(name for name in seen if name not in want)]:
-            if name not in want or name not in seen:
-                yield Difference(f"{place}.{name}", _shown(want.get(name, _NOTHING)), _shown(seen.get(name, _NOTHING)))
+def _compare(field_path: str, expected: Any, actual: Any) -> Iterator[Difference]:
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        for name in [*expected, *(name for name in actual if name not in expected)]:
+            if name not in expected or name not in actual:
+                yield Difference(
+                    f"{field_path}.{name}",
+                    _format_value(expected.get(name, _MISSING)),
+                    _format_value(actual.get(name, _MISSING)),
+                )
             else:
-                yield from _of(f"{place}.{name}", want[name], seen[name])
-    elif isinstance(want, list) and isinstance(seen, list) and len(want) == len(seen):
-        for number, (one, other) in enumerate(zip(want, seen, strict=True)):
-            yield from _of(f"{place}.{number}", one, other)
-    elif isinstance(want, list) and isinstance(seen, list):
-        first = next((n for n, (a, b) in enumerate(zip(want, seen, strict=False)) if a != b), min(len(want), len(seen)))
-        shown = (f"{len(one)}, from the {first}th: {_shown(one[first : first + 2])}" for one in (want, seen))
-        yield Difference(f"{place}.length", *shown)
-    elif want != seen or (isinstance(want, bool) != isinstance(seen, bool)):
-        yield Difference(place, *_around(want, seen))
+                yield from _compare(f"{field_path}.{name}", expected[name], actual[name])
+    elif isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
+        for number, (left, right) in enumerate(zip(expected, actual, strict=True)):
+            yield from _compare(f"{field_path}.{number}", left, right)
+    elif isinstance(expected, list) and isinstance(actual, list):
+        first = next(
+            (n for n, (a, b) in enumerate(zip(expected, actual, strict=False)) if a != b),
+            min(len(expected), len(actual)),
+        )
+        excerpts = (
+            f"{len(items)}, from the {first}th: {_format_value(items[first : first + 2])}"
+            for items in (expected, actual)
+        )
+        yield Difference(f"{field_path}.length", *excerpts)
+    elif expected != actual or (isinstance(expected, bool) != isinstance(actual, bool)):
+        yield Difference(field_path, *_excerpts(expected, actual))
 
 
-class _Nothing:
+class _Missing:
     def __repr__(self) -> str:
         return "nothing"
 
 
-_NOTHING = _Nothing()
+_MISSING = _Missing()
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return ascii(value)
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}… ({len(text)} characters)"
+def _abbreviate(text: str) -> str:
+    return text if len(text) <= _MAX_SHOWN_CHARS else f"{text[:_MAX_SHOWN_CHARS]}… ({len(text)} characters)"
 
 
-def _around(want: Any, seen: Any) -> tuple[str, str]:
-    """Of long texts what stands around the first difference."""
-    if not (isinstance(want, str) and isinstance(seen, str)):
-        return _shown(want), _shown(seen)
-    first = next((n for n, (a, b) in enumerate(zip(want, seen, strict=False)) if a != b), min(len(want), len(seen)))
+def _excerpts(expected: Any, actual: Any) -> tuple[str, str]:
+    """Return both values, or for long texts the parts around the first difference."""
+    if not (isinstance(expected, str) and isinstance(actual, str)):
+        return _format_value(expected), _format_value(actual)
+    first = next(
+        (n for n, (a, b) in enumerate(zip(expected, actual, strict=False)) if a != b), min(len(expected), len(actual))
+    )
     start = max(0, first - 20)
     mark = f"…[{start}:] " if start else ""
-    return mark + _shown(want[start : first + 60]), mark + _shown(seen[start : first + 60])
+    return mark + _format_value(expected[start : first + 60]), mark + _format_value(actual[start : first + 60])

@@ -1,4 +1,4 @@
-"""A request in the words of no dialect. Frozen data."""
+"""A request that belongs to no dialect, as frozen data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,34 +14,34 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """`data` is base64."""
+class Image:
+    """An image. `data` is base64."""
 
     media_type: str
     data: str
 
 
 @dataclass(frozen=True, slots=True)
-class Thought:
+class ThinkingBlock:
     thinking: str
     signature: str
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ToolCall:
     id: str
     name: str
     arguments: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    call: Call
-    parts: tuple[Text | Picture, ...]
-    failed: bool = False
+class ToolResult:
+    call: ToolCall
+    parts: tuple[Text | Image, ...]
+    is_error: bool = False
 
 
-Part = Text | Picture | Thought | Call | Result
+Part = Text | Image | ThinkingBlock | ToolCall | ToolResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +59,20 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """None is what the client does not say. `choice` is "auto", "any", "none", or "tool:" and a name."""
+    """Parameters of a request.
+
+    None stands for a parameter that the client does not send. `tool_choice` is "auto", "any", "none", or "tool:" and a
+    name.
+    """
 
     max_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None
     stop: tuple[str, ...] = ()
-    choice: str | None = None
-    parallel: bool | None = None
-    budget: int | None = None
+    tool_choice: str | None = None
+    parallel_tool_calls: bool | None = None
+    thinking_budget_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +84,10 @@ class Job:
     tools: tuple[Tool, ...] = ()
     parameters: Parameters = field(default_factory=Parameters)
     stream: bool = False
-    # Chooses among the ways in which a dialect may say the same.
-    wording: int = 0
+    # Chooses among equivalent forms of a request in its dialect.
+    variant_bits: int = 0
 
-    def answered(self, answer: str, question: str) -> "Job":
-        """The job by which the client goes on after an answer in words."""
-        turns = (Turn("assistant", (Text(answer),)), Turn("user", (Text(question),)))
+    def with_next_question(self, reply: str, question: str) -> "Job":
+        """Return the job in which the client continues the conversation after a reply."""
+        turns = (Turn("assistant", (Text(reply),)), Turn("user", (Text(question),)))
         return replace(self, turns=self.turns + turns)

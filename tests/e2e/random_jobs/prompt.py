@@ -1,6 +1,6 @@
-"""What a model is asked: as a job wants it, and as the upstream received it, in one form.
+"""The prompt of a job in one form: as the job requires it, and as the upstream received it.
 
-Taken off what was received: the marks for the prompt cache, and the CLI's own block in front of the system prompt.
+The received form leaves out cache marks and the CLI's own block in front of the system prompt.
 """
 
 import json
@@ -9,22 +9,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tests.e2e.random_jobs.job import Call, Job, Part, Picture, Result, Text, Thought, Tool
+from tests.e2e.random_jobs.job import Image, Job, Part, Text, ThinkingBlock, Tool, ToolCall, ToolResult
 from tests.e2e.random_jobs.wire import gemini_response
 
 Json = dict[str, Any]
 
-_LEGAL_TOOL = re.compile(r"[a-zA-Z0-9_-]{1,128}")
-_LEGAL_PROPERTY = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
-_BILLING = "x-anthropic-billing-header:"
+_VALID_TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
+_VALID_PROPERTY_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
+_BILLING_PREFIX = "x-anthropic-billing-header:"
 # With an API key the CLI puts this in front of each system prompt.
-_INTRODUCTION = "You are a Claude agent, built on Anthropic's Claude Agent SDK."
-_UNIONS = ("anyOf", "oneOf", "allOf")
+_CLI_SYSTEM_PROMPT = "You are a Claude agent, built on Anthropic's Claude Agent SDK."
+_UNION_KEYWORDS = ("anyOf", "oneOf", "allOf")
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Messages as `(role, blocks)`, neighbours of one role joined, as the API joins them."""
+    """A prompt. `messages` are roles with blocks; adjacent messages of one role are joined, as the API joins them."""
 
     system: str
     messages: list[tuple[str, list[Json]]]
@@ -33,114 +33,132 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
-class Aliases:
-    """Under which name the upstream knows a tool, and a property of it."""
+class NameAliases:
+    """The names under which the upstream knows tools and their properties."""
 
     tools: Mapping[str, str]
     properties: Mapping[str, Mapping[str, str]]
 
-    def of(self, tool: str) -> str:
-        return self.tools.get(tool, tool)
+    def tool_alias(self, name: str) -> str:
+        return self.tools.get(name, name)
 
-    def arguments(self, call: Call) -> Json:
-        known = self.properties.get(call.name, {})
-        return {known.get(name, name): value for name, value in call.arguments.items()}
+    def aliased_arguments(self, call: ToolCall) -> Json:
+        aliases = self.properties.get(call.name, {})
+        return {aliases.get(name, name): value for name, value in call.arguments.items()}
 
 
-def aliases(job: Job, body: Json) -> Aliases:
-    """The names that the upstream was told, where they may differ: a name that the API takes may not."""
+def find_aliases(job: Job, body: Json) -> NameAliases:
+    """Match the names in an upstream request to those of the job; names that the API accepts must not change."""
     tools = body.get("tools") or []
-    names = _paired([tool.name for tool in job.tools], [tool["name"] for tool in tools], _LEGAL_TOOL)
-    seen = {tool["name"]: list(tool["input_schema"].get("properties", {})) for tool in tools}
-    return Aliases(
+    names = _match_names([tool.name for tool in job.tools], [tool["name"] for tool in tools], _VALID_TOOL_NAME)
+    received_properties = {tool["name"]: list(tool["input_schema"].get("properties", {})) for tool in tools}
+    return NameAliases(
         names,
         {
-            tool.name: _paired(list(tool.schema.get("properties", {})), seen.get(names[tool.name], []), _LEGAL_PROPERTY)
+            tool.name: _match_names(
+                list(tool.schema.get("properties", {})),
+                received_properties.get(names[tool.name], []),
+                _VALID_PROPERTY_NAME,
+            )
             for tool in job.tools
             if tool.name in names
         },
     )
 
 
-def _paired(sent: Sequence[str], seen: Sequence[str], legal: re.Pattern[str]) -> dict[str, str]:
-    """What was sent, to what was seen of it: a name that the API takes stays, of the others each gets an alias."""
-    pairs = {name: name for name in sent if name in seen}
-    rest = [name for name in seen if name not in pairs]
-    if len(rest) != len(sent) - len(pairs):
-        return pairs  # one is missing, and nobody can tell which
-    for name in sent:
-        if name not in pairs and not legal.fullmatch(name):
-            fits = [alias for alias in rest if legal.fullmatch(alias)]
-            if fits:
-                pairs[name] = next((alias for alias in fits if readable(name, alias)), fits[0])
+def _match_names(names: Sequence[str], received_names: Sequence[str], valid_name: re.Pattern[str]) -> dict[str, str]:
+    """Match sent names to received ones: a name that the API accepts stays, each other name gets an alias."""
+    pairs = {name: name for name in names if name in received_names}
+    rest = [name for name in received_names if name not in pairs]
+    if len(rest) != len(names) - len(pairs):
+        return pairs  # one is missing, and nothing tells which one
+    for name in names:
+        if name not in pairs and not valid_name.fullmatch(name):
+            candidates = [alias for alias in rest if valid_name.fullmatch(alias)]
+            if candidates:
+                pairs[name] = next((alias for alias in candidates if is_readable_alias(name, alias)), candidates[0])
                 rest.remove(pairs[name])
     return pairs
 
 
-def readable(name: str, alias: str) -> bool:
-    """Whether what is ASCII in a name stands in its alias, in order: `github.create_issue` in `github_create_issue`."""
-    wanted = re.sub(r"[^a-zA-Z0-9]", "", name)[:32].lower()
+def is_readable_alias(name: str, alias: str) -> bool:
+    """Return whether the alias holds the ASCII letters of the name in order, as in `github_create_issue`."""
+    expected = re.sub(r"[^a-zA-Z0-9]", "", name)[:32].lower()
     letters = iter(alias.lower())
-    return all(letter in letters for letter in wanted)
+    return all(letter in letters for letter in expected)
 
 
-def wanted(job: Job, names: Aliases) -> Prompt:
+def expected_prompt(job: Job, name_aliases: NameAliases) -> Prompt:
     messages: list[tuple[str, list[Json]]] = []
     for turn in job.turns:
-        blocks = [_block(job, part, names) for part in turn.parts]
-        _add(messages, turn.role, _joined(blocks) if (job.dialect, turn.role) == ("gemini", "assistant") else blocks)
+        blocks = [_expected_block(job, part, name_aliases) for part in turn.parts]
+        _append_message(
+            messages, turn.role, _join_texts(blocks) if (job.dialect, turn.role) == ("gemini", "assistant") else blocks
+        )
     return Prompt(
         "\n\n".join(job.system),
         messages,
-        [_tool(tool, names) for tool in job.tools],
-        _parameters(job, names),
+        [_expected_tool(tool, name_aliases) for tool in job.tools],
+        _expected_parameters(job, name_aliases),
     )
 
 
-def received(job: Job, body: Json) -> Prompt:
+def received_prompt(job: Job, body: Json) -> Prompt:
     messages: list[tuple[str, list[Json]]] = []
     for message in body["messages"]:
-        if _is_effort_of_a_turn(message):
+        if _is_effort_message(message):
             continue
-        _add(messages, message["role"], [_plain(block) for block in _blocks(message["content"])])
-    system = [block["text"] for block in _blocks(body.get("system") or [])]
-    system = [text for text in system if not text.startswith(_BILLING) or text in job.system]
-    if system[:1] == [_INTRODUCTION]:
+        _append_message(
+            messages, message["role"], [_normalize_block(block) for block in _content_blocks(message["content"])]
+        )
+    system = [block["text"] for block in _content_blocks(body.get("system") or [])]
+    system = [text for text in system if not text.startswith(_BILLING_PREFIX) or text in job.system]
+    if system[:1] == [_CLI_SYSTEM_PROMPT]:
         system = system[1:]
-    return Prompt("\n\n".join(system), messages, [_seen_tool(tool) for tool in body.get("tools") or ()], _said(body))
+    return Prompt(
+        "\n\n".join(system),
+        messages,
+        [_received_tool(tool) for tool in body.get("tools") or ()],
+        _received_parameters(body),
+    )
 
 
-def _is_effort_of_a_turn(message: Json) -> bool:
-    """An entry without words, by which the CLI tells newer models how much effort an earlier turn had."""
+def _is_effort_message(message: Json) -> bool:
+    """Return whether this is an empty entry by which the CLI tells newer models the effort of an earlier turn."""
     return message["role"] == "system" and not message["content"] and "output_config" in message
 
 
-def _add(messages: list[tuple[str, list[Json]]], role: str, blocks: list[Json]) -> None:
+def _append_message(messages: list[tuple[str, list[Json]]], role: str, blocks: list[Json]) -> None:
     if messages and messages[-1][0] == role:
         messages[-1][1].extend(blocks)
     else:
         messages.append((role, blocks))
 
 
-def _block(job: Job, part: Part, names: Aliases) -> Json:
+def _expected_block(job: Job, part: Part, name_aliases: NameAliases) -> Json:
     match part:
         case Text(text):
             return {"type": "text", "text": text}
-        case Picture(media_type, data):
+        case Image(media_type, data):
             return {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data}}
-        case Thought(thinking, signature):
+        case ThinkingBlock(thinking, signature):
             return {"type": "thinking", "thinking": thinking, "signature": signature}
-        case Call():
-            return {"type": "tool_use", "id": part.id, "name": names.of(part.name), "input": names.arguments(part)}
-        case Result(call, parts, failed):
-            content = [_block(job, one, names) for one in parts]
-            if job.dialect == "gemini" and "output" not in (answer := gemini_response(job, parts)):
-                content = [{"type": "text", "text": json.dumps(answer, ensure_ascii=False, separators=(",", ":"))}]
-            return {"type": "tool_result", "tool_use_id": call.id, "content": content, "is_error": failed}
+        case ToolCall():
+            return {
+                "type": "tool_use",
+                "id": part.id,
+                "name": name_aliases.tool_alias(part.name),
+                "input": name_aliases.aliased_arguments(part),
+            }
+        case ToolResult(call, parts, is_error):
+            content = [_expected_block(job, inner, name_aliases) for inner in parts]
+            if job.dialect == "gemini" and "output" not in (response := gemini_response(job, parts)):
+                content = [{"type": "text", "text": json.dumps(response, ensure_ascii=False, separators=(",", ":"))}]
+            return {"type": "tool_result", "tool_use_id": call.id, "content": content, "is_error": is_error}
 
 
-def _joined(blocks: list[Json]) -> list[Json]:
-    """Of an answer in Gemini's words neighbouring texts are one: they are the pieces in which a stream came."""
+def _join_texts(blocks: list[Json]) -> list[Json]:
+    """Join neighbouring texts, which in a Gemini reply are the pieces of one stream."""
     joined: list[Json] = []
     for block in blocks:
         if joined and block["type"] == joined[-1]["type"] == "text":
@@ -150,81 +168,86 @@ def _joined(blocks: list[Json]) -> list[Json]:
     return joined
 
 
-def _plain(block: Json) -> Json:
+def _normalize_block(block: Json) -> Json:
     block = {name: value for name, value in block.items() if name != "cache_control"}
     if block["type"] == "tool_result":
-        content = [_plain(part) for part in _blocks(block.get("content") or [])]
+        content = [_normalize_block(part) for part in _content_blocks(block.get("content") or [])]
         return {**block, "content": content, "is_error": block.get("is_error", False)}
     return block
 
 
-def _blocks(content: str | list[Json]) -> list[Json]:
+def _content_blocks(content: str | list[Json]) -> list[Json]:
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
-def _tool(tool: Tool, names: Aliases) -> Json:
-    known = names.properties.get(tool.name, {})
-    schema = {key: _renamed(key, value, known) for key, value in tool.schema.items()}
-    # A name without any letter that the API takes is told in the description, where there is none.
-    described = tool.description or ("" if re.search("[a-zA-Z0-9]", tool.name) else tool.name)
-    return {"name": names.of(tool.name), "description": described, "input_schema": schema}
+def _expected_tool(tool: Tool, name_aliases: NameAliases) -> Json:
+    aliases = name_aliases.properties.get(tool.name, {})
+    schema = {key: _rename_properties(key, value, aliases) for key, value in tool.schema.items()}
+    # If the alias of a tool holds no letter of its name, the name becomes the missing description.
+    description = tool.description or ("" if re.search("[a-zA-Z0-9]", tool.name) else tool.name)
+    return {"name": name_aliases.tool_alias(tool.name), "description": description, "input_schema": schema}
 
 
-def _renamed(key: str, value: Any, known: Mapping[str, str]) -> Any:
-    """A part of a schema's root, with the names that the upstream knows its properties by."""
-    if key == "properties":
-        return {known.get(name, name): schema for name, schema in value.items()}
-    if key == "required":
-        return [known.get(name, name) for name in value]
-    if key in _UNIONS:
-        return [{inner: _renamed(inner, part, known) for inner, part in one.items()} for one in value]
+def _rename_properties(keyword: str, value: Any, property_aliases: Mapping[str, str]) -> Any:
+    """Return one keyword's value of a root schema with the aliases of its properties."""
+    if keyword == "properties":
+        return {property_aliases.get(name, name): schema for name, schema in value.items()}
+    if keyword == "required":
+        return [property_aliases.get(name, name) for name in value]
+    if keyword in _UNION_KEYWORDS:
+        return [
+            {inner: _rename_properties(inner, part, property_aliases) for inner, part in branch.items()}
+            for branch in value
+        ]
     return value
 
 
-def _seen_tool(tool: Json) -> Json:
-    kept = {name: value for name, value in tool.items() if name not in ("cache_control", "type")}
-    return {**kept, "description": tool.get("description") or ""}
+def _received_tool(tool: Json) -> Json:
+    fields = {name: value for name, value in tool.items() if name not in ("cache_control", "type")}
+    return {**fields, "description": tool.get("description") or ""}
 
 
-def without_unions(schema: Mapping[str, Any]) -> Json:
-    """The API takes no union at the root of a schema, so that it may be missing there."""
-    return {key: value for key, value in schema.items() if key not in _UNIONS}
+def drop_unions(schema: Mapping[str, Any]) -> Json:
+    """Drop the unions at the root of a schema, which the API does not accept there."""
+    return {key: value for key, value in schema.items() if key not in _UNION_KEYWORDS}
 
 
-def _parameters(job: Job, names: Aliases) -> Json:
-    said = job.parameters
-    wanted: Json = {}
-    if said.max_tokens is not None:
-        wanted["max_tokens"] = said.max_tokens
-    wanted |= {name: _told(name, getattr(said, name)) for name in ("temperature", "top_p", "top_k")}
-    wanted["stop_sequences"] = list(said.stop)
-    choice = said.choice or "auto"
-    wanted["tool_choice"] = f"tool:{names.of(choice[5:])}" if choice.startswith("tool:") else choice
-    wanted["one_call_at_once"] = said.parallel is False and choice != "none"
-    wanted["budget"] = said.budget if _may_think(job) else None
-    return wanted
+def _expected_parameters(job: Job, name_aliases: NameAliases) -> Json:
+    parameters = job.parameters
+    expected: Json = {}
+    if parameters.max_tokens is not None:
+        expected["max_tokens"] = parameters.max_tokens
+    expected |= {
+        name: _normalize_parameter(name, getattr(parameters, name)) for name in ("temperature", "top_p", "top_k")
+    }
+    expected["stop_sequences"] = list(parameters.stop)
+    choice = parameters.tool_choice or "auto"
+    expected["tool_choice"] = f"tool:{name_aliases.tool_alias(choice[5:])}" if choice.startswith("tool:") else choice
+    expected["one_call_at_once"] = parameters.parallel_tool_calls is False and choice != "none"
+    expected["budget"] = parameters.thinking_budget_tokens if _can_think(job) else None
+    return expected
 
 
-def _told(name: str, value: float | None) -> float | None:
-    """1 is what the API takes where nothing is said."""
+def _normalize_parameter(name: str, value: float | None) -> float | None:
+    """Return None for 1, the default of the API for temperature and top_p."""
     return None if value == 1 and name != "top_k" else value
 
 
-def _may_think(job: Job) -> bool:
-    """With a budget the API wants a thought in front of calls that were just answered."""
+def _can_think(job: Job) -> bool:
+    """Return whether the history permits thinking: with a budget, thinking must precede calls with results."""
     *_, before, last = (None, *job.turns)
-    if before is None or not any(isinstance(part, Result) for part in last.parts):
+    if before is None or not any(isinstance(part, ToolResult) for part in last.parts):
         return True
-    return isinstance(before.parts[0], Thought)
+    return isinstance(before.parts[0], ThinkingBlock)
 
 
-def _said(body: Json) -> Json:
+def _received_parameters(body: Json) -> Json:
     choice = body.get("tool_choice") or {"type": "auto"}
     kind = f"tool:{choice['name']}" if choice["type"] == "tool" else choice["type"]
     thinking = body.get("thinking") or {}
     return {
         "max_tokens": body["max_tokens"],
-        **{name: _told(name, body.get(name)) for name in ("temperature", "top_p", "top_k")},
+        **{name: _normalize_parameter(name, body.get(name)) for name in ("temperature", "top_p", "top_k")},
         "stop_sequences": body.get("stop_sequences") or [],
         "tool_choice": kind,
         "one_call_at_once": bool(choice.get("disable_parallel_tool_use")),

@@ -1,8 +1,8 @@
-"""Texts that a gateway, a CLI in JavaScript or a JSON library may change."""
+"""Texts that a gateway, a CLI in JavaScript or a JSON library might change."""
 
 from random import Random
 
-_WORDS = (
+_PLAIN_WORDS = (
     "the",
     "weather",
     "in",
@@ -19,7 +19,7 @@ _WORDS = (
     "\\n",
     '"',
 )
-# Each is one that some layer is known to rewrite: normal forms, joiners, directions, line ends, private characters.
+# Some layer is known to rewrite each of these: normal forms, joiners, directions, line ends, private characters.
 _FRAGMENTS = (
     "ＡＢＣ１２３",
     "①②㎏㍿",
@@ -50,8 +50,8 @@ _FRAGMENTS = (
     "```python\nprint('x')\n```",
     "İ ı ß ẞ ſ",
 )
-# Whatever the CLI takes for its own: commands, marks and sentences of its transcript.
-_OF_THE_CLI = (
+# Texts with a meaning for the CLI: commands, marks and sentences of its transcript.
+_CLI_TEXTS = (
     "(no content)",
     "No response requested.",
     "[Request interrupted by user]",
@@ -85,48 +85,48 @@ _OF_THE_CLI = (
     "x-anthropic-billing-header: cc_version=1;",
     "You are Claude Code, Anthropic's official CLI for Claude.",
 )
-# As long as a few files; many of them stay below what a model takes.
-_MAX_TEXT = 20_000
+# As long as a few files; many texts of this length stay below the limit of a model.
+_MAX_TEXT_CHARS = 20_000
 
 
-def words(random: Random, most: int) -> str:
-    return " ".join(random.choice(_WORDS) for _ in range(random.randint(1, most)))
+def random_words(rng: Random, max_count: int) -> str:
+    return " ".join(rng.choice(_PLAIN_WORDS) for _ in range(rng.randint(1, max_count)))
 
 
-def system(random: Random) -> str:
-    """A text that does not begin as the CLI's own block in front of a system prompt does."""
-    made = text(random)
-    return made if not made.startswith("x-anthropic-billing-header") else f"See {made}"
+def random_system_prompt(rng: Random) -> str:
+    """Return a text that does not begin like the CLI's own block in front of a system prompt."""
+    text = random_text(rng)
+    return text if not text.startswith("x-anthropic-billing-header") else f"See {text}"
 
 
-def text(random: Random) -> str:
-    """A text that holds something besides white space."""
-    kind = random.random()
+def random_text(rng: Random) -> str:
+    """Return a text that is not only white space."""
+    kind = rng.random()
     if kind < 0.15:
-        return random.choice(_OF_THE_CLI)
+        return rng.choice(_CLI_TEXTS)
     if kind < 0.25:
-        return random.choice(_FRAGMENTS)
+        return rng.choice(_FRAGMENTS)
     pieces = [
-        random.choice((words(random, 6), random.choice(_FRAGMENTS), random.choice(_OF_THE_CLI)))
-        for _ in range(random.randint(1, 5))
+        rng.choice((random_words(rng, 6), rng.choice(_FRAGMENTS), rng.choice(_CLI_TEXTS)))
+        for _ in range(rng.randint(1, 5))
     ]
-    made = random.choice((" ", "\n", "\n\n", "")).join(pieces)
-    edge = random.random()
+    text = rng.choice((" ", "\n", "\n\n", "")).join(pieces)
+    edge = rng.random()
     if edge < 0.1:
-        return "\n" + made
+        return "\n" + text
     if edge < 0.2:
-        return made + " \n"
-    return made if edge < 0.97 else (made * 400)[:_MAX_TEXT]
+        return text + " \n"
+    return text if edge < 0.97 else (text * 400)[:_MAX_TEXT_CHARS]
 
 
-def description(random: Random) -> str | None:
-    """Of a tool: none, a line, or paragraphs beyond every bound that is known of."""
-    kind = random.random()
+def random_description(rng: Random) -> str | None:
+    """Return the description of a tool: None, a line, or paragraphs longer than every known limit."""
+    kind = rng.random()
     if kind < 0.1:
         return None
     if kind < 0.4:
-        return words(random, 10)
-    paragraphs = [text(random) for _ in range(random.randint(2, 4))]
+        return random_words(rng, 10)
+    paragraphs = [random_text(rng) for _ in range(rng.randint(2, 4))]
     if kind > 0.85:
-        paragraphs.append(words(random, 5) + " and so on" * 700)
+        paragraphs.append(random_words(rng, 5) + " and so on" * 700)
     return "\n\n".join(paragraphs)

@@ -1,0 +1,1 @@
+"""Creates, stores and authenticates API keys, and limits the requests that clients send with each key."""

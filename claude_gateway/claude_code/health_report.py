@@ -1,0 +1,178 @@
+"""Builds the reports on the gateway's health, readiness, versions and login."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, Protocol
+
+from claude_gateway.claude_code.login import is_logged_in
+from claude_gateway.usage.record import UnwrittenRecords
+from workers.core.settings import AuthMethod
+from workers.pool.process_info import ProcessInfo
+
+# Read the version once, because each call of `version` reads files and would delay every stream.
+_VERSION = version("claude-gateway")
+_SDK_VERSION = version("claude-agent-sdk")
+API_VERSION = "v1"
+
+
+class PoolReport(Protocol):
+    """Interface from which the health report reads the state of the worker pool."""
+
+    @property
+    def account(self) -> Mapping[str, Any]:
+        """The login, as the CLI describes it in its response to `initialize`."""
+        ...
+
+    @property
+    def cli_version(self) -> str:
+        """The version of the CLI."""
+        ...
+
+    def phase_counts(self) -> dict[str, int]:
+        """Count the chat workers in each phase."""
+        ...
+
+    def queue_counts(self) -> dict[str, int]:
+        """Count the running and waiting chats."""
+        ...
+
+    def queue_counts_by_kind(self) -> dict[str, dict[str, int]]:
+        """Count the running and waiting jobs for each kind of worker."""
+        ...
+
+    async def list_processes(self) -> list[tuple[ProcessInfo, int]]:
+        """List every process with its memory usage in MiB."""
+        ...
+
+    @property
+    def is_failing(self) -> bool:
+        """True while the gateway cannot start any worker process."""
+        ...
+
+
+class KeyReport(Protocol):
+    """Interface from which the health report reads the origin of the API keys."""
+
+    @property
+    def key_origin(self) -> str:
+        """Word for the source of the API keys (`environment`, `database` or `none`)."""
+        ...
+
+
+class DatabaseReport(Protocol):
+    """Interface from which the health report reads the state of the database."""
+
+    @property
+    def is_failing(self) -> bool:
+        """True while the gateway cannot use the database or its disk."""
+        ...
+
+    @property
+    def failure_reason(self) -> str:
+        """Reason why the gateway cannot use the database."""
+        ...
+
+
+class UsageRecorderReport(Protocol):
+    """Interface from which the health report reads the state of the usage recorder."""
+
+    @property
+    def unwritten_records(self) -> UnwrittenRecords:
+        """Numbers of usage records that the recorder has not written."""
+        ...
+
+    @property
+    def is_login_rejected(self) -> bool:
+        """True after the upstream has rejected the login, until the upstream accepts a request."""
+        ...
+
+
+_AUTH_METHOD_NAMES = {
+    AuthMethod.CLI: "claude_cli",
+    AuthMethod.API_KEY: "anthropic_api_key",
+    AuthMethod.BEDROCK: "aws_bedrock",
+    AuthMethod.VERTEX: "google_vertex",
+}
+
+
+_LOGIN_REJECTED_REASON = (
+    "The upstream rejected the login of Claude Code. Renew the login; the gateway is ready again after the next reply."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HealthReport:
+    """Builds the bodies of the health, version and login endpoints."""
+
+    pool: PoolReport
+    database: DatabaseReport
+    auth_method: AuthMethod
+    keys: KeyReport
+    usage_recorder: UsageRecorderReport
+
+    def health(self, *, with_version: bool) -> dict[str, Any]:
+        """Return the body of the health endpoint."""
+        version_field = {"version": _VERSION} if with_version else {}
+        return {"status": "healthy", "service": "claude-gateway", **version_field}
+
+    def readiness(self) -> tuple[bool, dict[str, Any]]:
+        """Return whether the gateway can serve a request, and the body with the result of each check."""
+        has_valid_login = self.has_login() and not self.usage_recorder.is_login_rejected
+        counts = self.pool.phase_counts()
+        is_serving = not self.pool.is_failing and sum(counts.values()) > counts.get("starting", 0)
+        has_database = not self.database.is_failing
+        is_ready = has_valid_login and is_serving and has_database
+        unwritten = self.usage_recorder.unwritten_records
+        report = {
+            "status": "ready" if is_ready else "not_ready",
+            "checks": {
+                "login": has_valid_login,
+                "pool": {"serving": is_serving, "workers": counts, "queue": self.pool.queue_counts()},
+                "database": has_database,
+                "usage_records": {"pending": unwritten.waiting_count, "lost": unwritten.lost_count},
+            },
+        }
+        if reasons := list(self._find_reasons()):
+            report["reason"] = " ".join(reasons)
+        return is_ready, report
+
+    def _find_reasons(self) -> Iterator[str]:
+        if self.database.is_failing:
+            yield f"The database cannot be used: {self.database.failure_reason}"
+        if self.usage_recorder.is_login_rejected:
+            yield _LOGIN_REJECTED_REASON
+
+    def versions(self, *, with_components: bool) -> dict[str, Any]:
+        """Return the body of the version endpoint, with the versions of all components or only of the API."""
+        if not with_components:
+            return {"api_version": API_VERSION}
+        return {
+            "version": _VERSION,
+            "api_version": API_VERSION,
+            "sdk_version": _SDK_VERSION,
+            "cli_version": self.pool.cli_version,
+        }
+
+    def has_login(self) -> bool:
+        """Return whether Claude Code reports a login."""
+        return is_logged_in(self.auth_method, self.pool.account)
+
+    def login_status(self) -> dict[str, Any]:
+        """Return the body of the login endpoint."""
+        is_valid = self.has_login() and not self.usage_recorder.is_login_rejected
+        name = _AUTH_METHOD_NAMES[self.auth_method]
+        if self.usage_recorder.is_login_rejected:
+            details = f"The upstream rejected the login by {name}; it must be renewed"
+        elif self.auth_method in (AuthMethod.BEDROCK, AuthMethod.VERTEX):
+            details = f"Set to {name}; its credentials are not checked before the first request"
+        else:
+            details = f"Claude Code reports a login by {name}" if is_valid else "Claude Code reports no login"
+        return {
+            "claude_code_auth": {"method": name, "status": {"valid": is_valid, "details": details}},
+            "server_info": {
+                "api_key_required": self.keys.key_origin != "none",
+                "api_key_source": self.keys.key_origin,
+                "version": _VERSION,
+            },
+        }

@@ -1,0 +1,1 @@
+"""The console command `claude-gateway` and its subcommands."""

@@ -1,0 +1,100 @@
+"""Settings of the login with which Claude Code reaches its model."""
+
+import os
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from claude_gateway.config.base import OptionalSecret, SettingsGroup
+from workers.cli.command import CREDENTIAL_VARIABLES
+from workers.core.settings import AuthMethod
+
+
+class ClaudeLoginSettings(SettingsGroup):
+    """The login of Claude Code, and its binary."""
+
+    claude_auth_method: AuthMethod = Field(
+        AuthMethod.CLI,
+        description="Login of Claude Code: `cli`, `api_key`, `bedrock` or `vertex`. Not needed if exactly one of "
+        "`ANTHROPIC_API_KEY`, `CLAUDE_CODE_USE_BEDROCK` and `CLAUDE_CODE_USE_VERTEX` is set.",
+    )
+    anthropic_api_key: OptionalSecret = Field(
+        None, description="For `api_key`: the Anthropic API key. Selects `api_key` if `CLAUDE_AUTH_METHOD` is not set."
+    )
+    anthropic_base_url: str | None = Field(
+        None, description="URL of the Anthropic API that the workers use, if it is not the public one."
+    )
+    claude_config_dir: str | None = Field(None, description="For `cli`: directory of the login. Default: `~/.claude`.")
+    claude_code_oauth_token: OptionalSecret = Field(
+        None, description="For `cli`: a long-lived token from `claude setup-token`."
+    )
+    claude_code_use_bedrock: bool = Field(False, description="The same as `CLAUDE_AUTH_METHOD=bedrock`.")
+    claude_code_use_vertex: bool = Field(False, description="The same as `CLAUDE_AUTH_METHOD=vertex`.")
+    aws_access_key_id: SecretStr | None = Field(None, description="For `bedrock`.")
+    aws_secret_access_key: SecretStr | None = Field(None, description="For `bedrock`.")
+    aws_session_token: SecretStr | None = Field(None, description="For `bedrock`.")
+    aws_profile: str | None = Field(None, description="For `bedrock`: a profile of `~/.aws`.")
+    aws_bearer_token_bedrock: SecretStr | None = Field(None, description="For `bedrock`: a Bedrock API key.")
+    aws_region: str | None = Field(None, description="For `bedrock`.")
+    anthropic_vertex_project_id: str | None = Field(None, description="For `vertex`.")
+    cloud_ml_region: str | None = Field(None, description="For `vertex`.")
+    google_application_credentials: str | None = Field(None, description="For `vertex`: the credentials file.")
+    claude_cli_path: Path | None = Field(
+        None, description="Path of the `claude` binary. Default: the one inside the claude-agent-sdk wheel."
+    )
+    claude_cwd: Path | None = Field(
+        None, description="Directory in which each worker gets its own subdirectory. Default: inside `STATE_DIR`."
+    )
+
+    @property
+    def auth_method(self) -> AuthMethod:
+        """Login that Claude Code uses, either the one that the settings select or `claude_auth_method`."""
+        selected = self._selected_methods()
+        return next(iter(selected.values())) if selected else self.claude_auth_method
+
+    @model_validator(mode="after")
+    def _check_single_login(self) -> Self:
+        selected = self._selected_methods()
+        if len(selected) > 1:
+            raise ValueError(
+                f"{' and '.join(selected)} each select a login of Claude Code. Unset all but one, or set "
+                f"CLAUDE_AUTH_METHOD to {' or '.join(method.value for method in selected.values())}."
+            )
+        return self
+
+    def _selected_methods(self) -> dict[str, AuthMethod]:
+        """Return each setting that selects a login, with the login that it selects.
+
+        If `CLAUDE_AUTH_METHOD` is set, it alone decides. The exception is its value `cli`, which
+        `CLAUDE_CODE_USE_BEDROCK` and `CLAUDE_CODE_USE_VERTEX` override.
+        """
+        is_explicit = "claude_auth_method" in self.model_fields_set
+        if is_explicit and self.claude_auth_method is not AuthMethod.CLI:
+            return {"CLAUDE_AUTH_METHOD": self.claude_auth_method}
+        selected = {}
+        if self.claude_code_use_bedrock:
+            selected["CLAUDE_CODE_USE_BEDROCK"] = AuthMethod.BEDROCK
+        if self.claude_code_use_vertex:
+            selected["CLAUDE_CODE_USE_VERTEX"] = AuthMethod.VERTEX
+        if is_explicit:
+            return selected or {"CLAUDE_AUTH_METHOD": AuthMethod.CLI}
+        if self.anthropic_api_key is not None:
+            selected["ANTHROPIC_API_KEY"] = AuthMethod.API_KEY
+            if self.claude_code_oauth_token is not None:
+                selected["CLAUDE_CODE_OAUTH_TOKEN"] = AuthMethod.CLI
+        return selected
+
+    def credentials(self) -> dict[str, str]:
+        """Return the environment variables with the credentials for the workers.
+
+        These are the variables in the allow-list of the login, with values from the settings or the environment.
+        """
+        credentials = {}
+        for name in (*CREDENTIAL_VARIABLES[self.auth_method], "ANTHROPIC_BASE_URL"):
+            value = getattr(self, name.lower(), None) or os.environ.get(name)
+            if isinstance(value, SecretStr):
+                value = value.get_secret_value()
+            if value:
+                credentials[name] = str(value)
+        return credentials

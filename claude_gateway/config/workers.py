@@ -1,0 +1,44 @@
+"""Settings of the worker processes for chats, and of the queue."""
+
+from pydantic import Field
+
+from claude_gateway.config.base import SettingsGroup
+from workers.core.settings import PoolSettings
+
+
+class WorkerSettings(SettingsGroup):
+    """Number and lifetime of the processes for chats, retries, and the limits of the queue."""
+
+    chat_workers: int = Field(
+        2, ge=1, le=64, description="Maximum number of chats that run at the same time; each needs one process."
+    )
+    chat_spare_workers: int = Field(
+        1,
+        ge=0,
+        le=16,
+        description="Processes started in advance, in addition to `CHAT_WORKERS`, so that no request waits for a "
+        "process to start.",
+    )
+    max_worker_jobs: int = Field(500, ge=1, description="Number of jobs after which a process is replaced.")
+    max_worker_age_seconds: float = Field(6 * 3600, gt=0, description="Age at which a process is replaced.")
+    max_worker_rss_mib: int = Field(700, ge=200, description="Resident memory at which a process is replaced, in MiB.")
+    max_upstream_retries: int = Field(
+        1, ge=0, le=10, description="Maximum number of times that Claude Code itself repeats a request to the upstream."
+    )
+    max_queued_jobs: int = Field(
+        100, ge=0, description="Maximum number of jobs that wait for a worker; one more gets 429."
+    )
+    queue_timeout_seconds: float = Field(60, gt=0, description="Maximum time that a job waits for a worker; then 429.")
+    max_timeout: int = Field(
+        600_000, gt=0, description="Maximum time that a request may take, in milliseconds; then 504."
+    )
+
+    def pool_settings(self) -> PoolSettings:
+        """Return the engine's settings for the pool of chat workers."""
+        return PoolSettings(
+            worker_count=self.chat_workers,
+            spare_count=self.chat_spare_workers,
+            max_jobs=self.max_worker_jobs,
+            max_age_seconds=self.max_worker_age_seconds,
+            max_rss_mib=self.max_worker_rss_mib,
+        )

@@ -1,0 +1,1 @@
+"""Fake Anthropic API, a server on loopback. Directives in the prompt determine the replies of the server."""

@@ -1,0 +1,1 @@
+"""Content of messages in all dialects: content blocks, images, documents, thinking, and turns of a conversation."""

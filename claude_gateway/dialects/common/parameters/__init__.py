@@ -1,0 +1,1 @@
+"""Request parameters that several dialects share: their types, their meaning, and how the gateway supports them."""

@@ -1,0 +1,306 @@
+"""Runs chat jobs. The service waits for a worker, enforces the deadline, and retries failed jobs on another worker."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, aclosing
+from functools import partial
+from typing import Any, Protocol, assert_never
+
+from claude_gateway.auth.concurrency import ConcurrencyLimiter
+from claude_gateway.auth.models import NO_BUDGET, ApiKey
+from claude_gateway.auth.request_pacing import RequestPacer
+from claude_gateway.builtin_tools.counters import ToolCounters
+from claude_gateway.core.errors import ApiError, error_code, host_failure, is_host_failure
+from claude_gateway.dialects.common.content.token_count import estimate_prompt_tokens
+from claude_gateway.jobs.retries import RetryPolicy
+from claude_gateway.usage.budget import estimate_spend
+from claude_gateway.usage.budget_queue import BudgetQueue, BudgetReservation
+from claude_gateway.usage.record import CLIENT_DISCONNECTED, INTERNAL_ERROR, RequestContext, UsageRecord
+from claude_gateway.usage.recorder import UsageRecorder
+from workers.conversation.media_limit import drop_oldest_media
+from workers.core.errors import ErrorKind, WorkerError, shutting_down
+from workers.core.event_loop import loop_time
+from workers.core.events import (
+    BlockEnded,
+    BlockStarted,
+    Event,
+    Finished,
+    SignatureDelta,
+    Started,
+    StreamReset,
+    TextDelta,
+    ThinkingDelta,
+    ToolCallFinished,
+    ToolCallStarted,
+    ToolInputDelta,
+)
+from workers.core.job import ChatJob
+from workers.host.large_job_threads import run_for_job
+from workers.parsing.turn_parser import is_visible
+from workers.scheduling.scheduler import JobSlot, StartGuard
+from workers.worker.cost_meter import CostCallback
+
+_log = logging.getLogger(__name__)
+
+# While several keys send requests, the gateway counts this many deltas of a reply as one request of the reply's key.
+_DELTAS_PER_REQUEST = 128
+
+
+class Runner(Protocol):
+    """Interface of a worker, as far as this module uses it."""
+
+    def run(self, job: Any, deadline: float, on_cost: CostCallback) -> AsyncGenerator[Event, None]:
+        """Run a job that the worker source has prepared, and yield its events."""
+        ...
+
+
+class WorkerSource(Protocol):
+    """Interface of the source of workers. The source is the engine, or a scripted source in tests."""
+
+    def acquire_slot(
+        self, job: ChatJob, deadline: float, check: StartGuard
+    ) -> AbstractAsyncContextManager[JobSlot[Any, Runner]]:
+        """Wait for a slot for the job. The job keeps the slot if it needs another worker for a retry."""
+        ...
+
+
+class StartChecker(Protocol):
+    """Interface of the check that the service runs directly before a job starts."""
+
+    async def check_start(self, job: ChatJob, credential: bytes) -> ApiKey:
+        """Return the key of the job, or raise `ApiError` if the job may not start."""
+        ...
+
+
+class _AllowAllStarts:
+    """Start checker that lets every job start."""
+
+    async def check_start(self, job: ChatJob, credential: bytes) -> ApiKey:  # noqa: ARG002 - part of the protocol
+        return ApiKey(job.key_id)
+
+
+class ChatService:
+    """Runs chat jobs.
+
+    Args:
+        worker_source: Source of workers.
+        max_seconds: Time limit of a job, from its arrival to its last event.
+        tool_counters: Counters of tool calls.
+        usage_recorder: Recorder of the usage of every job.
+        concurrency_limiter: Limit on the concurrent jobs of a key.
+        on_model_rejected: Called with the name of a model that the upstream does not know.
+        start_checker: Decides directly before the start of a job whether the job may still run.
+        budget_queue: Queue of jobs that wait for the budget of their key.
+        pacer: Slows down replies with very many events while several keys send requests.
+    """
+
+    def __init__(
+        self,
+        worker_source: WorkerSource,
+        max_seconds: float,
+        tool_counters: ToolCounters | None = None,
+        usage_recorder: UsageRecorder | None = None,
+        concurrency_limiter: ConcurrencyLimiter | None = None,
+        on_model_rejected: Callable[[str], None] = lambda _: None,
+        start_checker: StartChecker | None = None,
+        budget_queue: BudgetQueue | None = None,
+        pacer: RequestPacer | None = None,
+    ) -> None:
+        self._worker_source = worker_source
+        self._tool_counters = tool_counters or ToolCounters()
+        self._usage_recorder = usage_recorder or UsageRecorder()
+        self._max_seconds = max_seconds
+        self._concurrency_limiter = concurrency_limiter or ConcurrencyLimiter(lambda _: None)
+        self._on_model_rejected = on_model_rejected
+        self._start_checker = start_checker or _AllowAllStarts()
+        self._budget_queue = budget_queue or BudgetQueue(self._usage_recorder.get_spend_today, time.time)
+        self._pacer = pacer or RequestPacer()
+        self._is_shutting_down = False
+
+    def begin_shutdown(self) -> None:
+        """Report every failure as a shutdown from now on, and retry no job."""
+        self._is_shutting_down = True
+
+    def reject_waiters(self, retry_after: float) -> None:
+        """Reject the jobs that wait for their key's budget, because the gateway shuts down."""
+        self._budget_queue.reject_waiters(retry_after)
+
+    def new_deadline(self) -> float:
+        """Return the deadline of a job that arrives now, as a time on the clock of the event loop."""
+        return loop_time() + self._max_seconds
+
+    async def run(
+        self, job: ChatJob, deadline: float | None = None, context: RequestContext | None = None
+    ) -> AsyncGenerator[Event, None]:
+        """Run a job and yield its events. The event `Started` comes only once, even if the job runs again.
+
+        If the worker exits or the upstream connection is interrupted, the service runs the job again, as far as
+        `RetryPolicy` allows. If it has already passed on a part of the reply, it first yields `StreamReset`. A reader
+        that cannot undo output stops at this event, and then the service sends no second request upstream. The service
+        does not repeat a job whose tools have run.
+
+        Args:
+            job: The job.
+            deadline: Deadline on the clock of the event loop. A job that continues another job gets the deadline of
+                that job. If the argument is None, the job gets a new deadline.
+            context: Context of the request to which the job belongs, for the job's usage records.
+
+        Raises:
+            WorkerError: If the job fails.
+            ApiError: If the job may no longer start, or the machine of the gateway fails.
+        """
+        deadline = self.new_deadline() if deadline is None else deadline
+        job = await run_for_job(job, drop_oldest_media, job)
+        record = self._usage_recorder.open(job, context)
+        event: Event | None = None
+        # This context releases the reserved budget after the usage record has ended, because the recorder then knows
+        # the actual spend.
+        with self._budget_queue.reservation(job.key_id) as reservation:
+            try:
+                with self._concurrency_limiter.acquire(job.key_id) as check_concurrency:
+                    await self._reserve_budget(job, record, deadline, reservation)
+                    check = partial(self._check_start, job, record, check_concurrency)
+                    async with aclosing(self._run_in_slot(job, deadline, record, check)) as events:
+                        async for event in events:
+                            yield event
+            except WorkerError as error:
+                if error.kind is ErrorKind.MODEL_NOT_FOUND:
+                    self._on_model_rejected(job.model)
+                await self._usage_recorder.end(record, error_code(error.kind))
+                raise
+            except ApiError as error:
+                await self._usage_recorder.end(record, error.code or INTERNAL_ERROR)
+                raise
+            except OSError as error:
+                if not is_host_failure(error):
+                    await self._usage_recorder.end(record, INTERNAL_ERROR)
+                    raise
+                api_error = host_failure(error)
+                await self._usage_recorder.end(record, api_error.code or INTERNAL_ERROR)
+                raise api_error from error
+            except asyncio.CancelledError:
+                self._usage_recorder.abandon(record, CLIENT_DISCONNECTED)
+                raise
+            except GeneratorExit:
+                # A reader that stops at `StreamReset` did not disconnect. It stopped because it could not undo output
+                # already sent.
+                self._usage_recorder.abandon(
+                    record,
+                    error_code(ErrorKind.UPSTREAM_DISCONNECTED)
+                    if isinstance(event, StreamReset)
+                    else CLIENT_DISCONNECTED,
+                )
+                raise
+            except Exception:
+                await self._usage_recorder.end(record, INTERNAL_ERROR)
+                raise
+            # The stream ended without `Finished`. Record the job as interrupted, because the reader also treats it as
+            # interrupted.
+            await self._usage_recorder.end(record, error_code(ErrorKind.UPSTREAM_DISCONNECTED))
+
+    async def _pace(self, key_id: str) -> None:
+        """Slow down a reply that arrives faster than models generate text, while other keys also send requests."""
+        seconds = self._pacer.wait_seconds(key_id, loop_time())
+        if seconds:
+            await asyncio.sleep(min(seconds, self._pacer.limits.max_wait_seconds))
+
+    async def _reserve_budget(
+        self, job: ChatJob, record: UsageRecord, deadline: float, reservation: BudgetReservation
+    ) -> None:
+        """Wait until the budget of the key covers the estimated spend of the job, and reserve that amount.
+
+        Raises:
+            ApiError: If the job may not start.
+            WorkerError: If the deadline passes first.
+        """
+        key = await self._start_checker.check_start(job, record.context.credential)
+        if key.budget == NO_BUDGET:
+            return
+        # Calculate the estimate in a thread, because it reads every document and would block the event loop.
+        prompt_tokens = await asyncio.to_thread(estimate_prompt_tokens, job)
+        spent = self._usage_recorder.get_spend_today(job.key_id)
+        await reservation.reserve(key.budget, estimate_spend(prompt_tokens, job.params.max_tokens, spent), deadline)
+
+    async def _check_start(self, job: ChatJob, record: UsageRecord, check_concurrency: Callable[[], None]) -> None:
+        """Check directly before the start of a job that the job may run.
+
+        Raises:
+            ApiError: If the key, its scopes, the model or the budget do not allow the job.
+            WorkerError: If the key's limit of concurrent jobs was lowered.
+        """
+        self._usage_recorder.record_slot(record)
+        await self._start_checker.check_start(job, record.context.credential)
+        check_concurrency()
+
+    async def _run_in_slot(
+        self, job: ChatJob, deadline: float, record: UsageRecord, check: StartGuard
+    ) -> AsyncGenerator[Event, None]:
+        try:
+            async with (
+                self._worker_source.acquire_slot(job, deadline, check) as slot,
+                aclosing(self._run_with_retries(job, deadline, record, check, slot)) as events,
+            ):
+                async for event in events:
+                    yield event
+        except WorkerError as error:
+            if self._is_shutting_down:
+                raise shutting_down() from error
+            _log.warning("job failed: %s (%s) %s", error, error_code(error.kind), error.detail)
+            raise
+
+    async def _run_with_retries(
+        self, job: ChatJob, deadline: float, record: UsageRecord, check: StartGuard, slot: JobSlot[Any, Runner]
+    ) -> AsyncGenerator[Event, None]:
+        started = output_sent = tools_ran = False
+        delta_count = 0
+        tool_counter = self._tool_counters.for_job(job)
+        retries = RetryPolicy()
+        while True:
+            try:
+                async with slot.lease() as worker:
+                    await check()  # check again, because the lease may have waited for a process to start
+                    await self._usage_recorder.record_attempt(record)
+                    async with aclosing(
+                        worker.run(slot.job, deadline, partial(self._usage_recorder.add_cost, record))
+                    ) as events:
+                        async for event in events:
+                            if isinstance(event, ToolCallStarted | ToolCallFinished):
+                                tools_ran = True
+                                for progress in tool_counter.feed(event):
+                                    yield progress
+                                continue
+                            if not output_sent and is_visible(event):
+                                output_sent = True
+                                self._usage_recorder.record_first_output(record)
+                            match event:
+                                case Started():
+                                    self._usage_recorder.record_accepted(record, event)
+                                    if started:
+                                        continue
+                                case TextDelta(text) | ThinkingDelta(text) | ToolInputDelta(text):
+                                    self._usage_recorder.add_output_chars(record, len(text))
+                                    delta_count += 1
+                                    if not delta_count % _DELTAS_PER_REQUEST:
+                                        await self._pace(job.key_id)
+                                case Finished(usage=usage):
+                                    await self._usage_recorder.complete(record, usage)
+                                case BlockStarted() | SignatureDelta() | BlockEnded() | StreamReset():
+                                    pass
+                                case _:
+                                    assert_never(event)
+                            started = True
+                            yield event
+            except WorkerError as error:
+                if self._is_shutting_down or not retries.should_retry(
+                    error, output_sent=output_sent, tools_ran=tools_ran
+                ):
+                    raise
+                _log.warning("retry on another worker: %s (%s) %s", error, error_code(error.kind), error.detail)
+            else:
+                return
+            if output_sent:
+                yield StreamReset()
+                output_sent = False
+            await check()  # check before the job takes a process from another key

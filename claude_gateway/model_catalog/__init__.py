@@ -1,0 +1,1 @@
+"""Lists the models, and resolves names, aliases and retired models."""

@@ -1,0 +1,47 @@
+"""Meter of the amount that each key has recently used, in CPU seconds, requests or any other unit. No I/O."""
+
+import math
+from dataclasses import dataclass
+
+# If the meter knows more keys than this, it removes those whose used amount has fallen to zero.
+_MAX_KEYS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Spent:
+    amount: float
+    updated_at: float
+
+
+class SpendingMeter:
+    """Adds up the amount that each key uses. The used amount of a key falls by `refill_rate` every second.
+
+    Times are in seconds of any clock that does not go back.
+
+    Args:
+        burst: The amount that a key may use at once.
+        refill_rate: The amount that becomes available to a key again in each second.
+    """
+
+    def __init__(self, burst: float, refill_rate: float) -> None:
+        self._burst = burst
+        self._refill_rate = refill_rate
+        self._spent_by_key: dict[str, _Spent] = {}
+
+    def spend(self, key_id: str, amount: float, now: float) -> None:
+        """Add an amount to the used amount of a key."""
+        self._spent_by_key[key_id] = _Spent(self.spent(key_id, now) + amount, now)
+        if len(self._spent_by_key) > _MAX_KEYS:
+            self._spent_by_key = {
+                known_id: spent for known_id, spent in self._spent_by_key.items() if self.spent(known_id, now) > 0
+            }
+
+    def spent(self, key_id: str, now: float) -> float:
+        """Return the used amount of a key, less the amount that has become available again."""
+        known = self._spent_by_key.get(key_id)
+        return max(0.0, known.amount - (now - known.updated_at) * self._refill_rate) if known else 0.0
+
+    def wait_seconds(self, key_id: str, now: float) -> int:
+        """Return the whole seconds until the key has an amount available again; 0 if it has one now."""
+        over = self.spent(key_id, now) - self._burst
+        return max(1, math.ceil(over / self._refill_rate)) if over >= 0 else 0

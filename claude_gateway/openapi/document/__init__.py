@@ -1,0 +1,1 @@
+"""Package that builds one OpenAPI document from the described operations of the HTTP API."""

@@ -1,0 +1,65 @@
+"""Description of the operation in `web/endpoints/admin_live.py`, which streams the current state of the gateway."""
+
+from typing import Literal
+
+from claude_gateway.openapi.error_schemas import OpenAIErrorResponse
+from claude_gateway.openapi.spec import OperationSpec, ResponseModel, ResponseSpec, Tag
+
+
+class LiveQueue(ResponseModel):
+    """The numbers of running and waiting jobs in the queue of one worker pool."""
+
+    running: int
+    waiting: int
+
+
+class LiveWorker(ResponseModel):
+    """The state of one worker process. `key_id` is null until the process has run a job of an API key."""
+
+    pool: Literal["chat", "agent"]
+    pid: int
+    phase: str
+    key_id: str | None
+    model: str
+    completed_jobs: int
+    memory_mib: int
+
+
+class LiveKeySessions(ResponseModel):
+    """The number and the size of the stored sessions of one API key.
+
+    `last_accessed` is the time at which the key last used a session, in seconds since the epoch.
+    """
+
+    key_id: str
+    sessions: int
+    messages: int
+    size_bytes: int
+    last_accessed: int
+
+
+class LiveSnapshot(ResponseModel):
+    """The state of the gateway at one moment. `queues` contains one entry for each worker pool."""
+
+    ready: bool
+    queues: dict[str, LiveQueue]
+    workers: list[LiveWorker]
+    sessions: list[LiveKeySessions]
+
+
+LiveStreamEvent = LiveSnapshot | OpenAIErrorResponse
+
+_SNAPSHOT = {"ready": True, "queues": {"chat": {"running": 0, "waiting": 0}}, "workers": [], "sessions": []}
+
+STREAM_LIVE = OperationSpec(
+    Tag.ADMIN,
+    "Stream the state of workers, queues and sessions",
+    {
+        200: ResponseSpec(
+            "A snapshot immediately, then at most one per second after a change. The stream has no end.",
+            stream_model=LiveStreamEvent,
+            stream_example=(_SNAPSHOT,),
+        )
+    },
+    error_statuses=(403,),
+)

@@ -1,0 +1,185 @@
+"""Descriptions of the operations in `web/endpoints/health.py`, which report the state of the gateway."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from claude_gateway.openapi.spec import OperationSpec, OptionalField, ResponseModel, ResponseSpec, Tag
+
+
+class HealthResponse(ResponseModel):
+    """The response of the health check, which shows that the gateway is running."""
+
+    status: Literal["healthy"]
+    service: Literal["claude-gateway"]
+    version: OptionalField[str] = Field(None, description="Only if the client has a valid API key.")
+
+
+class LivenessResponse(ResponseModel):
+    """The response of the liveness check, which shows that the process of the gateway is running."""
+
+    status: Literal["alive"]
+
+
+class PoolCheck(ResponseModel):
+    """The state of the worker pool.
+
+    `serving` is true if at least one worker can run jobs. `workers` contains the number of workers in each state.
+    `queue` contains the numbers of running and of waiting jobs.
+    """
+
+    serving: bool
+    workers: dict[str, int]
+    queue: dict[str, int]
+
+
+class UsageRecordsCheck(ResponseModel):
+    """The numbers of usage records that the gateway has not written to the disk.
+
+    `pending` is the number of records that the gateway keeps until it can write to the disk again. `lost` is the number
+    of records that the gateway has lost since its start.
+    """
+
+    pending: int
+    lost: int
+
+
+class ReadinessChecks(ResponseModel):
+    """The results of the checks that decide whether the gateway is ready."""
+
+    login: bool
+    pool: PoolCheck
+    database: bool
+    usage_records: UsageRecordsCheck
+
+
+class ReadinessResponse(ResponseModel):
+    """The response of the readiness check, which shows whether the gateway can process chats.
+
+    If the gateway cannot process chats, `reason` tells the operator what to do.
+    """
+
+    status: Literal["ready", "not_ready", "shutting_down"]
+    checks: ReadinessChecks
+    reason: OptionalField[str] = None
+
+
+class VersionResponse(ResponseModel):
+    """The versions of the gateway, its API, the SDK and Claude Code.
+
+    A client without a valid API key receives only the version of the API.
+    """
+
+    version: OptionalField[str] = None
+    api_version: str
+    sdk_version: OptionalField[str] = None
+    cli_version: OptionalField[str] = None
+
+
+class LoginStatus(ResponseModel):
+    """The state of Claude Code's login. `valid` is true if Claude Code is logged in."""
+
+    valid: bool
+    details: str
+
+
+class ClaudeCodeAuth(ResponseModel):
+    """The method with which Claude Code logs in to the upstream, and the state of the login."""
+
+    method: Literal["claude_cli", "anthropic_api_key", "aws_bedrock", "google_vertex"]
+    status: LoginStatus
+
+
+class ServerInfo(ResponseModel):
+    """Facts about the gateway: its version, whether it requires an API key, and where it reads the keys."""
+
+    api_key_required: bool
+    api_key_source: Literal["environment", "database", "none"]
+    version: str
+
+
+class CurrentKeyInfo(ResponseModel):
+    """The API key that the client sent with the request, without its secret."""
+
+    key_id: str
+    name: str
+    scopes: list[str]
+
+
+class AuthStatusResponse(ResponseModel):
+    """The state of Claude Code's login, facts about the gateway, and the API key that the client sent."""
+
+    claude_code_auth: ClaudeCodeAuth
+    server_info: ServerInfo
+    current_key: CurrentKeyInfo
+
+
+_CHECKS = {
+    "login": True,
+    "pool": {"serving": True, "workers": {"ready": 2}, "queue": {"running": 0, "waiting": 0}},
+    "usage_records": {"pending": 0, "lost": 0},
+}
+
+GET_HEALTH = OperationSpec(
+    Tag.HEALTH,
+    "Check that the gateway runs",
+    {
+        200: ResponseSpec(
+            "The gateway runs.", HealthResponse, {"status": "healthy", "service": "claude-gateway", "version": "0.1.0"}
+        )
+    },
+    error_statuses=(429,),
+)
+GET_LIVENESS = OperationSpec(
+    Tag.HEALTH,
+    "Check that the process runs, for service managers",
+    {200: ResponseSpec("The process runs.", LivenessResponse, {"status": "alive"})},
+    error_statuses=(429,),
+)
+GET_READINESS = OperationSpec(
+    Tag.HEALTH,
+    "Check that the gateway can process chats",
+    {
+        200: ResponseSpec(
+            "The login, the workers and the database are ready.",
+            ReadinessResponse,
+            {"status": "ready", "checks": {**_CHECKS, "database": True}},
+        ),
+        503: ResponseSpec(
+            "Something is not ready; `checks` and `reason` say what.",
+            ReadinessResponse,
+            {"status": "not_ready", "checks": {**_CHECKS, "database": False}},
+        ),
+    },
+    error_statuses=(429,),
+)
+GET_VERSION = OperationSpec(
+    Tag.HEALTH,
+    "Get the versions of the gateway, the SDK, Claude Code and the API",
+    {
+        200: ResponseSpec(
+            "The versions.",
+            VersionResponse,
+            {"version": "0.1.0", "api_version": "v1", "sdk_version": "0.2.189", "cli_version": "2.1.332"},
+        )
+    },
+    error_statuses=(429,),
+)
+GET_AUTH_STATUS = OperationSpec(
+    Tag.HEALTH,
+    "Get the login of Claude Code and the permissions of the API key",
+    {
+        200: ResponseSpec(
+            "The login as Claude Code reports it, and the API key of the request.",
+            AuthStatusResponse,
+            {
+                "claude_code_auth": {
+                    "method": "claude_cli",
+                    "status": {"valid": True, "details": "Claude Code reports a login by claude_cli"},
+                },
+                "server_info": {"api_key_required": True, "api_key_source": "environment", "version": "0.1.0"},
+                "current_key": {"key_id": "environment", "name": "", "scopes": ["admin", "chat", "mcp", "tools"]},
+            },
+        )
+    },
+)

@@ -1,0 +1,10 @@
+"""Description of the operation in `web/endpoints/metrics.py`, which returns the metrics for Prometheus."""
+
+from claude_gateway.openapi.spec import OperationSpec, ResponseSpec, Tag
+
+GET_METRICS = OperationSpec(
+    Tag.HEALTH,
+    "Get metrics for Prometheus",
+    {200: ResponseSpec("Counters, histograms and gauges in Prometheus' text format.", content_type="text/plain")},
+    error_statuses=(403,),
+)

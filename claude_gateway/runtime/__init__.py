@@ -1,0 +1,1 @@
+"""Listening socket, notifications to systemd, and graceful shutdown."""

@@ -1,0 +1,56 @@
+"""Cleanup after the end of sessions. It removes the agent process, the workspace and the tool choice of a session."""
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+from claude_gateway.builtin_tools.choice_store import ToolChoiceStore
+
+
+class AgentSessions(Protocol):
+    """Interface to the agents that work in sessions. The engine implements it."""
+
+    async def end_session(self, key_id: str, session_id: str) -> None:
+        """End the agent of a session and remove the workspace of the session."""
+        ...
+
+    async def retain_sessions(self, sessions: Collection[tuple[str, str]]) -> None:
+        """End the agents and remove the workspaces of all sessions that are not in `sessions`.
+
+        Args:
+            sessions: The sessions to keep, as pairs of key id and session id.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCleanup:
+    """Removes the resources of ended sessions. It implements `claude_gateway.sessions.service.SessionResources`.
+
+    Attributes:
+        agents: Ends the agents of sessions, and removes their workspaces.
+        tool_choices: Stored tool choices of sessions.
+        choice_ttl_seconds: A client may store a tool choice for a session that does not exist yet. The cleanup deletes
+            the choice if it is older than this time and the session still does not exist.
+        now: Returns the current time in epoch seconds.
+    """
+
+    agents: AgentSessions
+    tool_choices: ToolChoiceStore
+    choice_ttl_seconds: float
+    now: Callable[[], float] = time.time
+
+    async def end_session(self, key_id: str, session_id: str) -> None:
+        """Remove the resources of a deleted session."""
+        await self.agents.end_session(key_id, session_id)
+        await self.tool_choices.delete(key_id, session_id)
+
+    async def retain_sessions(self, sessions: Collection[tuple[str, str]]) -> None:
+        """Remove the resources of all sessions that are not in `sessions`, and the tool choices that are too old.
+
+        Args:
+            sessions: The sessions to keep, as pairs of key id and session id.
+        """
+        await self.agents.retain_sessions(sessions)
+        await self.tool_choices.delete_stale(self.now() - self.choice_ttl_seconds)

@@ -1,0 +1,1 @@
+"""Store responses of the OpenAI Responses API, and generate responses in the background."""

@@ -1,0 +1,1 @@
+"""Validation of JSON Schemas that clients send, and of the JSON replies that must match them."""

@@ -1,0 +1,1 @@
+"""State of the application and of each request, which all parts of the web layer share."""

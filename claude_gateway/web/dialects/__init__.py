@@ -1,0 +1,1 @@
+"""The four dialects of the HTTP layer. Each has a parser, encoders and response headers."""

@@ -1,0 +1,1 @@
+"""HTTP handlers of the gateway, in one module for each resource."""

@@ -1,0 +1,1 @@
+"""Middleware that runs for every request."""

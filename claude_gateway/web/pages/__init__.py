@@ -1,0 +1,1 @@
+"""The home page of the gateway, and the web pages with the API documentation."""

@@ -1,0 +1,1 @@
+"""Steps from a received request to its response. They are the same for every dialect."""

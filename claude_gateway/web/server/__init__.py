@@ -1,0 +1,1 @@
+"""Server of the HTTP layer: the connections of clients, and the shutdown."""

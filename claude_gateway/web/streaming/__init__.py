@@ -1,0 +1,1 @@
+"""Sending of streamed responses and of large response bodies."""

@@ -1,0 +1,160 @@
+"""Tests for the health checks, the versions and the login status."""
+
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from tests.claude_gateway.scripted import CHAT_BODY, HELLO_EVENTS, ScriptedPool, ScriptedStore, ScriptedWorkerSource
+from tests.claude_gateway.web.conftest import Client, Serve
+from workers.core.errors import ErrorKind, WorkerError
+
+
+async def get(serve: Serve, path: str, pool: ScriptedPool | None = None, **changes: Any) -> tuple[int, Any]:
+    client = await serve(None, pool, **changes)
+    response = await client.get(path)
+    return response.status, await response.json()
+
+
+async def test_health_is_healthy(serve: Serve) -> None:
+    status, body = await get(serve, "/health")
+
+    assert status == 200
+    assert (body["status"], body["service"]) == ("healthy", "claude-gateway")
+
+
+async def test_liveness_does_not_depend_on_the_pool(serve: Serve) -> None:
+    pool = ScriptedPool(account={}, counts={}, failing=True)
+
+    assert await get(serve, "/health/live", pool) == (200, {"status": "alive"})
+
+
+@pytest.mark.promise("health.ready")
+async def test_ready_with_login_and_worker(serve: Serve) -> None:
+    status, body = await get(serve, "/health/ready", ScriptedPool(counts={"busy": 1, "starting": 1}))
+
+    assert status == 200
+    assert body == {
+        "status": "ready",
+        "checks": {
+            "login": True,
+            "pool": {"serving": True, "workers": {"busy": 1, "starting": 1}, "queue": {"running": 0, "waiting": 0}},
+            "database": True,
+            "usage_records": {"pending": 0, "lost": 0},
+        },
+    }
+
+
+@pytest.mark.promise("health.ready")
+@pytest.mark.parametrize(
+    "pool",
+    [
+        ScriptedPool(account={"tokenSource": "none"}),
+        ScriptedPool(account={}),
+        ScriptedPool(counts={"starting": 2}),
+        ScriptedPool(counts={}),
+        ScriptedPool(failing=True),
+    ],
+    ids=["no-login", "no-account", "starting", "empty", "failing"],
+)
+async def test_not_ready_without_login_or_worker(serve: Serve, pool: ScriptedPool) -> None:
+    status, body = await get(serve, "/health/ready", pool)
+
+    assert (status, body["status"]) == (503, "not_ready")
+
+
+async def test_not_ready_while_the_database_is_unavailable(serve: Serve) -> None:
+    client = await serve(store=ScriptedStore(is_failing=True))
+    response = await client.get("/health/ready")
+    body = await response.json()
+
+    assert (response.status, body["status"], body["checks"]["database"]) == (503, "not_ready", False)
+
+
+async def chat_and_readiness(client: Client) -> tuple[int, int, Any]:
+    """Send a chat; return its status, and the status and body of the readiness check after it."""
+    chat = await client.post("/v1/chat/completions", json=CHAT_BODY)
+    ready = await client.get("/health/ready")
+    return chat.status, ready.status, await ready.json()
+
+
+@pytest.mark.promise("health.ready")
+async def test_not_ready_after_a_rejected_login_until_the_upstream_replies_again(serve: Serve) -> None:
+    login_failed = [WorkerError(ErrorKind.AUTHENTICATION, "Claude Code's own login failed.")]
+    overloaded = [WorkerError(ErrorKind.OVERLOADED, "The upstream is overloaded.")]
+    client = await serve(ScriptedWorkerSource([HELLO_EVENTS, login_failed, overloaded, HELLO_EVENTS]))
+
+    assert (await chat_and_readiness(client))[:2] == (200, 200)
+
+    assert (await chat_and_readiness(client))[:2] == (503, 503)
+    _, ready, report = await chat_and_readiness(client)  # an overloaded upstream says nothing about the login
+    assert (ready, report["status"], report["checks"]["login"]) == (503, "not_ready", False)
+    assert "login" in report["reason"]
+    auth = await (await client.get("/v1/auth/status")).json()
+    assert auth["claude_code_auth"]["status"]["valid"] is False
+
+    status, ready, report = await chat_and_readiness(client)
+    assert (status, ready, report["checks"]["login"]) == (200, 200, True)
+    assert "reason" not in report
+
+
+async def test_version_names_the_cli_in_use(serve: Serve) -> None:
+    status, body = await get(serve, "/version")
+
+    assert status == 200
+    assert body["cli_version"] == "9.9.9"
+    assert body.keys() == {"version", "api_version", "sdk_version", "cli_version"}
+
+
+@pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer another"}], ids=["no-key", "wrong-key"])
+async def test_client_without_key_sees_only_the_api_version(serve: Serve, headers: dict[str, str]) -> None:
+    client = await serve(api_key=SecretStr("the-key"))
+
+    health, versions = [await (await client.get(path, headers=headers)).json() for path in ("/health", "/version")]
+
+    assert health == {"status": "healthy", "service": "claude-gateway"}
+    assert versions == {"api_version": "v1"}
+
+
+async def test_client_with_key_sees_all_versions(serve: Serve) -> None:
+    client = await serve(api_key=SecretStr("the-key"))
+
+    health, versions = [
+        await (await client.get(path, headers={"x-api-key": "the-key"})).json() for path in ("/health", "/version")
+    ]
+
+    assert "version" in health
+    assert versions["cli_version"] == "9.9.9"
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [
+        ("cli", "claude_cli"),
+        ("api_key", "anthropic_api_key"),
+        ("bedrock", "aws_bedrock"),
+        ("vertex", "google_vertex"),
+    ],
+)
+async def test_names_the_login_method(serve: Serve, method: str, name: str) -> None:
+    _, body = await get(serve, "/v1/auth/status", claude_auth_method=method)
+
+    assert body["claude_code_auth"]["method"] == name
+    assert body["claude_code_auth"]["status"]["valid"] is True
+    assert body["server_info"]["api_key_required"] is False
+    assert body["server_info"]["api_key_source"] == "none"
+
+
+async def test_reports_missing_login(serve: Serve) -> None:
+    _, body = await get(serve, "/v1/auth/status", ScriptedPool(account={"tokenSource": "none"}))
+
+    assert body["claude_code_auth"]["status"]["valid"] is False
+
+
+async def test_status_endpoints_request_no_worker(serve: Serve) -> None:
+    dispatcher = ScriptedWorkerSource([])
+    client = await serve(dispatcher)
+
+    for path in ("/health", "/health/live", "/health/ready", "/version", "/v1/auth/status", "/v1/models"):
+        assert (await client.get(path)).status == 200
+    assert dispatcher.jobs == []

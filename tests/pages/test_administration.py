@@ -1,0 +1,137 @@
+"""Tests for the administration section of the home page, which a key with the scope `admin` sees."""
+
+import asyncio
+from itertools import product
+from typing import Any
+
+import pytest
+from playwright.async_api import expect
+
+from tests.claude_gateway.scripted import CHAT_BODY, ScriptedPool
+from tests.pages.conftest import SCREENSHOTS, MonitoredBrowser, StartGateway
+from tests.pages.test_home import DIRECTIONS, KEY, SIZES, THEMES, ask, find_serious_violations, use_key
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+VARIANTS = list(product(DIRECTIONS, THEMES, ("desktop", "phone")))
+
+
+@pytest.mark.promise("admin.live")
+async def test_shows_live_state_of_workers_and_sessions(
+    monitored_browser: MonitoredBrowser, start_gateway: StartGateway
+) -> None:
+    counts = {"ready": 2}
+    page = await monitored_browser.open_page(await start_gateway(None, ScriptedPool(counts=counts), api_key=KEY))
+    await expect(page.locator("#admin")).to_be_hidden()
+
+    await use_key(page)
+    await expect(page.locator("#live-note")).to_have_text("Live")
+    await expect(page.locator("#admin tr", has_text="ready")).to_have_count(2)
+    counts["busy"] = counts.pop("ready")
+    await expect(page.locator("#admin tr", has_text="replying")).to_have_count(2)
+    headers = {"Authorization": f"Bearer {KEY}"}
+    await page.request.post(f"{page.url}v1/chat/completions", data={**CHAT_BODY, "session_id": "mine"}, headers=headers)
+    await expect(page.locator("#admin tr", has_text="KiB")).to_contain_text("environment")
+
+    await page.click("#key-forget")
+    await expect(page.locator("#admin")).to_be_hidden()
+
+
+async def test_creates_key_shows_its_secret_once_and_revokes_it(
+    monitored_browser: MonitoredBrowser, start_gateway: StartGateway
+) -> None:
+    page = await monitored_browser.open_page(await start_gateway(api_key=KEY))
+    await use_key(page)
+
+    form = page.get_by_role("form", name="Create a key")
+    await form.get_by_label("Name").fill("<b>laptop</b>")
+    await form.get_by_label("Dollars per day").fill("2.5")
+    await form.get_by_role("button", name="Create a key").click()
+    secret = await page.locator(".new-key code").inner_text()
+    row = page.locator("#admin tr", has_text="<b>laptop</b>")
+    await expect(row).to_contain_text("active")
+    await expect(row).to_contain_text("$2.5 per day")
+
+    client_page = await monitored_browser.open_page(page.url)
+    await use_key(client_page, secret)
+    await ask(client_page, "Hello?")
+    await expect(client_page.locator(".reply-text")).to_have_text("Hello")
+    await expect(client_page.locator("#admin")).to_be_hidden()  # the key may only chat
+
+    page.on("dialog", lambda dialog: asyncio.ensure_future(dialog.accept()))
+    await row.get_by_role("button", name="Revoke").click()
+    await expect(row).to_contain_text("revoked")
+    monitored_browser.expect_problem("401")
+    await ask(client_page, "Hello?")
+    await expect(client_page.locator(".reply .note").last).to_contain_text("The gateway does not accept this key")
+    await page.reload()
+    await expect(page.locator("#admin tr", has_text="laptop")).to_be_visible()
+    assert secret not in await page.content()
+
+
+async def test_shows_when_a_spent_budget_resets(
+    monitored_browser: MonitoredBrowser, start_gateway: StartGateway
+) -> None:
+    url = await start_gateway(api_key=KEY)
+    client_page = await monitored_browser.open_page(url)
+    body = {"name": "small", "budget": {"tokens_per_day": 1}}
+    created = await client_page.request.post(
+        f"{url}/v1/admin/keys", data=body, headers={"Authorization": f"Bearer {KEY}"}
+    )
+    await use_key(client_page, (await created.json())["key"])
+
+    await ask(client_page, "Hello?")
+    await expect(client_page.locator(".reply-text")).to_have_text("Hello")
+    monitored_browser.expect_problem("429")
+    await ask(client_page, "Hello?")
+    await expect(client_page.locator(".reply .note").last).to_contain_text(
+        "used its budget for today. You can continue after"
+    )
+
+
+async def test_shows_usage_by_day_and_by_key(monitored_browser: MonitoredBrowser, start_gateway: StartGateway) -> None:
+    page = await monitored_browser.open_page(await start_gateway(api_key=KEY))
+    headers = {"Authorization": f"Bearer {KEY}"}
+    for _ in range(2):
+        await page.request.post(f"{page.url}v1/chat/completions", data=dict(CHAT_BODY), headers=headers)
+    await use_key(page)
+
+    usage = page.locator("#admin .usage")
+    await expect(usage.locator("td")).to_have_text(["environment", "claude-test", "2", "6", "4", "$0.50"])
+    await expect(usage.locator("rect")).to_have_count(3)  # only today has bars
+    await expect(usage.get_by_role("img", name=": 10")).to_have_count(1)
+
+
+async def test_connects_and_disconnects_mcp_server(
+    monitored_browser: MonitoredBrowser, start_gateway: StartGateway
+) -> None:
+    page = await monitored_browser.open_page(await start_gateway(api_key=KEY))
+    headers = {"Authorization": f"Bearer {KEY}"}
+    server = {"name": "library", "command": "/opt/library"}
+    await page.request.post(f"{page.url}v1/mcp/servers", data=server, headers=headers)
+    await use_key(page)
+
+    row = page.locator("#admin tr", has_text="library")
+    await expect(row).to_contain_text("not connected")
+    await row.get_by_role("button", name="Connect").click()
+    await expect(row.locator("td").nth(2)).to_have_text("connected")
+    await row.get_by_role("button", name="Disconnect").click()
+    await expect(row).to_contain_text("not connected")
+
+
+@pytest.mark.parametrize(("language", "theme", "size"), VARIANTS)
+async def test_is_usable_in_every_language_theme_and_size(
+    monitored_browser: MonitoredBrowser, start_gateway: StartGateway, language: str, theme: Any, size: str
+) -> None:
+    pool = ScriptedPool(counts={"busy": 1, "ready": 2, "starting": 1})
+    url = await start_gateway(None, pool, api_key=KEY)
+    page = await monitored_browser.open_page(
+        url, viewport=SIZES[size], color_scheme=theme, locale=language, reduced_motion="reduce"
+    )
+    await use_key(page)
+    await expect(page.locator("#admin .panel").first.locator("tbody tr")).to_have_count(4)
+    await expect(page.locator("#admin form")).to_be_visible()
+
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert await find_serious_violations(page) == []
+    await page.locator("#admin").screenshot(path=SCREENSHOTS / f"administration-{language}-{theme}-{size}.png")

@@ -1,0 +1,1 @@
+"""Start of a `claude` process and communication with it: command line, pipes, frames and protocol."""

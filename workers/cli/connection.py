@@ -1,0 +1,219 @@
+"""Connection to one `claude` process. It writes and reads frames, and raises every failure as a `WorkerError`."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from workers.cli.frames import FrameError
+from workers.cli.process import ProcessIO
+from workers.cli.protocol import CliProtocol, ControlRejectedError, ProtocolState, RemoteProtocolError
+from workers.cli.stderr_summary import summarize_stderr
+from workers.cli.upstream_errors import parse_upstream_message, quote_upstream_message, should_quote
+from workers.conversation.resume_file import ResumeFile
+from workers.core.errors import ErrorKind, WorkerError
+from workers.core.frame import Frame
+
+# The CLI writes to stderr before it writes the frames, but stderr is a separate pipe, so its text may arrive later.
+_STDERR_TIMEOUT_SECONDS = 0.1
+_STDERR_POLL_SECONDS = 0.005
+
+# A function that starts a process. If a resume file is given, the process resumes the conversation in the file.
+ProcessFactory = Callable[[ResumeFile | None], Awaitable[ProcessIO]]
+
+
+class CliConnection:
+    """Reads and writes the frames of one process.
+
+    Deadlines are times of the event loop. If a method does not finish before its deadline, it raises `WorkerError` with
+    the kind TIMEOUT.
+
+    Attributes:
+        protocol: The state of the protocol.
+        corruption_reason: The reason for which the gateway must not use the process any more, or "" if it can use the
+            process. Once a process has sent a frame that the protocol does not allow, all its later output is
+            unreliable.
+    """
+
+    def __init__(
+        self,
+        spawn: ProcessFactory,
+        create_protocol: Callable[[], CliProtocol],
+    ) -> None:
+        self._spawn = spawn
+        self._process: ProcessIO | None = None
+        self._inbox: deque[Frame] = deque()
+        self._create_protocol = create_protocol
+        self.protocol = create_protocol()
+        self.corruption_reason = ""
+        self._stderr_offset_bytes = 0
+
+    @property
+    def pid(self) -> int:
+        """The id of the process, or 0 before the first start."""
+        return self._process.pid if self._process else 0
+
+    @property
+    def is_corrupt(self) -> bool:
+        """Whether the gateway must not use the process any more."""
+        return bool(self.corruption_reason)
+
+    @property
+    def last_stderr_line(self) -> str:
+        """The last line that the process wrote to stderr, without secrets, or "" if it wrote nothing."""
+        return summarize_stderr(self._process.stderr_tail()) if self._process else ""
+
+    async def open(self, resume_file: ResumeFile | None = None) -> None:
+        """Start a process, then kill the process that the connection used before.
+
+        Raises:
+            OSError: The new process could not be started. The connection still uses the previous process.
+        """
+        new_process = await self._spawn(resume_file)
+        self.kill()
+        self._process = new_process
+        self._inbox.clear()
+        self.protocol = self._create_protocol()
+
+    async def mark_ready(self) -> None:
+        """Record that the process has started, and remove its resume file, which is no longer needed."""
+        assert self._process is not None
+        await self._process.mark_ready()
+
+    def kill(self) -> None:
+        """Kill the process, if one was started."""
+        if self._process is not None:
+            self._process.kill()
+
+    async def wait_exited(self) -> int:
+        """Wait until the present process exits, and return the exit status.
+
+        A process that `open` has replaced does not count.
+        """
+        while True:
+            process = self._process
+            status = await process.wait_exited() if process else 0
+            if process is self._process:
+                return status
+
+    async def write(self, *frames: Frame, deadline: float | None) -> None:
+        """Write frames to the process.
+
+        Raises:
+            WorkerError: TIMEOUT if the process has not read the frames before the deadline, WORKER_EXITED if it has
+                exited.
+        """
+        assert self._process is not None
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._process.write(*frames)
+        except TimeoutError:
+            raise WorkerError(ErrorKind.TIMEOUT, "The reply took too long.") from None
+        except ConnectionError:
+            raise self._build_exit_error() from None
+
+    async def next_frame(self, deadline: float | None = None) -> Frame:
+        """Return the next frame, after the protocol has handled it.
+
+        If the protocol has a response to the frame, the connection first writes the response to the CLI.
+        """
+        await self.wait_readable(deadline)
+        frame = self._inbox.popleft()
+        try:
+            if response := self.protocol.receive(frame):
+                await self.write(response, deadline=deadline)
+        except ControlRejectedError as error:
+            self.mark_corrupt(f"it rejected a setting: {error}")
+            message = "Claude Code rejected a setting."
+            raise WorkerError(ErrorKind.PROTOCOL_ERROR, message, detail=str(error)) from error
+        except RemoteProtocolError as error:
+            raise self.mark_corrupt(str(error)) from error
+        return frame
+
+    async def wait_readable(self, deadline: float | None) -> None:
+        """Wait until a frame has arrived. The frame stays unread."""
+        assert self._process is not None
+        try:
+            while not self._inbox:
+                _check_deadline(deadline)  # a read that does not have to wait never times out
+                async with asyncio.timeout_at(deadline):
+                    frames = await self._process.read()
+                if not frames:
+                    self.protocol.mark_exited()
+                    raise self._build_exit_error()
+                self._inbox.extend(frames)
+        except TimeoutError:
+            raise WorkerError(ErrorKind.TIMEOUT, "The reply took too long.") from None
+        except FrameError as error:
+            raise self.mark_corrupt(str(error)) from error
+
+    async def wait_idle(self, deadline: float | None) -> None:
+        """Read frames until the process waits for a prompt."""
+        while self.protocol.state is not ProtocolState.IDLE:
+            await self.next_frame(deadline)
+
+    async def wait_controls_answered(self, deadline: float | None) -> None:
+        """Read frames until the CLI has responded to all control requests."""
+        while self.protocol.has_pending_controls:
+            await self.next_frame(deadline)
+
+    def mark_stderr_position(self) -> None:
+        """Remember the present end of stderr.
+
+        `with_upstream_message` searches only the output that follows, which is from the new turn.
+        """
+        self._stderr_offset_bytes = self._process.stderr_byte_count if self._process else 0
+
+    async def with_upstream_message(self, error: WorkerError) -> WorkerError:
+        """Add the upstream's message to the error if the upstream rejected the request.
+
+        Return other errors unchanged.
+        """
+        if not should_quote(error) or self._process is None:
+            return error
+        for _ in range(round(_STDERR_TIMEOUT_SECONDS / _STDERR_POLL_SECONDS)):
+            if message := parse_upstream_message(self._process.stderr_tail(self._stderr_offset_bytes)):
+                return quote_upstream_message(error, message)
+            await asyncio.sleep(_STDERR_POLL_SECONDS)
+        return error
+
+    def mark_corrupt(self, detail: str) -> WorkerError:
+        """Mark the process as unusable.
+
+        Args:
+            detail: The reason, for the log.
+
+        Returns:
+            The error that the calling code should raise.
+        """
+        self.corruption_reason = detail or "it sent something unexpected"
+        return WorkerError(ErrorKind.PROTOCOL_ERROR, "Claude Code sent something unexpected.", detail=detail)
+
+    def clear_corruption(self) -> None:
+        """Allow the use of the process again, because a new process has replaced the unusable one and has started."""
+        self.corruption_reason = ""
+
+    def _build_exit_error(self) -> WorkerError:
+        stderr_tail = self._process.stderr_tail() if self._process else ""
+        return WorkerError(ErrorKind.WORKER_EXITED, "The claude process exited unexpectedly.", detail=stderr_tail)
+
+
+@asynccontextmanager
+async def convert_start_errors(deadline: float) -> AsyncIterator[None]:
+    """Convert every error of a process start to `WorkerError` with the kind START_FAILED and the reason."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            yield
+    except TimeoutError:  # before OSError, of which it is a subclass
+        raise WorkerError(ErrorKind.START_FAILED, "Claude Code did not start in time.") from None
+    except OSError as error:
+        raise WorkerError(ErrorKind.START_FAILED, "Claude Code could not be started.", detail=str(error)) from error
+    except WorkerError as error:
+        raise WorkerError(
+            ErrorKind.START_FAILED, "Claude Code exited while it started.", detail=error.detail
+        ) from error
+
+
+def _check_deadline(deadline: float | None) -> None:
+    if deadline is not None and asyncio.get_running_loop().time() >= deadline:
+        raise TimeoutError

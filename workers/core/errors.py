@@ -1,0 +1,78 @@
+"""Errors with which a job ends, and their kinds. No I/O."""
+
+from enum import Enum, auto
+
+
+class ErrorKind(Enum):
+    """The kinds of errors with which a job ends. `claude_gateway.core.errors` maps each kind to an HTTP status."""
+
+    INVALID_REQUEST = "the upstream rejected the request"
+    AUTHENTICATION = "Claude Code has no valid login"
+    BILLING = "the upstream rejects the account because of its billing"
+    MODEL_NOT_FOUND = "the upstream does not know the model"
+    CONTEXT_LENGTH_EXCEEDED = "the conversation is longer than the context of the model"
+    REQUEST_TOO_LARGE = "the request is larger than the upstream accepts"
+    RATE_LIMITED = "the upstream's rate limit is reached"
+    OVERLOADED = "the upstream is overloaded"
+    UPSTREAM_ERROR = "the upstream failed"
+    UPSTREAM_DISCONNECTED = "the upstream connection broke during the reply"
+    TIMEOUT = "the reply took too long"
+    WORKER_EXITED = "the claude process exited during the job"
+    PROTOCOL_ERROR = "the claude process sent an unexpected message"
+    START_FAILED = "no claude process could be started"
+    QUEUE_FULL = "too many jobs are waiting"
+    QUEUE_TIMEOUT = "the job waited too long for a worker"
+    CONCURRENCY_LIMIT = "the key has reached its limit of concurrent jobs"
+    SHUTTING_DOWN = "the gateway is shutting down"
+    TOOLS_UNAVAILABLE = "the built-in tools are not available on this host"
+    DISK_LIMIT = "the workspace has reached its disk limit"
+    MEMORY_LIMIT = "the agent has reached its memory limit"
+
+
+class Limit(Enum):
+    """A limit in the settings of the engine. The gateway maps the limit to the name of the operator's setting."""
+
+    QUEUED_JOBS = auto()
+    QUEUE_TIMEOUT = auto()
+    SESSION_DISK = auto()
+    KEY_DISK = auto()
+    AGENT_MEMORY = auto()
+
+
+class WorkerError(Exception):
+    """The error with which a job ends. `str` returns the message on one line, for logs.
+
+    Attributes:
+        kind: The kind of the error.
+        message: The text for the client, without paths and secrets.
+        retry_after: The seconds until another attempt may succeed, or None if they are unknown.
+        detail: A text for the log only, for example the last lines that the process wrote to stderr.
+        limit: The limit that the job has reached, or None if the error has another cause.
+    """
+
+    def __init__(
+        self,
+        kind: ErrorKind,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        detail: str = "",
+        limit: Limit | None = None,
+    ) -> None:
+        # The upstream's message may quote the client's text, which must not add lines to the log.
+        super().__init__(" ".join(message.splitlines()))
+        self.kind = kind
+        self.message = message
+        self.retry_after = retry_after
+        self.detail = detail
+        self.limit = limit
+
+    @property
+    def is_retryable(self) -> bool:
+        """Whether only one process or connection failed, so that the same job may succeed with another process."""
+        return self.kind in (ErrorKind.WORKER_EXITED, ErrorKind.PROTOCOL_ERROR, ErrorKind.UPSTREAM_DISCONNECTED)
+
+
+def shutting_down(retry_after: float | None = None) -> WorkerError:
+    """Return the error for a job that starts or still runs while the gateway shuts down."""
+    return WorkerError(ErrorKind.SHUTTING_DOWN, "The gateway is shutting down.", retry_after=retry_after)

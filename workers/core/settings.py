@@ -1,0 +1,133 @@
+"""Settings of the engine, as frozen data that the gateway passes to the engine. No I/O."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from workers.core.disk_usage import DEFAULT_MAX_ENTRIES, DiskLimits, DiskUsage
+
+# Memory for the CLI itself. 115 to 170 MiB were measured, and more in long conversations.
+_CLI_MEMORY_MIB = 256
+# The number of workspaces of maximum size that a key may have by default.
+_DEFAULT_FULL_WORKSPACES_PER_KEY = 8
+
+
+class AuthMethod(StrEnum):
+    """The login with which the CLI reaches its model, as in the setting `CLAUDE_AUTH_METHOD`."""
+
+    CLI = "cli"
+    API_KEY = "api_key"
+    BEDROCK = "bedrock"
+    VERTEX = "vertex"
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchSettings:
+    """Settings on which the command line and the environment of a worker depend.
+
+    Attributes:
+        cli_path: The path of the `claude` executable.
+        auth_method: The login that the CLI uses.
+        default_model: The model with which a process starts.
+        credentials: Environment variables that contain the login. Only those that are allowed for `auth_method` reach
+            the process.
+        max_upstream_retries: The maximum number of times that the CLI repeats a failed upstream request.
+    """
+
+    cli_path: Path
+    auth_method: AuthMethod
+    default_model: str
+    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
+    max_upstream_retries: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSettings:
+    """Limits of the chat pool.
+
+    Attributes:
+        worker_count: The maximum number of processes that belong to API keys at the same time, counted over all keys.
+        spare_count: The number of additional processes that are started and belong to no key yet. With them, neither
+            the first job of a key nor the replacement of a process has to wait for a start.
+        max_jobs: The number of jobs after which a process is replaced.
+        max_age_seconds: The age after which a process is replaced.
+        max_rss_mib: The resident memory above which a process is replaced.
+        start_timeout_seconds: The time limit for the start of a process.
+        recover_timeout_seconds: The time limit for a process to become idle after a failed or abandoned job.
+        min_backoff_seconds: The first wait after a failed start.
+        max_backoff_seconds: The longest wait after failed starts.
+    """
+
+    worker_count: int
+    spare_count: int
+    max_jobs: int
+    max_age_seconds: float
+    max_rss_mib: int
+    start_timeout_seconds: float = 30.0
+    recover_timeout_seconds: float = 5.0
+    min_backoff_seconds: float = 0.5
+    max_backoff_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSettings:
+    """Limits of the queue.
+
+    Attributes:
+        max_waiting_jobs: The maximum number of waiting jobs, counted over all keys.
+        timeout_seconds: The longest time that a job may wait.
+        evictable_seconds: The time for which the queue may still reject a waiting job in favour of a job of another
+            key. This time must end before the gateway sends the head of the response.
+    """
+
+    max_waiting_jobs: int
+    timeout_seconds: float
+    evictable_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    """Limits of agents, which are the processes with built-in tools.
+
+    Attributes:
+        worker_count: The maximum number of agents at the same time.
+        spare_count: The number of additional agents that are started and wait for a job.
+        uid: The user id with which agents run if the gateway runs as root.
+        default_tools: The built-in tools with which spare agents start.
+        max_workspace_bytes: The disk limit of one workspace.
+        max_memory_mib: The memory limit of one process together with all its descendants.
+        allow_unsandboxed: Whether agents may run without a sandbox.
+        max_key_disk_bytes: The disk limit of all workspaces of a key together. If it is None, the limit is eight times
+            `max_workspace_bytes`.
+        max_workspace_entries: The maximum number of files and directories in one workspace.
+        start_timeout_seconds: The time limit for the start of a process.
+    """
+
+    worker_count: int
+    spare_count: int
+    uid: int
+    default_tools: tuple[str, ...]
+    max_workspace_bytes: int
+    max_memory_mib: int
+    allow_unsandboxed: bool = False
+    max_key_disk_bytes: int | None = None
+    max_workspace_entries: int = DEFAULT_MAX_ENTRIES
+    start_timeout_seconds: float = 30.0
+
+    @property
+    def disk_limits(self) -> DiskLimits:
+        """The disk limit of each workspace, and the disk limit of all workspaces of a key together."""
+        max_key_bytes = self.max_key_disk_bytes or _DEFAULT_FULL_WORKSPACES_PER_KEY * self.max_workspace_bytes
+        return DiskLimits(
+            DiskUsage(self.max_workspace_bytes, self.max_workspace_entries),
+            DiskUsage(max_key_bytes, _DEFAULT_FULL_WORKSPACES_PER_KEY * self.max_workspace_entries),
+        )
+
+    @property
+    def max_process_bytes(self) -> int:
+        """The memory limit of each process that a command starts.
+
+        It is `max_memory_mib` minus the memory of the CLI itself.
+        """
+        return (self.max_memory_mib - _CLI_MEMORY_MIB) * 2**20

@@ -1,0 +1,1 @@
+"""Directories, memory, threads and process priorities on the host."""

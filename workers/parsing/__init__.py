@@ -1,0 +1,1 @@
+"""Parsers that convert the frames of the CLI into events."""

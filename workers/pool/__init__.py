@@ -1,0 +1,1 @@
+"""Pools of chat workers and of agents."""

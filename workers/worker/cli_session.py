@@ -1,0 +1,126 @@
+"""One `claude` process with its configuration and its conversation. Chat workers and agents use it."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from workers.cli.connection import CliConnection, ProcessFactory
+from workers.cli.protocol import CliProtocol
+from workers.conversation.prefix_keys import ConversationKeys
+from workers.core.errors import ErrorKind, WorkerError
+from workers.core.events import Event
+from workers.core.frame import Frame
+from workers.core.job import Turn
+from workers.worker.cost_meter import CostCallback, CostMeter
+from workers.worker.live_conversation import LiveConversation
+from workers.worker.liveness import DEFAULT_LIVENESS_TIMEOUT_SECONDS, LivenessMonitor
+from workers.worker.process_config import ProcessConfig
+from workers.worker.tool_registration import ToolRegistration
+
+
+class FrameParser(Protocol):
+    """A parser for the frames that follow a prompt. It converts the frames into events."""
+
+    def feed(self, frame: Frame) -> list[Event]:
+        """Return the events that a frame contains. Raise `WorkerError` if the reply failed."""
+        ...
+
+
+class CliSession:
+    """A process, its configuration and the conversation that it holds.
+
+    Deadlines are times of the event loop. Methods that exchange frames with the process raise `WorkerError`.
+
+    Attributes:
+        connection: The connection to the process.
+        conversation: The conversation that the process holds.
+        tool_registration: The client tools and remote tools that are registered with the process.
+        config: The present configuration of the process.
+    """
+
+    def __init__(
+        self,
+        spawn: ProcessFactory,
+        create_protocol: Callable[[], CliProtocol],
+        config: ProcessConfig,
+        liveness_timeout_seconds: float = DEFAULT_LIVENESS_TIMEOUT_SECONDS,
+    ) -> None:
+        self.connection = CliConnection(spawn, create_protocol)
+        self.conversation = LiveConversation(self.connection)
+        self.tool_registration = ToolRegistration(self.connection)
+        self.config = config
+        self._liveness = LivenessMonitor(self.connection, liveness_timeout_seconds)
+        self._cost_meter = CostMeter()
+
+    @property
+    def protocol(self) -> CliProtocol:
+        """The state of the exchange with the process."""
+        return self.connection.protocol
+
+    def get_reaction_deadline(self, deadline: float) -> float:
+        """Return the time until which the process must react.
+
+        If the process does not react until then, another process can still run the job before the deadline.
+        """
+        return self._liveness.get_reaction_deadline(deadline)
+
+    def guard(self, deadline: float) -> AbstractAsyncContextManager[None]:
+        """Convert a timeout that occurs in the `with` block before the deadline into the error PROTOCOL_ERROR.
+
+        Such a timeout means that the process hangs.
+        """
+        return self._liveness.guard(deadline)
+
+    async def apply(self, target_config: ProcessConfig, deadline: float) -> None:
+        """Change the configuration of the process.
+
+        The method sends only the differences, and does not wait for the responses.
+        """
+        frames = self.config.build_update_frames(target_config, self.protocol)
+        self.config = target_config
+        if frames:
+            await self.connection.write(*frames, deadline=deadline)
+
+    async def send_prompt(self, keys: ConversationKeys, prompt: Turn, on_cost: CostCallback, deadline: float) -> None:
+        """Send the user turn to which the model replies, and wait until the process reacts.
+
+        Args:
+            keys: The keys of the job's conversation.
+            prompt: The last user turn of the job.
+            on_cost: A function that is called with the cost of the job in US dollars, at the end of the job or soon
+                after it.
+            deadline: The deadline of the job.
+        """
+        self._cost_meter = CostMeter(on_cost, self.protocol.cost_usd)
+        await self.conversation.send_prompt(keys.history_key, prompt, self.get_reaction_deadline(deadline))
+        await self.connection.wait_readable(self.get_reaction_deadline(deadline))
+
+    async def next_frame(self, deadline: float) -> Frame:
+        """Wait for the next frame of the reply and return it.
+
+        The method waits for the model, but raises an error if the process hangs.
+        """
+        frame = await self._liveness.next_frame(lambda: self.config.create_ping_frame(self.protocol), deadline)
+        self.conversation.observe(frame)
+        if frame["type"] == "result":
+            self.report_cost()
+        return frame
+
+    async def parse(self, parser: FrameParser, frame: Frame) -> list[Event]:
+        """Return the events that a frame contains.
+
+        If the upstream rejected the request, the error quotes the upstream's message.
+        """
+        try:
+            return parser.feed(frame)
+        except WorkerError as error:
+            if error.kind is ErrorKind.PROTOCOL_ERROR:
+                # It is unknown which of the CLI's turns has ended.
+                self.connection.mark_corrupt(f"{error.message} {error.detail}".strip())
+            raise await self.connection.with_upstream_message(error) from None
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise self.connection.mark_corrupt(repr(error)) from error
+
+    def report_cost(self) -> None:
+        """Report the cost of the job, unless it was already reported."""
+        self._cost_meter.report(self.protocol.cost_usd)
