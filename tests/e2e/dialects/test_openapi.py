@@ -28,7 +28,7 @@ from tests.e2e.helpers.gateway import API_KEY, run_gateway_on
 from workers.core.events import BlockEnded, BlockStarted, TextDelta
 from workers.core.job import Text
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 _CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 _RANDOM = ("--phases", "examples,fuzzing", "--max-examples", "6")
