@@ -12,6 +12,7 @@ from workers.cli.stderr_summary import summarize_stderr
 from workers.cli.upstream_errors import parse_upstream_message, quote_upstream_message, should_quote
 from workers.conversation.resume_file import ResumeFile
 from workers.core.errors import ErrorKind, WorkerError
+from workers.core.event_loop import loop_time
 from workers.core.frame import Frame
 
 # The CLI writes to stderr before it writes the frames, but stderr is a separate pipe, so its text may arrive later.
@@ -215,5 +216,5 @@ async def convert_start_errors(deadline: float) -> AsyncIterator[None]:
 
 
 def _check_deadline(deadline: float | None) -> None:
-    if deadline is not None and asyncio.get_running_loop().time() >= deadline:
+    if deadline is not None and loop_time() >= deadline:
         raise TimeoutError

@@ -1,6 +1,5 @@
 """Starts and ends the agents of the agent pool."""
 
-import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 from workers.conversation.resume_index import EMPTY_RESUME_INDEX, ResumeIndex, ResumePoint
 from workers.core.background_tasks import BackgroundTasks
 from workers.core.errors import WorkerError
+from workers.core.event_loop import loop_time
 from workers.core.settings import AgentSettings
 from workers.host.workspaces import Workspaces
 from workers.pool.agent_limits import SessionKey
@@ -96,7 +96,7 @@ class AgentLauncher:
         Raises:
             WorkerError: The process did not start. The calling code must still discard the agent.
         """
-        start_deadline = asyncio.get_running_loop().time() + self._settings.start_timeout_seconds
+        start_deadline = loop_time() + self._settings.start_timeout_seconds
         if deadline is not None:
             start_deadline = min(deadline, start_deadline)
         await self._reporter.measure_start(pooled.agent.start(start_deadline))

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 
 from workers.core.background_tasks import BackgroundTasks
 from workers.core.errors import ErrorKind, WorkerError, shutting_down
+from workers.core.event_loop import loop_time
 from workers.core.observer import NULL_OBSERVER, Observer
 from workers.core.settings import AgentSettings
 from workers.host.workspaces import Workspaces
@@ -201,7 +202,7 @@ class AgentPool:
         try:
             return await self._launcher.start_or_discard(resumed, deadline)
         except WorkerError as error:
-            if asyncio.get_running_loop().time() >= deadline:
+            if loop_time() >= deadline:
                 raise
             _log.warning("a conversation could not be resumed: %s %s", error, error.detail)
             return None

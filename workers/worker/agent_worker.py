@@ -12,6 +12,7 @@ from workers.cli.protocol import CliProtocol, ProtocolState
 from workers.conversation.prefix_keys import ReplyBuilder
 from workers.conversation.resume_index import EMPTY_RESUME_INDEX, LastMessageTracker, ResumeIndex, ResumePoint
 from workers.core.errors import WorkerError
+from workers.core.event_loop import loop_time
 from workers.core.events import Event, Finished
 from workers.core.frame import Frame
 from workers.parsing.agent_turn_parser import AgentTurnParser
@@ -130,7 +131,7 @@ class AgentWorker(Worker):
         if self.conversation_key is None:
             return
         session = self._session
-        deadline = asyncio.get_running_loop().time() + _STOP_TIMEOUT_SECONDS
+        deadline = loop_time() + _STOP_TIMEOUT_SECONDS
         with suppress(WorkerError):
             await session.connection.wait_idle(deadline)
             session.report_cost()

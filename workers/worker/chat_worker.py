@@ -1,6 +1,5 @@
 """Chat worker, which is a worker with one long-lived `claude` process and without built-in tools."""
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Collection
 from dataclasses import replace
@@ -11,6 +10,7 @@ from workers.conversation.prefix_keys import ReplyBuilder
 from workers.conversation.resume_file import RESUME_THRESHOLD_USER_TURNS, ResumeFile, build_resume_file
 from workers.conversation.transcript import Transcript
 from workers.core.errors import ErrorKind, WorkerError
+from workers.core.event_loop import loop_time
 from workers.core.events import BlockStarted, Event, Finished
 from workers.core.job import ChatJob, ToolUse
 from workers.core.observer import NULL_OBSERVER, HistorySource, Observer
@@ -79,7 +79,7 @@ class ChatWorker(Worker):
         Raises:
             WorkerError: START_FAILED if the process did not start.
         """
-        await self._start_process(asyncio.get_running_loop().time() + timeout_seconds)
+        await self._start_process(loop_time() + timeout_seconds)
 
     async def _start_process(self, deadline: float, resume_file: ResumeFile | None = None) -> None:
         connection = self._session.connection
@@ -151,7 +151,7 @@ class ChatWorker(Worker):
                 "The state of the claude process is unknown, so it cannot take another job.",
                 detail=connection.corruption_reason,
             )
-        deadline = asyncio.get_running_loop().time() + timeout_seconds
+        deadline = loop_time() + timeout_seconds
         if self.protocol.state is ProtocolState.REPLYING and session.conversation.should_interrupt:
             await connection.write(self.protocol.interrupt(), deadline=deadline)
         await connection.wait_idle(deadline)

@@ -15,6 +15,7 @@ from claude_gateway.web.dialects.registry import DIALECT
 from claude_gateway.web.request.authentication import authenticate_request
 from claude_gateway.web.route_lookup import OPEN_PATHS, find_rule
 from claude_gateway.web.server.connection import assign_key_to_connection
+from workers.core.event_loop import loop_time
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -72,7 +73,7 @@ async def _pace(request: web.Request, client: str) -> None:
         ApiError: 429 if the delay would be longer than the maximum.
     """
     pacer = request.app[STATE].pacer
-    seconds = pacer.wait_seconds(client, asyncio.get_running_loop().time())
+    seconds = pacer.wait_seconds(client, loop_time())
     if seconds > pacer.limits.max_wait_seconds:
         retry_after = math.ceil(seconds)
         raise ApiError(

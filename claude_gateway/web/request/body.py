@@ -20,6 +20,7 @@ from claude_gateway.web.context.body_memory import BodyReservation
 from claude_gateway.web.context.state import API_KEY, STATE
 from claude_gateway.web.request.expectation import send_continue
 from claude_gateway.web.request.recheck import recheck_key
+from workers.core.event_loop import loop_time
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -104,7 +105,7 @@ async def read_body_bytes(
         ) from None
     if _get_content_encoding(request) == IDENTITY_ENCODING:
         request[_RESERVATION].shrink(len(raw))
-    request.app[STATE].pacer.add_body(request[API_KEY].id, len(raw), asyncio.get_running_loop().time())
+    request.app[STATE].pacer.add_body(request[API_KEY].id, len(raw), loop_time())
     await recheck_key(request)
     return raw
 

@@ -11,6 +11,7 @@ from claude_gateway.auth.client_address import Network, client_address, connecti
 from claude_gateway.core.errors import ApiError
 from claude_gateway.web.server.connection_shares import ConnectionShares, TrackedConnection
 from claude_gateway.web.server.refusing_handler import RefusingHandler, wrap_request_factory
+from workers.core.event_loop import loop_time
 
 _log = logging.getLogger(__name__)
 
@@ -102,7 +103,7 @@ class ClientConnection(RefusingHandler):
         Either the gateway sent the whole response, or the client stopped reading it.
         """
         if self._tracked is not None:
-            self._factory.shares.finish_request(self._tracked, asyncio.get_running_loop().time())
+            self._factory.shares.finish_request(self._tracked, loop_time())
 
     def _close_early(self) -> None:
         """Close the connection to make room for another one. Do not wait until the client has read the unsent data."""
