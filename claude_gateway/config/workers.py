@@ -12,11 +12,23 @@ class WorkerSettings(SettingsGroup):
     chat_workers: int = Field(
         2, ge=1, le=64, description="Maximum number of chats that run at the same time; each needs one process."
     )
+    max_chat_processes: int | None = Field(
+        None,
+        ge=1,
+        le=1_000,
+        description="Maximum number of chat processes, including the spares and the processes that keep a conversation "
+        "for its next request. Default: as many as fit into two thirds of the memory. Never less than `CHAT_WORKERS`.",
+    )
+    chat_process_idle_seconds: float = Field(
+        900,
+        gt=0,
+        description="Time after which a chat process without a request ends. `CHAT_SPARE_WORKERS` processes stay.",
+    )
     chat_spare_workers: int = Field(
         1,
         ge=0,
         le=16,
-        description="Processes started in advance, in addition to `CHAT_WORKERS`, so that no request waits for a "
+        description="Processes that are started in advance and belong to no key, so that no request waits for a "
         "process to start.",
     )
     max_worker_jobs: int = Field(500, ge=1, description="Number of jobs after which a process is replaced.")
@@ -41,4 +53,6 @@ class WorkerSettings(SettingsGroup):
             max_jobs=self.max_worker_jobs,
             max_age_seconds=self.max_worker_age_seconds,
             max_rss_mib=self.max_worker_rss_mib,
+            max_processes=self.max_chat_processes,
+            idle_seconds=self.chat_process_idle_seconds,
         )

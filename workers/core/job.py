@@ -231,13 +231,14 @@ class ChatJob:
     """One prompt to the model, with everything that the reply depends on.
 
     Attributes:
-        key_id: The API key for which the job runs. A process never serves two keys.
+        key_id: The API key for which the job runs.
         model: The name of the model.
         turns: The conversation. User and assistant alternate. The first and the last turn are the user's.
         system: The system prompt, or "" for none.
         params: The generation parameters.
         tools: The client tools.
         agent_options: The options of a job with built-in tools, or None for a chat without built-in tools.
+        group: The name of the key's group, or "" if the key is in no group.
     """
 
     key_id: str
@@ -247,3 +248,12 @@ class ChatJob:
     params: GenerationParams = DEFAULT_PARAMS
     tools: tuple[ToolDefinition, ...] = ()
     agent_options: AgentOptions | None = None
+    group: str = ""
+
+    @property
+    def process_owner(self) -> str:
+        """The owner of the processes that may run the job.
+
+        A process never serves two owners. The keys of one group are one owner; a key in no group is an owner alone.
+        """
+        return f"group:{self.group}" if self.group else f"key:{self.key_id}"

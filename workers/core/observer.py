@@ -3,10 +3,11 @@
 from typing import Literal, Protocol
 
 WorkerKind = Literal["chat", "agent"]
-# The reason for which a process ended while the gateway still runs: another job needed its slot (evicted), it reached
-# its limit of jobs, age or memory (recycled), it did not recover from a failed job (unhealthy), or it exited by itself
+# The reason for which a process ended while the gateway still runs: another job or conversation needed its place
+# (evicted), it reached its limit of jobs, age or memory (recycled), it was not used for a while or the machine ran out
+# of memory (idle), it did not recover from a failed job or exceeded a limit (unhealthy), or it exited by itself
 # (exited).
-ExitReason = Literal["evicted", "recycled", "unhealthy", "exited"]
+ExitReason = Literal["evicted", "recycled", "idle", "unhealthy", "exited"]
 # The source of a job's history in its process: the job had no history (new), the process already had the history
 # (reused), the gateway sent it turn by turn (replayed), or a new process resumed it from a file (resumed).
 HistorySource = Literal["new", "reused", "replayed", "resumed"]

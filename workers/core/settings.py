@@ -47,9 +47,9 @@ class PoolSettings:
     """Limits of the chat pool.
 
     Attributes:
-        worker_count: The maximum number of processes that belong to API keys at the same time, counted over all keys.
-        spare_count: The number of additional processes that are started and belong to no key yet. With them, neither
-            the first job of a key nor the replacement of a process has to wait for a start.
+        worker_count: The maximum number of jobs that run at the same time.
+        spare_count: The number of processes that are started and belong to no owner yet. With them, neither the first
+            job of an owner nor the replacement of a process has to wait for a start.
         max_jobs: The number of jobs after which a process is replaced.
         max_age_seconds: The age after which a process is replaced.
         max_rss_mib: The resident memory above which a process is replaced.
@@ -57,6 +57,9 @@ class PoolSettings:
         recover_timeout_seconds: The time limit for a process to become idle after a failed or abandoned job.
         min_backoff_seconds: The first wait after a failed start.
         max_backoff_seconds: The longest wait after failed starts.
+        max_processes: The maximum number of processes, with the spares. If it is None, the memory of the machine
+            decides. In either case the pool may have `worker_count` processes.
+        idle_seconds: The time after which the pool ends a process without a job, except for the spares.
     """
 
     worker_count: int
@@ -68,6 +71,8 @@ class PoolSettings:
     recover_timeout_seconds: float = 5.0
     min_backoff_seconds: float = 0.5
     max_backoff_seconds: float = 30.0
+    max_processes: int | None = None
+    idle_seconds: float = 900.0
 
 
 @dataclass(frozen=True, slots=True)
