@@ -56,7 +56,7 @@ class KeyReport(Protocol):
 
     @property
     def key_origin(self) -> str:
-        """The source of the API keys: `environment`, `database`, or `none` if the operator has created no key."""
+        """The source of the API keys: `environment`, `database`, or `none` if the operator has never created a key."""
         ...
 
 
