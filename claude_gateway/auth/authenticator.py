@@ -76,7 +76,7 @@ class Authenticator:
 
     @property
     def key_origin(self) -> str:
-        """Word for the source of the accepted keys (`environment`, `database` or `none`)."""
+        """The source of the accepted keys: `environment`, `database`, or `none` if there has never been a key."""
         if self._environment_digest is not None:
             return "environment"
         return "database" if self._had_stored_keys else "none"

@@ -57,14 +57,14 @@ class UseWorker:
 
 @dataclass(frozen=True, slots=True)
 class EvictWorker:
-    """The decision to end this worker, so that another worker can start in its slot, and then to select again."""
+    """The decision to end this worker. Another worker can then start in its slot, and the pool selects again."""
 
     id: int
 
 
 @dataclass(frozen=True, slots=True)
 class WaitForWorker:
-    """The decision to wait until the state of a worker changes, and then to select again."""
+    """The decision to wait until the state of any worker changes. Then the pool selects a worker again."""
 
 
 Decision = UseWorker | EvictWorker | WaitForWorker
@@ -91,10 +91,11 @@ def select_worker(
     has_system_prompt = bool(job.system)
 
     def rank(worker: WorkerSnapshot) -> tuple[bool, bool, float]:
-        """Return a rank that prefers workers with the same model, then workers with the same use of a system prompt.
+        """Return a rank that is highest for the worker that fits the job best.
 
-        Among equal workers, the one that was used last ranks highest, because its memory is still in the caches. A job
-        without a system prompt needs a worker that has never had one.
+        A worker with the job's model ranks above workers with other models. Among workers with the same model, a worker
+        that has had a system prompt ranks higher if the job has a system prompt. Among otherwise equal workers, the
+        most recently used one ranks highest, because its memory is still in the caches of the processor.
         """
         return worker.model == job.model, worker.system_prompt_was_set == has_system_prompt, worker.last_used_at
 
@@ -119,7 +120,8 @@ def select_worker(
 def _find_worker_with_conversation(prefix_keys: PrefixKeys, snapshots: Sequence[WorkerSnapshot]) -> Decision | None:
     """Find the worker that holds the conversation of a job.
 
-    If the client retries its last turn, the worker also holds that turn and the reply to it, and is found too.
+    If the client sends its last turn again, the worker already holds that turn and the reply to it. The function finds
+    this worker too.
     """
     if len(prefix_keys) == 1:
         return None
