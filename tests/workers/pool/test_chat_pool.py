@@ -60,7 +60,7 @@ class ProcessStarter:
         self.max_alive = 0
         self._make = make
 
-    def create_worker(self) -> ChatWorker:
+    def create_worker(self, _: str) -> ChatWorker:
         return ChatWorker(self.start, MODEL, system_in_body=self._system_in_body)
 
     def alive(self) -> int:

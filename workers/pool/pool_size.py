@@ -1,0 +1,104 @@
+"""Number of processes of a pool: how many may run, how many should wait as spares, and which ones to end. No I/O."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from workers.core.memory_state import MemoryState
+from workers.core.settings import PoolSettings
+from workers.pool.selection import Phase, PoolState, WorkerSnapshot
+
+# Memory of one process, in MiB. 160 to 280 MiB were measured.
+PROCESS_MEMORY_MIB = 280
+# Memory of the gateway itself and of the processes that parse large requests, in MiB.
+GATEWAY_MEMORY_MIB = 300
+# The part of the memory that the gateway and its processes may use.
+_USABLE_MEMORY_SHARE = 2 / 3
+_MAX_PROCESSES = 1_000
+# The time for which a spare that a job took counts as a sign that further jobs need spares.
+_DEMAND_SECONDS = 2.0
+# The time without a job after which a process of a full pool is replaced by a missing spare.
+_SPARE_IDLE_SECONDS = 60.0
+
+
+def compute_capacity(settings: PoolSettings, memory: MemoryState, reserved_process_count: int = 0) -> int:
+    """Return the maximum number of chat processes, including the spares.
+
+    Args:
+        settings: The settings of the pool. `max_processes` replaces the number that the memory allows.
+        memory: The memory of the machine.
+        reserved_process_count: The number of other processes, such as agents, for which memory must stay.
+    """
+    if settings.max_processes is not None:
+        return max(settings.worker_count, settings.max_processes)
+    usable_mib = _USABLE_MEMORY_SHARE * memory.total_mib - GATEWAY_MEMORY_MIB
+    count = int(usable_mib // PROCESS_MEMORY_MIB) - reserved_process_count
+    return max(settings.worker_count, min(count, _MAX_PROCESSES))
+
+
+def count_wanted_spares(
+    settings: PoolSettings,
+    workers: Sequence[WorkerSnapshot],
+    expected_owners: Collection[str],
+    spare_use_times: Collection[float],
+    now: float,
+) -> int:
+    """Return the number of processes without an owner that the pool should have.
+
+    Args:
+        settings: The settings of the pool.
+        workers: The state of every worker.
+        expected_owners: The owners of the jobs that wait for a slot.
+        spare_use_times: The times at which jobs took a spare.
+        now: The present time.
+    """
+    owners = {worker.owner for worker in workers}
+    missing_owner_count = sum(owner not in owners for owner in expected_owners)
+    demand = sum(now - used_at < _DEMAND_SECONDS for used_at in spare_use_times) if settings.spare_count else 0
+    wanted = settings.spare_count + missing_owner_count + demand
+    return min(wanted, settings.worker_count + settings.spare_count)
+
+
+def find_worker_to_end_for_spare(state: PoolState, expected_owners: Collection[str]) -> int | None:
+    """Return the id of the idle process that a full pool should replace by a spare, or None.
+
+    An owner whose jobs wait for a slot needs a process soon. If no owner waits, only a process without a job for some
+    time gives its memory to a missing spare.
+    """
+    if not state.is_full:
+        return None
+    spare_count = sum(worker.owner is None for worker in state.workers)
+    owners = {worker.owner for worker in state.workers}
+    missing_owners = [owner for owner in expected_owners if owner not in owners]
+    if len(missing_owners) > spare_count:
+        victim = state.find_evictable(missing_owners[0])
+        return victim.id if victim else None
+    if spare_count >= state.spare_count:
+        return None
+    idle = [
+        worker
+        for worker in state.workers
+        if worker.is_idle and state.now - worker.use.last_used_at >= _SPARE_IDLE_SECONDS
+    ]
+    return min(idle, key=state.retention_rank).id if idle else None
+
+
+def find_unneeded_workers(state: PoolState, idle_seconds: float, *, is_scarce: bool) -> Mapping[int, str]:
+    """Return the ids of the processes that the pool should end, each with the reason for the log.
+
+    The pool ends every process without a job for `idle_seconds`, except for the spares. If the memory is scarce, it
+    ends all processes without a job at once, except for the spares. If it has more processes than its capacity, it ends
+    those that were used least recently.
+    """
+    ready = [worker for worker in state.workers if worker.phase is Phase.READY]
+    oldest_first = sorted(ready, key=lambda worker: worker.use.last_used_at)
+    spares = [worker for worker in oldest_first if worker.owner is None]
+    # The spares that started last stay.
+    extra_spares = spares[: max(0, len(spares) - state.spare_count)]
+    candidates = [worker for worker in oldest_first if worker.owner is not None or worker in extra_spares]
+    if is_scarce:
+        return {worker.id: "the machine is short of memory" for worker in candidates}
+    surplus_count = max(0, len(state.workers) - state.capacity)
+    unneeded = {worker.id: "there is memory for fewer processes" for worker in candidates[:surplus_count]}
+    for worker in candidates[surplus_count:]:
+        if state.now - worker.use.last_used_at >= idle_seconds:
+            unneeded[worker.id] = f"it had no job for {idle_seconds:.0f} s"
+    return unneeded
