@@ -162,3 +162,19 @@ async def test_running_job_ends_normally_and_the_next_one_uses_the_new_group(sin
     processes_of_team = find_worker_pids()
     await member.ask("hello")
     assert find_worker_pids() == processes_of_team
+
+
+async def test_continued_conversation_leaves_the_process_of_the_group_with_its_key(
+    single_process_gateway: Gateway,
+) -> None:
+    gateway = single_process_gateway
+    key = await create_client(gateway, "family")
+    history: list[dict[str, Any] | str] = ["question"]
+    history.append({"role": "assistant", "content": await key.ask(*history)})
+    processes = set(find_worker_pids())
+    await request_admin(gateway, f"keys/{key.id}", {"group": None})
+
+    await key.ask(*history, "and on")
+
+    await wait_until(lambda: not processes & set(find_worker_pids()))
+    assert [role for role, _ in key.turns()] == ["user", "assistant", "user"]
