@@ -251,9 +251,9 @@ class ChatJob:
     group: str = ""
 
     @property
-    def process_owner(self) -> str:
-        """The owner of the processes that may run the job.
+    def tenant(self) -> str:
+        """The tenant of the processes that may run the job.
 
-        A process never serves two owners. The keys of one group are one owner; a key in no group is an owner alone.
+        A process never serves two tenants. The keys of one group are one tenant; a key in no group is a tenant alone.
         """
         return f"group:{self.group}" if self.group else f"key:{self.key_id}"

@@ -163,14 +163,14 @@ class ChatPool:
     @contextmanager
     def expect(self, job: ChatJob) -> Iterator[None]:
         """Announce during a `with` block that a job waits for a slot, so that a process can start in the meantime."""
-        self._expected_jobs[job.process_owner] += 1
+        self._expected_jobs[job.tenant] += 1
         if not self._is_closing:
             self._end_worker_for_spare()
             self._refill()
         try:
             yield
         finally:
-            self._expected_jobs -= Counter({job.process_owner: 1})
+            self._expected_jobs -= Counter({job.tenant: 1})
 
     @property
     def is_failing(self) -> bool:
@@ -243,9 +243,9 @@ class ChatPool:
             self._start_waits.pop(wait_id, None)
 
     def _assign(self, pooled: PooledWorker, prepared: PreparedJob) -> None:
-        """Record that a worker runs a job, and that its process belongs to the owner of the job."""
+        """Record that a worker runs a job, and that its process belongs to the tenant of the job."""
         now, job = self._now(), prepared.job
-        if pooled.owner is None:
+        if pooled.tenant is None:
             self._spare_use_times.append(now)
         transcript = pooled.worker.transcript
         if len(prepared.keys.prefixes) > 1 and prepared.keys.history_key in (
@@ -257,7 +257,7 @@ class ChatPool:
             self._remember_conversation(pooled)
             former_use = self._former_conversations.pop(prepared.keys.history_key)
             pooled.use = former_use.continue_at(now) if former_use else ConversationUse(now)
-        pooled.phase, pooled.owner, pooled.key_id = Phase.BUSY, job.process_owner, job.key_id
+        pooled.phase, pooled.tenant, pooled.key_id = Phase.BUSY, job.tenant, job.key_id
         self._notify_changed()
         self._refill()
 
@@ -308,7 +308,7 @@ class ChatPool:
         except WorkerError:
             spare_login = None  # no login can run a job now
         if spare_login is not None:
-            spare_count = sum(worker.owner is None and worker.login == spare_login for worker in snapshots)
+            spare_count = sum(worker.tenant is None and worker.login == spare_login for worker in snapshots)
             wanted_count = count_wanted_spares(
                 self._settings, snapshots, self._expected_jobs, self._spare_use_times, self._now()
             )
@@ -467,4 +467,4 @@ class ChatPool:
 
 
 def _is_starting(worker: WorkerSnapshot) -> bool:
-    return worker.owner is None and worker.phase is Phase.STARTING
+    return worker.tenant is None and worker.phase is Phase.STARTING

@@ -37,39 +37,39 @@ def compute_capacity(settings: PoolSettings, memory: MemoryState, reserved_proce
 def count_wanted_spares(
     settings: PoolSettings,
     workers: Sequence[WorkerSnapshot],
-    expected_owners: Collection[str],
+    expected_tenants: Collection[str],
     spare_use_times: Collection[float],
     now: float,
 ) -> int:
-    """Return the number of processes without an owner that the pool should have.
+    """Return the number of processes without a tenant that the pool should have.
 
     Args:
         settings: The settings of the pool.
         workers: The state of every worker.
-        expected_owners: The owners of the jobs that wait for a slot.
+        expected_tenants: The tenants of the jobs that wait for a slot.
         spare_use_times: The times at which jobs took a spare.
         now: The present time.
     """
-    owners = {worker.owner for worker in workers}
-    missing_owner_count = sum(owner not in owners for owner in expected_owners)
+    tenants = {worker.tenant for worker in workers}
+    missing_tenant_count = sum(tenant not in tenants for tenant in expected_tenants)
     demand = sum(now - used_at < _DEMAND_SECONDS for used_at in spare_use_times) if settings.spare_count else 0
-    wanted = settings.spare_count + missing_owner_count + demand
+    wanted = settings.spare_count + missing_tenant_count + demand
     return min(wanted, settings.worker_count + settings.spare_count)
 
 
-def find_worker_to_end_for_spare(state: PoolState, expected_owners: Collection[str]) -> int | None:
+def find_worker_to_end_for_spare(state: PoolState, expected_tenants: Collection[str]) -> int | None:
     """Return the id of the idle process that a full pool should replace by a spare, or None.
 
-    An owner whose jobs wait for a slot needs a process soon. If no owner waits, only a process without a job for some
+    A tenant whose jobs wait for a slot needs a process soon. If no tenant waits, only a process without a job for some
     time gives its memory to a missing spare.
     """
     if not state.is_full:
         return None
-    spare_count = sum(worker.owner is None for worker in state.workers)
-    owners = {worker.owner for worker in state.workers}
-    missing_owners = [owner for owner in expected_owners if owner not in owners]
-    if len(missing_owners) > spare_count:
-        victim = state.find_evictable(missing_owners[0])
+    spare_count = sum(worker.tenant is None for worker in state.workers)
+    tenants = {worker.tenant for worker in state.workers}
+    missing_tenants = [tenant for tenant in expected_tenants if tenant not in tenants]
+    if len(missing_tenants) > spare_count:
+        victim = state.find_evictable(missing_tenants[0])
         return victim.id if victim else None
     if spare_count >= state.spare_count:
         return None
@@ -90,10 +90,10 @@ def find_unneeded_workers(state: PoolState, idle_seconds: float, *, is_scarce: b
     """
     ready = [worker for worker in state.workers if worker.phase is Phase.READY]
     oldest_first = sorted(ready, key=lambda worker: worker.use.last_used_at)
-    spares = [worker for worker in oldest_first if worker.owner is None]
+    spares = [worker for worker in oldest_first if worker.tenant is None]
     # The spares that started last stay.
     extra_spares = spares[: max(0, len(spares) - state.spare_count)]
-    candidates = [worker for worker in oldest_first if worker.owner is not None or worker in extra_spares]
+    candidates = [worker for worker in oldest_first if worker.tenant is not None or worker in extra_spares]
     if is_scarce:
         return {worker.id: "the machine is short of memory" for worker in candidates}
     surplus_count = max(0, len(state.workers) - state.capacity)

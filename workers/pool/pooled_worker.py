@@ -18,7 +18,7 @@ class PooledWorker:
         use: The use of the conversation that the process holds. For a spare, `last_used_at` is the start of the
             process.
         phase: The phase of the worker.
-        owner: The owner of the process, or None if the process is a spare.
+        tenant: The tenant of the process, or None if the process is a spare.
         key_id: The API key of the last job, or None if the process is a spare.
     """
 
@@ -27,7 +27,7 @@ class PooledWorker:
     login: str
     use: ConversationUse
     phase: Phase = Phase.STARTING
-    owner: str | None = None
+    tenant: str | None = None
     key_id: str | None = None
 
     @property
@@ -41,7 +41,7 @@ class PooledWorker:
         return WorkerSnapshot(
             self.id,
             self.phase,
-            self.owner,
+            self.tenant,
             self.worker.model,
             self.worker.system_prompt_was_set,
             self.use,

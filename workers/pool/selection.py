@@ -9,10 +9,10 @@ from workers.conversation.prefix_keys import PrefixKeys
 from workers.core.job import ChatJob
 from workers.pool.conversation_use import ConversationUse
 
-# The number of processes in which one owner may keep conversations that were never continued. More single questions do
+# The number of processes in which one tenant may keep conversations that were never continued. More single questions do
 # not start more processes.
-MAX_SINGLE_QUESTIONS_PER_OWNER = 8
-# The time without a job after which an owner with more processes may take the process of another owner.
+MAX_SINGLE_QUESTIONS_PER_TENANT = 8
+# The time without a job after which a tenant with more processes may take the process of another tenant.
 _FAIR_IDLE_SECONDS = 300.0
 
 
@@ -35,7 +35,7 @@ class WorkerSnapshot:
     Attributes:
         id: The id of the worker in the pool.
         phase: The phase of the worker.
-        owner: The owner of the process (`ChatJob.process_owner`), or None if the process is a spare.
+        tenant: The tenant of the process (`ChatJob.tenant`), or None if the process is a spare.
         model: The model to which the worker is set.
         system_prompt_was_set: Whether the worker has had a system prompt, which can be changed but not removed.
         use: The use of the conversation that the worker holds. For a spare, `last_used_at` is the start of the process.
@@ -47,7 +47,7 @@ class WorkerSnapshot:
 
     id: int
     phase: Phase
-    owner: str | None
+    tenant: str | None
     model: str
     system_prompt_was_set: bool
     use: ConversationUse
@@ -62,8 +62,8 @@ class WorkerSnapshot:
 
     @property
     def is_idle(self) -> bool:
-        """Whether the worker belongs to an owner and runs no job."""
-        return self.owner is not None and self.phase in _IDLE_PHASES
+        """Whether the worker belongs to a tenant and runs no job."""
+        return self.tenant is not None and self.phase in _IDLE_PHASES
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,27 +120,27 @@ class PoolState:
         """Return the rank of a worker. The pool gives up the worker with the lowest rank first."""
         return (not worker.is_empty, *worker.use.retention_rank(self.now))
 
-    def find_evictable(self, owner: str) -> WorkerSnapshot | None:
-        """Return the process that an owner may take from another owner, or None.
+    def find_evictable(self, tenant: str) -> WorkerSnapshot | None:
+        """Return the process that a tenant may take from another tenant, or None.
 
-        An owner may take an idle process of an owner that has more processes, or a process that has been idle for long.
-        An owner without a process may take any idle process, first of the owners with several processes.
+        A tenant may take an idle process of a tenant that has more processes, or a process that has been idle for long.
+        A tenant without a process may take any idle process, first of the tenants with several processes.
         """
-        counts = Counter(worker.owner for worker in self.workers)
-        own_count = counts[owner]
+        counts = Counter(worker.tenant for worker in self.workers)
+        own_count = counts[tenant]
         candidates = [
             worker
             for worker in self.workers
             if worker.is_idle
-            and worker.owner != owner
+            and worker.tenant != tenant
             and (
                 own_count == 0
-                or counts[worker.owner] > own_count
+                or counts[worker.tenant] > own_count
                 or self.now - worker.use.last_used_at > _FAIR_IDLE_SECONDS
             )
         ]
         if own_count == 0:
-            candidates = [worker for worker in candidates if counts[worker.owner] > 1] or candidates
+            candidates = [worker for worker in candidates if counts[worker.tenant] > 1] or candidates
         return min(candidates, key=self.retention_rank, default=None)
 
 
@@ -149,7 +149,7 @@ def select_worker(
 ) -> Decision:
     """Select a worker for a job that holds a slot.
 
-    A process never serves two owners or two logins. A job that continues no conversation in a process gets an empty
+    A process never serves two tenants or two logins. A job that continues no conversation in a process gets an empty
     process, then a spare, then the process of a conversation that was never continued, then a new process. Only if
     nothing else is left, it gets the process of a conversation that its client has continued.
 
@@ -163,17 +163,17 @@ def select_worker(
     workers = [worker for worker in state.workers if worker.login == login]
     if (decision := _find_worker_with_conversation(prefix_keys, workers)) is not None:
         return decision
-    own = [worker for worker in workers if worker.owner == job.process_owner and _can_serve(worker, job)]
+    own = [worker for worker in workers if worker.tenant == job.tenant and _can_serve(worker, job)]
     own_ready = [worker for worker in own if worker.phase is Phase.READY]
     if empty := [worker for worker in own_ready if worker.is_empty]:
         return UseWorker(max(empty, key=_make_match_rank(job)).id)
     single_questions = [worker for worker in own_ready if not worker.use.continued_count]
-    spares = [worker for worker in workers if worker.owner is None and worker.phase is Phase.READY]
+    spares = [worker for worker in workers if worker.tenant is None and worker.phase is Phase.READY]
     may_take_spare = (
         is_known
         or not single_questions
         or (
-            len(single_questions) < MAX_SINGLE_QUESTIONS_PER_OWNER
+            len(single_questions) < MAX_SINGLE_QUESTIONS_PER_TENANT
             and (len(spares) > state.spare_count or not state.is_full)
         )
     )
@@ -196,22 +196,22 @@ def _start_or_evict(
         job: The job.
         state: The state of the pool.
         workers: The workers with the login of the job.
-        replaceable: The worker of the owner whose conversation the job would replace, or None if there is none. The
+        replaceable: The worker of the tenant whose conversation the job would replace, or None if there is none. The
             client has continued this conversation before.
     """
-    starting_count = sum(worker.owner is None and worker.phase is Phase.STARTING for worker in workers)
+    starting_count = sum(worker.tenant is None and worker.phase is Phase.STARTING for worker in workers)
     if starting_count > state.waiting_count or not state.is_full:
         return WaitForStart()
-    victim = state.find_evictable(job.process_owner)
+    victim = state.find_evictable(job.tenant)
     if replaceable is not None:
         is_better = victim is not None and state.retention_rank(victim) < state.retention_rank(replaceable)
         return EvictWorker(victim.id) if victim is not None and is_better else UseWorker(replaceable.id)
     if victim is None:
-        # An idle process of the owner itself that cannot serve the job, or a spare with another login.
+        # An idle process of the tenant itself that cannot serve the job, or a spare with another login.
         others = [
             worker
             for worker in state.workers
-            if worker.is_idle or (worker.owner is None and worker.phase is Phase.READY)
+            if worker.is_idle or (worker.tenant is None and worker.phase is Phase.READY)
         ]
         victim = min(others, key=state.retention_rank, default=None)
     return WaitForWorker() if victim is None else EvictWorker(victim.id)

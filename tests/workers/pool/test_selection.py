@@ -9,7 +9,7 @@ from workers.conversation.prefix_keys import compute_prefix_keys
 from workers.core.job import ChatJob
 from workers.pool.conversation_use import ConversationUse
 from workers.pool.selection import (
-    MAX_SINGLE_QUESTIONS_PER_OWNER,
+    MAX_SINGLE_QUESTIONS_PER_TENANT,
     Decision,
     EvictWorker,
     Phase,
@@ -34,7 +34,7 @@ snapshots = st.lists(
         WorkerSnapshot,
         id=st.integers(1, 99),
         phase=st.sampled_from(Phase),
-        owner=st.sampled_from([None, "key:ann", "key:bob", "key:eve"]),
+        tenant=st.sampled_from([None, "key:ann", "key:bob", "key:eve"]),
         model=st.sampled_from([MODEL, "other"]),
         system_prompt_was_set=st.booleans(),
         use=uses,
@@ -72,8 +72,8 @@ def ready(
 ) -> WorkerSnapshot:
     """Return an idle worker. With `continued_every`, the client continued its conversation at this interval."""
     use = ConversationUse(last_used_at, int(continued_every is not None), continued_every or 0.0)
-    owner = f"key:{key_id}" if key_id else None
-    return WorkerSnapshot(id_, Phase.READY, owner, model, system_prompt_was_set, use, conversation_key)
+    tenant = f"key:{key_id}" if key_id else None
+    return WorkerSnapshot(id_, Phase.READY, tenant, model, system_prompt_was_set, use, conversation_key)
 
 
 @given(jobs, snapshots, capacities)
@@ -84,7 +84,7 @@ def test_selected_worker_is_ready_and_belongs_to_the_key_or_is_a_spare(
         case UseWorker(id_):
             [selected] = [snapshot for snapshot in snapshots if snapshot.id == id_]
             assert selected.phase is Phase.READY
-            assert selected.owner in (None, job.process_owner)
+            assert selected.tenant in (None, job.tenant)
 
 
 @given(jobs, snapshots, capacities)
@@ -94,7 +94,7 @@ def test_job_without_a_system_prompt_never_gets_a_used_worker_that_had_one(
     match decide(job, snapshots, capacity):
         case UseWorker(id_):
             [selected] = [snapshot for snapshot in snapshots if snapshot.id == id_]
-            assert job.system or not (selected.owner and selected.system_prompt_was_set)
+            assert job.system or not (selected.tenant and selected.system_prompt_was_set)
 
 
 @given(jobs, snapshots, capacities)
@@ -113,7 +113,7 @@ def test_waits_for_a_start_only_if_a_process_starts_or_may_start(
     job: ChatJob, snapshots: list[WorkerSnapshot], capacity: int
 ) -> None:
     if decide(job, snapshots, capacity) == WaitForStart():
-        starting = [snapshot for snapshot in snapshots if (snapshot.owner, snapshot.phase) == (None, Phase.STARTING)]
+        starting = [snapshot for snapshot in snapshots if (snapshot.tenant, snapshot.phase) == (None, Phase.STARTING)]
         assert starting or len(snapshots) < capacity
 
 
@@ -135,7 +135,7 @@ def test_job_never_waits_for_another_job_while_all_workers_are_idle(job: ChatJob
     assert not isinstance(decide(job, workers, len(workers)), WaitForWorker)
 
 
-def test_prefers_an_empty_worker_of_the_owner_to_a_spare() -> None:
+def test_prefers_an_empty_worker_of_the_tenant_to_a_spare() -> None:
     assert decide(make_job(), [ready(1), ready(2, "ann")], 2) == UseWorker(2)
 
 
@@ -173,7 +173,7 @@ def test_each_waiting_job_gets_a_process_that_starts() -> None:
     assert isinstance(decide(make_job(), workers, 3, waiting_count=1), EvictWorker)
 
 
-def test_takes_the_oldest_single_question_of_another_owner_first() -> None:
+def test_takes_the_oldest_single_question_of_another_tenant_first() -> None:
     workers = [
         ready(1, "bob", last_used_at=1, conversation_key="a", continued_every=2),
         ready(2, "eve", last_used_at=5, conversation_key="b"),
@@ -182,7 +182,7 @@ def test_takes_the_oldest_single_question_of_another_owner_first() -> None:
     assert decide(make_job(), workers, 3) == EvictWorker(3)
 
 
-def test_takes_a_process_first_from_an_owner_with_several() -> None:
+def test_takes_a_process_first_from_an_tenant_with_several() -> None:
     workers = [
         ready(1, "bob", last_used_at=1, conversation_key="a"),
         ready(2, "eve", last_used_at=2, conversation_key="b", continued_every=1),
@@ -191,7 +191,7 @@ def test_takes_a_process_first_from_an_owner_with_several() -> None:
     assert decide(make_job(), workers, 3) == EvictWorker(2)
 
 
-def test_owner_with_many_processes_does_not_take_the_only_one_of_another() -> None:
+def test_tenant_with_many_processes_does_not_take_the_only_one_of_another() -> None:
     own = [ready(n, "ann", last_used_at=9, conversation_key=f"c{n}", continued_every=1) for n in (1, 2)]
     other = ready(3, "bob", last_used_at=0, conversation_key="b")
     decision = decide(make_job(), [*own, other], 3)
@@ -243,7 +243,7 @@ def test_prefers_an_empty_worker_to_one_with_a_conversation() -> None:
     assert decide(make_job(), [held, ready(2, "ann", last_used_at=1)], 2) == UseWorker(2)
 
 
-def test_single_question_leaves_the_last_spare_of_a_full_pool_to_other_owners() -> None:
+def test_single_question_leaves_the_last_spare_of_a_full_pool_to_other_tenants() -> None:
     held = ready(1, "ann", conversation_key="x")
     assert decide(make_job(), [held, ready(2)], 2) == UseWorker(1)
     assert decide(make_job(), [held, ready(2)], 3) == UseWorker(2)
@@ -255,8 +255,8 @@ def test_known_conversation_takes_the_last_spare() -> None:
     assert decide(job, [held, ready(2)], 2, is_known=True) == UseWorker(2)
 
 
-def test_single_questions_of_one_owner_do_not_fill_the_pool() -> None:
-    held = [ready(n, "ann", last_used_at=n, conversation_key=f"c{n}") for n in range(MAX_SINGLE_QUESTIONS_PER_OWNER)]
+def test_single_questions_of_one_tenant_do_not_fill_the_pool() -> None:
+    held = [ready(n, "ann", last_used_at=n, conversation_key=f"c{n}") for n in range(MAX_SINGLE_QUESTIONS_PER_TENANT)]
     assert decide(make_job(), [*held, ready(98), ready(99)], 50) == UseWorker(0)
     assert isinstance(decide(make_job(), [*held[1:], ready(98), ready(99)], 50), UseWorker)
     assert decide(make_job(), [*held[1:], ready(98), ready(99)], 50) == UseWorker(98)
