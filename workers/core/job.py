@@ -252,8 +252,8 @@ class ChatJob:
 
     @property
     def tenant(self) -> str:
-        """The tenant of the processes that may run the job.
+        """The keys that share processes with the key of this job, as a name.
 
-        A process never serves two tenants. The keys of one group are one tenant; a key in no group is a tenant alone.
+        The keys of one group are one tenant. A key in no group is a tenant alone. A process never serves two tenants.
         """
         return f"group:{self.group}" if self.group else f"key:{self.key_id}"

@@ -22,6 +22,7 @@ from workers.host.memory_usage import read_rss_mib
 from workers.pool.conversation_use import ConversationUse, FormerConversations
 from workers.pool.pool_size import (
     compute_capacity,
+    count_kept_spares,
     count_wanted_spares,
     find_unneeded_workers,
     find_worker_to_end_for_spare,
@@ -112,6 +113,7 @@ class ChatPool:
         self._spare_use_times: deque[float] = deque(maxlen=_MAX_CONCURRENT_STARTS)
         self._former_conversations = FormerConversations(_MAX_FORMER_CONVERSATIONS)
         self._cli_info: CliInfo | None = None
+        self._last_job_at = now()
         self.capacity = settings.worker_count + settings.spare_count
         self.last_failure: WorkerError | None = None
 
@@ -155,7 +157,8 @@ class ChatPool:
         try:
             yield pooled.worker
         finally:
-            pooled.use = pooled.use.end_at(self._now())
+            self._last_job_at = self._now()
+            pooled.use = pooled.use.end_at(self._last_job_at)
             if pooled.id in self._workers and not self._is_closing:
                 pooled.phase = Phase.RECOVERING
                 self._tasks.start(self._recover(pooled))
@@ -245,6 +248,7 @@ class ChatPool:
     def _assign(self, pooled: PooledWorker, prepared: PreparedJob) -> None:
         """Record that a worker runs a job, and that its process belongs to the tenant of the job."""
         now, job = self._now(), prepared.job
+        self._last_job_at = now
         if pooled.tenant is None:
             self._spare_use_times.append(now)
         transcript = pooled.worker.transcript
@@ -267,10 +271,11 @@ class ChatPool:
             self._former_conversations.add(conversation_key, pooled.use)
 
     def _take_state(self, login: str) -> PoolState:
+        snapshots, now = self._take_snapshots(), self._now()
         return PoolState(
-            self._take_snapshots(),
+            snapshots,
             self.capacity,
-            self._now(),
+            now,
             self._settings.spare_count,
             sum(other == login for other in self._start_waits.values()),
         )
@@ -287,12 +292,11 @@ class ChatPool:
         """Start the missing processes in tasks. After a failed start, wait for the back-off first."""
         if self._is_closing or self._is_refilling:
             return
-        logins = self._list_missing_logins()
-        if logins and self._backoff_seconds:
+        if self._backoff_seconds:
             self._is_refilling = True
-            self._tasks.start(self._refill_after_backoff(logins[0]))
-        elif logins:
-            self._start_workers(logins)
+            self._tasks.start(self._refill_after_backoff())
+        else:
+            self._start_workers(self._list_missing_logins())
 
     def _list_missing_logins(self) -> list[str]:
         """Return the login of each process that should start now.
@@ -309,18 +313,21 @@ class ChatPool:
             spare_login = None  # no login can run a job now
         if spare_login is not None:
             spare_count = sum(worker.tenant is None and worker.login == spare_login for worker in snapshots)
+            now = self._now()
+            kept_count = count_kept_spares(self._settings, snapshots, self._last_job_at, now)
             wanted_count = count_wanted_spares(
-                self._settings, snapshots, self._expected_jobs, self._spare_use_times, self._now()
+                kept_count, self._settings, snapshots, self._expected_jobs, self._spare_use_times, now
             )
             free_starts = _MAX_CONCURRENT_STARTS - starting.total() - len(logins)
             logins += [spare_login] * max(0, min(wanted_count - spare_count - len(logins), free_starts))
         return logins[: max(0, self.capacity - len(self._workers))]
 
-    async def _refill_after_backoff(self, login: str) -> None:
+    async def _refill_after_backoff(self) -> None:
         await asyncio.sleep(self._backoff_seconds)
         self._is_refilling = False
         # Start only one worker. If the start succeeds, the pool then starts all missing workers.
-        await self._start(self._add_worker(login))
+        for login in self._list_missing_logins()[:1]:
+            await self._start(self._add_worker(login))
 
     def _start_workers(self, logins: Iterable[str]) -> None:
         for login in logins:
@@ -346,7 +353,8 @@ class ChatPool:
         capacity = compute_capacity(self._settings, memory, self._reserved_process_count)
         self.capacity = self._settings.worker_count if memory.is_scarce else capacity
         state = self._take_state("")
-        unneeded = find_unneeded_workers(state, self._settings.idle_seconds, is_scarce=memory.is_scarce)
+        kept_count = count_kept_spares(self._settings, state.workers, self._last_job_at, state.now)
+        unneeded = find_unneeded_workers(state, kept_count, self._settings.idle_seconds, is_scarce=memory.is_scarce)
         for id_, detail in unneeded.items():
             self._end_idle(self._workers[id_], detail)
         self._end_worker_for_spare()
@@ -380,6 +388,7 @@ class ChatPool:
             self._backoff_seconds = 0.0
             self.last_failure = None
             pooled.phase = Phase.READY
+            self.find_cli_info()
             self._tasks.start(self._watch_exit(pooled))
         self._notify_changed()
         self._refill()

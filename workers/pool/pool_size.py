@@ -15,6 +15,8 @@ _USABLE_MEMORY_SHARE = 2 / 3
 _MAX_PROCESSES = 1_000
 # The time for which a spare that a job took counts as a sign that further jobs need spares.
 _DEMAND_SECONDS = 2.0
+# The time after which the pool ends a spare that it started because many jobs came at the same time.
+_EXTRA_SPARE_SECONDS = 60.0
 # The time without a job after which a process of a full pool is replaced by a missing spare.
 _SPARE_IDLE_SECONDS = 60.0
 
@@ -34,16 +36,30 @@ def compute_capacity(settings: PoolSettings, memory: MemoryState, reserved_proce
     return max(settings.worker_count, min(count, _MAX_PROCESSES))
 
 
+def count_kept_spares(settings: PoolSettings, workers: Sequence[WorkerSnapshot], last_job_at: float, now: float) -> int:
+    """Return the number of processes without a tenant that the pool keeps ready.
+
+    While clients send jobs, the pool has at least `worker_count` + `spare_count` processes, so that jobs can run at the
+    same time without waiting for a start. Without a job for `idle_seconds`, only the spares stay.
+    """
+    if now - last_job_at >= settings.idle_seconds:
+        return settings.spare_count
+    used_count = sum(worker.tenant is not None for worker in workers)
+    return max(settings.spare_count, settings.worker_count + settings.spare_count - used_count)
+
+
 def count_wanted_spares(
+    kept_count: int,
     settings: PoolSettings,
     workers: Sequence[WorkerSnapshot],
     expected_tenants: Collection[str],
     spare_use_times: Collection[float],
     now: float,
 ) -> int:
-    """Return the number of processes without a tenant that the pool should have.
+    """Return the number of processes without a tenant that the pool should have now.
 
     Args:
+        kept_count: The number of processes without a tenant that the pool keeps ready in any case.
         settings: The settings of the pool.
         workers: The state of every worker.
         expected_tenants: The tenants of the jobs that wait for a slot.
@@ -53,8 +69,10 @@ def count_wanted_spares(
     tenants = {worker.tenant for worker in workers}
     missing_tenant_count = sum(tenant not in tenants for tenant in expected_tenants)
     demand = sum(now - used_at < _DEMAND_SECONDS for used_at in spare_use_times) if settings.spare_count else 0
-    wanted = settings.spare_count + missing_tenant_count + demand
-    return min(wanted, settings.worker_count + settings.spare_count)
+    ahead_count = min(
+        settings.spare_count + missing_tenant_count + demand, settings.worker_count + settings.spare_count
+    )
+    return max(kept_count, ahead_count)
 
 
 def find_worker_to_end_for_spare(state: PoolState, expected_tenants: Collection[str]) -> int | None:
@@ -81,24 +99,28 @@ def find_worker_to_end_for_spare(state: PoolState, expected_tenants: Collection[
     return min(idle, key=state.retention_rank).id if idle else None
 
 
-def find_unneeded_workers(state: PoolState, idle_seconds: float, *, is_scarce: bool) -> Mapping[int, str]:
+def find_unneeded_workers(
+    state: PoolState, kept_spare_count: int, idle_seconds: float, *, is_scarce: bool
+) -> Mapping[int, str]:
     """Return the ids of the processes that the pool should end, each with the reason for the log.
 
-    The pool ends every process without a job for `idle_seconds`, except for the spares. If the memory is scarce, it
-    ends all processes without a job at once, except for the spares. If it has more processes than its capacity, it ends
-    those that were used least recently.
+    The pool ends every process without a job for `idle_seconds`, except for the spares that it keeps. If the memory is
+    scarce, it ends all processes without a job at once, except for the spares. If it has more processes than its
+    capacity, it ends those that were used least recently.
     """
     ready = [worker for worker in state.workers if worker.phase is Phase.READY]
     oldest_first = sorted(ready, key=lambda worker: worker.use.last_used_at)
     spares = [worker for worker in oldest_first if worker.tenant is None]
     # The spares that started last stay.
-    extra_spares = spares[: max(0, len(spares) - state.spare_count)]
+    kept_count = state.spare_count if is_scarce else kept_spare_count
+    extra_spares = spares[: max(0, len(spares) - kept_count)]
     candidates = [worker for worker in oldest_first if worker.tenant is not None or worker in extra_spares]
     if is_scarce:
         return {worker.id: "the machine is short of memory" for worker in candidates}
     surplus_count = max(0, len(state.workers) - state.capacity)
     unneeded = {worker.id: "there is memory for fewer processes" for worker in candidates[:surplus_count]}
     for worker in candidates[surplus_count:]:
-        if state.now - worker.use.last_used_at >= idle_seconds:
-            unneeded[worker.id] = f"it had no job for {idle_seconds:.0f} s"
+        max_seconds = idle_seconds if worker.tenant is not None else min(idle_seconds, _EXTRA_SPARE_SECONDS)
+        if state.now - worker.use.last_used_at >= max_seconds:
+            unneeded[worker.id] = f"it had no job for {max_seconds:.0f} s"
     return unneeded

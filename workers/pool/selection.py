@@ -161,23 +161,16 @@ def select_worker(
         is_known: Whether a process held the conversation of the job before.
     """
     workers = [worker for worker in state.workers if worker.login == login]
-    if (decision := _find_worker_with_conversation(prefix_keys, workers)) is not None:
+    own = [worker for worker in workers if worker.tenant == job.tenant]
+    if (decision := _find_worker_with_conversation(prefix_keys, own)) is not None:
         return decision
-    own = [worker for worker in workers if worker.tenant == job.tenant and _can_serve(worker, job)]
+    own = [worker for worker in own if _can_serve(worker, job)]
     own_ready = [worker for worker in own if worker.phase is Phase.READY]
     if empty := [worker for worker in own_ready if worker.is_empty]:
         return UseWorker(max(empty, key=_make_match_rank(job)).id)
     single_questions = [worker for worker in own_ready if not worker.use.continued_count]
     spares = [worker for worker in workers if worker.tenant is None and worker.phase is Phase.READY]
-    may_take_spare = (
-        is_known
-        or not single_questions
-        or (
-            len(single_questions) < MAX_SINGLE_QUESTIONS_PER_TENANT
-            and (len(spares) > state.spare_count or not state.is_full)
-        )
-    )
-    if spares and may_take_spare:
+    if spares and (is_known or not single_questions or _may_take_spare(job, state, len(single_questions), len(spares))):
         return UseWorker(max(spares, key=lambda worker: (worker.model == job.model, -worker.id)).id)
     if single_questions:
         return UseWorker(min(single_questions, key=lambda worker: _rank_replacement(worker, job, state)).id)
@@ -185,6 +178,17 @@ def select_worker(
         return WaitForWorker()
     replaceable = min(own_ready, key=state.retention_rank, default=None)
     return _start_or_evict(job, state, workers, replaceable)
+
+
+def _may_take_spare(job: ChatJob, state: PoolState, single_question_count: int, spare_count: int) -> bool:
+    """Return whether a job may take a spare although it could replace a conversation that was never continued.
+
+    The last spares of a full pool are for other tenants, if there are any.
+    """
+    if single_question_count >= MAX_SINGLE_QUESTIONS_PER_TENANT:
+        return False
+    has_other_tenants = any(worker.tenant not in (None, job.tenant) for worker in state.workers)
+    return not has_other_tenants or not state.is_full or spare_count > state.spare_count
 
 
 def _start_or_evict(

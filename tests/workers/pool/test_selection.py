@@ -244,15 +244,16 @@ def test_prefers_an_empty_worker_to_one_with_a_conversation() -> None:
 
 
 def test_single_question_leaves_the_last_spare_of_a_full_pool_to_other_tenants() -> None:
-    held = ready(1, "ann", conversation_key="x")
-    assert decide(make_job(), [held, ready(2)], 2) == UseWorker(1)
-    assert decide(make_job(), [held, ready(2)], 3) == UseWorker(2)
+    held, other = ready(1, "ann", conversation_key="x"), ready(3, "bob", conversation_key="y")
+    assert decide(make_job(), [held, ready(2), other], 3) == UseWorker(1)
+    assert decide(make_job(), [held, ready(2), other], 4) == UseWorker(2)
+    assert decide(make_job(), [held, ready(2)], 2) == UseWorker(2)
 
 
 def test_known_conversation_takes_the_last_spare() -> None:
-    held = ready(1, "ann", conversation_key="x")
+    held, other = ready(1, "ann", conversation_key="x"), ready(3, "bob", conversation_key="y")
     job = make_job(user_turn("a"), assistant_turn("b"), user_turn("c"))
-    assert decide(job, [held, ready(2)], 2, is_known=True) == UseWorker(2)
+    assert decide(job, [held, ready(2), other], 3, is_known=True) == UseWorker(2)
 
 
 def test_single_questions_of_one_tenant_do_not_fill_the_pool() -> None:
