@@ -105,7 +105,7 @@ class AgentWorker(Worker):
         session, options = self._session, prepared.options
         async with session.guard(deadline):
             await self._prepare(prepared, deadline)
-            await session.send_prompt(prepared.keys, prepared.job.turns[-1], on_cost, deadline)
+            await session.send_prompt(prepared.job, prepared.keys, on_cost, deadline)
         parser = AgentTurnParser(self._denied_call_ids, final_text_only=options.final_text_only)
         reply, last_message = ReplyBuilder(), LastMessageTracker()
         while not parser.is_finished:
@@ -178,10 +178,10 @@ class AgentWorker(Worker):
             await session.connection.write(protocol.switch_model(job.model), deadline=get_deadline(deadline))
             await session.connection.wait_controls_answered(get_deadline(deadline))
         await session.tool_registration.set_tools(prepared.remote_tools, get_deadline(deadline))
-        kept_count = await session.conversation.rewind_to_common_prefix(
-            job, prepared.keys.prefixes, get_deadline(deadline)
+        kept_turn_count = await session.conversation.rewind_to_common_prefix(
+            prepared.keys.prefixes, get_deadline(deadline)
         )
-        await session.conversation.replay_history(job, prepared.keys.prefixes, kept_count, get_deadline(deadline))
+        await session.conversation.replay_history(job, prepared.keys.prefixes, kept_turn_count, get_deadline(deadline))
 
     def _commit(
         self, prepared: PreparedAgentJob, reply: ReplyBuilder, last_message: LastMessageTracker, finished: Finished

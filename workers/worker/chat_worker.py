@@ -119,7 +119,7 @@ class ChatWorker(Worker):
         parser, reply, names = TurnParser(), ReplyBuilder(), NameRestorer(prepared.aliases)
         async with session.guard(deadline):
             await self._prepare(prepared, deadline)
-            await session.send_prompt(prepared.keys, job.turns[-1], on_cost, deadline)
+            await session.send_prompt(job, prepared.keys, on_cost, deadline)
         while not parser.is_finished:
             for event in await self._next_events(parser, prepared.tool_names, deadline):
                 reply.feed(event)
@@ -168,15 +168,15 @@ class ChatWorker(Worker):
         self._observer.history_loaded("chat", source)
         if source == "resumed":
             await self._restart_with_history(prepared, get_deadline(deadline))
-        kept_count = await session.conversation.rewind_to_common_prefix(
-            job, prepared.keys.prefixes, get_deadline(deadline)
+        kept_turn_count = await session.conversation.rewind_to_common_prefix(
+            prepared.keys.prefixes, get_deadline(deadline)
         )
         await self._set_model(job, get_deadline(deadline))
         body = build_request_body(job.tools, job.system if self._system_in_body else None)
         target_config = replace(session.config, params=job.params, extra_body=body, single_request=True)
         await session.apply(target_config, get_deadline(deadline))
         await session.tool_registration.set_tool_names(prepared.tool_names, get_deadline(deadline))
-        await session.conversation.replay_history(job, prepared.keys.prefixes, kept_count, get_deadline(deadline))
+        await session.conversation.replay_history(job, prepared.keys.prefixes, kept_turn_count, get_deadline(deadline))
 
     async def _restart_with_history(self, prepared: PreparedJob, deadline: float) -> None:
         """Replace the process by a new one that starts with the history of the job, because the history is long.

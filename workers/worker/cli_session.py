@@ -10,7 +10,7 @@ from workers.conversation.prefix_keys import ConversationKeys
 from workers.core.errors import ErrorKind, WorkerError
 from workers.core.events import Event
 from workers.core.frame import Frame
-from workers.core.job import Turn
+from workers.core.job import ChatJob
 from workers.worker.cost_meter import CostCallback, CostMeter
 from workers.worker.live_conversation import LiveConversation
 from workers.worker.liveness import DEFAULT_LIVENESS_TIMEOUT_SECONDS, LivenessMonitor
@@ -81,18 +81,18 @@ class CliSession:
         if frames:
             await self.connection.write(*frames, deadline=deadline)
 
-    async def send_prompt(self, keys: ConversationKeys, prompt: Turn, on_cost: CostCallback, deadline: float) -> None:
-        """Send the user turn to which the model replies, and wait until the process reacts.
+    async def send_prompt(self, job: ChatJob, keys: ConversationKeys, on_cost: CostCallback, deadline: float) -> None:
+        """Send the last user turn of a job, to which the model replies, and wait until the process reacts.
 
         Args:
+            job: The job.
             keys: The keys of the job's conversation.
-            prompt: The last user turn of the job.
             on_cost: A function that is called with the cost of the job in US dollars, at the end of the job or soon
                 after it.
             deadline: The deadline of the job.
         """
         self._cost_meter = CostMeter(on_cost, self.protocol.cost_usd)
-        await self.conversation.send_prompt(keys.history_key, prompt, self.get_reaction_deadline(deadline))
+        await self.conversation.send_prompt(job, keys.history_key, self.get_reaction_deadline(deadline))
         await self.connection.wait_readable(self.get_reaction_deadline(deadline))
 
     async def next_frame(self, deadline: float) -> Frame:
