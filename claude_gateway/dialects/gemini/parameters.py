@@ -118,7 +118,7 @@ _UNBLOCKED_THRESHOLDS = ("BLOCK_NONE", "OFF", "HARM_BLOCK_THRESHOLD_UNSPECIFIED"
 def warnings(fields: Mapping[str, Any]) -> list[str]:
     """Return a warning for each top-level parameter in a request that the gateway ignores.
 
-    If the value of a parameter requests nothing, there is no warning.
+    If the value of a parameter is the default value or means "not set", there is no warning.
     """
     return find_nested_warnings(
         "", PARAMETERS, {name: value for name, value in fields.items() if not _is_safety_off(name, value)}
