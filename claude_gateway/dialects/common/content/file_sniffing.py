@@ -18,8 +18,8 @@ _MAGIC_BYTES = {
     b"%PDF-": PDF_MEDIA_TYPE,
 }
 # Numbers of base64 characters that the gateway decodes. The first number is enough to detect the type of a file. The
-# second number is enough to find the size of a JPEG, unless a huge preview image comes before the size. The gateway does
-# not decode the whole data, because this would block the event loop for longer.
+# second number is enough to find the size of a JPEG, unless a huge preview image comes before the size. The gateway
+# does not decode the whole data, because this would block the event loop for longer.
 _HEAD_BASE64_CHARS = 1_368
 _JPEG_HEAD_BASE64_CHARS = 256 * 1024
 # Cameras and editors write dozens of segments before the segment that contains the size.

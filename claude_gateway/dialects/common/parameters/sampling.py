@@ -14,7 +14,10 @@ def clamp_temperature(temperature: float | None, notes: list[str]) -> float | No
 
 
 def drop_blank_stops(field: str, sequences: Sequence[str] | None, notes: list[str]) -> tuple[str, ...]:
-    """Omit blank stop sequences, because the API rejects them. If there are any, add a note for the client."""
+    """Return the stop sequences that are not blank.
+
+    The API rejects blank sequences. If there are any, the function adds a note for the client.
+    """
     sequences = sequences or ()
     non_blank = tuple(text for text in sequences if text.strip())
     if len(non_blank) < len(sequences):
