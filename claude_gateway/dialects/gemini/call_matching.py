@@ -94,8 +94,8 @@ class CallMatcher:
     def _find_call(self, response: FunctionResponse, calls: Sequence[_PendingCall]) -> _PendingCall | None:
         """Find the call that has the same id as the response. If there is no such call, find a call by function name.
 
-        The method uses the name only if the gateway generated the id of the call, or if no call in the conversation has
-        the id of the response.
+        The method uses the name only if the gateway generated the id of the call, if the response has no id, or if no
+        call in the conversation has the id of the response.
         """
         by_id = (call for call in calls if response.id and call.id == response.id)
         is_known_id = response.id in self._ids

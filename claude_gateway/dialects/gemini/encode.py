@@ -188,6 +188,6 @@ def _get_finish_reason(event: Finished, part_builder: PartBuilder) -> str:
 
 
 # While a job produces no output, the gateway sends this empty chunk to keep the connection open. All tested Google
-# clients accept an empty chunk. In other dialects, the gateway sends a comment, but Google clients end the stream when
-# they receive a comment.
+# clients accept an empty chunk. The gateway does not send a comment, as servers usually do for this purpose, because
+# Google clients end the stream when they receive a comment.
 KEEP_ALIVE_DATA = encode_json({"candidates": [candidate_object([{"text": ""}])]})

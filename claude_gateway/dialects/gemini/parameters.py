@@ -187,7 +187,7 @@ def _canonicalize_name(name: str, table: SupportTable) -> str:
 def _is_safety_off(name: str, value: Any) -> bool:
     """Return whether a parameter is `safetySettings` and switches all safeguards off.
 
-    Most clients send such a value. The gateway does not warn about it, because the gateway adds no safeguards.
+    Most clients send such a value, so the gateway does not warn about it.
     """
     settings: Iterable[Any] = value if isinstance(value, list) else [value]
     return _canonicalize_name(name, PARAMETERS) == "safetySettings" and all(

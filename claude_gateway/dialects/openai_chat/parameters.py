@@ -108,7 +108,8 @@ OPTIONS_NEUTRAL_VALUES: NeutralValues = {
     "service_tier": (*UNSET_TEXT, "auto"),
     "speed": (*UNSET_TEXT, "standard"),
 }
-# Values that request nothing. Many clients send every parameter that they know, with such values.
+# For each parameter, the values that are the default or mean "not set". Many clients send every parameter that they
+# know, with such values.
 NEUTRAL_VALUES: NeutralValues = {
     **{name: UNSET_TEXT for name in PARAMETERS if name not in _BLANK_ALLOWED_FIELDS},
     "max_tokens": UNSET_LIMIT,

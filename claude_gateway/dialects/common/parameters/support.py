@@ -28,8 +28,8 @@ class Support(StrEnum):
 # Maps the name of each parameter to a `Support` value and to a text, which is a reason or a remark. If the gateway
 # ignores a parameter, the warning contains this text.
 SupportTable = Mapping[str, tuple[Support, str]]
-# Maps the name of a parameter to the values that request nothing. Many clients send every parameter that they know,
-# with such values.
+# Maps the name of a parameter to the values that are the default or mean "not set". Many clients send every parameter
+# that they know, with such values.
 NeutralValues = Mapping[str, tuple[Any, ...]]
 # Forms, templates and libraries send these values in a field that the user did not set.
 UNSET_TEXT = ("", "NOT_GIVEN")
