@@ -176,7 +176,7 @@ class ChatStreamEncoder:
         return [self._encode_choice({"role": "assistant", "content": ""})]
 
     def fail(self, error: ApiError) -> list[StreamMessage]:
-        """Return the last server-sent event of a failed stream, which contains the error. There is no `[DONE]` event."""
+        """Return the last server-sent event of a failed stream, which contains the error. No `[DONE]` event follows."""
         return [(None, encode_json(error_object(error)))]
 
     def _encode_choice(self, delta: dict[str, Any], finish_reason: str | None = None) -> StreamMessage:
@@ -311,7 +311,7 @@ def _get_finish_reason(event: Finished, *, legacy: bool) -> str:
 def usage_object(usage: TokenUsage) -> dict[str, Any]:
     """Return the token counts of a completion as its `usage` object.
 
-    In OpenAI's API, the count of prompt tokens includes cached tokens. The Messages API counts cached tokens separately.
+    OpenAI counts cached tokens as a part of the prompt. The Messages API counts cached tokens separately.
     """
     prompt = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
     details = (

@@ -58,7 +58,7 @@ class EventLogEncoder:
     """Returns stored server-sent events unchanged. If the stream fails, it returns an error event.
 
     Args:
-        last_sequence_number: The sequence number of the last event that the client already has.
+        last_sequence_number: The sequence number of the event before the first event that the encoder returns.
     """
 
     def __init__(self, last_sequence_number: int) -> None:

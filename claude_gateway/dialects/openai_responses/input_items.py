@@ -41,7 +41,7 @@ class ConversationMessages:
 
 @dataclass(frozen=True, slots=True)
 class ResponseHistory:
-    """The stored data that a request needs, which is the earlier conversation and the items to which the request refers.
+    """The stored data that a request needs. This is the earlier conversation, and the items to which the request refers.
 
     Attributes:
         conversation: The messages of the previous responses.
@@ -74,7 +74,7 @@ class InputItemParser:
         self._notes = notes
         self._system: list[str] = []
         self._messages: list[Turn] = []
-        # Thinking blocks that the parser puts before the next assistant blocks. If no assistant blocks follow, the parser
+        # Thinking blocks that the parser puts before the next assistant blocks. If no assistant blocks follow, it
         # drops the thinking blocks.
         self._pending_thinking: list[ThinkingBlock | RedactedThinkingBlock] = []
 

@@ -102,7 +102,7 @@ class ResponseBuilder:
         return Turn("assistant", tuple(blocks)) if blocks else None
 
     def get_thinking_blocks(self) -> dict[str, ThinkingBlock | RedactedThinkingBlock]:
-        """Return a mapping from the id of each reasoning item to its thinking block. Omit blocks without a signature."""
+        """Map the id of each reasoning item to the thinking block of the item. Omit blocks without a signature."""
         blocks = {item["id"]: builder.to_block() for item, builder in zip(self._output, self._items, strict=False)}
         return {id_: block for id_, block in blocks.items() if isinstance(block, ThinkingBlock | RedactedThinkingBlock)}
 

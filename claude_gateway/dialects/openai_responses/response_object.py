@@ -122,7 +122,7 @@ def response_object(identity: ResponseIdentity, echo: Mapping[str, Any], **state
 def usage_object(usage: TokenUsage) -> dict[str, Any]:
     """Return the token counts of a response as its `usage` object.
 
-    In OpenAI's API, the count of input tokens includes cached tokens. The Messages API counts cached tokens separately.
+    OpenAI counts cached tokens as a part of the input. The Messages API counts cached tokens separately.
     """
     input_tokens = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
     return {
