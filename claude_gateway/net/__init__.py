@@ -1,1 +1,1 @@
-"""Modules for the connections that the gateway makes for clients. They resolve names, check addresses and fetch URLs."""
+"""Modules for the connections that the gateway makes for clients. They resolve names, check IPs and fetch URLs."""

@@ -32,7 +32,7 @@ _EMPTY_REPLY_TEXT = "(no text)"
 def add_schema_instruction(job: ChatJob) -> ChatJob:
     """Move the JSON Schema of a job into the system prompt, and return the changed job.
 
-    The gateway uses this function if the structured outputs of the model do not support the schema.
+    The gateway uses this function if the model cannot enforce the schema through structured outputs.
     """
     output = job.params.output_schema
     assert output is not None

@@ -21,9 +21,9 @@ Schema = Mapping[str, Any]
 _MAX_SCHEMA_BYTES = 64 * 1024
 _MAX_SCHEMA_DEPTH = 64
 _MAX_SUBSCHEMAS = 2_000
-# Keywords whose values contain subschemas. For a keyword in the first set, the value is an object with named subschemas.
-# For a keyword in the second set, the value is a subschema or a list of subschemas. All other keywords have values
-# without subschemas.
+# Keywords that contain subschemas. For a keyword in the first set, the value is an object with named subschemas. For a
+# keyword in the second set, the value is a subschema or a list of subschemas. The values of all other keywords contain
+# no subschemas.
 _NAMED_SUBSCHEMA_KEYWORDS = frozenset(
     {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"}
 )

@@ -41,7 +41,7 @@ class ConversationMessages:
 
 @dataclass(frozen=True, slots=True)
 class ResponseHistory:
-    """The stored data that a request needs. This is the earlier conversation, and the items to which the request refers.
+    """The stored data that a request needs. It consists of the earlier conversation and of the referenced items.
 
     Attributes:
         conversation: The messages of the previous responses.

@@ -322,8 +322,8 @@ def _to_comparable(turns: Iterable[Turn]) -> Iterator[list[Any]]:
     """Yield each turn in a form in which the gateway can compare the turn with a stored turn.
 
     This form leaves out the error results that the gateway added for calls without a result. It contains the position
-    of a call in place of the call id, because clients may change ids. It contains the URL of an image or a document in
-    place of the file that the gateway fetched.
+    of a call instead of the call id, because clients may change ids. If the gateway fetched an image or a document, the
+    form contains the URL instead of the file.
     """
     calls: dict[str, int] = {}
     for turn in turns:
