@@ -87,7 +87,7 @@ def parse_job(
     arguments: tuple[Any, ...],
     known_replies: Mapping[ReplyId, Turn],
 ) -> tuple[T, list[ReplyId]]:
-    """Convert a request with the parser of its dialect.
+    """Parse a request with the parser of its dialect, and check the limits of the resulting job.
 
     Args:
         body: The body of the request.

@@ -41,7 +41,7 @@ def add_schema_instruction(job: ChatJob) -> ChatJob:
 
 
 def add_repair_turn(job: ChatJob, reply_text: str, problems: Sequence[str]) -> ChatJob:
-    """Return the job with two further turns, so that the model corrects its reply.
+    """Add two turns to a job to make the model correct an invalid reply, and return the changed job.
 
     The first turn is the invalid reply of the model. The second is a user turn that lists the problems of the reply.
     """

@@ -181,7 +181,7 @@ class MessagesBodyBuilder:
 
 
 def usage_object(usage: TokenUsage) -> dict[str, Any]:
-    """Return the token counts of a message as its `usage` object."""
+    """Convert the token counts of a reply to the `usage` object of a response."""
     details = {"output_tokens_details": {"thinking_tokens": usage.thinking_tokens}} if usage.thinking_tokens else {}
     return {
         "input_tokens": usage.input_tokens,

@@ -59,7 +59,7 @@ class CallMatcher:
         self._matched.clear()
 
     def parse_call(self, call: GeminiFunctionCall, field_path: str) -> ToolUse:
-        """Convert a function call, and remember the call until its function response follows."""
+        """Convert a function call to a tool call, and remember the call for its function response."""
         self._call_count += 1
         # The generated id of a call is the same in each request of a conversation, so that the gateway recognizes the
         # conversation.

@@ -164,7 +164,7 @@ def candidate_object(parts: list[Json], finish_reason: str | None = None) -> Jso
 
 
 def usage_object(usage: TokenUsage) -> Json:
-    """Return the token counts of a response as its `usageMetadata` object.
+    """Convert the token counts of a reply to the `usageMetadata` object of a response.
 
     `usage` has the counts of the Messages API. In the Messages API, the count of input tokens excludes cached tokens,
     and the count of output tokens includes thinking tokens. In Gemini's API, the count of prompt tokens includes cached

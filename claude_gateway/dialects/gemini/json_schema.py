@@ -94,7 +94,7 @@ def _lowercase_types(schema: Schema) -> Schema:
 
 
 def _convert_openapi_level(schema: Schema) -> Schema:
-    """Convert the top level of a schema in Google's variant of OpenAPI, without its subschemas.
+    """Convert a schema in Google's variant of OpenAPI to JSON Schema, but leave its subschemas unchanged.
 
     The function replaces a keyword that JSON Schema does not have with an equivalent keyword. It drops a keyword that
     has no meaning for the model.

@@ -146,7 +146,7 @@ def find_nested_warnings(path_prefix: str, table: SupportTable, fields: Mapping[
 
 
 def classify(fields: Mapping[str, Any]) -> list[ParameterSupport]:
-    """Return, for each parameter in a request, whether and how the gateway supports it.
+    """Return one entry for each parameter in a request. The entry says whether the gateway supports the parameter.
 
     For a parameter in a nested object, the name in the result is the field path, such as `generationConfig.topK`.
     """

@@ -309,7 +309,7 @@ def _get_finish_reason(event: Finished, *, legacy: bool) -> str:
 
 
 def usage_object(usage: TokenUsage) -> dict[str, Any]:
-    """Return the token counts of a completion as its `usage` object.
+    """Convert the token counts of a reply to the `usage` object of a response.
 
     OpenAI counts cached tokens as a part of the prompt. The Messages API counts cached tokens separately.
     """

@@ -139,7 +139,7 @@ def option_warnings(fields: Mapping[str, Any]) -> list[str]:
 
 
 def classify(fields: Mapping[str, Any]) -> list[ParameterSupport]:
-    """Return, for each parameter in a request, whether and how the gateway supports it.
+    """Return one entry for each parameter in a request. The entry says whether the gateway supports the parameter.
 
     The name of a parameter in `anthropic_options` starts with `anthropic_options.`.
     """

@@ -158,7 +158,7 @@ class InputItemParser:
         return texts
 
     def _parse_other_item(self, kind: str, item: InputItem, field_path: str) -> None:
-        """Convert an item to text if it is a call of a hosted tool or has an unknown type."""
+        """Convert to text an item that is a call of a hosted tool, or that has an unknown type."""
         rendered_text = "" if kind in _TOOL_LIST_TYPES else render_as_text(kind[:60], item)
         note_conversion(kind, rendered_text, field_path, self._notes, "an item")
         if rendered_text and kind.endswith(_USER_ITEM_SUFFIXES):

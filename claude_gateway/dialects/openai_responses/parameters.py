@@ -92,5 +92,5 @@ def warnings(fields: Mapping[str, Any]) -> list[str]:
 
 
 def classify(fields: Mapping[str, Any]) -> list[ParameterSupport]:
-    """Return, for each parameter in a request, whether and how the gateway supports it."""
+    """Return one entry for each parameter in a request. The entry says whether the gateway supports the parameter."""
     return list(support.classify_parameters(fields, PARAMETERS, NEUTRAL_VALUES))

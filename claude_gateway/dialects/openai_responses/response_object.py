@@ -120,7 +120,7 @@ def response_object(identity: ResponseIdentity, echo: Mapping[str, Any], **state
 
 
 def usage_object(usage: TokenUsage) -> dict[str, Any]:
-    """Return the token counts of a response as its `usage` object.
+    """Convert the token counts of a reply to the `usage` object of a response.
 
     OpenAI counts cached tokens as a part of the input. The Messages API counts cached tokens separately.
     """

@@ -94,7 +94,7 @@ def find_parameter_warnings(fields: Mapping[str, Any], table: SupportTable, neut
 def classify_parameters(
     fields: Mapping[str, Any], table: SupportTable, neutral_values: NeutralValues
 ) -> Iterator[ParameterSupport]:
-    """Yield, for each parameter in a request, whether and how the gateway supports it.
+    """Yield one entry for each parameter in a request. The entry says whether the gateway supports the parameter.
 
     If the value of a parameter is the default value or means "not set", the parameter counts as supported.
     """
