@@ -39,7 +39,8 @@ class BodyMemory:
     """Memory for all request bodies. Requests that wait for memory get it in the order in which they arrived.
 
     The bodies of one key together may hold at most half of the memory, unless the key has only one body. This leaves
-    memory for the other keys. A body that is larger than the whole memory gets memory when no other body holds any.
+    memory for the other keys. If a body is larger than the whole memory, its request waits until no other body holds
+    memory.
 
     Args:
         max_bytes: The bytes that all bodies together may take.

@@ -44,7 +44,10 @@ class ParsedRequest(Protocol):
 
 
 class StoredConversation(Protocol):
-    """Interface of the conversation that a request continues. It is a session, a set of stored responses, or empty."""
+    """Interface of the conversation that a request continues.
+
+    The conversation is a session, or it consists of stored responses. If a request continues nothing, it is empty.
+    """
 
     @property
     def history(self) -> Any:
@@ -168,8 +171,8 @@ class Dialect:
         with_fetched_media: Returns the parsed request with the content of the fetched media instead of their URLs, in
             the fields that the gateway stores.
         choose_framing: Returns the format in which the gateway sends a stream. Its argument is the query.
-        request_id_header: The name of a second response header with the request id. Clients of this dialect read it;
-            "" if there is none.
+        request_id_header: The name of a second response header with the request id, because clients of this dialect
+            read that header; "" if the response has no second header.
         takes_key_in_query: Whether clients may send the API key in the query.
     """
 

@@ -77,7 +77,7 @@ def _with_fetched_media(parsed: ParsedResponsesRequest, fetched_media: FetchedMe
 
 
 def create_pending_response(prepared: PreparedRequest) -> PendingResponse:
-    """Return the data of a request that the gateway needs to store the response."""
+    """Return the data that the gateway needs to store the response to a request."""
     assert isinstance(prepared.conversation, ResponseConversation)
     client = prepared.client
     return PendingResponse(client.key.id, prepared.parsed, prepared.conversation.context, client.context)

@@ -40,7 +40,7 @@ async def refuse_method(request: web.Request) -> web.StreamResponse:
 
 
 def _get_model_name(request: web.Request) -> str:
-    """Return the name of the model in the path. It ends before the last colon, and may contain slashes.
+    """Return the name of the model in the path. The name ends before the last colon, and may contain slashes.
 
     Raises:
         ApiError: 404 if the name has a second prefix `models/`.

@@ -1,4 +1,4 @@
-"""Handlers for `/v1/tools`. They list built-in tools, manage a key's tool configuration, and count tool calls."""
+"""Handlers for `/v1/tools`. They list built-in tools, manage a key's tool configuration, and return call counts."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Middleware that checks the API key, the rate limits and the scope of a request, before it reads the body."""
+"""Middleware that checks the API key, the rate limits and the scope of a request, before the gateway reads the body."""
 
 import asyncio
 import math

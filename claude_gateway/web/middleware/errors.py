@@ -136,7 +136,7 @@ def _http_error_response(error: web.HTTPException, request: web.Request) -> web.
 def _find_route_path(request: web.Request) -> str:
     """Return the path of the route, with placeholders for its parameters.
 
-    The metrics use this path as a label, because the paths without placeholders would be too many labels.
+    The metrics use this path as a label, because there would be too many labels if each requested path were a label.
     """
     resource = request.match_info.route.resource
     return resource.canonical if resource else ""

@@ -33,7 +33,7 @@ _REQUEST_LINE_PATH = re.compile(rb"\s*[!-~]+ (?:https?://[^/\s]*)?(/[^\s?#]*)")
 
 
 class RefusingHandler(web.RequestHandler):
-    """Request handler for aiohttp that sends error responses in the dialect to which the path belongs.
+    """Request handler for aiohttp that sends error responses in the dialect to which the requested path belongs.
 
     Each error response has a request id, and the gateway writes a log line for it.
     """

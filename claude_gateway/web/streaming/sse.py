@@ -32,6 +32,7 @@ _MAX_BATCH_CHARS = 256 * 1024
 _SEND_TIMEOUT_SECONDS = 120
 # The interval in which aiohttp-sse would send SSE comments. Not every framing allows these comments, but the library
 # cannot disable them. The interval is ten years, so that the library sends none.
+_LIBRARY_PING_SECONDS = 10 * 365 * 24 * 3_600.0
 # The gateway writes fewer bytes than this without a timeout if the buffer of the connection is empty, because the bytes
 # then fit into the buffer. A stream has thousands of writes, and each timeout takes time.
 _MAX_UNTIMED_WRITE_BYTES = 16_384
