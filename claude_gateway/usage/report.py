@@ -153,7 +153,7 @@ def _invalid_day(name: str) -> ApiError:
 
 
 def _escape_formula(text: str) -> str:
-    # Some spreadsheets interpret a text as a formula even if there is white space in front of the first sign.
+    # Some spreadsheets interpret a text as a formula even if there is white space before the first character.
     return f"'{text}" if re.match(r"\s*[=+\-@\t\r|%]", text) else text
 
 
