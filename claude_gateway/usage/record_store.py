@@ -111,7 +111,7 @@ class UsageStore:
         return len(rows)
 
     async def _replay_write_ahead_log(self) -> None:
-        """Write the rows that a killed gateway process left in the write-ahead log to the database, and empty the log."""
+        """Write the rows that a killed gateway process left in the log to the database, and empty the log."""
         if self._write_ahead_log is None:
             return
         log_rows = await asyncio.to_thread(self._write_ahead_log.read_all)

@@ -308,7 +308,7 @@ class UsageRecorder:
             self._is_failing = False
 
     def _requeue(self, batch: dict[int, UsageRecord], error: StorageError) -> None:
-        """Keep the records that could not be written for the next write. Drop the oldest records if there are too many."""
+        """Keep the records of a failed write for the next write. If there are too many, drop the oldest records."""
         if not self._is_failing:
             _log.error("usage records cannot be written; the gateway keeps them and tries again: %s", error)
         self._is_failing = True
@@ -343,7 +343,7 @@ class UsageRecorder:
             )
 
     async def _fill_daily_sums(self) -> None:
-        """Add the records that are missing from the daily sums. Until this ends, usage reports are slower, but correct."""
+        """Add the records that the daily sums do not contain yet. Meanwhile, usage reports are slower, but correct."""
         try:
             if filled := await self._store.fill_daily_sums():
                 _log.info("%d usage records were added to the daily sums", filled)
