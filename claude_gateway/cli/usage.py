@@ -1,4 +1,4 @@
-"""The command `claude-gateway usage`; it reads the gateway's database, even while the gateway runs."""
+"""The command `claude-gateway usage`, which prints usage. It reads the database, even while the gateway runs."""
 
 import argparse
 import asyncio

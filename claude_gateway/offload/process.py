@@ -21,8 +21,8 @@ from workers.host.priority import get_background_priority, set_session_niceness
 _CHILD_MODULE = "claude_gateway.offload.child"
 # The process inherits only these variables, because the environment of the gateway contains secrets.
 _INHERITED_VARIABLES = ("PATH", "LANG", "LC_ALL", "HOME", "VIRTUAL_ENV", "PYTHONPATH", "LD_LIBRARY_PATH", "TMPDIR")
-# The maximum wall-clock time of a task is its maximum CPU time multiplied by this factor. The factor is large, because a
-# task may wait a long time for the CPU on a busy machine.
+# The maximum wall-clock time of a task is its maximum CPU time multiplied by this factor. The factor is large, because
+# a task may wait a long time for the CPU on a busy machine.
 _WALL_CLOCK_FACTOR = 15
 _unpickle_lock = threading.Lock()
 
