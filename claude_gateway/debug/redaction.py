@@ -12,8 +12,8 @@ _VISIBLE_HEADERS = re.compile(
     r"transfer-encoding|user-agent|x-claude-.*|x-request-id|x-stainless-.*"
 )
 _SECRET_NAME = re.compile(r"(?i)(.*[-_])?(api[-_]?key|authorization|token|secret|password|passwd|credentials?|cookie)")
-# Pattern for texts that look like a key or token. Within a word, each alternative in the pattern can match from only one
-# position, so that the search never takes quadratic time.
+# Pattern for texts that look like a key or token. Within a word, each alternative in the pattern can match from only
+# one position, so that the search never takes quadratic time.
 _SECRET_VALUE = re.compile(
     r"cgw_[0-9a-f]{12}_[0-9a-f]+|sk-[\w-]{16,}|AIza[\w-]{20,}|gh[pousr]_\w{20,}|xox[abprs]-[\w-]{10,}|AKIA[0-9A-Z]{16}|"
     r"(?<![\w-])(?=[\w-]+\.[\w-]+\.[\w-])[\w-]*?eyJ[\w-]{10,}\.[\w-]+\.[\w-]+|(?i:bearer)\s+[\w.~+/=-]{8,}"

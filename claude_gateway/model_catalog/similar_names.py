@@ -1,4 +1,4 @@
-"""Parser for the spellings of Claude model names that clients use. No I/O.
+"""Parser for the different spellings of Claude model names that clients send. No I/O.
 
 Examples are `bedrock/us.anthropic.claude-sonnet-4-5-20250929-v1:0` (LiteLLM), `anthropic/claude-sonnet-4.5:beta`
 (OpenRouter), `claude-4.5-sonnet-thinking` (Cursor), `claude-sonnet-4-5@20250929` (Vertex), `models/gemini-2.5-pro`
@@ -30,8 +30,8 @@ _TUNED_MODELS_SEGMENT = "tunedModels"
 _BEDROCK_PREFIX = re.compile(r"(?P<region>[a-z]{2,8}(-[a-z]{2,8})?\.)?anthropic\.(?=claude-)")
 _BEDROCK_VERSION_SUFFIX = re.compile(r"-v\d{1,2}(:\d{1,2})?(:\d+k)?$")
 _CONTEXT_WINDOW_SUFFIX = re.compile(r"(\[1m\]|[:-]1m)$")
-# Suffixes that stand for a variant of a model: those of OpenRouter, `:latest` of Ollama, and the effort levels and modes
-# that editors append to a name.
+# Suffixes that stand for a variant of a model. OpenRouter and Ollama (`:latest`) use such suffixes, and editors append
+# effort levels and modes to a name.
 _VARIANT_SUFFIX = re.compile(
     r"([:-](thinking|reasoning|fast|none|minimal|low|medium|high|xhigh|max|latest|preview)"
     r"|:(beta|free|nitro|floor|online|extended|exacto))$"
