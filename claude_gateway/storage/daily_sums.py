@@ -86,8 +86,7 @@ def _add_sql(table: str, rows: str) -> str:
 
 
 def _row_statements_sql(row_prefix: str, sign: str) -> str:
-    """Return SQL statements that add a record to the daily sums (`sign` is `+`) or subtract the record (`sign` is `-`).
-    """
+    """Return SQL statements that add a record to the daily sums (sign "+") or subtract it from the sums (sign "-")."""
     counts = ", ".join(sign + count for count in _sum_expressions(row_prefix))
     statements = [
         _add_sql(table, f"SELECT {_key_expressions(key, row_prefix)}, {counts} WHERE true")
