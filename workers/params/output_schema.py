@@ -187,7 +187,7 @@ class _SchemaConverter:
 
 
 def _convert_enum(remaining: dict[str, Any]) -> dict[str, Any]:
-    """Convert a list of allowed values (`enum`). The API accepts no `type` next to it, and no objects or arrays in it."""
+    """Convert a list of allowed values (`enum`). The API rejects a `type` next to it, and objects or arrays in it."""
     types = remaining.pop("type", None)
     values = [remaining.pop("const")] if "const" in remaining else remaining.pop("enum")
     if not isinstance(values, list):
