@@ -30,7 +30,7 @@ from claude_gateway.mcp_servers.stdio_transport import open_stdio_transport
 from claude_gateway.net.name_resolver import NameResolver
 from workers.core.job import RemoteToolResult
 
-# These packages log messages that servers send, and URLs with their queries, which may contain secrets.
+# These packages log messages that servers send, and complete URLs. Both may contain secrets.
 for _name in ("mcp", "client", "httpx2", "httpcore2"):
     logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
 
@@ -113,7 +113,7 @@ class McpClient:
             try:
                 await self._session.send_ping()
             except MCPError as error:
-                if error.code != mcp_types.METHOD_NOT_FOUND:  # a server without `ping` has responded too
+                if error.code != mcp_types.METHOD_NOT_FOUND:  # even a server that does not know `ping` has responded
                     raise
 
     async def initialize(self, session: ClientSession) -> None:

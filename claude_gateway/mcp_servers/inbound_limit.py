@@ -1,4 +1,4 @@
-"""Limits the data that MCP servers may send within a time window. No I/O; the clock is a parameter.
+"""Limits the data that MCP servers may send within a time window. No I/O. The clock is a parameter.
 
 Without a limit, a server could send so much data that reading it alone would keep the gateway busy.
 """
@@ -103,7 +103,7 @@ class InboundLimiter:
         """Record that the server has exceeded a limit, and raise `InboundLimitExceeded`.
 
         Args:
-            reason_template: Template of the reason, which the method formats with the `McpLimits`.
+            reason_template: Template for the reason. The method inserts the values of the `McpLimits`.
 
         Raises:
             InboundLimitExceeded: Always.

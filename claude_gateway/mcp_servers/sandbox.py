@@ -62,7 +62,7 @@ def build_server_env(config: StdioConfig, home_dir: str, search_path: str) -> di
 def _sandbox_mounts(sandbox: McpSandbox) -> Iterator[Mount]:
     """Yield the mounts, with each directory before the directories in it.
 
-    Otherwise the mount of the outer directory would cover the mounts of the inner ones.
+    Otherwise the mount of an outer directory would cover the mounts of the directories in it.
     """
     mounts = [Mount(path, path) for path in sandbox.readable_paths] + [
         Mount(path, path, writable=True) for path in sandbox.writable_paths

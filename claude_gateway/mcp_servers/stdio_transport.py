@@ -1,4 +1,4 @@
-"""Stdio transport for MCP servers, which runs a server as a process and exchanges messages over the process's pipes.
+"""Stdio transport for MCP servers. It runs a server as a process and exchanges messages over the pipes of the process.
 
 The environment of the process contains only PATH, a home directory and the variables that the client registered, and
 no variables of the gateway. The gateway discards the process's stderr, because stderr may contain secrets that the

@@ -252,7 +252,7 @@ class ModelCatalog:
         return name if _CLAUDE_NAME.fullmatch(name) else None
 
     def _provider_model_name(self, name: str, parsed_name: ParsedModelName) -> str:
-        """Return the name that a model has at the provider to which the gateway is logged in.
+        """Return the name that the gateway's provider (such as Anthropic or Bedrock) uses for a model.
 
         Args:
             name: Name that the client sent, without provider prefix.

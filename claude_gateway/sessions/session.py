@@ -1,4 +1,4 @@
-"""Session as one request uses it. It provides the stored conversation to the request, and stores the new turns."""
+"""Classes that give one request the stored conversation of a session, and that store the new turns of the request."""
 
 import math
 from collections.abc import AsyncGenerator, Callable, Sequence

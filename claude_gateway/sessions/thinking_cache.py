@@ -18,7 +18,7 @@ ENTRY_OVERHEAD_BYTES = 1_024
 
 
 class ThinkingCache:
-    """Stores complete replies. A reply is found by its key id, its model and the id of its first tool call.
+    """Stores complete replies, each under the id of its key, its model and the id of its first tool call.
 
     If the cache is full, it removes the oldest reply of the key that uses the most memory. Therefore many replies of
     one key cannot push the replies of other keys out of the cache.

@@ -50,7 +50,7 @@ def _clamp_sql(value: str, maximum: int) -> str:
 
 
 def _sum_expressions(row_prefix: str) -> tuple[str, ...]:
-    """Return one SQL expression for each column in `_SUM_COLUMNS`: the amount that one record adds to this column."""
+    """Return one SQL expression for each column in `_SUM_COLUMNS`. It computes the amount that a record adds to it."""
     times = [f"{row_prefix}{time}_ms" for time in _DURATIONS]
     return (
         "1",

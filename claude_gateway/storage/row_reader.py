@@ -46,7 +46,7 @@ def unreadable_reason(error: Exception) -> str:
 
 
 def require_bytes(stored: object) -> bytes:
-    """Return a stored value as bytes. A string is encoded as UTF-8.
+    """Return a stored value as bytes. If the value is a string, encode it as UTF-8.
 
     Raises:
         TypeError: The value is neither bytes nor a string.

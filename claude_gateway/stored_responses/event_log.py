@@ -36,7 +36,7 @@ class EventLog:
 
     Args:
         events: Name and data of each event with which the log begins.
-        is_complete: Whether no more events will be added.
+        is_complete: Whether the log already contains the last event of the stream.
     """
 
     def __init__(self, events: Sequence[StreamMessage] = (), *, is_complete: bool = False) -> None:
@@ -65,7 +65,7 @@ class EventLog:
 
         Args:
             events: Name and data of each event.
-            is_last: Whether no more events will be added.
+            is_last: Whether these events include the last event of the stream.
         """
         self._append(events)
         self._is_complete = is_last

@@ -94,7 +94,7 @@ class StoredResponse:
         status: Status of the response, such as `completed`.
         object: The response object, as JSON.
         items: The input items of the request, as JSON.
-        events: Stored form of the event log, which only background responses have; None if there is no log.
+        events: Stored form of the event log; None if there is no log. Only background responses have a log.
     """
 
     id: str
@@ -165,7 +165,7 @@ class ResponseStore:
         await self._delete_expired(now)
 
     async def finish(self, key_id: str, response: StoredResponse, reply: Turn | None) -> bool:
-        """Store the result of a background response, which was first stored when it was queued.
+        """Store the result of a background response. Until now, the database contains only the queued response.
 
         Args:
             key_id: Id of the key that the response belongs to.

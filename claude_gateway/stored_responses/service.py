@@ -69,7 +69,7 @@ class ConversationContext:
     reservation: MemoryReservation = NO_RESERVATION
 
     def release(self) -> None:
-        """Release the memory that is reserved for the loaded data. A second call has no effect."""
+        """Release the memory that the gateway has reserved for the loaded data. A second call has no effect."""
         self.reservation.release()
 
 
@@ -153,7 +153,7 @@ class ResponseService:
         return context
 
     async def store_response(self, pending: PendingResponse, builder: ResponseBuilder) -> None:
-        """Store a request and the response to it, and wait until both are committed to the database."""
+        """Store a request and the response to it, and wait until the database has committed both."""
         stored = await run_for_job(pending.parsed.job, self._build_stored_response, pending, builder)
         await self._store.add(
             pending.key_id,
@@ -165,7 +165,7 @@ class ResponseService:
         )
 
     async def finish_response(self, pending: PendingResponse, builder: ResponseBuilder, events: bytes) -> None:
-        """Store the result of a background response, which was first stored when it was queued.
+        """Store the result of a background response. Until now, the database contains only the queued response.
 
         Args:
             pending: Request that the response answers.
@@ -371,7 +371,7 @@ def _release_in_loop(loop: asyncio.AbstractEventLoop, reservation: MemoryReserva
 
 
 def _build_chain_link(pending: PendingResponse, builder: ResponseBuilder) -> ChainLink:
-    """Return the messages that the request and its reply add to the conversation."""
+    """Return the messages that a request and the reply to it add to the conversation."""
     reply = builder.to_turn()
     return ChainLink(
         pending.parsed.input_messages.system, (*pending.parsed.input_messages.messages, *([reply] if reply else ()))

@@ -57,7 +57,7 @@ class DailySpend:
 
 
 class ReservedSpend:
-    """Estimated tokens and US dollars that are reserved for the running jobs of each API key."""
+    """Sums of the estimated tokens and US dollars that the gateway reserves for the running jobs of each API key."""
 
     def __init__(self) -> None:
         self._reserved: defaultdict[str, list[Spend]] = defaultdict(list)
@@ -67,14 +67,14 @@ class ReservedSpend:
         self._reserved[key_id].append(spend)
 
     def remove(self, key_id: str, spend: Spend) -> None:
-        """Release the amount that was reserved for a job, after the job has ended."""
+        """Release the amount `spend` that `add` has reserved for a job, after the job has ended."""
         reservations = self._reserved[key_id]
         reservations.remove(spend)
         if not reservations:
             del self._reserved[key_id]
 
     def total(self, key_id: str) -> Spend:
-        """Return the sum of all amounts that are reserved for the running jobs of a key."""
+        """Return the sum of all amounts that the gateway has reserved for the running jobs of a key."""
         return sum(self._reserved.get(key_id, ()), NO_SPEND)
 
 

@@ -53,7 +53,7 @@ class WriteAheadLog:
         self._last_number = 0
 
     def append(self, row: RecordRow) -> bool:
-        """Append a row to the current log file, and return whether the row was written.
+        """Append a row to the current log file. Return False if the row could not be written.
 
         The method runs on the event loop. The system call takes only some microseconds, because it writes to the page
         cache.
@@ -68,7 +68,7 @@ class WriteAheadLog:
                 os.ftruncate(file, size)  # otherwise the next line would follow an incomplete line
                 return False
         except OSError:
-            return False  # the disk is full; the write to the database will fail and be reported
+            return False  # the disk is full, and the write to the database will fail and report this
         self._sizes[self._current_index] += len(line)
         return True
 

@@ -59,7 +59,7 @@ class DirectoryRemover:
                 self._enqueue(directory, _do_nothing)
 
     def remove(self, directory: Path, on_removed: OnRemoved = _do_nothing) -> None:
-        """Free the path of a directory at once, and delete the files in it later, in another thread.
+        """Remove a directory. Its path is free when the method returns, and another thread deletes the files later.
 
         Args:
             directory: The directory to remove. If it does not exist, the method only calls `on_removed`.

@@ -32,7 +32,7 @@ class UnsafeDirectory(Exception):
 
 
 class ProcessDirectories:
-    """Manages the process directories and pid files in the directory `base`, which it locks.
+    """Locks the directory `base`, and manages process directories and pid files in it.
 
     Blocking calls run in threads.
     """

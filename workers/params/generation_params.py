@@ -290,8 +290,8 @@ def _should_hide_temperature(params: GenerationParams) -> bool:
     """Return whether the gateway must prevent the CLI from sending a temperature.
 
     If thinking is off, the CLI sends `temperature: 1`. Most models reject this together with `top_p`. So the gateway
-    leaves thinking on in the settings of the CLI, and turns thinking off in the extra body, which are fields that the
-    CLI copies into the upstream request.
+    leaves thinking on in the settings of the CLI, and turns thinking off in the extra body. The extra body consists of
+    fields that the CLI copies into the upstream request.
     """
     return params.thinking == "off" and params.top_p is not None and params.temperature is None
 

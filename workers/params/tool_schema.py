@@ -59,9 +59,14 @@ class _Merger:
         self._remaining_items = _MAX_MERGED_ITEMS
 
     def merge(self, schema: Schema, depth: int) -> dict[str, Any]:
-        """Merge the branches of all unions into one object schema, which contains the properties of all branches.
+        """Merge the branches of all unions at the root of a schema into one object schema.
 
-        The schema requires the properties that the root or the branches of an `allOf` require.
+        The result contains the properties of all branches. It requires the properties that the root or the branches of
+        an `allOf` require.
+
+        Args:
+            schema: The schema to merge.
+            depth: The number of further levels of nested unions that the method merges.
         """
         merged = {name: value for name, value in schema.items() if name not in _UNION_PREAMBLES}
         properties = dict(_mapping_or_empty(schema.get("properties")))
@@ -103,7 +108,7 @@ def _resolve_reference(reference: str, root: Schema) -> Any:
 
 
 def _merge_alternatives(first: Any, second: Any) -> Any:
-    """Return a subschema that accepts each value that one of two branches accepts for the same property."""
+    """Combine the subschemas that two branches have for the same property. The result accepts what either accepts."""
     if first == second:
         return first
     alternatives = first["anyOf"] if isinstance(first, Mapping) and first.keys() == {"anyOf"} else [first]

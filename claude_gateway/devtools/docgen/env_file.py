@@ -1,4 +1,4 @@
-"""Generator of an example settings file. It contains each setting of the settings class with its default value.
+"""Generator of an example settings file. The file contains each setting with its default value.
 
 Each setting in the example file is commented out. To change a setting, the operator removes the `#` before the setting.
 """

@@ -85,7 +85,7 @@ class RecordedRequest:
 
     @property
     def usage(self) -> dict[str, Any]:
-        """The token numbers in the reply; empty if the server rejected the request."""
+        """The numbers of tokens in the reply. The dictionary is empty if the server rejected the request."""
         return dict(self.message.get("usage", {}))
 
     @property
@@ -121,7 +121,7 @@ class FakeAnthropic:
         self.url = ""
 
     async def start(self, port: int = 0) -> None:
-        """Start the server, which listens only on 127.0.0.1.
+        """Start the server on the address 127.0.0.1.
 
         Args:
             port: The port on which the server listens; 0 to choose a free port.
