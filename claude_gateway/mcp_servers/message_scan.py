@@ -124,7 +124,7 @@ class LineScanner:
         self._scanner = MessageScanner(limits, on_limit_exceeded, count_values)
 
     def feed(self, data: bytes) -> None:
-        """Scan the next chunk of output. Raises the exception of `on_limit_exceeded`."""
+        """Scan the next chunk of output. Raises the exception that `on_limit_exceeded` raises."""
         *complete_lines, last = data.split(b"\n")
         for line in complete_lines:
             self._scanner.feed(line)
@@ -147,7 +147,7 @@ class EventScanner:
         self._line_kind = _EMPTY_LINE
 
     def feed(self, data: bytes) -> None:
-        """Scan the next chunk of the stream. Raises the exception of `on_limit_exceeded`."""
+        """Scan the next chunk of the stream. Raises the exception that `on_limit_exceeded` raises."""
         data = self._pending + data
         self._pending = b"\r" if data.endswith(b"\r") else b""  # the other half of the line break may follow
         data = data[: len(data) - len(self._pending)]

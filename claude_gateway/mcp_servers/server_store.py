@@ -66,7 +66,7 @@ class McpServerStore:
         )
 
     async def list_auto_connected(self) -> list[tuple[str, McpServer]]:
-        """List the servers that the gateway connects after a restart, for all keys and each with its key id."""
+        """List the servers of all keys that the gateway connects after a restart, as pairs of key id and server."""
         rows = await self._database.read("SELECT owner, name, definition FROM mcp_servers WHERE wanted")
         return read_rows(rows, read_server, label_server)
 

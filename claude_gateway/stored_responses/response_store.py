@@ -270,7 +270,7 @@ class ResponseStore:
             await self._delete_unreferenced([id_ for (id_,) in rows[start : start + _MAX_DELETED_PER_TRANSACTION]])
 
     async def mark_failed(self, id_: str) -> None:
-        """Set the status of a damaged response to `failed`."""
+        """Set the status of a response to `failed`, without changing the stored data, which may be damaged."""
         await self._database.execute("UPDATE responses SET status = 'failed' WHERE id = ?", (id_,))
 
     async def list_unfinished(self) -> list[tuple[str, StoredResponse]]:

@@ -1,8 +1,8 @@
-"""Events of a running job, which are the same for every dialect. No I/O.
+"""Data types for the events that a running job produces. The events are the same for every dialect. No I/O.
 
-The events of a job form a stream. It begins with `Started`. For each block of the reply, `BlockStarted`, deltas and
-`BlockEnded` follow. The last event is `Finished`. If the job fails, the stream ends early by raising a
-`workers.core.errors.WorkerError`.
+The events of a job form a stream. It begins with `Started`. For each block of the reply, `BlockStarted`, deltas (events
+with parts of the block) and `BlockEnded` follow. The last event is `Finished`. If the job fails, the stream ends early
+by raising a `workers.core.errors.WorkerError`.
 """
 
 from collections.abc import Mapping
@@ -61,7 +61,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class BlockStarted:
-    """An event that reports the start of a block. If the block is not a `RedactedThinkingBlock`, deltas follow."""
+    """An event that reports the start of a block. Deltas follow, unless it is a `RedactedThinkingBlock`."""
 
     block: Text | ThinkingBlock | RedactedThinkingBlock | ToolUse
 
