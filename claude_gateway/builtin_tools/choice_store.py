@@ -38,7 +38,7 @@ class ToolChoiceStore:
             )
 
     async def count(self, key_id: str) -> int:
-        """Return the number of sessions with stored choices; `ALL_SESSIONS` counts as one."""
+        """Return for how many sessions of the key choices are stored. `ALL_SESSIONS` counts as one session."""
         async with self._database.snapshot() as run:
             ((count,),) = await run("SELECT count(*) FROM tool_choices WHERE owner = ?", (key_id,))
         return int(count)

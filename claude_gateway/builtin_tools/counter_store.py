@@ -1,4 +1,4 @@
-"""Loads the usage counters of tools from the database at the start, and writes changed counters in batches."""
+"""Loads the counters of tool calls from the database at the start, and writes changed counters in batches."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ _WRITE_INTERVAL_SECONDS = 10.0
 
 
 class ToolCountStore:
-    """Stores tool counters in the database, so that a restart does not reset them."""
+    """Stores the counters of tool calls in the database, so that a restart of the gateway does not reset them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -31,7 +31,7 @@ class ToolCountStore:
             counts.restore(key_id, tool, counter)
 
     async def write(self, counts: ToolCounters) -> None:
-        """Write the counters that changed since the last write; if writing fails, they stay marked as unsaved."""
+        """Write the counters that changed since the last write. If the write fails, they stay marked as unsaved."""
         unsaved = counts.take_unsaved()
         if not unsaved:
             return

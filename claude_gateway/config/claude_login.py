@@ -1,4 +1,4 @@
-"""Settings of the login with which Claude Code reaches its model."""
+"""Settings for the login with which Claude Code uses the upstream, and for the binary of Claude Code."""
 
 import os
 from pathlib import Path
@@ -49,7 +49,7 @@ class ClaudeLoginSettings(SettingsGroup):
 
     @property
     def auth_method(self) -> AuthMethod:
-        """Login that Claude Code uses, either the one that the settings select or `claude_auth_method`."""
+        """The login that Claude Code uses. It is `claude_auth_method` if no setting selects a login."""
         selected = self._selected_methods()
         return next(iter(selected.values())) if selected else self.claude_auth_method
 
@@ -64,7 +64,7 @@ class ClaudeLoginSettings(SettingsGroup):
         return self
 
     def _selected_methods(self) -> dict[str, AuthMethod]:
-        """Return each setting that selects a login, with the login that it selects.
+        """Return the settings that select a login, each with the login that it selects.
 
         If `CLAUDE_AUTH_METHOD` is set, it alone decides. The exception is its value `cli`, which
         `CLAUDE_CODE_USE_BEDROCK` and `CLAUDE_CODE_USE_VERTEX` override.
@@ -88,7 +88,7 @@ class ClaudeLoginSettings(SettingsGroup):
     def credentials(self) -> dict[str, str]:
         """Return the environment variables with the credentials for the workers.
 
-        These are the variables in the allow-list of the login, with values from the settings or the environment.
+        The login determines the names of the variables. The values come from the settings or the environment.
         """
         credentials = {}
         for name in (*CREDENTIAL_VARIABLES[self.auth_method], "ANTHROPIC_BASE_URL"):

@@ -1,4 +1,4 @@
-"""Settings of the worker processes for chats, and of the queue."""
+"""Settings for the worker processes of chats, and for the queue."""
 
 from pydantic import Field
 
@@ -7,7 +7,7 @@ from workers.core.settings import PoolSettings
 
 
 class WorkerSettings(SettingsGroup):
-    """Number and lifetime of the processes for chats, retries, and the limits of the queue."""
+    """Number and lifetime of the processes for chats, number of retries, and limits of the queue."""
 
     chat_workers: int = Field(
         2, ge=1, le=64, description="Maximum number of chats that run at the same time; each needs one process."

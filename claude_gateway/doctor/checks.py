@@ -1,4 +1,4 @@
-"""Decides the status and the remedy of each check of the `doctor` command from measured values. No I/O."""
+"""Functions that turn measured values into the check results of the `doctor` command. No I/O."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,9 +11,9 @@ from claude_gateway.storage.migrations import MIGRATIONS
 from workers.core.settings import AuthMethod
 
 _MIB = 2**20
-# With less free space, SQLite and the directories of the workers soon fail.
+# If less space is free, SQLite and the workers soon cannot write any more.
 _DISK_FULL_BYTES = 64 * _MIB
-# With less free space, the check warns.
+# If less space is free, the check warns the operator.
 _DISK_LOW_BYTES = 1024 * _MIB
 # The memory usage of a worker grows by half after its start, while the worker runs jobs.
 _MEMORY_GROWTH_FACTOR = 1.5
@@ -49,7 +49,7 @@ def evaluate_login(method: AuthMethod, account: Mapping[str, Any]) -> CheckResul
 
 
 def evaluate_sandbox(problem: str | None, *, allow_unsandboxed: bool) -> CheckResult:
-    """Decide from a trial of the sandbox whether it works.
+    """Decide whether the sandbox works. The calling code has already tried to create a sandbox.
 
     Args:
         problem: The reason why the sandbox does not work; None if it works.
@@ -143,7 +143,7 @@ def evaluate_database(path: str, schema_version: int | None, problem: str) -> Ch
 
 
 def evaluate_stored_rows(damage: DamageReport | None) -> CheckResult:
-    """Evaluate a scan of all database rows for unreadable ones. `damage` is None if there was no database to scan."""
+    """Evaluate a scan for unreadable rows in the database. `damage` is None if there was no database to scan."""
     subject = "Stored rows"
     if damage is None:
         return skipped_result(subject, "there is no readable database")
@@ -237,7 +237,7 @@ def find_setting_conflicts(
 def evaluate_streaming(
     url: str, first_chunk_seconds: float | None, second_chunk_seconds: float | None, chunk_timeout_seconds: float
 ) -> CheckResult:
-    """Decide whether chunks of an endless stream arrive immediately, from the arrival times of the first two chunks.
+    """Decide whether a proxy passes on the chunks of a stream immediately, from the arrival times of two chunks.
 
     Args:
         url: The public address of the gateway.
@@ -264,5 +264,5 @@ def evaluate_streaming(
 
 
 def skip_streaming() -> CheckResult:
-    """Return the result of the streaming check if the operator gave no public address."""
+    """Return the result of the streaming check for a command line without a public address."""
     return skipped_result("Streaming through the proxy", "needs the public address: --url https://…, with API_KEY set")

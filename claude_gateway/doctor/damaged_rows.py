@@ -40,7 +40,7 @@ class DamageReport:
 
 
 def find_damaged_rows(database: Path, now: Callable[[], float] = time.monotonic) -> DamageReport:
-    """Find the unreadable rows in a database and in the write-ahead log of usage records beside it.
+    """Find the unreadable rows in a database, and in the write-ahead log of usage records in the same directory.
 
     The function reads each row in the same way as the gateway.
 

@@ -38,7 +38,7 @@ def _is_visible(path: Path) -> bool:
 def available_memory_mib(*, workers_running: bool) -> float:
     """Return the memory in MiB that workers can use.
 
-    This is the available memory, or the total memory if the workers already run. The result is never greater than the
+    The result is the available memory, or the total memory if the workers already run. It is never greater than the
     limit of the control group.
     """
     memory = psutil.virtual_memory()
@@ -58,7 +58,8 @@ def inspect_database(path: Path) -> tuple[int | None, str]:
     """Read the schema version of a database and check the integrity of the database, without writing anything.
 
     Returns:
-        The version, or None if there is no readable database; and the problem, or "" if the database is intact.
+        Two values. The first is the version; None if there is no readable database. The second is the problem; "" if
+        the database is intact.
     """
     try:
         if not path.exists():
@@ -74,7 +75,7 @@ def inspect_database(path: Path) -> tuple[int | None, str]:
 
 
 def scan_stored_rows(path: Path) -> DamageReport | None:
-    """Find the unreadable rows of a database; return None if there is no readable database."""
+    """Find the unreadable rows of a database. Return None if there is no readable database."""
     try:
         return find_damaged_rows(path) if path.exists() else None
     except (OSError, sqlite3.Error):
@@ -82,7 +83,7 @@ def scan_stored_rows(path: Path) -> DamageReport | None:
 
 
 def find_directory_problem(path: Path) -> str:
-    """Return the reason why a gateway that this user runs could not use a state directory; "" if it could."""
+    """Return the reason why a gateway of the current user could not use a state directory; "" if it could."""
     try:
         return _directory_problem(path)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Runs the checks of the command `claude-gateway doctor` for the present settings."""
+"""Runs all checks of the command `claude-gateway doctor` with the current settings."""
 
 import asyncio
 import os
@@ -46,7 +46,7 @@ async def run_doctor(
     host: HostProbe = HostProbe(),  # noqa: B008
     service: InstalledService = InstalledService(),
 ) -> list[CheckResult]:
-    """Run all checks, without changing anything or sending anything upstream.
+    """Run all checks of the doctor command. They change nothing, and send nothing to the upstream.
 
     Args:
         settings: The settings.

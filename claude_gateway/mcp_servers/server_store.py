@@ -1,6 +1,6 @@
 """Stores the MCP servers that each key has registered, including the secrets of the servers, in the database.
 
-Every statement about one server filters by key id (column `owner`).
+Every SQL statement about one server filters by key id (column `owner`).
 """
 
 import orjson
@@ -34,7 +34,7 @@ class McpServerStore:
         return next((server for _, server in read_rows(rows, read_server, label_server)), None)
 
     async def write_server(self, key_id: str, server: McpServer, max_servers: int, now: float) -> bool | None:
-        """Insert or replace a server, without marking the server for automatic connection.
+        """Insert or replace a server. The gateway does not connect this server automatically after a restart.
 
         Args:
             key_id: Key that registers the server.
@@ -66,7 +66,7 @@ class McpServerStore:
         )
 
     async def list_auto_connected(self) -> list[tuple[str, McpServer]]:
-        """List the servers of all keys that the gateway connects after a restart, each with its key id."""
+        """List the servers of all keys that the gateway connects after a restart, as pairs of key id and server."""
         rows = await self._database.read("SELECT owner, name, definition FROM mcp_servers WHERE wanted")
         return read_rows(rows, read_server, label_server)
 

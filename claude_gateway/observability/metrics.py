@@ -134,7 +134,7 @@ class Metrics:
         self._cost(self._model_label(record.model)).inc(usd)
 
     def request_completed(self, context: RequestContext, method: str, status: int, seconds: float) -> None:
-        """Count a request, and record its overhead: the time that the request took in addition to its jobs.
+        """Count a request, and record the time that the request took in addition to its jobs.
 
         Args:
             context: Data of the request.

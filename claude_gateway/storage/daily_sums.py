@@ -1,13 +1,14 @@
 """SQL statements that create, update and read the daily sums of usage records. No I/O.
 
-The gateway reads usage reports from these sums. Database triggers update the sums in the same transaction that writes a
-record. The sums are integers (US dollars in billionths, times in microseconds), so subtracting a record and adding it
-again leaves them unchanged. If a value is too large for a single job, the triggers add a maximum instead of the value.
-So one damaged record does not corrupt a sum.
+A daily sum is the sum over all usage records of one day, for example for one key and one model. The gateway computes
+usage reports from these sums. Database triggers update the sums in the same transaction that writes a record. The sums
+are integers (US dollars in billionths, times in microseconds). So if a trigger subtracts a record and adds it again,
+the sums are exactly as before. If a value is too large for a single job, the triggers add a maximum instead of the
+value. So one damaged record does not corrupt a sum.
 
-A database that an older version of the gateway created has records that are not in the sums. The gateway adds these
-records in batches, in the order of their ids. The records from `daily_sums_filled.next` to `daily_sums_filled.last` are
-not in the sums yet.
+If an older version of the gateway created the database, the database contains records that are not in the sums. The
+gateway adds these records in batches, in the order of their ids. The records with ids from `daily_sums_filled.next` to
+`daily_sums_filled.last` are not in the sums yet.
 """
 
 from collections.abc import Collection
@@ -19,8 +20,8 @@ _TOKEN_COLUMNS = ("input", "output", "cache_read", "cache_write", "thinking")
 _DURATIONS = ("queue", "first_token", "total")
 _DURATION_COLUMNS = tuple(f"{time}_{unit}" for time in _DURATIONS for unit in ("jobs", "us"))
 _SUM_COLUMNS = ("jobs", *_TOKEN_COLUMNS, "nano_usd", *_DURATION_COLUMNS)
-# Columns of the primary key of each table that contains daily sums. The smallest table comes first. The column `day` is
-# the count of days since 1970-01-01 (UTC).
+# Tables that contain daily sums, with the columns in the primary key of each table. The smallest table comes first. The
+# column `day` is the count of days since 1970-01-01 (UTC).
 _TABLE_KEYS: dict[str, tuple[str, ...]] = {
     "usage_days_of_all": ("day", "model", "dialect", "result"),
     "usage_days_of_keys": ("owner", "day", "result"),
@@ -30,12 +31,12 @@ DAILY_SUM_TABLES = tuple(_TABLE_KEYS)
 
 
 def select_sums_source(columns: Collection[str], unfilled: str = "") -> str:
-    """Return SQL for a FROM clause that reads the daily sums from the smallest table with the needed columns.
+    """Return the source for a FROM clause that reads the daily sums from the smallest table with the needed columns.
 
     Args:
         columns: Columns that the query uses.
-        unfilled: SQL condition that selects the records that are not in the tables yet. The returned source includes
-            these records. An empty string means that the tables include all records.
+        unfilled: SQL condition that selects the usage records that are not in the sums yet. The returned source also
+            includes these records. An empty string means that the sums include all records.
     """
     table = next(name for name, key in _TABLE_KEYS.items() if set(columns) <= set(key))
     if not unfilled:
@@ -49,7 +50,7 @@ def _clamp_sql(value: str, maximum: int) -> str:
 
 
 def _sum_expressions(row_prefix: str) -> tuple[str, ...]:
-    """Return, for each column in `_SUM_COLUMNS`, an SQL expression for the amount that one record adds to it."""
+    """Return one SQL expression for each column in `_SUM_COLUMNS`. It computes the amount that a record adds to it."""
     times = [f"{row_prefix}{time}_ms" for time in _DURATIONS]
     return (
         "1",
@@ -85,7 +86,7 @@ def _add_sql(table: str, rows: str) -> str:
 
 
 def _row_statements_sql(row_prefix: str, sign: str) -> str:
-    """Return SQL statements that add a record to the daily sums (sign `+`) or subtract the record (sign `-`)."""
+    """Return SQL statements that add a record to the daily sums (sign "+") or subtract it from the sums (sign "-")."""
     counts = ", ".join(sign + count for count in _sum_expressions(row_prefix))
     statements = [
         _add_sql(table, f"SELECT {_key_expressions(key, row_prefix)}, {counts} WHERE true")

@@ -152,8 +152,8 @@ CREATE INDEX responses_kept ON responses (owner, created_at) WHERE object IS NOT
 CREATE INDEX responses_gone ON responses (owner) WHERE object IS NULL;
 """
 
-# A released script must never be changed, because there are databases on which it has been run. Each change of the
-# schema gets a new script.
+# Never change a script after its release, because a gateway does not run it again on existing databases. Add a new
+# script for each change of the schema.
 MIGRATIONS: tuple[str, ...] = (
     *(_SESSIONS, _RESPONSES, _TOOL_CHOICES, _KEYS, _MCP_SERVERS, _USAGE_RECORDS, _TOOL_COUNTS),
     *(DAILY_SUMS_SCRIPT, _RESPONSE_INDEXES),

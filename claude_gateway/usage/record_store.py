@@ -1,4 +1,4 @@
-"""Read and write usage records in the database, update their daily sums, and compute usage reports."""
+"""Read and write usage records in the database, update the daily sums of the records, and compute usage reports."""
 
 import asyncio
 import logging
@@ -48,11 +48,11 @@ _SUMS_SQL = (
 _DAYS_SQL = "WHERE day >= :since AND day < :until"
 _DAYS_OF_KEY_SQL = "WHERE day >= :since AND day < :until AND owner = :key_id"
 _SPEND_SINCE_SQL = f"SELECT owner, {SPEND_SQL} WHERE begun_at >= ? GROUP BY owner"
-# The gateway writes at most this many records with one statement, because encoding them blocks the event loop. More
-# records gather only while the disk fails.
+# The gateway writes at most this many records with one statement, because encoding the records blocks the event loop.
+# More records wait to be written only while the disk fails.
 _MAX_WRITTEN_PER_STATEMENT = 500
-# Limits on the records that are deleted with one statement and summed up in one transaction, because other writers have
-# to wait meanwhile.
+# The gateway deletes at most this many records with one statement, and adds at most this many records to the daily sums
+# in one transaction. Other writers have to wait until the statement or the transaction ends.
 _MAX_DELETED_PER_STATEMENT = 500
 _MAX_FILLED_PER_TRANSACTION = 1_000
 _TEXT_COLUMNS = ("owner", "request_id", "dialect", "route", "model_asked", "model", "result")
@@ -79,8 +79,8 @@ class UsageStore:
         """Append the current state of a record to the write-ahead log.
 
         Returns:
-            Whether the current state of the record survives a killed process. This is False if there is no log or if
-            the gateway cannot write to the log.
+            Whether the log contains the current state of the record, so that the state survives a killed process. This
+            is False if there is no log or if the gateway cannot write to the log.
         """
         return self._write_ahead_log is not None and self._write_ahead_log.append(_to_row(record))
 
@@ -101,7 +101,7 @@ class UsageStore:
     async def mark_lost_jobs(self) -> int:
         """Mark the jobs that were running when an earlier gateway process exited, and return the count of these jobs.
 
-        The records that the earlier process left in the write-ahead log are first written to the database.
+        Before that, the method writes the records that the earlier process left in the write-ahead log to the database.
         """
         await self._replay_write_ahead_log()
         rows = await self._database.execute(
@@ -111,7 +111,7 @@ class UsageStore:
         return len(rows)
 
     async def _replay_write_ahead_log(self) -> None:
-        """Write the rows that a killed gateway process left in the write-ahead log to the database. Empty the log."""
+        """Write the rows that a killed gateway process left in the log to the database, and empty the log."""
         if self._write_ahead_log is None:
             return
         log_rows = await asyncio.to_thread(self._write_ahead_log.read_all)
@@ -151,7 +151,8 @@ class UsageStore:
             query: Selection of the jobs, and the columns by which the report groups them.
             max_groups: Maximum count of groups. The groups are sorted in descending order, so the latest days come
                 first if the first column is the day.
-            requesting_key_id: Id of the key that requests the report. The reports of one key run one after another.
+            requesting_key_id: Id of the key that requests the report. The database computes the reports of one key one
+                after another.
         """
         groups = [_GROUP_COLUMNS[name] for name in query.group_by]
         where = _DAYS_OF_KEY_SQL if query.key_id is not None else _DAYS_SQL
@@ -165,8 +166,8 @@ class UsageStore:
         group_and_order = f"GROUP BY {', '.join(groups)} HAVING sum(jobs) > 0 " if groups else ""
         group_and_order += f"ORDER BY {', '.join(f'{column} DESC' for column in groups)} " if groups else ""
         filter_columns = {"day", *([] if query.key_id is None else ["owner"])}
-        # Both statements read the same snapshot. Otherwise a job that ends between them would be missing from the
-        # total, but not from the rows.
+        # Both statements read the same snapshot. Otherwise a job that ends between the two statements would be missing
+        # from the total, but not from the rows.
         async with self._database.report_snapshot(requesting_key_id) as run:
             unfilled = await _unfilled_condition(run)
             (total,) = await run(
@@ -182,12 +183,10 @@ class UsageStore:
         return await asyncio.to_thread(_build_report, query, rows, total)
 
     async def fill_daily_sums(self) -> int:
-        """Add the records of an older version of the gateway, which had no daily sums, to the daily sums.
-
-        The records are added in batches.
+        """Add the records that an older version of the gateway wrote without daily sums to the daily sums, in batches.
 
         Returns:
-            Count of the records that were added.
+            Count of the records that the method has added.
         """
         await self._reset_sums_if_damaged()
         filled = 0
@@ -196,9 +195,9 @@ class UsageStore:
         return filled
 
     async def _reset_sums_if_damaged(self) -> None:
-        """Delete all daily sums if the row that says which records are in the sums is damaged.
+        """Delete all daily sums if the row with the range of records that are missing from the sums is damaged.
 
-        No sum is reliable in this case. `fill_daily_sums` then adds all records again.
+        No sum is reliable in this case. `fill_daily_sums` then adds all records to new sums.
         """
         async with self._database.transaction() as run:
             if await run("SELECT 1 FROM daily_sums_filled WHERE typeof(next) = 'integer' AND typeof(last) = 'integer'"):
@@ -240,8 +239,8 @@ class UsageStore:
             if len(deleted) < _MAX_DELETED_PER_STATEMENT:
                 break
         for table in DAILY_SUM_TABLES:
-            # When a record is deleted, database triggers subtract it from the daily sums. The rows of the sums remain,
-            # even if no jobs are left in them.
+            # When the statement above deletes a record, a database trigger subtracts the record from the daily sums. A
+            # row of sums remains even if its job count is zero, so delete these rows here.
             await self._database.execute(f"DELETE FROM {table} WHERE day < ? AND jobs <= 0", (day_number(timestamp),))  # noqa: S608
         return deleted_count
 
@@ -273,7 +272,7 @@ def check_record_row(row: RecordRow) -> RecordRow:
     """Check the values in a row of the write-ahead log, and return the row.
 
     Raises one of the exceptions in `READ_ERRORS` if a value is invalid. A row that another version of the gateway wrote
-    may have other columns, and is invalid then.
+    is also invalid if it has other columns.
     """
     if len(row) != len(_RECORD_COLUMNS):
         raise ValueError(f"it has {len(row)} columns instead of {len(_RECORD_COLUMNS)}")

@@ -1,8 +1,8 @@
 """JSON encoder that works in chunks. No I/O.
 
-orjson holds the lock of the Python interpreter during a call, so the encoding of 10 MB of text blocks all other threads
-for about ten milliseconds. The encoding of a chunk takes a fraction of a millisecond, and other threads and tasks can
-run between two chunks.
+orjson holds the lock of the Python interpreter during a call. So a call that encodes 10 MB of text blocks all other
+threads for about ten milliseconds. To encode one chunk takes only a fraction of a millisecond, and other threads and
+tasks can run between two chunks.
 """
 
 from collections.abc import Iterator
@@ -18,9 +18,9 @@ _FIRST_LOW_SURROGATE, _LAST_LOW_SURROGATE = "\udc00", "\udfff"
 
 
 def iter_json_chunks(value: Any, *, sort_keys: bool = False) -> Iterator[bytes]:
-    """Encode a value as JSON, and yield the JSON in chunks. Joined, the chunks equal the result of one orjson call.
+    """Encode a value as JSON, and yield the JSON in chunks. All chunks together equal the result of one orjson call.
 
-    Lone surrogates, which JSON allows and UTF-8 does not, become U+FFFD.
+    The function replaces lone surrogates (halves of UTF-16 pairs) by U+FFFD, because UTF-8 does not allow them.
 
     Args:
         value: A JSON value. The keys of its objects are strings.
@@ -59,7 +59,7 @@ def _iter_text_chunks(text: str) -> Iterator[bytes]:
 
 
 def _count_chars(value: Any) -> int:
-    """Count the characters of all texts in the value, plus one for each other element."""
+    """Count the characters of all texts in a JSON value. Count each other element in it as one character."""
     if isinstance(value, str):
         return len(value)
     if isinstance(value, dict):

@@ -126,13 +126,13 @@ async def a_model_switch_is_recorded_in_a_conversation_but_not_before_its_first_
 
 
 def rewind_frame(cli: CliDriver, target: Frame, newest: Frame, *, to_reply: bool = False) -> Frame:
-    """Return a control request with which the CLI removes the end of its conversation.
+    """Return a control request that makes the CLI remove the last messages from its conversation.
 
     Args:
-        cli: The process with the conversation.
+        cli: Connection to the process with the conversation.
         target: The frame of the first message that the CLI removes. The CLI also removes all later messages.
-        newest: The frame of the newest message of the user in the conversation.
-        to_reply: Whether `target` is a reply of the model. By default it is a message of the user.
+        newest: The frame of the newest user message in the conversation.
+        to_reply: Whether `target` is a reply of the model. By default it is a user message.
     """
     return cli.protocol.rewind(target["uuid"], newest["uuid"], to_reply=to_reply)
 

@@ -2,7 +2,7 @@
 
 Directives in the prompts determine the replies, as the module `script` describes. The server records the requests, so
 that tests can check the requests that a real model would receive. It listens only on loopback and accepts only
-`FAKE_API_KEY`. If a program sends a real key to the Messages API by mistake, the server rejects the request. It neither
+`FAKE_API_KEY`. If a program sends a real API key to this server by mistake, the server rejects the request. It neither
 uses nor records the key.
 """
 
@@ -59,7 +59,7 @@ _ERROR_TYPES = {
 
 @dataclass(slots=True)
 class RecordedRequest:
-    """A request that the server received. Times are in seconds of `time.perf_counter`.
+    """A request that the server has received. The times are values of `time.perf_counter`, in seconds.
 
     Attributes:
         path: The path with the query string.
@@ -85,7 +85,7 @@ class RecordedRequest:
 
     @property
     def usage(self) -> dict[str, Any]:
-        """The token numbers in the reply; empty if the server rejected the request."""
+        """The numbers of tokens in the reply. The dictionary is empty if the server rejected the request."""
         return dict(self.message.get("usage", {}))
 
     @property
@@ -103,8 +103,8 @@ class FakeAnthropic:
     Attributes:
         retired_models: The names of models for which the server rejects requests with status 404.
         requests: The requests that the server received, oldest first.
-        model_checks_allowed: An event. While it is not set, the server does not reply to requests with which the CLI
-            checks a model name.
+        model_checks_allowed: An event. As long as a test has cleared it, the server does not reply to requests with
+            which the CLI checks a model name.
         url: The base URL of the server; "" before `start`.
     """
 
@@ -121,7 +121,7 @@ class FakeAnthropic:
         self.url = ""
 
     async def start(self, port: int = 0) -> None:
-        """Start the server, which listens only on 127.0.0.1.
+        """Start the server on the address 127.0.0.1.
 
         Args:
             port: The port on which the server listens; 0 to choose a free port.
@@ -129,7 +129,8 @@ class FakeAnthropic:
         app = web.Application(client_max_size=1 << 30)
         app.router.add_post("/v1/messages", self._handle_messages)
         app.router.add_post("/v1/messages/count_tokens", self._handle_count_tokens)
-        # The APIs of Amazon and Google have other stream formats. The server records their requests and rejects them.
+        # The APIs of Amazon and Google have other stream formats. The server records requests to these APIs and rejects
+        # them.
         app.router.add_post("/model/{model}/invoke-with-response-stream", self._handle_cloud)
         app.router.add_post("/projects/{path:.*}", self._handle_cloud)
         app.router.add_route("*", "/{path:.*}", self._handle_unknown)
@@ -324,9 +325,9 @@ async def _send_stream(
 
 
 def _close_connection(request: web.Request) -> None:
-    """Close the connection of a request, after the server has sent all written data.
+    """Close the connection of a request, after the server has sent all data that it has written to the connection.
 
-    The function does not call `abort()`, because `abort()` would discard the written data.
+    The function does not call `abort()`, because `abort()` would discard data that the server has not sent yet.
     """
     assert request.transport is not None
     request.transport.close()

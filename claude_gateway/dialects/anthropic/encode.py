@@ -25,7 +25,7 @@ from workers.core.job import RedactedThinkingBlock, Text, ThinkingBlock, ToolUse
 from workers.params.call_arguments import parse_arguments_for_client
 
 StreamMessage = tuple[str, str]
-# An empty block, to which events add text, or the complete JSON object of a block.
+# A block of the reply, to which later events add text, or the complete JSON object of a block.
 _ContentBlock = Text | ThinkingBlock | RedactedThinkingBlock | ToolUse | dict[str, Any]
 
 
@@ -88,7 +88,7 @@ class MessagesStreamEncoder:
                 assert_never(event)
 
     def fail(self, error: ApiError) -> list[StreamMessage]:
-        """Return the events that close an open block and report the error, after a stream has been interrupted."""
+        """Return the last server-sent events of a failed stream. They close an open block and report the error."""
         return [*self._close_block(), ("error", encode_json(error_object(error)))]
 
     def _start(self, usage: TokenUsage) -> list[StreamMessage]:
@@ -100,7 +100,7 @@ class MessagesStreamEncoder:
         return [_encode_message("message_start", message=message), _encode_message("ping")]
 
     def _encode_complete_block(self, block: dict[str, Any]) -> list[StreamMessage]:
-        """Encode a complete block as stream events.
+        """Encode a complete block as server-sent events.
 
         Clients expect the input of a call as deltas, so the whole input becomes one delta.
         """
@@ -181,7 +181,7 @@ class MessagesBodyBuilder:
 
 
 def usage_object(usage: TokenUsage) -> dict[str, Any]:
-    """Return the token counts of a message as its `usage` object."""
+    """Convert the token counts of a reply to the `usage` object of a response."""
     details = {"output_tokens_details": {"thinking_tokens": usage.thinking_tokens}} if usage.thinking_tokens else {}
     return {
         "input_tokens": usage.input_tokens,

@@ -103,7 +103,7 @@ class ChatStreamEncoder:
         return [*messages, *self.end(event.usage)] if isinstance(event, Finished) else messages
 
     def feed_choice(self, event: Event) -> list[StreamMessage]:
-        """Return the server-sent events for one event of a choice. The end of the choice does not end the stream.
+        """Return the server-sent events for one event of a choice, without the events that end the whole stream.
 
         Raises:
             ApiError: If the event is `StreamReset`. The reply starts again, but the client has already received chunks.
@@ -176,7 +176,7 @@ class ChatStreamEncoder:
         return [self._encode_choice({"role": "assistant", "content": ""})]
 
     def fail(self, error: ApiError) -> list[StreamMessage]:
-        """Return the last server-sent event of a failed stream. It contains the error, and `[DONE]` does not follow."""
+        """Return the last server-sent event of a failed stream, which contains the error. No `[DONE]` event follows."""
         return [(None, encode_json(error_object(error)))]
 
     def _encode_choice(self, delta: dict[str, Any], finish_reason: str | None = None) -> StreamMessage:
@@ -309,9 +309,9 @@ def _get_finish_reason(event: Finished, *, legacy: bool) -> str:
 
 
 def usage_object(usage: TokenUsage) -> dict[str, Any]:
-    """Return the token counts of a completion as its `usage` object.
+    """Convert the token counts of a reply to the `usage` object of a response.
 
-    OpenAI includes cached tokens in the prompt, but the Messages API counts cached tokens separately.
+    OpenAI counts cached tokens as a part of the prompt. The Messages API counts cached tokens separately.
     """
     prompt = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
     details = (

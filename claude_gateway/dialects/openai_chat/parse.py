@@ -159,8 +159,8 @@ def _parse_response_format(response_format: ResponseFormat | None, notes: list[s
 def _parse_thinking(request: ChatRequest, options: AnthropicOptions, notes: list[str]) -> ThinkingSetting:
     """Combine the parameters of a request that control thinking.
 
-    Anthropic's parameters take precedence over all others. The effort level in `anthropic_options` applies even if
-    another parameter switches thinking on.
+    The parameters in `anthropic_options` have the highest precedence. The effort level in `anthropic_options` replaces
+    every other effort level, even if another parameter determines the thinking mode.
     """
     thinking = resolve_thinking(
         [
@@ -187,7 +187,8 @@ def _build_conversation(
 ) -> tuple[str, tuple[Turn, ...]]:
     """Return the system prompt, and the turns with alternating roles.
 
-    `extra_system` contains the system prompts that are not in the messages. They come before the system messages.
+    `extra_system` contains the system prompts that the client did not send as messages. In the result, they come before
+    the texts of the system messages.
     """
     conversation = ConversationBuilder(history)
     system = [join_system_text(prompt, conversation.notes) for prompt in extra_system]
@@ -211,7 +212,10 @@ def _build_conversation(
 
 
 def _parse_system_message(parts: list[Block], field_path: str, conversation: ConversationBuilder) -> list[str]:
-    """Return the texts of a system message; other parts, such as images, move into a user message."""
+    """Return the texts of a system message. Add its other parts, such as images, to the conversation as a user message.
+
+    If the function moves a text or another part to a different position, it adds a note for the client.
+    """
     other_blocks = [check_role("user", part, field_path) for part in parts if not isinstance(part, Text)]
     if other_blocks:
         conversation.notes.append(

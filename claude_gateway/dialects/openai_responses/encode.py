@@ -23,10 +23,10 @@ def encode_events(events: Iterable[ResponseEvent]) -> list[StreamMessage]:
 
 
 def encode_last_events(events: Iterable[ResponseEvent]) -> list[StreamMessage]:
-    """Return the last response events of a stream as server-sent events, even if JSON cannot encode all of their data.
+    """Return the last response events of a stream as server-sent events, even if an event cannot be encoded as JSON.
 
-    If JSON cannot encode an event, the function reduces the response in the event to the id, the status, the error and
-    a few other fields. If the event contains no response, the function omits the event.
+    If the function cannot encode an event as JSON, it reduces the response in the event to the id, the status, the
+    error and a few other fields. If such an event contains no response, the function omits the event.
     """
     messages: list[StreamMessage] = []
     for event in events:
@@ -55,10 +55,10 @@ class ResponsesStreamEncoder:
 
 
 class EventLogEncoder:
-    """Passes stored server-sent events to the client unchanged. If the stream fails, it appends an error.
+    """Returns stored server-sent events unchanged. If the stream fails, it returns an error event.
 
     Args:
-        last_sequence_number: The sequence number of the event before the first stored event to send.
+        last_sequence_number: The sequence number of the event before the first event that the encoder returns.
     """
 
     def __init__(self, last_sequence_number: int) -> None:
@@ -70,7 +70,7 @@ class EventLogEncoder:
         return events
 
     def fail(self, error: ApiError) -> list[StreamMessage]:
-        """Return an error event that ends this stream. The response itself may continue in the background."""
+        """Return an error event that ends this stream. The job of the response may continue in the background."""
         return encode_events(
             [
                 {
@@ -87,7 +87,8 @@ class ResponsesBodyBuilder:
     """Builds the body of a response that is not streamed, from the events of a job.
 
     Args:
-        create_builder: Function that creates an empty response builder, at the start and after each `StreamReset`.
+        create_builder: Function that creates an empty response builder. This class calls the function at the start and
+            after each `StreamReset`.
 
     Attributes:
         builder: The current response builder.

@@ -1,4 +1,4 @@
-"""Description of the operation in `web/endpoints/admin_live.py`, which streams the current state of the gateway."""
+"""Description of the operation that streams the current state of the gateway (`web/endpoints/admin_live.py`)."""
 
 from typing import Literal
 
@@ -28,7 +28,7 @@ class LiveWorker(ResponseModel):
 class LiveKeySessions(ResponseModel):
     """The number and the size of the stored sessions of one API key.
 
-    `last_accessed` is the time at which the key last used a session, in seconds since the epoch.
+    `last_accessed` is the time at which a client last used a session of the key, in seconds since the epoch.
     """
 
     key_id: str

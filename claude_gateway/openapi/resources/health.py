@@ -1,4 +1,4 @@
-"""Descriptions of the operations in `web/endpoints/health.py`, which report the state of the gateway."""
+"""Descriptions of the operations that report the state of the gateway (`web/endpoints/health.py`)."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from claude_gateway.openapi.spec import OperationSpec, OptionalField, ResponseMo
 
 
 class HealthResponse(ResponseModel):
-    """The response of the health check, which shows that the gateway is running."""
+    """The response to the health check. The response shows that the gateway is running."""
 
     status: Literal["healthy"]
     service: Literal["claude-gateway"]
@@ -16,7 +16,7 @@ class HealthResponse(ResponseModel):
 
 
 class LivenessResponse(ResponseModel):
-    """The response of the liveness check, which shows that the process of the gateway is running."""
+    """The response to the liveness check. The response shows that the process of the gateway is running."""
 
     status: Literal["alive"]
 
@@ -54,7 +54,7 @@ class ReadinessChecks(ResponseModel):
 
 
 class ReadinessResponse(ResponseModel):
-    """The response of the readiness check, which shows whether the gateway can process chats.
+    """The response to the readiness check. The response shows whether the gateway can process chats.
 
     If the gateway cannot process chats, `reason` tells the operator what to do.
     """
@@ -91,7 +91,7 @@ class ClaudeCodeAuth(ResponseModel):
 
 
 class ServerInfo(ResponseModel):
-    """Facts about the gateway: its version, whether it requires an API key, and where it reads the keys."""
+    """The version of the gateway, whether the gateway requires an API key, and from where it reads the keys."""
 
     api_key_required: bool
     api_key_source: Literal["environment", "database", "none"]

@@ -1,4 +1,4 @@
-"""Schemas of the response object and of the output items in the API OpenAI Responses."""
+"""Schemas of the response object and of the output items in the OpenAI Responses API."""
 
 from typing import Annotated, Any, Literal
 

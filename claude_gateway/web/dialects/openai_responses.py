@@ -70,14 +70,14 @@ async def _open_conversation(
 def _with_fetched_media(parsed: ParsedResponsesRequest, fetched_media: FetchedMedia) -> ParsedResponsesRequest:
     """Return the request with the fetched media in the turns that the gateway stores.
 
-    A later request that continues the response then does not fetch the media again.
+    The gateway then does not have to fetch the media again for a later request that continues the response.
     """
     messages = replace_remote_media(parsed.input_messages.messages, fetched_media)
     return replace(parsed, input_messages=replace(parsed.input_messages, messages=messages))
 
 
 def create_pending_response(prepared: PreparedRequest) -> PendingResponse:
-    """Return the data of a request that the store of responses needs."""
+    """Return the data that the gateway needs to store the response to a request."""
     assert isinstance(prepared.conversation, ResponseConversation)
     client = prepared.client
     return PendingResponse(client.key.id, prepared.parsed, prepared.conversation.context, client.context)
@@ -114,7 +114,7 @@ def _collect_body(prepared: PreparedRequest, streams: Sequence[EventStream]) -> 
 async def _store_at_end(
     responses: ResponseService, pending: PendingResponse, body_builder: ResponsesBodyBuilder, events: EventStream
 ) -> AsyncGenerator[Event, None]:
-    """Yield the events of a reply. Store the response before the client receives the last event."""
+    """Yield the events of a reply. After the last event, store the response, before the gateway sends its body."""
     async with aclosing(events):
         async for event in events:
             yield event

@@ -1,4 +1,4 @@
-"""Handler for `GET /v1/admin/live`: a stream of snapshots of the queues, workers and sessions."""
+"""Handler for `GET /v1/admin/live`. It sends a stream of snapshots of the queues, workers and sessions."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -20,7 +20,7 @@ Snapshot = dict[str, Any]
 
 
 async def stream_live(request: web.Request) -> web.StreamResponse:
-    """Send a snapshot at once, and then a new one in each second in which something has changed.
+    """Send a snapshot of the queues, workers and sessions at once, and a new one after each second with a change.
 
     The stream ends when the client disconnects, when the gateway shuts down, or when the key becomes invalid.
     """
@@ -37,7 +37,7 @@ class _SnapshotEncoder:
         return [("snapshot", orjson.dumps(snapshot).decode())]
 
     def fail(self, error: ApiError) -> Sequence[StreamMessage]:
-        """Return the message for an error, as the last one of the stream."""
+        """Return the message for an error. The stream ends after this message."""
         return [("error", orjson.dumps({"error": {"message": error.message, "type": error.type}}).decode())]
 
 

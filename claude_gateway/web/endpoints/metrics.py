@@ -1,4 +1,4 @@
-"""Handler for `GET /metrics`, which Prometheus requests with a key that has the scope `admin`."""
+"""Handler for `GET /metrics`. Prometheus sends this request with a key that has the scope `admin`."""
 
 import asyncio
 import os

@@ -1,6 +1,6 @@
-"""Steps from an arriving request to one that is ready to run, in the same order for every dialect.
+"""Steps that prepare a received request so that its job can run. Their order is the same for every dialect.
 
-Authorization comes before all steps with an effect: the gateway checks the model, the budget and the scopes of the key
+The gateway checks the model, the budget and the scopes of the key before it takes a step with an effect, for example
 before it fetches a URL.
 """
 
@@ -26,14 +26,14 @@ async def prepare_request(
     model_name: str | None = None,
     is_streamed: bool | None = None,
 ) -> PreparedRequest:
-    """Receive a request, authorize it, and build its job. The body is not held in memory after that.
+    """Receive a request, authorize it, and build its job.
 
     Args:
         request: The request.
         dialect: The dialect of the path.
         resources: Receives the locks and the memory that the request holds until the gateway has sent its response.
         model_name: The model in the path; None if the body names the model.
-        is_streamed: Whether the path asks for a stream; None if the body does.
+        is_streamed: Whether the path asks for a stream; None if the body determines this.
 
     Raises:
         ApiError: The gateway refuses the request.
@@ -76,7 +76,7 @@ async def parse_with_tools(
     Args:
         received: The request.
         dialect: The dialect of the response.
-        head: The request with its short fields only.
+        head: The request without its long fields.
         model: The model for the job.
         conversation: The conversation that the request continues.
         max_warnings: The maximum number of warnings from the parser; None for all warnings.

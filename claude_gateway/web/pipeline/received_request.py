@@ -1,4 +1,4 @@
-"""A received request, and its parsing.
+"""Class for a request whose whole body has arrived. It parses the body.
 
 The gateway parses small requests in the event loop, and large ones in another process.
 """
@@ -31,7 +31,8 @@ class ReceivedRequest:
     """A request whose whole body has arrived.
 
     Args:
-        request: The request. The gateway has checked its key again after the body arrived, which may take minutes.
+        request: The request. Its body may take minutes to arrive. Therefore the gateway has checked the key again
+            after the arrival.
         body: The body.
         choose_schema: Returns the schema for the body.
         keep_fields: Returns the long fields that the gateway needs before it parses the whole request; None if it needs
@@ -104,7 +105,7 @@ class ReceivedRequest:
     async def run(self, function: Callable[..., T], *arguments: Any, is_small: bool = True) -> T:
         """Call a function with the body, `choose_schema` and further arguments.
 
-        If any of these are large, use another process.
+        If the body or another argument is large, call the function in another process.
 
         Args:
             function: The function.

@@ -25,7 +25,7 @@ async def respond(
         request: The request.
         dialect: The dialect of the path.
         model_name: The model in the path; None if the body names the model.
-        is_streamed: Whether the path asks for a stream; None if the body does.
+        is_streamed: Whether the path asks for a stream; None if the body determines this.
 
     Raises:
         ApiError: The gateway refuses the request.
@@ -39,7 +39,7 @@ async def respond(
 async def send_reply(request: web.Request, prepared: PreparedRequest) -> web.StreamResponse:
     """Run the job of a prepared request, and send the reply.
 
-    If the client wants several choices, run it once for each.
+    If the client wants several choices, run the job once for each choice.
     """
     client, dialect = prepared.client, prepared.dialect
     streams = [_run_job(prepared) for _ in range(prepared.choice_count)]
@@ -56,7 +56,7 @@ async def send_reply(request: web.Request, prepared: PreparedRequest) -> web.Str
 
 
 def _run_job(prepared: PreparedRequest) -> EventStream:
-    """Start a job, and return its events. The conversation stores the reply.
+    """Start the job of a request, and return its events. The conversation of the request stores the reply.
 
     Raises:
         WorkerError: The gateway is shutting down.
@@ -70,5 +70,5 @@ def _run_job(prepared: PreparedRequest) -> EventStream:
 
 
 def get_stream_timing(state: AppState) -> StreamTiming:
-    """Return the time limits for a stream from the settings."""
+    """Return the time limits for a stream. The settings define them."""
     return StreamTiming(state.settings.stream_head_timeout_seconds, state.settings.heartbeat_interval_seconds)

@@ -78,7 +78,7 @@ async def _decompress(request: web.Request, body: RequestBody) -> RequestBody:
 async def read_body_bytes(
     request: web.Request, max_bytes: int | None = None, limit_name: str = "MAX_REQUEST_SIZE"
 ) -> bytes:
-    """Read the body of a request, and return its bytes as the client sent them.
+    """Read the body of a request, and return its bytes as the client sent them, possibly compressed.
 
     Args:
         request: The request.
@@ -87,7 +87,7 @@ async def read_body_bytes(
 
     Raises:
         ApiError: 413 if the body is too large, 503 if not enough memory becomes free for it, 408 if it takes too long
-            to arrive. Also the errors of `recheck_key`, if the key lost its rights while the body arrived.
+            to arrive, 401 or 403 if the key lost its rights while the body arrived.
     """
     settings = request.app[STATE].settings
     max_bytes = min(max_bytes or settings.max_request_size, settings.max_request_size)
@@ -124,9 +124,9 @@ async def release_body_memory(request: web.Request, handler: Handler) -> web.Str
 
 
 def detach_body_memory(request: web.Request) -> BodyReservation:
-    """Return the memory reservation of a body, for a job that continues after the response.
+    """Return the memory reservation of a body, for a job that continues after the gateway has sent the response.
 
-    The calling code must release the memory.
+    The calling code must release the memory when the job ends.
     """
     reservation = request[_RESERVATION]
     request[_RESERVATION] = BodyReservation(reservation.memory, reservation.key_id, 0)

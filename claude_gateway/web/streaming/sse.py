@@ -1,4 +1,4 @@
-"""Streamed responses: how the gateway starts, continues, ends and interrupts them."""
+"""Functions that start, continue, end and interrupt streamed responses."""
 
 import asyncio
 import contextlib
@@ -30,11 +30,11 @@ _log = logging.getLogger(__name__)
 _MAX_BATCH_CHARS = 256 * 1024
 
 _SEND_TIMEOUT_SECONDS = 120
-# The interval in which aiohttp-sse would send SSE comments. Not every framing allows them, but the library cannot
-# disable them. The interval is ten years, so that it sends none.
+# The interval in which aiohttp-sse would send SSE comments. Not every framing allows these comments, but the library
+# cannot disable them. The interval is ten years, so that the library sends none.
 _LIBRARY_PING_SECONDS = 10 * 365 * 24 * 3_600.0
-# The gateway writes fewer bytes than this without a timeout if the buffer of the connection is empty, because they fit
-# into it. A stream has thousands of writes, and each timeout takes time.
+# The gateway writes fewer bytes than this without a timeout if the buffer of the connection is empty, because the bytes
+# then fit into the buffer. A stream has thousands of writes, and each timeout takes time.
 _MAX_UNTIMED_WRITE_BYTES = 16_384
 # The pauses before and after an error that interrupts a stream. Google's clients must receive the error separately,
 # because they drop data that arrives together with the end of an interrupted connection.
@@ -141,7 +141,7 @@ class _SseResponse(EventSourceResponse):
         self._is_sending_chunks = False
 
     async def send_raw(self, text: str) -> None:
-        """Send a text that is already framed."""
+        """Send a text that is already in the format of the stream."""
         if len(text) > MAX_CHUNK_CHARS:
             await self._send_in_chunks(text)
         elif text:
@@ -179,7 +179,7 @@ class _SseResponse(EventSourceResponse):
         return self._answered_request.version >= HttpVersion11
 
     def interrupt(self) -> None:
-        """Close the connection after the data that the gateway has sent.
+        """Send the data that the gateway has already written, and then close the connection.
 
         The client does not receive the chunk that marks the end of the body.
         """
@@ -187,7 +187,7 @@ class _SseResponse(EventSourceResponse):
             transport.close()
 
     def abort(self) -> None:
-        """Abort the connection of a client that does not read, because a last write would block."""
+        """Abort the connection without a further write, because a write blocks if the client does not read."""
         if (transport := self._answered_request.transport) is not None:
             transport.abort()
 
@@ -251,7 +251,7 @@ async def _send_error(response: _SseResponse, encoder: StreamEncoder[EventT], er
 
 
 async def _send_messages(response: _SseResponse, messages: Sequence[StreamMessage]) -> None:
-    """Send the messages for one event in one write, because writes take half of the time of a stream.
+    """Send all messages for one event in one write, because the writes take half of the time that a stream needs.
 
     If the messages are long, send each of them separately.
     """
@@ -267,7 +267,10 @@ async def _next_event(events: AsyncGenerator[EventT, None]) -> EventT | None:
 
 
 async def _cancel_and_wait(task: asyncio.Task[EventT | None]) -> None:
-    """Cancel the task that reads the first event, because the calling code cannot close a generator that is running."""
+    """Cancel the task that reads the first event, and wait for its end.
+
+    The calling code cannot close the generator of the events while the task reads from it.
+    """
     if not task.done():
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError, WorkerError):

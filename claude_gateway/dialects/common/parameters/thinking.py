@@ -1,4 +1,4 @@
-"""Parameters that control thinking: their schemas, their meaning, and which of them takes precedence. No I/O."""
+"""Parse the request parameters that control thinking, and decide which of them takes precedence. No I/O."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -114,7 +114,7 @@ def resolve_thinking(settings: Sequence[ThinkingSetting], notes: list[str]) -> T
 
 
 class ReasoningParameter(BaseModel):
-    """The parameter `reasoning` of OpenRouter's chats and of OpenAI's Responses. Responses also define `summary`.
+    """The parameter `reasoning` of a chat request. OpenRouter defines it, and `summary` is from OpenAI's Responses API.
 
     Besides an object, clients may send a string, which sets the effort, or a boolean, which sets `enabled`.
     """
