@@ -257,7 +257,7 @@ def _build_state(
 ) -> AppState:
     engine_status = EngineStatus(engine)
     authenticator = Authenticator(settings.api_key.get_secret_value() if settings.api_key else None, key_store)
-    health = HealthReport(engine_status, database, settings.auth_method, authenticator, usage_recorder)
+    health = HealthReport(engine_status, database, settings.auth_method, authenticator, usage_recorder, engine.logins)
     if not health.has_login():
         raise StartupError(_NO_LOGIN_MESSAGE)
     try:

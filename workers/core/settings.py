@@ -13,6 +13,10 @@ _CLI_MEMORY_MIB = 256
 _DEFAULT_FULL_WORKSPACES_PER_KEY = 8
 
 
+# The name of the login if the operator has set only one.
+DEFAULT_LOGIN = "default"
+
+
 class AuthMethod(StrEnum):
     """The login with which the CLI reaches its model, as in the setting `CLAUDE_AUTH_METHOD`."""
 
@@ -33,6 +37,7 @@ class LaunchSettings:
         credentials: Environment variables that contain the login. Only those that are allowed for `auth_method` reach
             the process.
         max_upstream_retries: The maximum number of times that the CLI repeats a failed upstream request.
+        name: The name of the login.
     """
 
     cli_path: Path
@@ -40,6 +45,7 @@ class LaunchSettings:
     default_model: str
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
     max_upstream_retries: int = 1
+    name: str = DEFAULT_LOGIN
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from claude_gateway.web.dialects.dialect import Dialect
 
 # The value of the `Server` header. The default value of aiohttp would publish the versions of aiohttp and Python.
 SERVER_NAME = "claude-gateway"
-# Codes of errors that a client cannot fix by a retry. By their HTTP status alone, the official clients would retry.
-_NON_RETRYABLE_CODES = frozenset({"claude_login_failed", "tools_unavailable", "budget_exceeded"})
+# Codes of errors after which a retry within seconds fails too. By their HTTP status alone, the official clients would
+# retry.
+_NON_RETRYABLE_CODES = frozenset({"claude_login_failed", "login_limit_reached", "tools_unavailable", "budget_exceeded"})
 
 
 def dialect_error_response(error: ApiError, dialect: Dialect, request_id: str) -> web.Response:
