@@ -46,6 +46,7 @@ check: setup ## ruff, mypy, import layers, word list, generated parts of the doc
 	$(BIN)/claude-gateway settings --check docs/configuration.ar.md
 	$(BIN)/claude-gateway environment | diff -u systemd/environment.example -
 	$(BIN)/claude-gateway parameters --check docs/api/parameters.md
+	$(BIN)/claude-gateway parameters --check docs/api/parameters.ar.md
 	$(BIN)/claude-gateway endpoints --check docs/api/endpoints.md
 	$(BIN)/claude-gateway endpoints --check docs/api/endpoints.ar.md
 
@@ -61,6 +62,7 @@ tables: setup ## write the generated tables (settings, parameters, endpoints) in
 	$(BIN)/claude-gateway settings --write docs/configuration.ar.md
 	$(BIN)/claude-gateway environment > systemd/environment.example
 	$(BIN)/claude-gateway parameters --write docs/api/parameters.md
+	$(BIN)/claude-gateway parameters --write docs/api/parameters.ar.md
 	$(BIN)/claude-gateway endpoints --write docs/api/endpoints.md
 	$(BIN)/claude-gateway endpoints --write docs/api/endpoints.ar.md
 

@@ -256,7 +256,11 @@ def _build_state(
     tracer: Tracer,
 ) -> AppState:
     engine_status = EngineStatus(engine)
-    authenticator = Authenticator(settings.api_key.get_secret_value() if settings.api_key else None, key_store)
+    authenticator = Authenticator(
+        settings.api_key.get_secret_value() if settings.api_key else None,
+        key_store,
+        api_key_group=settings.api_key_group,
+    )
     health = HealthReport(engine_status, database, settings.auth_method, authenticator, usage_recorder, engine.logins)
     if not health.has_login():
         raise StartupError(_NO_LOGIN_MESSAGE)

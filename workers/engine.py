@@ -179,7 +179,7 @@ async def run_engine(
             priority.get_chat_priority(),
         )
         chat_pool = ChatPool(
-            lambda: ChatWorker(
+            lambda _: ChatWorker(
                 spawn,
                 launch_settings.default_model,
                 observer=observer,
@@ -188,6 +188,7 @@ async def run_engine(
             ),
             pool_settings,
             observer,
+            reserved_process_count=agent_settings.worker_count + agent_settings.spare_count,
         )
         async with AsyncExitStack() as processes:
             processes.push_async_callback(workspaces.close)

@@ -48,18 +48,23 @@ class Authenticator:
     """
 
     def __init__(
-        self, api_key: str | None, source: KeySource | None = None, now: Callable[[], float] = time.time
+        self,
+        api_key: str | None,
+        source: KeySource | None = None,
+        now: Callable[[], float] = time.time,
+        api_key_group: str = "",
     ) -> None:
-        self._environment_digest = hash_secret(api_key) if api_key else None
+        self.set_environment_key(api_key, api_key_group)
         self._source = source
         self._now = now
         self._loaded_version: object = None
         self._had_stored_keys = False
         self._stored_keys: Mapping[str, StoredKey] = {}
 
-    def set_environment_key(self, api_key: str | None) -> None:
-        """Replace the key that the environment variable `API_KEY` sets. None removes that key."""
+    def set_environment_key(self, api_key: str | None, group: str = "") -> None:
+        """Replace the key that the environment variable `API_KEY` sets, and its group. None removes that key."""
         self._environment_digest = hash_secret(api_key) if api_key else None
+        self._environment_key = replace(_ENVIRONMENT_KEY, group=group)
 
     async def refresh(self) -> None:
         """Load the stored keys again if any process has changed them.
@@ -76,7 +81,7 @@ class Authenticator:
 
     @property
     def key_origin(self) -> str:
-        """Word for the source of the accepted keys (`environment`, `database` or `none`)."""
+        """The source of the accepted keys: `environment`, `database`, or `none` if there has never been a key."""
         if self._environment_digest is not None:
             return "environment"
         return "database" if self._had_stored_keys else "none"
@@ -112,7 +117,7 @@ class Authenticator:
         if key_id == LOCAL_KEY.id and self.key_origin == "none":
             return LOCAL_KEY
         if key_id == _ENVIRONMENT_KEY.id and _is_same_digest(self._environment_digest, credential):
-            return _ENVIRONMENT_KEY
+            return self._environment_key
         stored = self._stored_keys.get(key_id)
         if stored is None or not _is_same_digest(stored.digest, credential):
             raise _invalid_key_error()
@@ -147,7 +152,7 @@ class Authenticator:
         # of the secret.
         digest = hash_secret(secret)
         if self._environment_digest is not None and hmac.compare_digest(digest, self._environment_digest):
-            return replace(_ENVIRONMENT_KEY, credential=digest)
+            return replace(self._environment_key, credential=digest)
         stored = self._stored_keys.get(parse_key_id(secret) or "")
         if stored is None or not hmac.compare_digest(digest, stored.digest):
             return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from claude_gateway.auth.key_format import hash_secret, new_key_id, new_secret
 from claude_gateway.auth.key_store import MAX_KEYS, KeyStore, TooManyKeys
 from claude_gateway.auth.models import StoredKey
-from claude_gateway.auth.schemas import CreateKeyRequest, KeyLimitsRequest
+from claude_gateway.auth.schemas import CreateKeyRequest, UpdateKeyRequest
 from claude_gateway.core.errors import ApiError
 
 
@@ -61,15 +61,15 @@ class KeyService:
             raise _key_not_found()
         return stored, secret
 
-    async def update_limits(self, key_id: str, limits: KeyLimitsRequest) -> StoredKey:
-        """Change the limits that the request names, from the next request with the key on.
+    async def update_key(self, key_id: str, request: UpdateKeyRequest) -> StoredKey:
+        """Change the limits and the group that the request names, from the next request with the key on.
 
-        The other limits of the key stay unchanged.
+        The rest of the key stays unchanged.
 
         Raises:
             ApiError: 404 if there is no such key or it was revoked.
         """
-        stored = await self.store.update_limits(key_id, limits.limits_by_group, limits.max_concurrent_jobs)
+        stored = await self.store.update(key_id, request.apply_to)
         if stored is None:
             raise _key_not_found()
         return stored

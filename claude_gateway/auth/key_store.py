@@ -5,7 +5,8 @@ The gateway and the command `claude-gateway keys` may write at the same time.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+import re
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from claude_gateway.auth.models import ApiKey, Budget, KeyLimits, StoredKey
+from claude_gateway.auth.models import GROUP_NAME_PATTERN, ApiKey, Budget, KeyLimits, StoredKey
 from claude_gateway.core.periodic import Sleep, run_every
 from claude_gateway.storage.database import Database, Row, StorageUnavailable
 from claude_gateway.storage.row_reader import (
@@ -116,20 +117,17 @@ class KeyStore:
         rows = await self._update(key_id, "digest = ?", digest)
         return next(iter(read_rows(rows, read_key, label_key)), None)
 
-    async def update_limits(
-        self, key_id: str, requests_per_minute: Mapping[str, int], max_concurrent_jobs: int | None
-    ) -> StoredKey | None:
-        """Change the given limits of a key and return the key; None if there is no such key or it was revoked."""
+    async def update(self, key_id: str, change: Callable[[ApiKey], ApiKey]) -> StoredKey | None:
+        """Replace the permissions of a key by those that `change` returns, and return the key.
+
+        The result is None if there is no such key or it was revoked.
+        """
         async with self._database.transaction() as run:
             rows = await run(f"SELECT {KEY_COLUMNS} FROM keys WHERE id = ? AND revoked_at IS NULL", (key_id,))  # noqa: S608
             stored = next(iter(read_rows(rows, read_key, label_key)), None)
             if stored is None:
                 return None
-            old = stored.key.limits
-            limits = KeyLimits(
-                {**old.requests_per_minute, **requests_per_minute}, max_concurrent_jobs or old.max_concurrent_jobs
-            )
-            stored = replace(stored, key=replace(stored.key, limits=limits))
+            stored = replace(stored, key=change(stored.key))
             self._change_counter.increment()
             await run("UPDATE keys SET allowed = ? WHERE id = ?", (_encode_permissions(stored.key), key_id))
         return stored
@@ -181,6 +179,7 @@ def _encode_permissions(key: ApiKey) -> bytes:
             "max_concurrent_jobs": key.limits.max_concurrent_jobs,
             "tokens_per_day": key.budget.tokens_per_day,
             "usd_per_day": key.budget.usd_per_day,
+            "group": key.group,
         }
     )
 
@@ -207,9 +206,18 @@ def read_key(row: Row) -> StoredKey:
             None if max_jobs is None else require_count(max_jobs, 1),
         ),
         Budget(None if tokens is None else require_count(tokens), None if usd is None else require_number(usd)),
+        _read_group(permissions),
     )
     expires_at, revoked_at = (None if at is None else require_timestamp(at) for at in (expires_at, revoked_at))
     return StoredKey(key, digest, require_timestamp(created_at), expires_at, revoked_at)
+
+
+def _read_group(permissions: Mapping[str, Any]) -> str:
+    # The permissions of keys that an earlier version stored contain no group.
+    group = require_text(permissions.get("group", ""))
+    if group and not re.fullmatch(GROUP_NAME_PATTERN, group):
+        raise ValueError("the name of its group is invalid")
+    return group
 
 
 def label_key(row: Row) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from claude_gateway.core.errors import ApiError
 
 _STORED_KEY_ID = re.compile(r"[0-9a-f]{12}")
+# Regular expression of the name of a group of keys.
+GROUP_NAME_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
 SCOPES = frozenset({"chat", "tools", "mcp", "admin"})
 FIRST_KEY_COMMAND = "claude-gateway keys create --name me --scope chat --scope tools --scope mcp --scope admin"
 NO_API_KEY_MESSAGE = (
@@ -52,6 +54,7 @@ class ApiKey:
         models: Names of the models that the key may use, or patterns with `*`. If empty, the key may use all models.
         limits: The key's own limits.
         budget: The key's budget per day.
+        group: Name of the key's group, or "" if the key is in no group. The keys of a group share processes.
         credential: Digest of the secret with which the client authenticated. A rotation of the secret changes the
             digest.
     """
@@ -62,6 +65,7 @@ class ApiKey:
     models: tuple[str, ...] = ()
     limits: KeyLimits = KeyLimits()
     budget: Budget = NO_BUDGET
+    group: str = ""
     credential: bytes = field(default=b"", repr=False, compare=False)
 
     @property

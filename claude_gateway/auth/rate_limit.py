@@ -112,7 +112,10 @@ class RateLimitState:
 
 @dataclass(slots=True)
 class _Reservation:
-    """Time span in which the bucket admits a retry, in nanoseconds on the clock of the event loop."""
+    """Time span in which the bucket admits a retry of a rejected request.
+
+    The start (`due_nanoseconds`) and the end (`expires_nanoseconds`) are times on the clock of the event loop.
+    """
 
     fingerprint_id: int
     due_nanoseconds: int
@@ -122,8 +125,8 @@ class _Reservation:
 class LeakyBucket:
     """Rate limiter that uses the leaky bucket of aiolimiter and also reserves times for retries.
 
-    The capacity of the bucket is a minute in nanoseconds, and each request fills 1/`limit` of the capacity. All amounts
-    are whole numbers, so that no rounding errors add up.
+    The bucket counts in nanoseconds: it drains by one unit in each nanosecond, and a request adds as many units as a
+    minute divided by `limit` has nanoseconds. All amounts are whole numbers, so that no rounding errors add up.
 
     Args:
         limit: Requests a minute.
@@ -192,9 +195,9 @@ class LeakyBucket:
     def _reserve(self, fingerprint: RequestFingerprint, now_nanoseconds: int, free_capacity: int) -> _Reservation:
         """Return a reservation for the rejected request.
 
-        If the bucket already holds its maximum of reservations, or half of the maximum for this fingerprint, the
-        returned reservation is only an estimate. Its time is after all other reservations, and the bucket does not hold
-        it.
+        The bucket holds at most `max_reservations`, and at most half of them for one fingerprint. Beyond these limits,
+        the returned reservation is only an estimate: the bucket does not hold it, and its time is after all
+        reservations in the bucket.
         """
         own = [held for held in self._reservations if held.fingerprint_id == fingerprint.id]
         if fingerprint.is_retry and own and own[0].due_nanoseconds > now_nanoseconds:

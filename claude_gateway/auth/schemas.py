@@ -3,11 +3,12 @@
 The command `claude-gateway keys` and the endpoint `/v1/admin/keys` use these schemas.
 """
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
-from claude_gateway.auth.models import ApiKey, Budget, KeyLimits, StoredKey
+from claude_gateway.auth.models import GROUP_NAME_PATTERN, ApiKey, Budget, KeyLimits, StoredKey
 from claude_gateway.dialects.common.parameters.numbers import Integer, Number
 
 Scope = Literal["chat", "tools", "mcp", "admin"]
@@ -15,6 +16,7 @@ Scope = Literal["chat", "tools", "mcp", "admin"]
 # docs/operations/keys.md lists the paths of each group.
 RateLimitGroup = Literal["chat", "count_tokens", "session", "auth", "debug", "health", "general"]
 ModelPattern = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,200}$")]
+GroupName = Annotated[str, StringConstraints(pattern=GROUP_NAME_PATTERN)]
 RequestsPerMinute = Annotated[Integer, Field(ge=1, le=1_000_000)]
 
 _DAY_SECONDS = 86_400
@@ -33,16 +35,27 @@ class KeyBudgetRequest(_StrictModel):
     usd_per_day: Number | None = Field(None, gt=0, le=10**9, description="US dollars, as Claude Code reports the cost.")
 
 
-class KeyLimitsRequest(_StrictModel):
-    """New limits of an existing key."""
+class UpdateKeyRequest(_StrictModel):
+    """Change of an existing key. Fields that are missing here stay as they are."""
 
-    requests_per_minute: dict[RateLimitGroup, RequestsPerMinute] = {}
-    max_concurrent_jobs: int | None = Field(None, ge=1, le=10_000)
+    requests_per_minute: dict[RateLimitGroup, RequestsPerMinute] = Field(
+        default={}, description="New requests a minute of the rate-limit groups that are named here."
+    )
+    max_concurrent_jobs: Integer | None = Field(
+        None, ge=1, le=10_000, description="Limit on concurrent jobs; null for the limit of the settings."
+    )
+    group: GroupName | None = Field(
+        None, description="Group whose keys share processes with this key; null for no group."
+    )
 
-    @property
-    def limits_by_group(self) -> dict[str, int]:
-        """Allowed requests a minute for each rate-limit group."""
-        return {str(group): limit for group, limit in self.requests_per_minute.items()}
+    def apply_to(self, key: ApiKey) -> ApiKey:
+        """Return the key with the change."""
+        named, old = self.model_fields_set, key.limits
+        limits = KeyLimits(
+            {**old.requests_per_minute, **{str(group): limit for group, limit in self.requests_per_minute.items()}},
+            self.max_concurrent_jobs if "max_concurrent_jobs" in named else old.max_concurrent_jobs,
+        )
+        return replace(key, limits=limits, group=(self.group or "") if "group" in named else key.group)
 
 
 class CreateKeyRequest(_StrictModel):
@@ -65,6 +78,9 @@ class CreateKeyRequest(_StrictModel):
         None, ge=1, le=10_000, description="Limit on concurrent jobs, including jobs that wait for a worker."
     )
     budget: KeyBudgetRequest = KeyBudgetRequest()
+    group: GroupName | None = Field(
+        None, description="Group whose keys share processes, for the keys of one person or team; null for no group."
+    )
 
     @field_validator("name")
     @classmethod
@@ -84,6 +100,7 @@ class CreateKeyRequest(_StrictModel):
                 {str(group): limit for group, limit in self.requests_per_minute.items()}, self.max_concurrent_jobs
             ),
             Budget(self.budget.tokens_per_day, self.budget.usd_per_day),
+            self.group or "",
         )
         expires_at = None if self.expires_in_days is None else now + self.expires_in_days * _DAY_SECONDS
         return StoredKey(key, digest, now, expires_at)
@@ -101,6 +118,7 @@ def key_to_json(stored: StoredKey, now: float) -> dict[str, Any]:
         "requests_per_minute": dict(key.limits.requests_per_minute),
         "max_concurrent_jobs": key.limits.max_concurrent_jobs,
         "budget": {"tokens_per_day": key.budget.tokens_per_day, "usd_per_day": key.budget.usd_per_day},
+        "group": key.group or None,
         "created_at": stored.created_at,
         "expires_at": stored.expires_at,
         "revoked_at": stored.revoked_at,

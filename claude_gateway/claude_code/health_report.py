@@ -54,11 +54,11 @@ class PoolReport(Protocol):
 
 
 class KeyReport(Protocol):
-    """Interface from which the health report reads the origin of the API keys."""
+    """Interface from which the health report reads from which source the gateway takes the API keys."""
 
     @property
     def key_origin(self) -> str:
-        """Word for the source of the API keys (`environment`, `database` or `none`)."""
+        """The source of the API keys: `environment`, `database`, or `none` if the operator has never created a key."""
         ...
 
 
@@ -81,7 +81,7 @@ class UsageRecorderReport(Protocol):
 
     @property
     def unwritten_records(self) -> UnwrittenRecords:
-        """Numbers of usage records that the recorder has not written."""
+        """The number of records that wait because the disk fails, and the number of records that are lost."""
         ...
 
 

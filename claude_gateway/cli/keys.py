@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from claude_gateway.auth.key_service import KeyService
 from claude_gateway.auth.key_store import open_key_store
 from claude_gateway.auth.models import StoredKey
-from claude_gateway.auth.schemas import CreateKeyRequest, KeyBudgetRequest, KeyLimitsRequest, key_to_json
+from claude_gateway.auth.schemas import CreateKeyRequest, KeyBudgetRequest, UpdateKeyRequest, key_to_json
 from claude_gateway.cli.common import find_database, load_command_settings, print_database_path
 from claude_gateway.core.errors import ApiError, StartupError
 from claude_gateway.storage.database import StorageUnavailable, open_database
@@ -24,6 +24,7 @@ from claude_gateway.storage.database import StorageUnavailable, open_database
 RunCommand = Callable[[argparse.Namespace], int]
 _CONCURRENT_JOBS_HELP = "limit on concurrent jobs, including jobs that wait for a worker"
 _REQUESTS_PER_MINUTE_HELP = "rate limit of a group, such as chat=60; repeat it for more groups"
+_GROUP_HELP = "group whose keys share processes with this key, for the keys of one person or team"
 _ID_HELP = "id of the key, as `list` shows it"
 
 
@@ -46,14 +47,18 @@ def add_key_commands(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--max-concurrent-jobs", type=int, metavar="N", help=_CONCURRENT_JOBS_HELP)
     create.add_argument("--tokens-per-day", type=int, metavar="N", help="budget of tokens of all kinds a day (UTC)")
     create.add_argument("--usd-per-day", type=float, metavar="USD", help="budget of US dollars a day (UTC)")
+    create.add_argument("--group", metavar="NAME", help=_GROUP_HELP)
     create.set_defaults(run=_make_command(_create, creates_database=True))
-    update = commands.add_parser("update", help="change the limits of a key, from its next request on")
+    update = commands.add_parser("update", help="change the limits or the group of a key, from its next request on")
     update.add_argument("id", help=_ID_HELP)
     update.add_argument(
         "--requests-per-minute", action="append", default=[], metavar="GROUP=N", help=_REQUESTS_PER_MINUTE_HELP
     )
     update.add_argument("--max-concurrent-jobs", type=int, metavar="N", help=_CONCURRENT_JOBS_HELP)
-    update.set_defaults(run=_make_command(_update_limits))
+    group = update.add_mutually_exclusive_group()
+    group.add_argument("--group", metavar="NAME", help=_GROUP_HELP)
+    group.add_argument("--no-group", action="store_true", help="take the key out of its group")
+    update.set_defaults(run=_make_command(_update))
     listing = commands.add_parser("list", help="list the keys with their scopes")
     listing.add_argument("--json", action="store_true", help="print JSON, one key per line")
     listing.set_defaults(run=_make_command(_list))
@@ -94,16 +99,16 @@ async def _create(key_service: KeyService, arguments: argparse.Namespace) -> Non
     _print_secret(*await key_service.create_key(request))
 
 
-async def _update_limits(key_service: KeyService, arguments: argparse.Namespace) -> None:
+async def _update(key_service: KeyService, arguments: argparse.Namespace) -> None:
     with _report_validation_errors():
-        limits = KeyLimitsRequest(
-            requests_per_minute=dict(map(_parse_rate, arguments.requests_per_minute)),
-            max_concurrent_jobs=arguments.max_concurrent_jobs,
-        )
-    updated = (await key_service.update_limits(arguments.id, limits)).key.limits
-    rates = [f"{group}={number}" for group, number in updated.requests_per_minute.items()]
-    jobs = updated.max_concurrent_jobs or "default"
-    print(f"{arguments.id}: requests per minute: {', '.join(rates) or 'default'}; concurrent jobs: {jobs}")
+        request = _build_update_request(arguments)
+    updated = (await key_service.update_key(arguments.id, request)).key
+    rates = [f"{group}={number}" for group, number in updated.limits.requests_per_minute.items()]
+    jobs = updated.limits.max_concurrent_jobs or "default"
+    print(
+        f"{arguments.id}: requests per minute: {', '.join(rates) or 'default'}; concurrent jobs: {jobs}; "
+        f"group: {updated.group or 'none'}"
+    )
 
 
 @contextmanager
@@ -125,7 +130,18 @@ def _build_create_request(arguments: argparse.Namespace) -> CreateKeyRequest:
         requests_per_minute=dict(map(_parse_rate, arguments.requests_per_minute)),
         max_concurrent_jobs=arguments.max_concurrent_jobs,
         budget=KeyBudgetRequest(tokens_per_day=arguments.tokens_per_day, usd_per_day=arguments.usd_per_day),
+        group=arguments.group,
     )
+
+
+def _build_update_request(arguments: argparse.Namespace) -> UpdateKeyRequest:
+    """Return a request with the fields that the command line names; it changes no other field."""
+    fields: dict[str, Any] = {"requests_per_minute": dict(map(_parse_rate, arguments.requests_per_minute))}
+    if arguments.max_concurrent_jobs is not None:
+        fields["max_concurrent_jobs"] = arguments.max_concurrent_jobs
+    if arguments.group is not None or arguments.no_group:
+        fields["group"] = arguments.group
+    return UpdateKeyRequest(**fields)
 
 
 def _parse_rate(option: str) -> tuple[Any, Any]:
@@ -151,7 +167,8 @@ async def _list(key_service: KeyService, arguments: argparse.Namespace) -> None:
         return
     for key in keys:
         expiry = _format_day(key["expires_at"]) if key["expires_at"] else "never"
-        print(f"{key['id']}  {key['status']:<8} {','.join(key['scopes']):<21} {expiry:<10}  {key['name']}")
+        scopes, group = ",".join(key["scopes"]), key["group"] or "-"
+        print(f"{key['id']}  {key['status']:<8} {scopes:<21} {expiry:<10}  {group:<10}  {key['name']}")
 
 
 def _print_secret(stored_key: StoredKey, secret: str) -> None:

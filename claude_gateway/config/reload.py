@@ -12,6 +12,7 @@ __all__ = ["RELOADABLE_SETTINGS", "SettingsReload", "format_validation_errors", 
 RELOADABLE_SETTINGS = frozenset(RateLimitSettings.__annotations__) | {
     *(
         "api_key",
+        "api_key_group",
         "default_model",
         "model_aliases",
         "list_model_aliases",

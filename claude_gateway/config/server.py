@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
+from claude_gateway.auth.models import GROUP_NAME_PATTERN
 from claude_gateway.config.base import OptionalSecret, SettingsGroup
 from claude_gateway.model_catalog.aliases import ModelAlias, parse_aliases
 
@@ -23,6 +24,11 @@ class ServerSettings(SettingsGroup):
         None,
         description="An API key with every scope, in addition to the keys of `claude-gateway keys`. Without any key, "
         "the gateway accepts only direct connections from its own machine, and only for chat.",
+    )
+    api_key_group: str = Field(
+        "",
+        pattern=f"^$|{GROUP_NAME_PATTERN}",
+        description="Group of the key in `API_KEY`; the keys of a group share processes (docs/operations/keys.md).",
     )
     state_dir: Path = Field(
         default_factory=_default_state_dir,

@@ -14,17 +14,23 @@ _MIN_VARIABLE_CHARS = 6
 
 
 def find_misspelled_setting(name: str, known_names: Iterable[str]) -> str | None:
-    """Return the setting that the name certainly misspells; None if the name may belong to another program."""
+    """Return the setting whose name is almost equal to an unknown name; None if no setting has such a name.
+
+    A name that is only similar to a setting may belong to another program.
+    """
     return _closest_name(name, known_names, _MISSPELLED_RATIO)
 
 
 def find_similar_setting(name: str, known_names: Iterable[str]) -> str | None:
-    """Return the setting that the name may misspell; None if no setting has a similar name."""
+    """Return the setting whose name is similar to an unknown name; None if no setting has a similar name."""
     return _closest_name(name, known_names, _SIMILAR_RATIO)
 
 
 def find_misspelled_variable(name: str, known_names: Iterable[str]) -> str | None:
-    """Return the setting that an environment variable certainly misspells; None if it does not misspell any setting."""
+    """Return the setting whose name is almost equal to that of an environment variable; None if there is no such one.
+
+    For a short name, and for a name with lower-case letters, the function always returns None.
+    """
     if len(name) < _MIN_VARIABLE_CHARS or name != name.upper():
         return None
     return find_misspelled_setting(name, known_names)

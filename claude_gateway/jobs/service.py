@@ -5,11 +5,12 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol, assert_never
 
 from claude_gateway.auth.concurrency import ConcurrencyLimiter
-from claude_gateway.auth.models import NO_BUDGET, ApiKey
+from claude_gateway.auth.models import NO_BUDGET, ApiKey, Budget
 from claude_gateway.auth.request_pacing import RequestPacer
 from claude_gateway.builtin_tools.counters import ToolCounters
 from claude_gateway.core.errors import ApiError, error_code, host_failure, is_host_failure
@@ -82,7 +83,7 @@ class _AllowAllStarts:
     """Start checker that lets every job start."""
 
     async def check_start(self, job: ChatJob, credential: bytes) -> ApiKey:  # noqa: ARG002 - part of the protocol
-        return ApiKey(job.key_id)
+        return ApiKey(job.key_id, group=job.group)
 
 
 class ChatService:
@@ -164,7 +165,10 @@ class ChatService:
         with self._budget_queue.reservation(job.key_id) as reservation:
             try:
                 with self._concurrency_limiter.acquire(job.key_id) as check_concurrency:
-                    await self._reserve_budget(job, record, deadline, reservation)
+                    key = await self._start_checker.check_start(job, record.context.credential)
+                    # The job keeps this group, even if the operator changes the group of the key while the job waits.
+                    job = replace(job, group=key.group)
+                    await self._reserve_budget(job, key.budget, deadline, reservation)
                     check = partial(self._check_start, job, record, check_concurrency)
                     async with aclosing(self._run_in_slot(job, deadline, record, check)) as events:
                         async for event in events:
@@ -211,21 +215,20 @@ class ChatService:
             await asyncio.sleep(min(seconds, self._pacer.limits.max_wait_seconds))
 
     async def _reserve_budget(
-        self, job: ChatJob, record: UsageRecord, deadline: float, reservation: BudgetReservation
+        self, job: ChatJob, budget: Budget, deadline: float, reservation: BudgetReservation
     ) -> None:
         """Wait until the budget of the key covers the estimated spend of the job, and reserve that amount.
 
         Raises:
-            ApiError: If the job may not start.
+            ApiError: If the budget is exceeded or the gateway shuts down.
             WorkerError: If the deadline passes first.
         """
-        key = await self._start_checker.check_start(job, record.context.credential)
-        if key.budget == NO_BUDGET:
+        if budget == NO_BUDGET:
             return
         # Calculate the estimate in a thread, because it reads every document and would block the event loop.
         prompt_tokens = await asyncio.to_thread(estimate_prompt_tokens, job)
         spent = self._usage_recorder.get_spend_today(job.key_id)
-        await reservation.reserve(key.budget, estimate_spend(prompt_tokens, job.params.max_tokens, spent), deadline)
+        await reservation.reserve(budget, estimate_spend(prompt_tokens, job.params.max_tokens, spent), deadline)
 
     async def _check_start(self, job: ChatJob, record: UsageRecord, check_concurrency: Callable[[], None]) -> None:
         """Check directly before the start of a job that the job may run.

@@ -155,7 +155,7 @@ class ModelCatalog:
         return model if replacement in self.retired_ids else replacement
 
     def resolve(self, name: str) -> str:
-        """Return the model that the gateway uses for a name.
+        """Return the model that the gateway uses if a client requests this name.
 
         The method returns names that begin with `claude-` even if the catalog does not list them.
 
@@ -263,7 +263,7 @@ class ModelCatalog:
         return known_id or parsed_name.name
 
     def _bedrock_model_name(self, parsed_name: ParsedModelName) -> str:
-        """Return the Bedrock name of a model, with the region prefix of the names that the CLI reported."""
+        """Return the Bedrock name of a model. It begins with the same region prefix as the names from the CLI."""
         prefix = next((id_.partition("claude-")[0] for id_ in self.ids if is_bedrock_name(id_)), "anthropic.")
         version = f"-{parsed_name.date}-v1:0" if parsed_name.date else ""
         return f"{prefix}{parsed_name.undated_name}{version}{parsed_name.context_window_suffix}"

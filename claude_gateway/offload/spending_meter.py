@@ -37,11 +37,11 @@ class SpendingMeter:
             }
 
     def spent(self, key_id: str, now: float) -> float:
-        """Return the used amount of a key, less the amount that has become available again."""
+        """Return the amount that a key has used, minus the part that has become available to the key again."""
         known = self._spent_by_key.get(key_id)
         return max(0.0, known.amount - (now - known.updated_at) * self._refill_rate) if known else 0.0
 
     def wait_seconds(self, key_id: str, now: float) -> int:
-        """Return the whole seconds until the key has an amount available again; 0 if it has one now."""
+        """Return after how many whole seconds the key may use an amount again; 0 if the key may use one now."""
         over = self.spent(key_id, now) - self._burst
         return max(1, math.ceil(over / self._refill_rate)) if over >= 0 else 0

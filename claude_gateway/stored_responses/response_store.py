@@ -208,8 +208,8 @@ class ResponseStore:
         """Return the status of a response, and the messages of its conversation up to this response.
 
         Returns:
-            The status, and one link for each response of the conversation, oldest first. None if the key has no such
-            response.
+            The status, and a list with one `ChainLink` for each response in the conversation, oldest first. None if no
+            response of the key `key_id` has the id `id_`.
         """
         rows = await self._database.read(
             f"{_CHAIN_SQL} SELECT id, status, system, turns {_FROM_CHAIN_SQL} ORDER BY depth DESC",
@@ -269,10 +269,10 @@ class ResponseStore:
         await self._database.execute("UPDATE responses SET status = 'failed' WHERE id = ?", (id_,))
 
     async def list_unfinished(self) -> list[tuple[str, StoredResponse]]:
-        """Return the responses that an earlier gateway process was generating when it exited.
+        """Return the responses that an earlier gateway process had not finished when the process exited.
 
         Returns:
-            For each response the id of its key, and the response.
+            A pair for each response: the id of its key, and the response.
         """
         rows = await self._database.read(
             "SELECT owner, id, status, object, items FROM responses WHERE status IN (?, ?) AND object IS NOT NULL",
@@ -322,7 +322,7 @@ class ResponseStore:
 
 
 def _select_deletable(rows: Sequence[Row], count: int, size: int) -> list[str]:
-    """Return the ids of the first responses that together have `count` rows and `size` bytes.
+    """Return the ids of the first rows, as many as are needed to reach both `count` rows and `size` bytes.
 
     The function returns fewer ids if it reaches the limit on the bytes that one transaction deletes.
     """
@@ -340,7 +340,7 @@ async def _delete_or_hide(execute: Execute, ids: Sequence[str]) -> list[str]:
     """Delete responses, or hide those that a later response continues.
 
     Returns:
-        Ids of hidden responses that the gateway may delete next, if no later response continues them.
+        Ids of responses that the next transaction may delete, if they are hidden and no later response continues them.
     """
     if not ids:
         return []
@@ -363,7 +363,7 @@ async def _delete_rows(execute: Execute, ids: Sequence[str], *, include_visible:
         include_visible: Whether to also delete responses that are not hidden.
 
     Returns:
-        Ids for the next call; an empty list if nothing was deleted.
+        The `ids` to pass to the next call. An empty list if this call deleted nothing.
     """
     rows = await execute(
         _DELETE_SQL,

@@ -56,8 +56,8 @@ class ConversationContext:
     """The conversation that a request continues, and the stored items that the request refers to.
 
     Attributes:
-        history: The conversation and the items in the form that the parser of the API dialect reads.
-        chain: The messages of the conversation, with one link for each stored response.
+        history: The conversation and the items, in the form that the parser of the API dialect reads.
+        chain: The messages of the conversation. Each `ChainLink` contains the messages that one stored response added.
         parent_id: Id of the response that the request continues; None for a new conversation.
         reservation: Reservation of memory for the loaded data.
     """

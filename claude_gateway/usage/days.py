@@ -10,22 +10,22 @@ _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 
 
 def day_number(timestamp: float) -> int:
-    """Return the number of the day (UTC) that contains a timestamp."""
+    """Return the day number of the day (UTC) that contains a timestamp."""
     return int(timestamp // DAY_SECONDS)
 
 
 def day_start(day: int) -> float:
-    """Return the timestamp at which the day with this number begins."""
+    """Return the timestamp at which the day with this day number begins."""
     return float(day * DAY_SECONDS)
 
 
 def format_day(day: int) -> str:
-    """Convert the number of a day to a date such as `2026-01-31`."""
+    """Convert a day number to a date such as `2026-01-31`."""
     return date.fromordinal(day + _EPOCH_ORDINAL).isoformat()
 
 
 def parse_day(text: str) -> int:
-    """Convert a date such as `2026-01-31` to the number of the day.
+    """Convert a date such as `2026-01-31` to its day number.
 
     Raises:
         ValueError: The text is not a date in this form.

@@ -6,7 +6,7 @@ gateway writes many records to the database at once. The gateway appends each li
 survives a killed process. Like the usage records in the database, the line may be lost if the machine loses power.
 
 The gateway alternates between the two files. While it writes the records of one file to the database, it appends new
-lines to the second file. The lines are numbered in the order in which the gateway appends them. Reading a line twice is
+lines to the other file. The lines are numbered in the order in which the gateway appends them. Reading a line twice is
 harmless, because the gateway uses only the latest line of each job.
 """
 
@@ -72,7 +72,7 @@ class WriteAheadLog:
         return True
 
     def rotate(self) -> int:
-        """Switch to the second of the two log files, and return the index of the file that was used before."""
+        """Append further lines to the other log file. Return the index of the file that was in use until now."""
         previous_index, self._current_index = self._current_index, 1 - self._current_index
         return previous_index
 

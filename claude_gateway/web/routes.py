@@ -252,6 +252,7 @@ _OPERATION_ROUTES = (
     Route("GET", "/v1/admin/live", admin_live.stream_live, _ADMIN, operation=admin_live_spec.STREAM_LIVE),
     Route("GET", "/v1/admin/keys", admin_keys.list_keys, _ADMIN, operation=admin_keys_spec.LIST_KEYS),
     Route("POST", "/v1/admin/keys", admin_keys.create_key, _ADMIN, operation=admin_keys_spec.CREATE_KEY),
+    Route("POST", "/v1/admin/keys/{id}", admin_keys.update_key, _ADMIN, operation=admin_keys_spec.UPDATE_KEY),
     Route("DELETE", "/v1/admin/keys/{id}", admin_keys.revoke_key, _ADMIN, operation=admin_keys_spec.REVOKE_KEY),
     Route("POST", "/v1/admin/keys/{id}/rotate", admin_keys.rotate_key, _ADMIN, operation=admin_keys_spec.ROTATE_KEY),
     Route("GET", "/health", health.get_health, _HEALTH, is_open=True, operation=health_spec.GET_HEALTH),

@@ -233,7 +233,9 @@ def build_scripted_app(
     create a key. `cli_models` are the models that the CLI reports, and `overrides` are settings.
     """
     settings = make_settings(**overrides)
-    authenticator = Authenticator(settings.api_key.get_secret_value() if settings.api_key else None, keys)
+    authenticator = Authenticator(
+        settings.api_key.get_secret_value() if settings.api_key else None, keys, api_key_group=settings.api_key_group
+    )
     mcp_servers = mcp_servers or create_empty_manager()
     builtin_tools = builtin_tools or BuiltinToolService(ScriptedEngine(), None, ToolCounters(), mcp_servers)
     responses = responses or ResponseService(None, b"the key of the tests")

@@ -45,6 +45,16 @@ def find_examples(text: str) -> list[Example]:
     ]
 
 
+def find_blocks(text: str) -> list[Example]:
+    """Return all fenced blocks, also those without a language, with their fences."""
+    return [Example("code", "", match[0], text.count("\n", 0, match.start()) + 1) for match in _BLOCK.finditer(text)]
+
+
+def remove_blocks(text: str) -> str:
+    """Return the document without its fenced blocks."""
+    return _BLOCK.sub("", text)
+
+
 def find_differences(english: list[Example], arabic: list[Example]) -> Iterator[str]:
     """Yield each difference between the examples of two languages, except translated texts in quotes and comments."""
     if len(english) != len(arabic):
@@ -63,13 +73,13 @@ def find_differences(english: list[Example], arabic: list[Example]) -> Iterator[
 
 def heading_levels(text: str) -> list[int]:
     """Return the levels of the document's headings, in order."""
-    bare = _BLOCK.sub("", text)
+    bare = remove_blocks(text)
     return [len(marks) for marks in re.findall(r"^(#+) ", bare, re.MULTILINE)]
 
 
 def heading_anchors(text: str) -> set[str]:
     """Return the anchors of the document's headings, as GitHub makes them."""
-    bare = _BLOCK.sub("", text)
+    bare = remove_blocks(text)
     headings = re.findall(r"^#+ (.*)$", bare, re.MULTILINE)
     anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
     return anchors | set(re.findall(r'<a id="([^"]+)">', bare))
@@ -77,7 +87,7 @@ def heading_anchors(text: str) -> set[str]:
 
 def find_links(text: str) -> list[str]:
     """Return the targets of the document's links to files or headings of this project."""
-    return [link for link in re.findall(r"\]\(([^)]+)\)", _BLOCK.sub("", text)) if "://" not in link]
+    return [link for link in re.findall(r"\]\(([^)]+)\)", remove_blocks(text)) if "://" not in link]
 
 
 def find_broken_links(path: Path) -> list[str]:

@@ -46,11 +46,13 @@ async def test_creates_key_shows_its_secret_once_and_revokes_it(
     form = page.get_by_role("form", name="Create a key")
     await form.get_by_label("Name").fill("<b>laptop</b>")
     await form.get_by_label("Dollars per day").fill("2.5")
+    await form.get_by_label("Group").fill("family")
     await form.get_by_role("button", name="Create a key").click()
     secret = await page.locator(".new-key code").inner_text()
     row = page.locator("#admin tr", has_text="<b>laptop</b>")
     await expect(row).to_contain_text("active")
     await expect(row).to_contain_text("$2.5 per day")
+    await expect(row.locator("code", has_text="family")).to_be_visible()
 
     client_page = await monitored_browser.open_page(page.url)
     await use_key(client_page, secret)

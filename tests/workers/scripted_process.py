@@ -167,3 +167,24 @@ def _build_success_response(request_id: str, response: dict[str, Any] | None = N
         "type": "control_response",
         "response": {"subtype": "success", "request_id": request_id, "response": response or {}},
     }
+
+
+def tool_call_frames(name: str = "f") -> list[Frame]:
+    """Return the frames of a reply with one tool call; the CLI then waits for a permission."""
+    permission_request = {
+        "type": "control_request",
+        "request_id": "r1",
+        "request": {"subtype": "can_use_tool", "tool_name": name},
+    }
+    block = {"type": "tool_use", "id": "call_1", "name": name, "input": {"a": 1}}
+    return [
+        message_start_frame(),
+        block_start_frame(type="tool_use", id="call_1", name=name),
+        stream_event_frame(
+            "content_block_delta", index=0, delta={"type": "input_json_delta", "partial_json": '{"a":1}'}
+        ),
+        {"type": "assistant", "uuid": "of-the-call", "message": {"model": "claude-test", "content": [block]}},
+        permission_request,
+        stream_event_frame("content_block_stop", index=0),
+        stream_event_frame("message_delta", delta={"stop_reason": "tool_use"}, usage={"output_tokens": 1}),
+    ]

@@ -1,1 +1,5 @@
-"""Conversation keys, transcripts and resume files, with which a job finds or starts a process that has its history."""
+"""Conversation keys, transcripts and resume files.
+
+With them, the gateway finds a CLI process that already holds the earlier turns of a job's conversation, or starts a
+process that reads these turns from a file.
+"""

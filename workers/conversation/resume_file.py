@@ -28,14 +28,12 @@ class ResumeFile:
         model: The model with which the process must be started. If the gateway changed the model later, the CLI would
             add a note to the conversation.
         content: The content of the file.
-        user_turn_uuids: The ids of the user turns in the file.
-        last_reply_uuid: The id of the last reply in the file.
+        turn_uuids: The ids of all turns in the file. The first is the id of a user turn, the last that of a reply.
     """
 
     model: str
     content: bytes
-    user_turn_uuids: tuple[str, ...]
-    last_reply_uuid: str
+    turn_uuids: tuple[str, ...]
 
 
 def build_resume_file(
@@ -52,11 +50,9 @@ def build_resume_file(
     session_id = create_id()
     parent_id: str | None = None
     rows: list[dict[str, Any]] = []
-    uuids = []
     for turn in turns:
         row_id = create_id()
         if turn.role == "user":
-            uuids.append(row_id)
             message: dict[str, Any] = {"role": "user", "content": [encode_block(block) for block in turn.blocks]}
         else:
             message = encode_assistant_message(turn, model, f"msg_{create_id()}")
@@ -72,4 +68,4 @@ def build_resume_file(
             }
         )
         parent_id = row_id
-    return ResumeFile(model, b"".join(map(encode_line, rows)), tuple(uuids), rows[-1]["uuid"])
+    return ResumeFile(model, b"".join(map(encode_line, rows)), tuple(row["uuid"] for row in rows))

@@ -13,13 +13,21 @@ class UserTurnMark:
     Attributes:
         prefix_key: The key of the conversation before the turn.
         uuid: The id that the CLI uses for the turn.
-        has_tool_results: Whether the turn contains tool results. The CLI cannot remove such a turn, because that would
-            separate a tool call from its results.
+        has_tool_results: Whether the turn contains tool results. The CLI cannot remove such a turn alone, because that
+            would separate a tool call from its results.
+        previous_reply_uuid: The id that the CLI uses for the first message of the reply before the turn, or None if
+            there is no such reply or its id is unknown.
     """
 
     prefix_key: str
     uuid: str
     has_tool_results: bool
+    previous_reply_uuid: str | None = None
+
+    @property
+    def is_removable(self) -> bool:
+        """Whether the CLI can remove the turn, alone or together with the reply before it."""
+        return not self.has_tool_results or self.previous_reply_uuid is not None
 
 
 class Transcript:
@@ -28,10 +36,13 @@ class Transcript:
     Attributes:
         conversation_key: The key of the whole conversation in the process. None while the content after the last user
             turn is unknown: during a reply, and after a reply that failed or was abandoned.
+        repaired_conversation_key: The key that the conversation will have at the end of the repair that is running, or
+            None if no repair is running.
     """
 
     def __init__(self) -> None:
         self.conversation_key: str | None = None
+        self.repaired_conversation_key: str | None = None
         self._marks: list[UserTurnMark] = []
         self._mark_indexes: dict[str, int] = {}
 
@@ -43,12 +54,13 @@ class Transcript:
     @property
     def previous_conversation_key(self) -> str | None:
         """The key of the conversation without its last user turn and reply, or None if the CLI cannot remove these."""
-        return None if self.newest_mark is None or self.newest_mark.has_tool_results else self.newest_mark.prefix_key
+        return self.newest_mark.prefix_key if self.newest_mark and self.newest_mark.is_removable else None
 
-    def add_user_turn(self, prefix_key: str, uuid: str, turn: Turn) -> None:
+    def add_user_turn(self, prefix_key: str, uuid: str, turn: Turn, previous_reply_uuid: str | None = None) -> None:
         """Add a user turn that was sent to the process."""
+        has_tool_results = any(isinstance(block, ToolResult) for block in turn.blocks)
         self._mark_indexes[prefix_key] = len(self._marks)
-        self._marks.append(UserTurnMark(prefix_key, uuid, any(isinstance(block, ToolResult) for block in turn.blocks)))
+        self._marks.append(UserTurnMark(prefix_key, uuid, has_tool_results, previous_reply_uuid))
         self.conversation_key = None
 
     def find_rewind_point(self, prefix_keys: PrefixKeys) -> tuple[int, UserTurnMark | None]:
@@ -66,7 +78,7 @@ class Transcript:
             return prefix_keys.index(self.conversation_key), None
         for number in range(len(prefix_keys) - 1, -1, -1):
             index = self._mark_indexes.get(prefix_keys[number])
-            if index is not None and not self._marks[index].has_tool_results:
+            if index is not None and self._marks[index].is_removable:
                 return number, self._marks[index]
         return 0, self._marks[0] if self._marks else None
 

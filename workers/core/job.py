@@ -253,9 +253,9 @@ class ChatJob:
     login: str = ""
 
     @property
-    def process_owner(self) -> str:
-        """The owner of the processes that may run the job.
+    def tenant(self) -> str:
+        """The keys that share processes with the key of this job, as a name.
 
-        A process never serves two owners. The keys of one group are one owner; a key in no group is an owner alone.
+        The keys of one group are one tenant. A key in no group is a tenant alone. A process never serves two tenants.
         """
         return f"group:{self.group}" if self.group else f"key:{self.key_id}"

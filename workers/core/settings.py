@@ -54,8 +54,8 @@ class PoolSettings:
 
     Attributes:
         worker_count: The maximum number of jobs that run at the same time.
-        spare_count: The number of processes that are started and belong to no owner yet. With them, neither the first
-            job of an owner nor the replacement of a process has to wait for a start.
+        spare_count: The number of processes that are started and belong to no tenant yet. With them, neither the first
+            job of a tenant nor the replacement of a process has to wait for a start.
         max_jobs: The number of jobs after which a process is replaced.
         max_age_seconds: The age after which a process is replaced.
         max_rss_mib: The resident memory above which a process is replaced.

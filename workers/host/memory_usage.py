@@ -37,8 +37,9 @@ async def read_rss_mib(pid: int) -> int:
 async def measure_process_tree_mib(pid: int) -> int:
     """Return the memory in MiB that a process and its descendants use, or 0 if the process has exited.
 
-    The result is the sum of three amounts: resident memory without shared pages and pages of files, shared memory, and
-    files in memory. A file in memory that is also shared memory counts twice, so the result may be too high.
+    The result is the sum of three amounts: the private resident memory, the shared memory, and the files that exist
+    only in memory (tmpfs and memfd). If a process maps such a file as shared memory, the file counts twice, so the
+    result may be too high.
     """
     return await asyncio.to_thread(_measure_process_tree_bytes, pid) // _MIB_BYTES
 
@@ -84,10 +85,11 @@ def _read_private_bytes(process: psutil.Process) -> int:
 
 
 def _read_shared_bytes(pid: int) -> int:
-    """Return the part of the shared memory that counts for this process, without memory of files on a disk.
+    """Return the shared memory of a process in bytes, without mapped files on a disk.
 
-    If several processes use the same memory, the kernel divides it equally between them. psutil does not report this
-    number. The function reads it only if the process has shared memory, because the kernel needs a while to compute it.
+    If several processes share memory, the kernel counts an equal part of the memory for each of them. psutil does not
+    report this number. The function reads the number only if the process has shared memory, because the kernel needs a
+    while to compute it.
     """
     try:
         if _SHARED_KIB_PATTERN.search(Path(f"/proc/{pid}/status").read_bytes()) is None:
@@ -99,7 +101,10 @@ def _read_shared_bytes(pid: int) -> int:
 
 
 def _measure_memfd_bytes(pid: int, counted_files: set[Hashable]) -> int:
-    """Return the size of the open memfd files of a process. Files in `counted_files` are not counted again."""
+    """Return the size of the open memfd files of a process in bytes, without the files in `counted_files`.
+
+    The function adds the files that it counts to `counted_files`.
+    """
     used_bytes = 0
     with contextlib.suppress(OSError):
         for entry in Path(f"/proc/{pid}/fd").iterdir():
@@ -113,9 +118,9 @@ def _measure_memfd_bytes(pid: int, counted_files: set[Hashable]) -> int:
 
 
 def _measure_tmpfs_bytes(pid: int, host_root: os.stat_result, counted_devices: set[Hashable]) -> int:
-    """Return the size of the tmpfs file systems in a process's sandbox.
+    """Return the size of the files on the tmpfs file systems in a process's sandbox, in bytes.
 
-    File systems in `counted_devices` are not counted again.
+    The function does not count the file systems in `counted_devices`, and adds the others to `counted_devices`.
     """
     used_bytes = 0
     with contextlib.suppress(OSError):

@@ -1,11 +1,12 @@
 """Leases of workers that count the attempts of each login. They are between the queue and the pool."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from workers.core.events import Event
+from workers.core.job import ChatJob
 from workers.logins.monitor import LoginAttempt, LoginMonitor
 from workers.scheduling.scheduler import LeasablePool
 from workers.worker.cost_meter import CostCallback, ignore_cost
@@ -61,6 +62,10 @@ class LoginLeases(Generic[P, W]):
     def __init__(self, pool: LeasablePool[P, W], monitor: LoginMonitor) -> None:
         self._pool = pool
         self._monitor = monitor
+
+    def expect(self, job: ChatJob) -> AbstractContextManager[None]:
+        """Announce to the pool during a `with` block that a job waits for a slot."""
+        return self._pool.expect(job)
 
     @asynccontextmanager
     async def lease(self, prepared: P, deadline: float) -> AsyncIterator[LeasedWorker[W]]:

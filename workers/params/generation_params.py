@@ -114,7 +114,7 @@ def _parse_version(model: str) -> tuple[int, int]:
 
 
 def _fit_output_schema(params: GenerationParams, model: str, turns: Sequence[Turn]) -> GenerationParams:
-    """Set the part of the schema that the API enforces.
+    """Set `native_schema` to the part of the schema that the API enforces.
 
     The function adds no message about the other parts, because the prompt tells the model about them and the gateway
     checks the reply.
@@ -136,7 +136,10 @@ def _has_citations(turns: Sequence[Turn]) -> bool:
 
 
 def _fit_tool_choice(params: GenerationParams, model: str, notes: list[str]) -> GenerationParams:
-    """Drop either the forced tool call or the thinking, because the API does not accept both."""
+    """Drop the thinking if a tool call is forced, because the API does not accept both.
+
+    If the model always thinks, drop the forced tool call instead.
+    """
     choice = params.tool_choice
     if choice is None or choice.mode not in ("any", "tool"):
         return params
@@ -190,9 +193,9 @@ def _disable_thinking(params: GenerationParams) -> GenerationParams:
 
 
 def _get_explicit_effort(params: GenerationParams) -> Effort | None:
-    """Return the effort that the client requested, or None with adaptive thinking.
+    """Return the effort that the client requested. None if the thinking is adaptive.
 
-    With adaptive thinking, the effort becomes the thinking budget.
+    In that case the gateway converts the effort to a thinking budget, because the model has no adaptive thinking.
     """
     return None if params.thinking == "adaptive" else params.effort
 
@@ -284,9 +287,9 @@ def _should_hide_temperature(params: GenerationParams) -> bool:
 
 
 def _encode_thinking(params: GenerationParams) -> dict[str, Any]:
-    """Return the complete thinking parameter.
+    """Return the parameter `thinking` of the upstream request. It replaces the parameter that the CLI would send.
 
-    The CLI's own parameter requests only progress messages, not the thinking.
+    The CLI's own parameter would request only messages about the progress of the thinking, and not its text.
     """
     kind = {"type": "adaptive"} if params.thinking == "adaptive" else {"type": "enabled"}
     budget = {"budget_tokens": params.thinking} if isinstance(params.thinking, int) else {}

@@ -1,8 +1,8 @@
 """Converts a client's JSON Schema to the subset of JSON Schema that the Messages API can enforce. No I/O.
 
-The API takes the converted schema as `output_config.format`. Sources: the documented limitations of structured outputs,
-the messages of the errors 400 with which the API enforces them, and the keywords that Anthropic's client library leaves
-out (anthropic 2.12).
+The API takes the converted schema as `output_config.format`. Sources: the limitations in the API's documentation, the
+texts of its errors with status 400, and the keywords that Anthropic's client library removes from schemas (anthropic
+2.12).
 
 A value that matches the converted schema and follows the descriptions in it also matches the client's schema. If the
 subset cannot express the client's schema, the conversion fails.
@@ -46,7 +46,11 @@ _TYPE_KEYWORDS: Mapping[str, frozenset[str]] = {
 
 
 def to_native_schema(schema: Schema) -> Schema | None:
-    """Convert the schema to the subset of the API. Return None if that is not possible or the schema is invalid."""
+    """Convert a schema to the subset that the API can enforce.
+
+    Returns:
+        The converted schema. None if the subset cannot express the schema, or if the schema is invalid.
+    """
     try:
         converter = _SchemaConverter(schema)
         native_schema = converter.convert()
@@ -58,7 +62,7 @@ def to_native_schema(schema: Schema) -> Schema | None:
 
 
 class _UnsupportedSchemaError(Exception):
-    """The subset of the API cannot express the schema."""
+    """The subset of JSON Schema that the API can enforce cannot express the schema."""
 
 
 class _SchemaConverter:
@@ -106,7 +110,7 @@ class _SchemaConverter:
         return converted
 
     def _convert_reference(self, remaining: dict[str, Any]) -> dict[str, Any]:
-        """Convert a reference. It must have no other keywords, and its definition must not refer to itself."""
+        """Convert a `$ref`. The conversion fails if there are other keywords, or if the definition refers to itself."""
         ref = remaining["$ref"]
         is_alone = not remaining.keys() - {"$ref"} - _REF_SIBLING_KEYWORDS
         if not is_alone or not isinstance(ref, str) or ref not in self._definition_paths or ref in self._active_refs:
@@ -160,9 +164,10 @@ class _SchemaConverter:
         raise _UnsupportedSchemaError
 
     def _convert_object(self, remaining: dict[str, Any]) -> dict[str, Any]:
-        """Convert an object schema to one without additional properties.
+        """Convert a schema of type object to one with `additionalProperties: false`, because the API requires this.
 
-        A schema is not supported if it describes its additional properties, or if it allows them and has no other ones.
+        The conversion fails if `additionalProperties` contains a schema, or if the object may have additional
+        properties and `properties` is empty.
         """
         properties = _require_mapping(remaining.pop("properties", {}))
         additional = remaining.pop("additionalProperties", True)

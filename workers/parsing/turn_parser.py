@@ -133,7 +133,7 @@ class TurnParser:
         return [event for repaired_event in repaired for event in self._replay_filter.feed(repaired_event)]
 
     def _flush_block_end(self) -> list[Event]:
-        """Emit the end of a block, which the parser has kept back until now.
+        """Return the `BlockEnded` event that the parser has held back until now.
 
         The CLI also closes a block when the connection has broken. Only the next frame shows whether the block is
         complete.
@@ -225,12 +225,13 @@ def is_visible(event: Event) -> bool:
 
 
 def _check_retry_wait(frame: Frame) -> None:
-    """Raise an error if the client should get it now instead of waiting until the CLI repeats the request.
+    """Raise the upstream's error if the client should not wait until the CLI repeats the request.
 
-    The client gets a rate limit error at once. It gets any other error if the CLI would wait too long.
+    The client never waits after a rate limit error. After any other error, it waits unless the CLI pauses for too long
+    before it repeats the request.
 
     Raises:
-        WorkerError: RATE_LIMITED if the status is 429. If the wait is too long, the kind that belongs to the status.
+        WorkerError: The status is 429 (RATE_LIMITED), or the pause is too long (the error kind for this status).
     """
     wait = parse_wait_seconds(frame.get("retry_delay_ms"))
     status = frame.get("error_status")

@@ -3,11 +3,12 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 
 from workers.core.background_tasks import BackgroundTasks
 from workers.core.errors import ErrorKind, WorkerError, shutting_down
 from workers.core.event_loop import loop_time
+from workers.core.job import ChatJob
 from workers.core.observer import NULL_OBSERVER, Observer
 from workers.core.settings import AgentSettings
 from workers.host.workspaces import Workspaces
@@ -72,6 +73,10 @@ class AgentPool:
                 yield agent
         finally:
             self._lease_count -= 1
+
+    def expect(self, job: ChatJob) -> AbstractContextManager[None]:  # noqa: ARG002 - part of the protocol
+        """Do nothing when a job starts to wait for a slot, because an agent starts for its session only."""
+        return nullcontext()
 
     async def _acquire(
         self, prepared: PreparedAgentJob, session_key: SessionKey | None, deadline: float

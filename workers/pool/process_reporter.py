@@ -36,6 +36,11 @@ class ProcessReporter:
         _log.warning("%s worker replaced: process %d, %s: %s", self._kind, pid, reason, detail)
         self._observer.process_exited(self._kind, reason)
 
+    def report_idle_exit(self, pid: int, detail: str) -> None:
+        """Report that the pool ended a process that it does not need now."""
+        _log.info("%s worker ended: process %d, idle: %s", self._kind, pid, detail)
+        self._observer.process_exited(self._kind, "idle")
+
 
 def describe_exit(status: int, last_stderr_line: str) -> str:
     """Describe the exit of a process on one line.

@@ -23,7 +23,7 @@ class SpareAgents:
         self._workspaces = workspaces
         self._settings = settings
         self._tasks = tasks
-        # The value is a future that is done when the start of the spare has ended. If the start fails, the future has
+        # Each value is a future, which is done as soon as its spare has started. If the start fails, the future raises
         # the same error.
         self._spares: dict[PooledAgent, asyncio.Future[None]] = {}
 
@@ -60,7 +60,7 @@ class SpareAgents:
         return spare
 
     def refill(self) -> None:
-        """Start as many spares as are missing."""
+        """Start new spares until there are `spare_count` spares. Spares that are starting count too."""
         for _ in range(self._settings.spare_count - len(self._spares)):
             self._tasks.start(self._start_spare())
 

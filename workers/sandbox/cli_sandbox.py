@@ -103,9 +103,10 @@ def build_cli_sandbox_command(
 
 
 def build_command_prefix(spec: SandboxSpec) -> str:
-    """Return the prefix that the CLI puts before each command, so that the memory of the command is limited.
+    """Return the prefix that the CLI puts before each command. The prefix limits the memory of the command.
 
-    The memory of the CLI process itself cannot be limited like this, because the process maps 5.5 GB.
+    `prlimit` limits the address space. The CLI process itself cannot run under such a limit, because it maps 5.5 GB of
+    address space.
     """
     # The CLI quotes the text before the last " -" as one word and does not change the text after it. So tabs separate
     # the words.
@@ -124,9 +125,9 @@ def build_cli_sandbox_env(spec: SandboxSpec) -> dict[str, str]:
 
 
 def build_cli_settings(secret_variables: Iterable[str]) -> str:
-    """Return the CLI's settings as JSON.
+    """Return the settings of the CLI as JSON.
 
-    With them, commands run only in a sandbox, without network and without secrets.
+    With these settings, the CLI runs commands only in its sandbox, without network and without the secret variables.
     """
     return json.dumps(
         {

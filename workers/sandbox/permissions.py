@@ -1,7 +1,7 @@
 """Rules that allow or deny the tool calls of agents. A call that no rule allows is denied. No I/O.
 
-The sandbox and `--restricted` already limit the files and hosts that a tool can reach. These rules are an additional
-check.
+The sandbox and the CLI option `--restricted` already limit the files and hosts that a tool can reach. These rules are
+an additional check.
 """
 
 from collections.abc import Mapping

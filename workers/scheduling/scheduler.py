@@ -6,7 +6,7 @@ A job holds a slot from its start until its last event.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic, Protocol, TypeVar
@@ -41,6 +41,10 @@ class LeasablePool(Protocol[J_contra, W_co]):
 
     def lease(self, job: J_contra, deadline: float) -> AbstractAsyncContextManager[W_co]:
         """Lease a worker to a job during a `with` block."""
+        ...
+
+    def expect(self, job: ChatJob) -> AbstractContextManager[None]:
+        """Announce during a `with` block that a job waits for a slot."""
         ...
 
 
@@ -139,7 +143,7 @@ class Scheduler(Generic[J, W_co]):
             WorkerError: QUEUE_FULL at once if the queue is full. QUEUE_TIMEOUT after the longest allowed wait.
                 SHUTTING_DOWN if the gateway shuts down during the wait. Also the errors of the pool and of `check`.
         """
-        await self._wait_for_slot(job.key_id, deadline)
+        await self._wait_for_slot(job, deadline)
         try:
             await check()
             started_at = time.monotonic()
@@ -151,17 +155,19 @@ class Scheduler(Generic[J, W_co]):
         finally:
             self._release_slot()
 
-    async def _wait_for_slot(self, key_id: str, deadline: float) -> None:
+    async def _wait_for_slot(self, job: ChatJob, deadline: float) -> None:
         if self._free_count:
             self._free_count -= 1
             return
+        key_id = job.key_id
         loop = asyncio.get_running_loop()
         self._admit(key_id, loop.time())
         waiter = _Waiter(loop.create_future(), loop.time())
         self._queue.push(key_id, waiter)
         try:
-            async with asyncio.timeout_at(min(deadline, loop.time() + self._settings.timeout_seconds)):
-                await waiter.granted
+            with self._pool.expect(job):
+                async with asyncio.timeout_at(min(deadline, loop.time() + self._settings.timeout_seconds)):
+                    await waiter.granted
         except BaseException as error:
             if not self._queue.remove(key_id, waiter) and _is_granted(waiter.granted):
                 self._release_slot()  # the job got its slot at the same time as its wait ended

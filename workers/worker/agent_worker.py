@@ -180,7 +180,9 @@ class AgentWorker(Worker):
             await session.connection.write(protocol.switch_model(job.model), deadline=get_deadline(deadline))
             await session.connection.wait_controls_answered(get_deadline(deadline))
         await session.tool_registration.set_tools(prepared.remote_tools, get_deadline(deadline))
-        kept_count = await session.conversation.rewind_to_common_prefix(prepared.keys.prefixes, get_deadline(deadline))
+        kept_count = await session.conversation.rewind_to_common_prefix(
+            job, prepared.keys.prefixes, get_deadline(deadline)
+        )
         await session.conversation.replay_history(job, prepared.keys.prefixes, kept_count, get_deadline(deadline))
 
     def _commit(

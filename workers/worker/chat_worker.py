@@ -171,7 +171,9 @@ class ChatWorker(Worker):
         self._observer.history_loaded("chat", source)
         if source == "resumed":
             await self._restart_with_history(prepared, get_deadline(deadline))
-        kept_count = await session.conversation.rewind_to_common_prefix(prepared.keys.prefixes, get_deadline(deadline))
+        kept_count = await session.conversation.rewind_to_common_prefix(
+            job, prepared.keys.prefixes, get_deadline(deadline)
+        )
         await self._set_model(job, get_deadline(deadline))
         body = build_request_body(job.tools, job.system if self._system_in_body else None)
         target_config = replace(session.config, params=job.params, extra_body=body, single_request=True)

@@ -54,8 +54,12 @@ class LiveConversation:
         self._truncated_reply: TruncatedReply | None = None
         # The user turn to which the CLI was asked to rewind, until the response of the CLI is read.
         self._pending_rewind: UserTurnMark | None = None
-        # The id that the CLI gave to the first message of the reply.
+        # The reply after the newest user turn, and the id that the CLI uses for the first message of this reply. Both
+        # are None if they are unknown.
+        self._reply: Turn | None = None
         self._reply_uuid: str | None = None
+        # The reply before the newest user turn, or None if it is unknown.
+        self._previous_reply: Turn | None = None
 
     @property
     def should_interrupt(self) -> bool:
@@ -71,19 +75,26 @@ class LiveConversation:
         reply is repaired.
         """
         self.transcript.clear()
-        for prefix_key, turn, uuid in zip(prefix_keys, turns[::2], resume_file.user_turn_uuids, strict=False):
-            self.transcript.add_user_turn(prefix_key, uuid, turn)
+        uuids = resume_file.turn_uuids
+        reply_uuids = (None, *uuids[1::2])
+        for prefix_key, turn, uuid, reply_uuid in zip(prefix_keys, turns[::2], uuids[::2], reply_uuids, strict=False):
+            self.transcript.add_user_turn(prefix_key, uuid, turn, reply_uuid)
         self.transcript.conversation_key = prefix_keys[-1]
         user_turn, reply = turns[-2:]
+        self._reply, self._reply_uuid = reply, reply_uuids[-1]
         if any(isinstance(block, ToolUse) for block in reply.blocks):
             self._truncated_reply = TruncatedReply(prefix_keys[-2], user_turn, reply, resume_file.model)
-            self._reply_uuid = resume_file.last_reply_uuid
             await self.repair_truncated_reply(deadline)
 
-    async def rewind_to_common_prefix(self, prefix_keys: PrefixKeys, deadline: float) -> int:
+    async def rewind_to_common_prefix(self, job: ChatJob, prefix_keys: PrefixKeys, deadline: float) -> int:
         """Rewind the conversation to the longest prefix that it has in common with the conversation of a job.
 
         After this call, the previous conversation is lost, even if the job fails.
+
+        Args:
+            job: The job.
+            prefix_keys: The prefix keys of the job's conversation.
+            deadline: The end of the time for the rewind, by the clock of the event loop.
 
         Returns:
             The number of user turns that the process keeps.
@@ -92,9 +103,15 @@ class LiveConversation:
             WorkerError: The CLI did not rewind, so the content of the process is unknown.
         """
         kept_count, mark = self.transcript.find_rewind_point(prefix_keys)
+        previous_reply = self._previous_reply if mark is self.transcript.newest_mark else None
         self.transcript.conversation_key = None
-        if mark is not None and not await self._rewind_to_mark(mark, deadline):
+        if mark is None:
+            return kept_count
+        if not await self._rewind_to_mark(mark, deadline):
             raise self._connection.mark_corrupt("it did not rewind its conversation")
+        if kept_count and mark.has_tool_results:
+            # The reply that called the tools was removed with their results.
+            await self._replay_reply(previous_reply or job.turns[2 * kept_count - 1], job.model, deadline)
         return kept_count
 
     async def replay_history(self, job: ChatJob, prefix_keys: PrefixKeys, kept_count: int, deadline: float) -> None:
@@ -112,9 +129,7 @@ class LiveConversation:
             if turn.role == "user":
                 await self._replay_user_turn(prefix_keys[kept_count + index // 2], turn, deadline)
             else:
-                await self._connection.write(
-                    self._connection.protocol.replay_assistant(turn, job.model), deadline=deadline
-                )
+                await self._replay_reply(turn, job.model, deadline)
 
     async def send_prompt(self, prefix_key: str, turn: Turn, deadline: float) -> None:
         """Send the user turn to which the model replies."""
@@ -138,6 +153,7 @@ class LiveConversation:
         if reply is None or not any(isinstance(block, Text | ToolUse) for block in reply.blocks):
             return
         self.transcript.conversation_key = keys.with_reply(reply)
+        self._reply = reply
         if finished.stop_reason in _TRUNCATED_STOP_REASONS or is_empty_reply_text(reply.blocks[0]):
             self._truncated_reply = TruncatedReply(keys.history_key, job.turns[-1], reply, job.model)
 
@@ -152,11 +168,14 @@ class LiveConversation:
         if self._truncated_reply is None:
             return
         truncated, self._truncated_reply = self._truncated_reply, None
-        conversation_key, self.transcript.conversation_key = self.transcript.conversation_key, None
-        if await self._remove_reply(truncated, deadline):
-            frame = self._connection.protocol.replay_assistant(truncated.reply, truncated.model)
-            await self._connection.write(frame, deadline=deadline)
-            self.transcript.conversation_key = conversation_key
+        transcript = self.transcript
+        transcript.repaired_conversation_key, transcript.conversation_key = transcript.conversation_key, None
+        try:
+            if await self._remove_reply(truncated, deadline):
+                await self._replay_reply(truncated.reply, truncated.model, deadline)
+                transcript.conversation_key = transcript.repaired_conversation_key
+        finally:
+            transcript.repaired_conversation_key = None
 
     async def _remove_reply(self, truncated_reply: TruncatedReply, deadline: float) -> bool:
         """Remove the reply and the text that the CLI added after it. Return False if the CLI did not remove them.
@@ -176,11 +195,14 @@ class LiveConversation:
     async def _rewind_to_mark(self, mark: UserTurnMark, deadline: float) -> bool:
         """Remove a user turn and all later turns. Return False if the CLI did not remove them.
 
-        If the client disconnects before the CLI responds, `repair_truncated_reply` later applies the rewind to the
-        transcript.
+        If the turn contains tool results, the reply before it is removed too. If the client disconnects before the CLI
+        responds, `repair_truncated_reply` later applies the rewind to the transcript.
         """
         self._pending_rewind = mark
-        await self._rewind(mark.uuid, deadline)
+        if mark.has_tool_results and mark.previous_reply_uuid is not None:
+            await self._rewind(mark.previous_reply_uuid, deadline, to_reply=True)
+        else:
+            await self._rewind(mark.uuid, deadline)
         return self._apply_pending_rewind()
 
     def _apply_pending_rewind(self) -> bool:
@@ -192,6 +214,8 @@ class LiveConversation:
         has_rewound = mark is not None and self._connection.protocol.has_rewound
         if mark is not None and has_rewound:
             self.transcript.truncate_at(mark)
+            self._reply = self._previous_reply = None
+            self._reply_uuid = None if mark.has_tool_results else mark.previous_reply_uuid
         return has_rewound
 
     async def _rewind(self, target_uuid: str, deadline: float, *, to_reply: bool = False) -> bool:
@@ -213,6 +237,11 @@ class LiveConversation:
         The turn is added to the transcript before it is sent, because the process may already have it if the client
         disconnects in the meantime.
         """
-        self.transcript.add_user_turn(prefix_key, frame["uuid"], turn)
-        self._reply_uuid = None
+        self.transcript.add_user_turn(prefix_key, frame["uuid"], turn, self._reply_uuid)
+        self._previous_reply, self._reply, self._reply_uuid = self._reply, None, None
         await self._connection.write(frame, deadline=deadline)
+
+    async def _replay_reply(self, reply: Turn, model: str, deadline: float) -> None:
+        frame = self._connection.protocol.replay_assistant(reply, model)
+        await self._connection.write(frame, deadline=deadline)
+        self._reply, self._reply_uuid = reply, frame["uuid"]

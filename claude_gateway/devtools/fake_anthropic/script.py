@@ -226,7 +226,8 @@ def last_user_text(body: Body) -> str:
 def user_texts(body: Body) -> Iterator[str]:
     """Yield the text of each user message, newest first, without the reminders that the CLI adds to the message.
 
-    If a user message contains only tool results, its text is the number of the results and their directives.
+    If a user message contains only tool results, the function yields the number of the results and the directives that
+    the results contain.
     """
     for message in reversed(body["messages"]):
         if message["role"] != "user":
@@ -245,12 +246,14 @@ def user_texts(body: Body) -> Iterator[str]:
 
 
 def _current_step(body: Body) -> str:
-    """Return the part of a user message that scripts the next reply, if the message contains `{{then}}`.
+    """Return the part of a message with `{{then}}` that contains the script of the next reply.
 
-    `{{then}}` separates the parts of the message. Each part scripts one reply.
+    `{{then}}` separates the parts of the message. The first part is the script of the reply to the message, and each
+    later part is the script of the reply to the next tool results. The function reads the newest user message, and also
+    earlier ones if all later user messages contain tool results.
 
     Returns:
-        The part, or "" if no current message contains `{{then}}`.
+        The part, or "" if none of these messages contains `{{then}}`.
     """
     reply_count = 0
     for message in reversed(body["messages"]):
@@ -269,7 +272,7 @@ def _current_step(body: Body) -> str:
 
 
 def _extract_directives(value: Any) -> str:
-    """Return all directives in tool results as one text. These directives script the next reply."""
+    """Return all directives in tool results as one text. They are the script of the next reply."""
     match value:
         case {"type": "text", "text": str(text)} | {"type": "tool_result", "content": str(text)}:
             return "".join(match[0] for match in _DIRECTIVE.finditer(text))

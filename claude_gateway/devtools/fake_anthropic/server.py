@@ -161,7 +161,7 @@ class FakeAnthropic:
         return [request for request in self.requests if not request.is_probe]
 
     def clear(self) -> None:
-        """Remove the recorded requests and their counts for scripted faults, and clear the prompt cache."""
+        """Remove the recorded requests, the attempt counts of scripted faults, and the content of the prompt cache."""
         self.requests.clear()
         self._attempts.clear()
         self._prompt_cache.clear()

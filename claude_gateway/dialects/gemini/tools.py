@@ -1,6 +1,6 @@
-"""Convert the functions in a Gemini request, and the choice among them, to tools for Claude. No I/O.
+"""Convert the tools and the `functionCallingConfig` of a Gemini request to tools and a tool choice for Claude. No I/O.
 
-If a function is invalid, these functions raise `ApiError` 400 with its field path.
+If a function declaration is invalid, this module raises `ApiError` 400 with the path of the invalid field.
 """
 
 from collections.abc import Mapping, Sequence
@@ -61,10 +61,10 @@ def parse_functions(tools: Sequence[schema.GeminiTool], notes: list[str]) -> tup
 def parse_calling_config(
     config: schema.FunctionCallingConfig | None, functions: tuple[ToolDefinition, ...], notes: list[str]
 ) -> tuple[tuple[ToolDefinition, ...], ToolChoice | None]:
-    """Return the functions that the model may call, and the choice among them.
+    """Return the functions that the model may call, and the tool choice for them.
 
-    The gateway can force Claude to call one certain function, or any function. To limit Claude to some of the
-    functions, the gateway offers only those.
+    With a tool choice, the gateway can force Claude to call one given function, or any function. If Claude may call
+    only some of the functions, the gateway passes only these to Claude.
     """
     mode = (config and config.mode) or "auto"
     allowed = (config and config.allowed_function_names) or []

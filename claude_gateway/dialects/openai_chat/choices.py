@@ -1,7 +1,7 @@
-"""Encode several replies to one chat request, which the parameter `n` asks for. No I/O.
+"""Encode several replies to one chat request. The client requests them with the parameter `n`. No I/O.
 
-Each reply becomes one choice of the response, which is a stream of chunks or one body. Each event comes with the index
-of its choice.
+Each reply becomes one choice of the response. The response is a stream of chunks or one body. The calling code passes
+each event together with the index of its choice.
 """
 
 from collections.abc import Iterable
@@ -109,8 +109,8 @@ class ChatChoicesBodyBuilder:
 def sum_usage(usages: Iterable[TokenUsage]) -> TokenUsage:
     """Return the token usage of all choices together. As in OpenAI's API, it counts the prompt only once.
 
-    In fact each choice reads the prompt. The result contains the largest prompt, so that it does not depend on the
-    order in which the choices finish.
+    Each choice has its own job, and the jobs can report different prompt tokens. The result contains the prompt tokens
+    of the job that reports most, so that it does not depend on the order in which the choices finish.
     """
     all_usages = list(usages)
     prompt = max(

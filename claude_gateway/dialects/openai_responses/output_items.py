@@ -142,7 +142,7 @@ class FunctionCallItemBuilder:
     Args:
         call_id: The id of the call.
         name: The name under which Claude called the function.
-        client_tool: The definition of this function by the client, which may have another name.
+        client_tool: The client's definition of this function. In this definition, the function may have another name.
     """
 
     id_prefix = "fc"
@@ -200,7 +200,7 @@ class CustomToolCallItemBuilder:
         yield from ()
 
     def add_delta(self, text: str) -> Iterator[PartialEvent]:
-        """Add a piece of the JSON input, and yield the response events for the plain text that it completes."""
+        """Add a piece of the JSON input, and yield the response events for the plain text that this piece completes."""
         self._arguments.append(text)
         yield from self._build_delta_events(self._input_decoder.feed(text))
 

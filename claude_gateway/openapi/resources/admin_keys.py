@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from claude_gateway.auth.schemas import CreateKeyRequest
+from claude_gateway.auth.schemas import CreateKeyRequest, UpdateKeyRequest
 from claude_gateway.openapi.spec import OperationSpec, Parameter, RequestBodySpec, ResponseModel, ResponseSpec, Tag
 
 KeyStatus = Literal["active", "expired", "revoked"]
@@ -26,6 +26,7 @@ class KeyResponse(ResponseModel):
     requests_per_minute: dict[str, int]
     max_concurrent_jobs: int | None
     budget: KeyBudgetObject
+    group: str | None
     created_at: float
     expires_at: float | None
     revoked_at: float | None
@@ -61,6 +62,7 @@ _KEY = {
     "requests_per_minute": {"chat": 60},
     "max_concurrent_jobs": 2,
     "budget": {"tokens_per_day": 1_000_000, "usd_per_day": None},
+    "group": "family",
     "created_at": 1_768_471_800.0,
     "expires_at": None,
     "revoked_at": None,
@@ -88,10 +90,26 @@ CREATE_KEY = OperationSpec(
                 "requests_per_minute": {"chat": 60},
                 "max_concurrent_jobs": 2,
                 "budget": {"tokens_per_day": 1_000_000},
+                "group": "family",
             },
         },
     ),
     error_statuses=(409, 503),
+)
+UPDATE_KEY = OperationSpec(
+    Tag.ADMIN,
+    "Change the limits or the group of an API key",
+    {200: ResponseSpec("The key with the changes, without its secret.", KeyResponse, _KEY)},
+    parameters=(_ID,),
+    body=RequestBodySpec(
+        UpdateKeyRequest,
+        {
+            "limits": {"requests_per_minute": {"chat": 60}, "max_concurrent_jobs": 2},
+            "group": {"group": "family"},
+            "no group": {"group": None},
+        },
+    ),
+    error_statuses=(404, 503),
 )
 REVOKE_KEY = OperationSpec(
     Tag.ADMIN,

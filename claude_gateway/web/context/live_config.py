@@ -53,7 +53,9 @@ class LiveConfig:
         except ValueError as error:
             raise ValueError(f"MODEL_ALIASES: {error}") from None
         self.settings, self.catalog = settings, catalog
-        authenticator.set_environment_key(settings.api_key.get_secret_value() if settings.api_key else None)
+        authenticator.set_environment_key(
+            settings.api_key.get_secret_value() if settings.api_key else None, settings.api_key_group
+        )
         rate_limiter.set_limits(settings.requests_per_minute())
         set_log_level(settings.log_level)
         _log.warning("settings reloaded; changed: %s", ", ".join(plan.changed) or "none")

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from claude_gateway.auth.models import StoredKey
-from claude_gateway.auth.schemas import CreateKeyRequest, key_to_json
+from claude_gateway.auth.schemas import CreateKeyRequest, UpdateKeyRequest, key_to_json
 from claude_gateway.web.context.state import STATE
 from claude_gateway.web.request import body
 from claude_gateway.web.responses.json_response import json_response
@@ -23,6 +23,14 @@ async def create_key(request: web.Request) -> web.Response:
     """Create an API key and return it. Only this response contains its secret."""
     new_key = await body.read_small_body(request, CreateKeyRequest)
     return _key_response_with_secret(request, *await request.app[STATE].key_service.create_key(new_key), status=201)
+
+
+async def update_key(request: web.Request) -> web.Response:
+    """Change the limits or the group of an API key, and return the key without its secret."""
+    changes = await body.read_small_body(request, UpdateKeyRequest)
+    key_service = request.app[STATE].key_service
+    updated = await key_service.update_key(request.match_info["id"], changes)
+    return json_response(key_to_json(updated, key_service.now()))
 
 
 async def rotate_key(request: web.Request) -> web.Response:

@@ -11,9 +11,9 @@ from claude_gateway.web.request.body import receive_body
 async def count_request_tokens(
     request: web.Request, request_format: RequestFormat, model_name: str | None = None
 ) -> int:
-    """Return an estimate of the number of tokens, based on the length of the texts.
+    """Return an estimate of the number of tokens in a request, based on the length of the texts.
 
-    The estimate costs nothing, even if an editor asks for it forty times a second.
+    The gateway sends nothing to the upstream, because editors can request an estimate forty times a second.
 
     Args:
         request: The request.

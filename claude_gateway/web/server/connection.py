@@ -133,16 +133,16 @@ class ClientConnection(RefusingHandler):
 
 
 class ConnectionFactory:
-    """Factory that creates connections, and admits as many of them as `ConnectionShares` allows.
+    """Factory that creates an object for each new connection, and keeps at most `limit` connections open.
 
     Args:
         server: The aiohttp server.
         limit: The maximum number of open connections.
-        proxies: Returns the networks of trusted proxies. The headers that these proxies send name the address of the
-            client.
+        proxies: Function that returns the networks of trusted proxies. The headers that these proxies send name the
+            address of the client.
 
     Attributes:
-        shares: The open connections.
+        shares: The register of open connections. It decides which connection the gateway closes for a new one.
     """
 
     def __init__(self, server: web.Server, limit: int, proxies: Callable[[], Sequence[Network]]) -> None:
@@ -184,7 +184,7 @@ class ConnectionFactory:
         self.shares.start_request(tracked, client_address(request.remote, request.headers, self._proxies()))
 
     def close_idle_connections(self) -> None:
-        """Close the connections that have been idle for too long. Repeat this while connections are scarce."""
+        """Close the connections that have been idle for too long. Repeat this while few connections are free."""
         self._idle_check = None
         for tracked in self.shares.remove_overdue(self._loop.time()):
             tracked.close()

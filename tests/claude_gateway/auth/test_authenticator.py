@@ -192,6 +192,23 @@ def test_without_a_key_rejects_foreign_page_with_any_headers(headers: list[tuple
         KEYLESS.authenticate(CIMultiDict(headers), "127.0.0.1")
 
 
+def test_key_of_the_environment_has_the_group_of_the_settings() -> None:
+    authenticator = Authenticator(SECRET, api_key_group="family")
+    key = authenticate(authenticator, {"x-api-key": SECRET})
+
+    authenticator.set_environment_key(SECRET, "team")
+
+    assert key.group == "family"
+    assert authenticate(authenticator, {"x-api-key": SECRET}).group == "team"
+    assert authenticator.recheck_key(key.id, key.credential).group == "team"
+
+
+def test_key_of_local_clients_is_in_no_group() -> None:
+    authenticator = Authenticator(None, api_key_group="family")
+
+    assert authenticate(authenticator, LOCAL_HOST, "127.0.0.1").group == ""
+
+
 def test_key_is_limited_to_its_scopes() -> None:
     ApiKey("all").require_scope("tools")
     with pytest.raises(ApiError) as caught:

@@ -20,6 +20,7 @@ KEY = ApiKey(
     ("claude-haiku-*", "opus"),
     KeyLimits({"chat": 3}, 2),
     Budget(1_000, 2.5),
+    "family",
 )
 STORED = StoredKey(KEY, b"d" * 32, 100.0, 200.0)
 
@@ -40,6 +41,32 @@ async def test_reads_key_as_written(store: KeyStore) -> None:
 
     assert await store.load_active_keys() == (True, [STORED])
     assert await store.list_keys() == [STORED]
+
+
+async def test_key_of_an_earlier_version_is_in_no_group(store: KeyStore) -> None:
+    await store.add(STORED)
+    await store._database.execute("UPDATE keys SET allowed = json_remove(allowed, '$.group')")
+
+    assert await store.list_keys() == [replace(STORED, key=replace(KEY, group=""))]
+
+
+async def test_other_processes_see_the_new_group_of_a_key(store: KeyStore, path: Path) -> None:
+    await store.add(STORED)
+    async with open_database(path) as database, open_key_store(database, path) as other:
+        before = other.version
+        moved = await store.update(KEY.id, lambda key: replace(key, group="team"))
+
+        assert moved == replace(STORED, key=replace(KEY, group="team"))
+        assert other.version != before
+        assert await other.load_active_keys() == (True, [moved])
+
+
+async def test_revoked_key_cannot_be_updated(store: KeyStore) -> None:
+    await store.add(STORED)
+    await store.revoke(KEY.id, 150.0)
+
+    assert await store.update(KEY.id, lambda key: replace(key, group="team")) is None
+    assert await store.list_keys() == [replace(STORED, revoked_at=150.0)]
 
 
 async def test_revoked_key_is_listed_but_not_active(store: KeyStore) -> None:

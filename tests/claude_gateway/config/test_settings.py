@@ -62,6 +62,13 @@ def test_systemd_credential_applies_if_nothing_else_is_set(tmp_path: Path) -> No
     assert settings[:2] == [1111, "from-systemd"]
 
 
+@pytest.mark.parametrize("name", ["two words", "x" * 65, "a/b", "a\n", "مجموعة"])
+def test_rejects_invalid_name_of_a_group(name: str) -> None:
+    assert make_settings(api_key_group="my-team_1.2").api_key_group == "my-team_1.2"
+    with pytest.raises(ValidationError, match="api_key_group"):
+        make_settings(api_key_group=name)
+
+
 def test_blank_value_means_default(tmp_path: Path) -> None:
     settings = read_settings_in_subprocess(tmp_path, "PORT=\nAPI_KEY=\nVERBOSE=\n", STATE_DIR="", XDG_STATE_HOME="/xdg")
 
@@ -87,7 +94,11 @@ def test_shows_no_secret_in_repr_or_dump() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [name for name in Settings.model_fields if re.search("key|token", re.sub("_per_key|count_tokens", "", name))],
+    [
+        name
+        for name in Settings.model_fields
+        if re.search("key|token", re.sub("_per_key|count_tokens|api_key_group", "", name))
+    ],
 )
 def test_every_key_and_token_is_a_secret(name: str) -> None:
     assert Settings.model_fields[name].annotation == SecretStr | None

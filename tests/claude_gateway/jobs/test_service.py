@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
+from claude_gateway.auth.models import ApiKey
 from claude_gateway.auth.request_pacing import RequestPacer
 from claude_gateway.jobs.retries import MAX_ATTEMPTS, MAX_INTERRUPTED_REPLIES
 from claude_gateway.jobs.service import ChatService
@@ -34,6 +36,21 @@ async def test_passes_events_of_a_job_unchanged() -> None:
 
     assert tuple(await collect_events(worker_source)) == HELLO_EVENTS
     assert worker_source.jobs == [JOB]
+
+
+async def test_every_attempt_of_a_job_has_the_group_that_its_key_had_at_first() -> None:
+    class Checker:
+        groups = iter(["family", "team", "", "other"])
+
+        async def check_start(self, job: ChatJob, credential: bytes) -> ApiKey:
+            return ApiKey(job.key_id, group=next(self.groups, ""))
+
+    worker_source = ScriptedWorkerSource([[create_failure(ErrorKind.WORKER_EXITED)], HELLO_EVENTS])
+
+    events = [event async for event in ChatService(worker_source, 60, start_checker=Checker()).run(JOB)]
+
+    assert tuple(events) == HELLO_EVENTS
+    assert worker_source.jobs == [replace(JOB, group="family")] * 2
 
 
 @pytest.mark.promise("retry.unseen")

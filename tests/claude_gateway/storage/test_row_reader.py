@@ -130,6 +130,8 @@ async def test_finds_no_damage_in_an_intact_database(state: StoredState) -> None
         ("allowed", orjson.dumps({**ALLOWED, "requests_per_minute": {"chat": -1}})),
         ("allowed", orjson.dumps({**ALLOWED, "max_concurrent_jobs": 1e308})),
         ("allowed", orjson.dumps({**ALLOWED, "usd_per_day": "all"})),
+        ("allowed", orjson.dumps({**ALLOWED, "group": 5})),
+        ("allowed", orjson.dumps({**ALLOWED, "group": "two words"})),
         ("allowed", orjson.dumps({"scopes": ["chat"]})),
         ("digest", b""),
         ("digest", "d" * 32),
@@ -154,7 +156,7 @@ async def test_damaged_key_is_rejected_and_the_others_work(
 async def test_damaged_key_can_be_revoked_but_not_changed(state: StoredState) -> None:
     await state.damage("keys", "allowed", b"nothing", "id = 'key-1'")
 
-    assert await state.keys.update_limits("key-1", {"chat": 5}, None) is None
+    assert await state.keys.update("key-1", lambda key: key) is None
     assert await state.keys.replace_digest("key-1", b"e" * 32) is None
     assert await state.keys.revoke("key-1", NOW)
 

@@ -43,6 +43,7 @@ REQUIRED_SCOPES: list[tuple[str, str, str | None]] = [
     ("POST", "/v1/tools/config", "tools"),
     ("GET", "/v1/admin/keys", "admin"),
     ("POST", "/v1/admin/keys", "admin"),
+    ("POST", "/v1/admin/keys/a", "admin"),
     ("DELETE", "/v1/admin/keys/a", "admin"),
     ("POST", "/v1/admin/keys/a/rotate", "admin"),
     ("GET", "/v1/models", None),

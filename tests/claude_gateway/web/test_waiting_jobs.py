@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from claude_gateway.auth.key_service import KeyService
 from claude_gateway.auth.key_store import KeyStore
-from claude_gateway.auth.schemas import CreateKeyRequest, KeyBudgetRequest, KeyLimitsRequest
+from claude_gateway.auth.schemas import CreateKeyRequest, KeyBudgetRequest, UpdateKeyRequest
 from claude_gateway.builtin_tools.choice_store import ToolChoiceStore
 from claude_gateway.builtin_tools.counters import ToolCounters
 from claude_gateway.builtin_tools.service import BuiltinToolService
@@ -222,12 +222,24 @@ async def test_lowered_concurrency_limit_applies_to_waiting_jobs(start: Start) -
     await gateway.worker_source.job_waiting.wait()
     gateway.worker_source.job_waiting.clear()
 
-    second = await gateway.ask_while(gateway.keys.update_limits(gateway.id, KeyLimitsRequest(max_concurrent_jobs=1)))
+    second = await gateway.ask_while(gateway.keys.update_key(gateway.id, UpdateKeyRequest(max_concurrent_jobs=1)))
     resume.set()
 
     assert (second.status, (await second.json())["error"]["code"]) == (429, "concurrency_limit_exceeded")
     assert (await first).status == 200
     assert sorted(await gateway.results()) == ["concurrency_limit_exceeded", "ok"]
+
+
+async def test_waiting_job_keeps_its_group_and_later_jobs_have_the_new_one(start: Start) -> None:
+    gateway = await start(new_key=CreateKeyRequest(name="one", group="family"))
+    change = gateway.keys.update_key(gateway.id, UpdateKeyRequest(group="team"))
+
+    assert (await gateway.ask_while(change)).status == 200
+    assert (await gateway.ask()).status == 200
+    await gateway.keys.update_key(gateway.id, UpdateKeyRequest(group=None))
+    assert (await gateway.ask()).status == 200
+
+    assert [job.group for job in gateway.worker_source.jobs] == ["family", "team", ""]
 
 
 @pytest.mark.promise("keys.waiting-jobs")

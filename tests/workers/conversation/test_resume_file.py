@@ -29,8 +29,7 @@ def test_links_each_row_of_the_file_to_the_previous_one() -> None:
     rows = [orjson.loads(line) for line in resume_file.content.splitlines()]
     assert [row["type"] for row in rows] == ["user", "assistant"] * 2
     assert [row["parentUuid"] for row in rows] == [None, *(row["uuid"] for row in rows[:-1])]
-    assert resume_file.user_turn_uuids == (rows[0]["uuid"], rows[2]["uuid"])
-    assert resume_file.last_reply_uuid == rows[-1]["uuid"]
+    assert resume_file.turn_uuids == tuple(row["uuid"] for row in rows)
     assert rows[1]["message"]["content"] == [{"type": "text", "text": "answer 0"}]
 
 
@@ -53,7 +52,7 @@ async def test_resumes_a_long_history_in_a_new_process_and_replays_a_short_one()
     assert (no_resume_file, first.is_killed, second.is_killed) == (None, True, False)
     assert resume_file is not None
     assert resume_file.model == "other"
-    assert len(resume_file.user_turn_uuids) == RESUME_THRESHOLD_USER_TURNS + 1
+    assert len(resume_file.turn_uuids) == 2 * (RESUME_THRESHOLD_USER_TURNS + 1)
     assert frame_kinds(second.written_frames)[-1:] == ["prompt"]
     assert not {"replay_user", "replay_assistant", "set_model"} & set(frame_kinds(second.written_frames))
 

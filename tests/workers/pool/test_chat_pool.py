@@ -2,10 +2,12 @@ import asyncio
 import itertools
 import os
 import threading
-from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+import time
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,8 +25,11 @@ from tests.workers.helpers import (
     wait_until,
     with_timeout,
 )
-from tests.workers.scripted_process import ScriptedProcess, text_reply_frames
+from tests.workers.scripted_process import ScriptedProcess, text_reply_frames, tool_call_frames
 from workers.core.errors import ErrorKind, WorkerError
+from workers.core.job import ChatJob, Text, ToolDefinition, ToolResult, ToolUse, Turn
+from workers.core.memory_state import MemoryState
+from workers.core.observer import NULL_OBSERVER, HistorySource, NullObserver, Observer, WorkerKind
 from workers.core.settings import PoolSettings
 from workers.pool.chat_pool import ChatPool
 from workers.pool.selection import Phase
@@ -51,17 +56,19 @@ class ProcessStarter:
         *,
         failing: float = 0,
         system_in_body: bool = True,
+        observer: Observer = NULL_OBSERVER,
     ) -> None:
         """Create a starter whose first `failing` start_count fail."""
         self._system_in_body = system_in_body
+        self._observer = observer
         self.processes: list[ScriptedProcess] = []
         self._failing_count = failing
         self.start_count = 0
         self.max_alive = 0
         self._make = make
 
-    def create_worker(self) -> ChatWorker:
-        return ChatWorker(self.start, MODEL, system_in_body=self._system_in_body)
+    def create_worker(self, _: str) -> ChatWorker:
+        return ChatWorker(self.start, MODEL, observer=self._observer, system_in_body=self._system_in_body)
 
     def alive(self) -> int:
         return sum(not process.is_killed for process in self.processes)
@@ -76,9 +83,29 @@ class ProcessStarter:
         return process
 
 
+class HistoryCounter(NullObserver):
+    """An observer that counts from where the histories of jobs came."""
+
+    def __init__(self) -> None:
+        self.sources: Counter[str] = Counter()
+
+    def history_loaded(self, kind: WorkerKind, source: HistorySource) -> None:
+        self.sources[source] += 1
+
+
+async def read_ample_memory() -> MemoryState:
+    return MemoryState(total_mib=64_000, available_mib=60_000)
+
+
 @asynccontextmanager
 async def run_pool(
-    starter: ProcessStarter, workers: int = 1, spares: int = 1, **limits_override: Any
+    starter: ProcessStarter,
+    workers: int = 1,
+    spares: int = 1,
+    *,
+    clock: "Clock | None" = None,
+    read_memory: Callable[[], Awaitable[MemoryState]] = read_ample_memory,
+    **limits_override: Any,
 ) -> AsyncIterator[ChatPool]:
     """Run a pool whose processes are all ready; close it at the end."""
     limits = {
@@ -86,8 +113,14 @@ async def run_pool(
         "max_age_seconds": 1e9,
         "max_rss_mib": 1_000_000,
         "min_backoff_seconds": 0.001,
+        "max_processes": workers + spares,
     } | limits_override
-    pool = ChatPool(starter.create_worker, PoolSettings(workers, spares, **limits))
+    pool = ChatPool(
+        starter.create_worker,
+        PoolSettings(workers, spares, **limits),
+        read_memory=read_memory,
+        now=clock.now if clock else time.monotonic,
+    )
     try:
         await with_timeout(pool.start())
         await wait_all_ready(pool)
@@ -98,9 +131,13 @@ async def run_pool(
 
 async def serve(pool: ChatPool, key_id: str, **job: Any) -> ChatWorker:
     """Run one job in the pool; return the worker that ran it."""
-    chat_job = make_job(*job.pop("turns", ()), key_id=key_id, **job)
-    async with asyncio.timeout(10), pool.lease(prepare_chat_job(chat_job), far_deadline()) as worker:
-        await collect_events(worker, chat_job)
+    return await serve_job(pool, make_job(*job.pop("turns", ()), key_id=key_id, **job))
+
+
+async def serve_job(pool: ChatPool, job: ChatJob) -> ChatWorker:
+    """Run one job in the pool; return the worker that ran it."""
+    async with asyncio.timeout(10), pool.lease(prepare_chat_job(job), far_deadline()) as worker:
+        await collect_events(worker, job)
     return worker
 
 
@@ -184,16 +221,14 @@ async def test_second_key_gets_the_spare_without_waiting_for_a_start() -> None:
         worker_of_ann = await serve(pool, "ann")
         worker_of_bob = await serve(pool, "bob")
         assert worker_of_bob is not worker_of_ann
-        assert starter.processes[0].is_killed != starter.processes[1].is_killed
-        await wait_all_restarted(pool, starter, 3)
-        assert pool.count_phases() == {Phase.READY: 2}
+        assert starter.start_count == 2
 
 
 @pytest.mark.parametrize("system_in_body", [True, False])
 async def test_job_without_a_system_prompt_gets_a_worker_that_never_had_one_with_a_cli_login(
     system_in_body: bool,
 ) -> None:
-    async with run_pool(ProcessStarter(system_in_body=system_in_body), workers=1, spares=1) as pool:
+    async with run_pool(ProcessStarter(system_in_body=system_in_body), workers=1, spares=0) as pool:
         used = await serve(pool, "ann", system="be brief")
         await wait_all_ready(pool)
         assert (await serve(pool, "ann") is used) is system_in_body
@@ -298,6 +333,149 @@ async def test_job_waits_for_a_worker_that_is_still_recovering() -> None:
         await with_timeout(process.frame_held.wait())
         process.release_held_frames()
         assert await with_timeout(next_task) is first
+
+
+async def test_fast_tool_result_waits_for_the_worker_that_repairs_its_conversation() -> None:
+    call = Turn("assistant", (ToolUse("call_1", "f", {"a": 1}),))
+    results = Turn("user", (ToolResult("call_1", (Text("sunny"),)),))
+    tools = (ToolDefinition("f", "", {}),)
+    process = MisbehavingProcess([tool_call_frames(), text_reply_frames("done")], hold="rewind_conversation")
+    processes = iter([process, make_process()])
+    first, second = (replace(make_job(*turns), tools=tools) for turns in ((), (user_turn("hi"), call, results)))
+    async with run_pool(ProcessStarter(lambda: next(processes)), workers=1, spares=1) as pool:
+        worker = await serve_job(pool, first)
+        await with_timeout(process.frame_held.wait())
+        next_task = asyncio.create_task(serve_job(pool, second))
+        await asyncio.sleep(0)
+        process.release_held_frames()
+        assert await with_timeout(next_task) is worker
+
+
+# Number of processes.
+
+
+class Clock:
+    """A clock that tests set, in seconds."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_000.0
+
+    def now(self) -> float:
+        return self.seconds
+
+
+async def read_scarce_memory() -> MemoryState:
+    return MemoryState(total_mib=1_000, available_mib=10)
+
+
+async def test_keys_in_turn_keep_their_processes_beyond_the_number_of_jobs() -> None:
+    observer = HistoryCounter()
+    starter, talks = ProcessStarter(observer=observer), {key_id: [user_turn("hi")] for key_id in "abcd"}
+    async with run_pool(starter, workers=2, spares=1, max_processes=8) as pool:
+        for _ in range(3):
+            for key_id, turns in talks.items():
+                await serve(pool, key_id, turns=turns)
+                await wait_all_ready(pool)
+                turns += [assistant_turn("one"), user_turn("and?")]
+        assert observer.sources == Counter(new=4, reused=8)
+        assert not any(process.is_killed for process in starter.processes)
+
+
+async def test_more_conversations_than_jobs_stay_in_their_processes() -> None:
+    observer, talks = HistoryCounter(), [[user_turn(f"talk {number}")] for number in range(8)]
+    async with run_pool(ProcessStarter(observer=observer), workers=2, spares=1, max_processes=8) as pool:
+        for _ in range(3):
+            for turns in talks:
+                await serve(pool, "ann", turns=turns)
+                await wait_all_ready(pool)
+                turns += [assistant_turn("one"), user_turn("and?")]
+    assert observer.sources == Counter(new=8, reused=16)
+
+
+async def test_three_conversations_in_turn_find_all_three_processes_of_a_small_pool() -> None:
+    observer, talks = HistoryCounter(), [[user_turn(f"talk {number}")] for number in range(3)]
+    async with run_pool(ProcessStarter(observer=observer), workers=2, spares=1) as pool:
+        for _ in range(8):
+            for turns in talks:
+                await serve(pool, "ann", turns=turns)
+                await wait_all_ready(pool)
+                turns += [assistant_turn("one"), user_turn("and?")]
+    assert observer.sources["reused"] >= 18
+
+
+async def test_ends_idle_processes_except_for_the_spares() -> None:
+    starter, clock = ProcessStarter(), Clock()
+    async with run_pool(starter, workers=2, spares=1, clock=clock, max_processes=8, idle_seconds=60) as pool:
+        for key_id in "abcd":
+            await serve(pool, key_id)
+            await wait_all_ready(pool)
+        clock.seconds += 59
+        await pool.check_size()
+        assert sum(process.key_id is not None for process in pool.processes()) == 4
+        clock.seconds += 2
+        await pool.check_size()
+        assert (starter.alive(), pool.count_phases()) == (1, {Phase.READY: 1})
+        await serve(pool, "a")
+
+
+async def test_pool_without_spares_starts_a_process_when_a_job_comes_after_an_idle_time() -> None:
+    starter, clock = ProcessStarter(), Clock()
+    async with run_pool(starter, workers=1, spares=0, clock=clock, idle_seconds=60) as pool:
+        clock.seconds += 61
+        await pool.check_size()
+        assert starter.alive() == 0
+        assert not pool.is_failing
+        assert pool.find_cli_info() is not None
+        await serve(pool, "ann")
+        assert starter.start_count == 2
+
+
+async def test_ends_idle_processes_at_once_if_the_memory_is_scarce() -> None:
+    starter = ProcessStarter()
+    async with run_pool(starter, workers=2, spares=1, max_processes=8) as pool:
+        for key_id in "abcd":
+            await serve(pool, key_id)
+            await wait_all_ready(pool)
+        async with pool.lease(prepare_chat_job(make_job(key_id="a")), far_deadline()):
+            await wait_until(lambda: Phase.STARTING not in pool.count_phases())
+            pool._read_memory = read_scarce_memory
+            await pool.check_size()
+            assert pool.count_phases() == {Phase.BUSY: 1, Phase.READY: 1}
+
+
+async def test_gives_up_the_oldest_processes_if_the_memory_shrinks() -> None:
+    async def read_memory() -> MemoryState:
+        return memory
+
+    memory = MemoryState(10_000, 9_000)
+    async with run_pool(ProcessStarter(), workers=1, spares=1, max_processes=None, read_memory=read_memory) as pool:
+        for key_id in "abcd":
+            await serve(pool, key_id)
+            await wait_all_ready(pool)
+        memory = MemoryState(1_800, 900)  # two thirds of it hold three processes and the gateway
+        await pool.check_size()
+        assert sorted(str(process.key_id) for process in pool.processes()) == ["None", "c", "d"]
+
+
+async def test_waiting_job_of_another_key_starts_a_process_before_it_has_its_slot() -> None:
+    starter = ProcessStarter()
+    async with run_pool(starter, workers=1, spares=0, max_processes=2) as pool:
+        await serve(pool, "ann")
+        with pool.expect(make_job(key_id="bob")):
+            await wait_until(lambda: starter.alive() == 2)
+            await wait_all_ready(pool)
+        await serve(pool, "bob")
+        assert starter.start_count == 2
+
+
+async def test_keys_of_one_group_share_a_process_and_other_keys_do_not() -> None:
+    async with run_pool(ProcessStarter(), workers=1, spares=0, max_processes=3) as pool:
+        workers = []
+        for key_id, group in (("ann", "team"), ("bob", "team"), ("eve", ""), ("team", "")):
+            workers.append(await serve_job(pool, replace(make_job(key_id=key_id), group=group)))
+            await wait_all_ready(pool)
+    assert workers[0] is workers[1]
+    assert len(set(workers)) == 3
 
 
 # Starts that fail.
@@ -418,7 +596,9 @@ async def test_notifies_the_observer_of_starts_exits_and_history_sources() -> No
 
     observer, starter = RecordingObserver(), ProcessStarter()
     pool = ChatPool(
-        lambda: ChatWorker(starter.start, MODEL, observer=observer), PoolSettings(1, 0, 1000, 1e9, 10**6), observer
+        lambda _: ChatWorker(starter.start, MODEL, observer=observer),
+        PoolSettings(1, 0, 1000, 1e9, 10**6, max_processes=1),
+        observer,
     )
     await with_timeout(pool.start())
     await wait_all_ready(pool)

@@ -1,7 +1,7 @@
 import asyncio
 import math
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 from hypothesis import given
@@ -19,15 +19,23 @@ class UnboundedPool:
 
     Attributes:
         served: The keys of the jobs, in the order of their leases.
+        expected: The keys of the jobs that wait for a slot.
         busy: Number of present leases.
         most_busy: Highest number of leases at a time.
     """
 
     def __init__(self, failure: WorkerError | None = None) -> None:
         self.served: list[str] = []
+        self.expected: list[str] = []
         self.busy = 0
         self.most_busy = 0
         self._failure = failure
+
+    @contextmanager
+    def expect(self, job: ChatJob) -> Iterator[None]:
+        self.expected.append(job.key_id)
+        yield
+        self.expected.remove(job.key_id)
 
     @asynccontextmanager
     async def lease(self, job: ChatJob, deadline: float) -> AsyncIterator[str]:

@@ -6,7 +6,6 @@ from contextlib import aclosing
 import pytest
 
 from tests.workers.helpers import (
-    MODEL,
     TIMEOUT_SECONDS,
     MisbehavingProcess,
     assistant_turn,
@@ -27,6 +26,7 @@ from tests.workers.scripted_process import (
     stream_event_frame,
     text_delta_frame,
     text_reply_frames,
+    tool_call_frames,
 )
 from workers.core.errors import WorkerError
 from workers.core.frame import Frame
@@ -39,27 +39,6 @@ REPLY = assistant_turn("one")
 TOOLS = (ToolDefinition("f", "", {}),)
 CALL = Turn("assistant", (ToolUse("call_1", "f", {"a": 1}),))
 RESULTS = Turn("user", (ToolResult("call_1", (Text("sunny"),)),))
-
-
-def tool_call_frames(name: str = "f") -> list[Frame]:
-    """Return the frames of a reply with one tool call; the CLI then waits for a permission."""
-    permission_request = {
-        "type": "control_request",
-        "request_id": "r1",
-        "request": {"subtype": "can_use_tool", "tool_name": name},
-    }
-    block = {"type": "tool_use", "id": "call_1", "name": name, "input": {"a": 1}}
-    return [
-        message_start_frame(),
-        block_start_frame(type="tool_use", id="call_1", name=name),
-        stream_event_frame(
-            "content_block_delta", index=0, delta={"type": "input_json_delta", "partial_json": '{"a":1}'}
-        ),
-        {"type": "assistant", "uuid": "of-the-call", "message": {"model": MODEL, "content": [block]}},
-        permission_request,
-        stream_event_frame("content_block_stop", index=0),
-        stream_event_frame("message_delta", delta={"stop_reason": "tool_use"}, usage={"output_tokens": 1}),
-    ]
 
 
 async def run_and_recover(worker: ChatWorker, job: ChatJob) -> None:
@@ -181,7 +160,7 @@ async def test_second_tool_call_rewinds_to_the_reply_after_the_first_results() -
     assert frame_kinds(process.written_frames) == ["prompt"]
 
 
-async def test_failure_after_tool_results_rewinds_to_the_prompt_before_them() -> None:
+async def test_failure_after_tool_results_removes_only_the_call_and_its_results() -> None:
     failed = [result_frame(is_error=True, api_error_status=529)]
     process = ScriptedProcess([tool_call_frames(), failed, text_reply_frames("done")])
     worker = await start_worker(process)
@@ -190,9 +169,50 @@ async def test_failure_after_tool_results_rewinds_to_the_prompt_before_them() ->
     with pytest.raises(Exception, match="overloaded"):
         await collect_events(worker, job)
     await worker.recover(TIMEOUT_SECONDS)
+    [call_frame] = [frame for frame in process.written_frames if frame_kind(frame) == "replay_assistant"]
+    assert worker.transcript.previous_conversation_key == prepare_chat_job(job).keys.history_key
     process.written_frames.clear()
     await run_and_recover(worker, job)
-    assert frame_kinds(process.written_frames) == ["rewind_conversation", "replay_user", "replay_assistant", "prompt"]
+    assert frame_kinds(process.written_frames) == ["rewind_conversation", "replay_assistant", "prompt"]
+    assert list_rewinds(process)[-1][0] == call_frame["uuid"]
+    assert process.written_frames[1]["message"]["content"] == call_frame["message"]["content"]
+
+
+async def test_repeated_tool_results_replay_the_call_that_the_model_made() -> None:
+    """The client may send the call back without the thinking before it."""
+    thinking = {"type": "thinking", "thinking": "", "signature": ""}
+    call = tool_call_frames()
+    reply = [
+        call[0],
+        block_start_frame(**thinking),
+        stream_event_frame("content_block_delta", index=0, delta={"type": "thinking_delta", "thinking": "hm"}),
+        stream_event_frame("content_block_delta", index=0, delta={"type": "signature_delta", "signature": "s"}),
+        stream_event_frame("content_block_stop", index=0),
+        *call[1:],
+    ]
+    process = ScriptedProcess([reply, text_reply_frames("done"), text_reply_frames("again")])
+    worker = await start_worker(process)
+    await run_and_recover(worker, make_tool_job(FIRST))
+    job = make_tool_job(FIRST, CALL, RESULTS)
+    await run_and_recover(worker, job)
+    process.written_frames.clear()
+    await run_and_recover(worker, job)
+    assert frame_kinds(process.written_frames) == ["rewind_conversation", "replay_assistant", "prompt"]
+    kinds = [block["type"] for block in process.written_frames[1]["message"]["content"]]
+    assert kinds == ["thinking", "tool_use"]
+
+
+async def test_shows_the_key_of_the_conversation_during_its_repair() -> None:
+    process = MisbehavingProcess([tool_call_frames()], hold="rewind_conversation")
+    worker = await start_worker(process)
+    await collect_events(worker, make_tool_job(FIRST))
+    recovering = asyncio.create_task(worker.recover(TIMEOUT_SECONDS))
+    await with_timeout(process.frame_held.wait())
+    key = prepare_chat_job(make_tool_job(FIRST, CALL, RESULTS)).keys.history_key
+    assert (worker.transcript.conversation_key, worker.transcript.repaired_conversation_key) == (None, key)
+    process.release_held_frames()
+    await with_timeout(recovering)
+    assert (worker.transcript.conversation_key, worker.transcript.repaired_conversation_key) == (key, None)
 
 
 async def test_conversation_with_an_incomplete_tool_call_cannot_continue() -> None:

@@ -135,7 +135,7 @@ def note_conversion(kind: str, text: str, field_path: str, notes: list[str], nou
         text: The text that replaces the block; "" if the gateway omits the block.
         field_path: Field path of the block.
         notes: Receives the note.
-        noun: Words for the block in the note, such as "a block".
+        noun: The phrase that the note uses for the block: "a block", or "an item" in the Responses dialect.
     """
     line = f"converted {noun} of type {kind[:40]!r} to text" if text else f"omitted {noun} of type {kind[:40]!r}"
     if len(notes) > _MAX_NOTES:

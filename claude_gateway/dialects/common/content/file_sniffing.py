@@ -1,8 +1,8 @@
 """Detect the type of a file and the size of an image from the first bytes of base64 data. No I/O.
 
 No library fits this purpose. filetype has had no release since 2022, and puremagic takes 100 times as long as this
-module. imagesize takes ten times as long. It also cannot tell an image that has no size, which the gateway rejects,
-from an image whose size comes after the first bytes, which the gateway accepts.
+module. imagesize takes ten times as long. It also cannot distinguish two kinds of images: an image without a valid
+size, which the gateway rejects, and an image whose size comes after the first bytes, which the gateway accepts.
 """
 
 import struct
@@ -39,10 +39,11 @@ def sniff_media_type(data: str, declared_type: str = "") -> str | None:
 
 
 def sniff_image_size(data: str, media_type: str) -> tuple[int, int] | None:
-    """Return the width and height of an image in pixels, or None if the first bytes do not contain them.
+    """Return the width and height of an image in pixels. None if the gateway would have to decode more of the image.
 
     Raises:
-        ValueError: If the image has no size. Claude Code would replace such an image with a text.
+        ValueError: If the image is damaged, so that it has no valid width and height. Claude Code would replace such an
+            image with a text.
     """
     head = b64decode(data[: _JPEG_HEAD_BASE64_CHARS if media_type == "image/jpeg" else _HEAD_BASE64_CHARS])
     try:

@@ -6,7 +6,8 @@ import { formatTime, setLabel, setText, translate } from "./strings.js";
 
 const PATH = "/v1/admin/keys";
 const SCOPES = ["chat", "tools", "mcp", "admin"];
-const COLUMNS = ["keys.name", "keys.id", "keys.status", "keys.scopes", "keys.limits", "keys.expires", "keys.action"];
+const GROUP_PATTERN = "[A-Za-z0-9._\\-]{1,64}";
+const COLUMNS = ["keys.name", "keys.id", "keys.status", "keys.scopes", "keys.group", "keys.limits", "keys.expires", "keys.action"];
 
 export function keysCard() {
   const list = make("div");
@@ -32,6 +33,7 @@ export function keysCard() {
       code(key.id),
       setText(make("span"), `key_status.${key.status}`),
       key.scopes.join(", "),
+      key.group ? code(key.group) : "–",
       describeLimits(key),
       key.expires_at ? formatTime(new Date(key.expires_at * 1000), { dateStyle: "medium" }) : setText(make("span", { class: "note" }), "keys.never"),
       revokeButton ?? "",
@@ -82,11 +84,12 @@ function createForm(create) {
   const name = make("input", { required: true, maxlength: 100, dir: "auto" });
   const days = make("input", { type: "number", min: 1, max: 36500, dir: "ltr" });
   const usd = make("input", { type: "number", min: 0.01, step: 0.01, dir: "ltr" });
+  const group = make("input", { maxlength: 64, pattern: GROUP_PATTERN, dir: "ltr" });
   const scopes = SCOPES.map((scope) => make("input", { type: "checkbox", value: scope, checked: scope === "chat" }));
   const form = make(
     "form",
     {},
-    make("div", { class: "fields" }, withLabel("keys.name", name), withLabel("keys.expires_in_days", days), withLabel("keys.usd_per_day_field", usd)),
+    make("div", { class: "fields" }, withLabel("keys.name", name), withLabel("keys.expires_in_days", days), withLabel("keys.usd_per_day_field", usd), withLabel("keys.group_field", group)),
     make("fieldset", { class: "choices" }, setText(make("legend"), "keys.select_scopes"), scopes.map((checkbox) => make("label", {}, checkbox, code(checkbox.value)))),
     make("div", {}, setText(make("button", { class: "strong", type: "submit" }), "keys.create")),
   );
@@ -96,6 +99,7 @@ function createForm(create) {
       name: name.value.trim(),
       scopes: scopes.filter((checkbox) => checkbox.checked).map((checkbox) => checkbox.value),
       ...(days.value && { expires_in_days: Number(days.value) }),
+      ...(group.value && { group: group.value }),
       ...(usd.value && { budget: { usd_per_day: Number(usd.value) } }),
     };
     if (await create(settings)) form.reset();

@@ -11,7 +11,8 @@ from claude_gateway.dialects.gemini import parameters as gemini
 from claude_gateway.dialects.openai_chat import parameters as openai_chat
 from claude_gateway.dialects.openai_responses import parameters as openai_responses
 
-DOCUMENT = Path(__file__).parents[4] / "docs" / "api" / "parameters.md"
+API_DOCS = Path(__file__).parents[4] / "docs" / "api"
+PAGES = pytest.mark.parametrize("page", ["parameters.md", "parameters.ar.md"])
 
 
 def test_every_parameter_of_every_dialect_has_one_row() -> None:
@@ -24,12 +25,14 @@ def test_every_parameter_of_every_dialect_has_one_row() -> None:
     assert all(row.count("|") == 4 for row in rows)
 
 
+@PAGES
 @pytest.mark.promise("parameters.documented")
-def test_document_contains_the_current_tables() -> None:
-    assert PARAMETERS_SECTION.check(DOCUMENT) == 0
+def test_document_contains_the_current_tables(page: str) -> None:
+    assert PARAMETERS_SECTION.check(API_DOCS / page) == 0
 
 
-def test_command_checks_and_prints_the_tables(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["parameters", "--check", str(DOCUMENT)]) == 0
+@PAGES
+def test_command_checks_and_prints_the_tables(page: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["parameters", "--check", str(API_DOCS / page)]) == 0
     assert main(["parameters"]) == 0
     assert capsys.readouterr().out == render_parameter_tables() + "\n"

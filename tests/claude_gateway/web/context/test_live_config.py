@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from claude_gateway.config import Settings
 from claude_gateway.config.reload import RELOADABLE_SETTINGS
 from claude_gateway.web.context.state import STATE
-from tests.claude_gateway.scripted import CHAT_BODY, MODEL, make_settings
+from tests.claude_gateway.scripted import CHAT_BODY, HELLO_EVENTS, MODEL, ScriptedWorkerSource, make_settings
 from tests.claude_gateway.web.conftest import Client, Serve
 
 LIMITS: dict[str, Any] = {"rate_limit_enabled": True, "rate_limit_chat_per_minute": 100}
@@ -61,6 +61,17 @@ async def test_reload_names_settings_that_need_a_restart_and_keeps_them(
     assert "changed: API_KEY, HEARTBEAT_INTERVAL_SECONDS" in caplog.text
     assert "need a restart to change: CHAT_WORKERS" in caplog.text
     assert "a-new-secret" not in caplog.text
+
+
+async def test_reload_changes_the_group_of_the_key(serve: Serve) -> None:
+    worker_source = ScriptedWorkerSource.repeating(*HELLO_EVENTS)
+    client = await serve(worker_source, api_key="old", api_key_group="family", **LIMITS)
+    assert await send_chat(client, "old") == 200
+
+    reload(client, api_key_group="team")
+
+    assert await send_chat(client, "old") == 200
+    assert [job.group for job in worker_source.jobs] == ["family", "team"]
 
 
 async def test_reload_with_alias_of_unknown_model_changes_nothing(serve: Serve) -> None:

@@ -86,6 +86,7 @@ async def test_returns_key_with_all_its_permissions(serve: Serve, keys: KeyStore
         "requests_per_minute": {"chat": 60},
         "max_concurrent_jobs": 3,
         "budget": {"tokens_per_day": 1_000_000, "usd_per_day": 2.5},
+        "group": "family",
     }
 
     created = await create_key(client, **settings)
@@ -133,6 +134,13 @@ async def test_new_key_can_only_chat_by_default(serve: Serve, keys: KeyStore) ->
         {"name": "x", "requests_per_minute": {"chat": "9" * 30}},
         {"name": "x", "budget": {"tokens_per_day": 1e30}},
         {"name": "x", "budget": {"usd_per_day": True}},
+        {"name": "x", "group": ""},
+        {"name": "x", "group": "two words"},
+        {"name": "x", "group": "x" * 65},
+        {"name": "x", "group": "a\n"},
+        {"name": "x", "group": "فريق"},
+        {"name": "x", "group": 5},
+        {"name": "x", "groups": "family"},
     ],
     ids=str,
 )
@@ -141,6 +149,76 @@ async def test_rejects_invalid_key_request(serve: Serve, keys: KeyStore, body: A
 
     assert (await client.post("/v1/admin/keys", json=body, headers=ADMIN_HEADERS)).status == 422
     assert await keys.list_keys() == []
+
+
+async def update_key(client: Client, key_id: str, changes: Any) -> tuple[int, dict[str, Any]]:
+    """Send a change of a key and return the status and the body of the response."""
+    response = await client.post(f"/v1/admin/keys/{key_id}", json=changes, headers=ADMIN_HEADERS)
+    return response.status, await response.json()
+
+
+async def test_changes_the_named_fields_of_a_key_and_keeps_the_others(serve: Serve, keys: KeyStore) -> None:
+    client = await serve(keys=keys, api_key=API_KEY)
+    created = await create_key(client, requests_per_minute={"session": 7}, max_concurrent_jobs=3, group="family")
+    expected = {name: value for name, value in created.items() if name != "key"}
+
+    for changes, new_fields in (
+        ({}, {}),
+        ({"group": "team"}, {"group": "team"}),
+        ({"requests_per_minute": {"chat": 5}}, {"requests_per_minute": {"session": 7, "chat": 5}}),
+        ({"max_concurrent_jobs": 4}, {"max_concurrent_jobs": 4}),
+        ({"max_concurrent_jobs": None}, {"max_concurrent_jobs": None}),
+        ({"group": None}, {"group": None}),
+    ):
+        expected |= new_fields
+        assert await update_key(client, created["id"], changes) == (200, expected)
+    (listed,) = (await (await client.get("/v1/admin/keys", headers=ADMIN_HEADERS)).json())["keys"]
+    assert listed == expected
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"group": ""},
+        {"group": "two words"},
+        {"group": ["family"]},
+        {"groups": "family"},
+        {"name": "other"},
+        {"scopes": ["admin"]},
+        {"max_concurrent_jobs": 0},
+        {"max_concurrent_jobs": "5"},
+        {"requests_per_minute": None},
+        {"requests_per_minute": {"chat": None}},
+    ],
+    ids=str,
+)
+async def test_rejects_invalid_change_of_a_key(serve: Serve, keys: KeyStore, changes: Any) -> None:
+    client = await serve(keys=keys, api_key=API_KEY)
+    created = await create_key(client, group="family")
+    before = await keys.list_keys()
+
+    assert (await update_key(client, created["id"], changes))[0] == 422
+    assert await keys.list_keys() == before
+
+
+async def test_rejects_change_of_an_unknown_or_revoked_key(serve: Serve, keys: KeyStore) -> None:
+    client = await serve(keys=keys, api_key=API_KEY)
+    created = await create_key(client)
+    await client.delete(f"/v1/admin/keys/{created['id']}", headers=ADMIN_HEADERS)
+
+    for key_id in (created["id"], "0" * 12, "environment"):
+        status_code, error = await update_key(client, key_id, {"group": "family"})
+        assert (status_code, error["error"]["code"]) == (404, "key_not_found")
+
+
+async def test_key_keeps_its_group_when_it_is_rotated(serve: Serve, keys: KeyStore) -> None:
+    worker_source = ScriptedWorkerSource.repeating(*HELLO_EVENTS)
+    client = await serve(worker_source, keys=keys, api_key=API_KEY)
+    created = await create_key(client, group="family")
+    renewed = await (await client.post(f"/v1/admin/keys/{created['id']}/rotate", headers=ADMIN_HEADERS)).json()
+
+    assert await status(client, renewed, "POST", CHAT_PATH) == 200
+    assert [(job.key_id, job.group) for job in worker_source.jobs] == [(created["id"], "family")]
 
 
 @pytest.mark.promise("keys.revoked-at-once")
@@ -309,6 +387,8 @@ async def test_command_creates_first_key_of_a_gateway_that_never_ran(serve: Serv
         (["--name", "x", "--scope", "root"], "scopes 0: "),
         (["--name", "x", "--requests-per-minute", "chat"], "requests_per_minute chat: "),
         (["--name", ""], "name: "),
+        (["--name", "x", "--group", "two words"], "group: "),
+        (["--name", "x", "--group", ""], "group: "),
     ],
 )
 async def test_command_reports_invalid_arguments(state_dir: Path, arguments: list[str], message: str) -> None:
@@ -335,7 +415,13 @@ async def test_command_changes_named_limits_beside_a_running_gateway_and_keeps_o
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--requests-per-minute", "chats=5"], ["--requests-per-minute", "chat=0"], ["--max-concurrent-jobs", "0"]],
+    [
+        ["--requests-per-minute", "chats=5"],
+        ["--requests-per-minute", "chat=0"],
+        ["--max-concurrent-jobs", "0"],
+        ["--group", "two words"],
+        ["--group", ""],
+    ],
 )
 async def test_command_rejects_invalid_limit_with_one_line(
     serve: Serve, keys: KeyStore, state_dir: Path, arguments: list[str]
@@ -346,6 +432,34 @@ async def test_command_rejects_invalid_limit_with_one_line(
 
     assert code == 1
     assert len(error_output.splitlines()) == 1
+
+
+async def test_command_changes_group_beside_a_running_gateway(serve: Serve, keys: KeyStore, state_dir: Path) -> None:
+    worker_source = ScriptedWorkerSource.repeating(*HELLO_EVENTS)
+    client = await serve(worker_source, keys=keys, api_key=API_KEY)
+    _, secret, _ = await command(
+        state_dir, "create", "--name", "one", "--group", "family", "--max-concurrent-jobs", "2"
+    )
+    (stored,) = (await keys.load_active_keys())[1]
+    assert await status(client, secret.strip(), "POST", CHAT_PATH) == 200
+    _, listed, _ = await command(state_dir, "list")
+    assert listed.split()[-2:] == ["family", "one"]
+
+    for arguments, group in ((["--group", "team"], "team"), ([], "team"), (["--no-group"], "none")):
+        code, output, _ = await command(state_dir, "update", stored.key.id, *arguments)
+        assert (code, output.endswith(f"concurrent jobs: 2; group: {group}\n")) == (0, True)
+        assert await status(client, secret.strip(), "POST", CHAT_PATH) == 200
+
+    assert [job.group for job in worker_source.jobs] == ["family", "team", "team", ""]
+    _, listed, _ = await command(state_dir, "list")
+    assert listed.split()[-2:] == ["-", "one"]
+
+
+async def test_command_rejects_update_with_a_group_and_no_group(keys: KeyStore, state_dir: Path) -> None:
+    code, _, error_output = await command(state_dir, "update", "0" * 12, "--group", "family", "--no-group")
+
+    assert code == 2
+    assert "not allowed with argument --group" in error_output
 
 
 async def test_command_rejects_update_of_unknown_key(keys: KeyStore, state_dir: Path) -> None:
