@@ -261,7 +261,7 @@ def _build_state(
         key_store,
         api_key_group=settings.api_key_group,
     )
-    health = HealthReport(engine_status, database, settings.auth_method, authenticator, usage_recorder)
+    health = HealthReport(engine_status, database, settings.auth_method, authenticator, usage_recorder, engine.logins)
     if not health.has_login():
         raise StartupError(_NO_LOGIN_MESSAGE)
     try:

@@ -23,12 +23,16 @@ from workers.conversation.resume_file import ResumeFile
 from workers.conversation.resume_index import ResumeIndex, ResumePoint
 from workers.core.errors import ErrorKind, WorkerError
 from workers.core.job import ChatJob
+from workers.core.login_limits import LimitCallback
 from workers.core.observer import NULL_OBSERVER, Observer, WorkerKind
 from workers.core.settings import AgentSettings, AuthMethod, LaunchSettings, PoolSettings, QueueSettings
 from workers.host import priority
 from workers.host.priority import Priority
 from workers.host.process_dirs import ProcessDirectories
 from workers.host.workspaces import Workspaces, get_transcript_dir
+from workers.logins.leases import LeasedWorker, LoginLeases
+from workers.logins.login_state import LoginState
+from workers.logins.monitor import LoginMonitor
 from workers.pool.agent_launcher import AgentFactory
 from workers.pool.agent_pool import AgentPool
 from workers.pool.chat_pool import ChatPool
@@ -56,6 +60,7 @@ class Engine:
         chat_scheduler: The queue of the jobs that wait for a chat worker.
         agent_pool: The pool of agents. It also ends the agents of deleted sessions.
         agent_scheduler: The queue of the jobs that wait for an agent.
+        logins: The monitor of the logins.
         workspaces: The directories in which agents work.
         sandbox_unavailable_reason: The reason for which commands cannot run in a sandbox on this machine, or "" if they
             can.
@@ -63,9 +68,10 @@ class Engine:
     """
 
     chat_pool: ChatPool
-    chat_scheduler: Scheduler[PreparedJob, ChatWorker]
+    chat_scheduler: Scheduler[PreparedJob, LeasedWorker[ChatWorker]]
     agent_pool: AgentPool
-    agent_scheduler: Scheduler[PreparedAgentJob, AgentWorker]
+    agent_scheduler: Scheduler[PreparedAgentJob, LeasedWorker[AgentWorker]]
+    logins: LoginMonitor
     workspaces: Workspaces
     sandbox_unavailable_reason: str
     can_run_commands: bool
@@ -86,7 +92,9 @@ class Engine:
 
     def acquire_slot(
         self, job: ChatJob, deadline: float, check: StartGuard
-    ) -> AbstractAsyncContextManager[JobSlot[PreparedJob, ChatWorker] | JobSlot[PreparedAgentJob, AgentWorker]]:
+    ) -> AbstractAsyncContextManager[
+        JobSlot[PreparedJob, LeasedWorker[ChatWorker]] | JobSlot[PreparedAgentJob, LeasedWorker[AgentWorker]]
+    ]:
         """Wait for a slot for the job. The slot gives the job a worker, and another worker if the first one fails.
 
         Args:
@@ -156,8 +164,10 @@ async def run_engine(
         # Without a sandbox, a process knows the path of its workspace. The gateway could not move the workspace of a
         # spare, so it starts no spares.
         pool_agent_settings = agent_settings if problem is None else replace(agent_settings, spare_count=0)
+        logins = LoginMonitor([LoginState(launch_settings.name, launch_settings.auth_method)])
+        on_limits = logins.create_limit_callback(launch_settings.name)
         agent_pool = AgentPool(
-            _make_agent_factory(process_dirs, launch_settings, sandbox if problem is None else None),
+            _make_agent_factory(process_dirs, launch_settings, sandbox if problem is None else None, on_limits),
             workspaces,
             pool_agent_settings,
             observer,
@@ -174,6 +184,7 @@ async def run_engine(
                 launch_settings.default_model,
                 observer=observer,
                 system_in_body=launch_settings.auth_method is not AuthMethod.CLI,
+                on_limits=on_limits,
             ),
             pool_settings,
             observer,
@@ -186,9 +197,12 @@ async def run_engine(
             await chat_pool.start()
             yield Engine(
                 chat_pool,
-                Scheduler(chat_pool, prepare_chat_job, pool_settings.worker_count, queue_settings),
+                Scheduler(LoginLeases(chat_pool, logins), prepare_chat_job, pool_settings.worker_count, queue_settings),
                 agent_pool,
-                Scheduler(agent_pool, prepare_agent_job, agent_settings.worker_count, queue_settings),
+                Scheduler(
+                    LoginLeases(agent_pool, logins), prepare_agent_job, agent_settings.worker_count, queue_settings
+                ),
+                logins,
                 workspaces,
                 problem or "",
                 problem is None or agent_settings.allow_unsandboxed,
@@ -241,7 +255,10 @@ def _make_spawn(
 
 
 def _make_agent_factory(
-    process_dirs: ProcessDirectories, launch_settings: LaunchSettings, sandbox: SandboxSpec | None
+    process_dirs: ProcessDirectories,
+    launch_settings: LaunchSettings,
+    sandbox: SandboxSpec | None,
+    on_limits: LimitCallback,
 ) -> AgentFactory:
     def create_agent(
         workspace: Path, tools: tuple[str, ...], resume_index: ResumeIndex, resume_point: ResumePoint | None
@@ -266,6 +283,7 @@ def _make_agent_factory(
             launch_settings.default_model,
             resume_index,
             resume_point,
+            on_limits,
         )
 
     return create_agent

@@ -1,13 +1,15 @@
 """Builds the reports on the gateway's health, readiness, versions and login."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Protocol
 
 from claude_gateway.claude_code.login import is_logged_in
+from claude_gateway.claude_code.login_report import AUTH_METHOD_NAMES, build_login_object
 from claude_gateway.usage.record import UnwrittenRecords
 from workers.core.settings import AuthMethod
+from workers.logins.login_state import LoginSummary
 from workers.pool.process_info import ProcessInfo
 
 # Read the version once, because each call of `version` reads files and would delay every stream.
@@ -82,18 +84,13 @@ class UsageRecorderReport(Protocol):
         """The number of records that wait because the disk fails, and the number of records that are lost."""
         ...
 
-    @property
-    def is_login_rejected(self) -> bool:
-        """True after the upstream has rejected the login, until the upstream accepts a request."""
+
+class LoginSource(Protocol):
+    """Interface from which the health report reads the state of the logins."""
+
+    def summarize(self) -> Sequence[LoginSummary]:
+        """Return the state of each login."""
         ...
-
-
-_AUTH_METHOD_NAMES = {
-    AuthMethod.CLI: "claude_cli",
-    AuthMethod.API_KEY: "anthropic_api_key",
-    AuthMethod.BEDROCK: "aws_bedrock",
-    AuthMethod.VERTEX: "google_vertex",
-}
 
 
 _LOGIN_REJECTED_REASON = (
@@ -110,29 +107,44 @@ class HealthReport:
     auth_method: AuthMethod
     keys: KeyReport
     usage_recorder: UsageRecorderReport
+    logins: LoginSource
 
     def health(self, *, with_version: bool) -> dict[str, Any]:
         """Return the body of the health endpoint."""
         version_field = {"version": _VERSION} if with_version else {}
         return {"status": "healthy", "service": "claude-gateway", **version_field}
 
-    def readiness(self) -> tuple[bool, dict[str, Any]]:
-        """Return whether the gateway can serve a request, and the body with the result of each check."""
-        has_valid_login = self.has_login() and not self.usage_recorder.is_login_rejected
+    def list_logins(self) -> list[dict[str, Any]]:
+        """Return the JSON objects that describe the logins and their limits."""
+        return [build_login_object(summary) for summary in self.logins.summarize()]
+
+    def readiness(self, *, with_logins: bool = False) -> tuple[bool, dict[str, Any]]:
+        """Return whether the gateway can serve a request, and the body with the result of each check.
+
+        A gateway whose login has reached a limit stays ready, because a restart or another check would not change it.
+
+        Args:
+            with_logins: Whether the body contains the limits of each login.
+        """
+        summaries = self.logins.summarize()
+        has_valid_login = self.has_login() and not self._is_login_rejected()
         counts = self.pool.phase_counts()
         is_serving = not self.pool.is_failing and sum(counts.values()) > counts.get("starting", 0)
         has_database = not self.database.is_failing
         is_ready = has_valid_login and is_serving and has_database
         unwritten = self.usage_recorder.unwritten_records
-        report = {
+        report: dict[str, Any] = {
             "status": "ready" if is_ready else "not_ready",
             "checks": {
                 "login": has_valid_login,
+                "login_limited": all(summary.is_limited for summary in summaries),
                 "pool": {"serving": is_serving, "workers": counts, "queue": self.pool.queue_counts()},
                 "database": has_database,
                 "usage_records": {"pending": unwritten.waiting_count, "lost": unwritten.lost_count},
             },
         }
+        if with_logins:
+            report["logins"] = self.list_logins()
         if reasons := list(self._find_reasons()):
             report["reason"] = " ".join(reasons)
         return is_ready, report
@@ -140,7 +152,7 @@ class HealthReport:
     def _find_reasons(self) -> Iterator[str]:
         if self.database.is_failing:
             yield f"The database cannot be used: {self.database.failure_reason}"
-        if self.usage_recorder.is_login_rejected:
+        if self._is_login_rejected():
             yield _LOGIN_REJECTED_REASON
 
     def versions(self, *, with_components: bool) -> dict[str, Any]:
@@ -158,11 +170,15 @@ class HealthReport:
         """Return whether Claude Code reports a login."""
         return is_logged_in(self.auth_method, self.pool.account)
 
+    def _is_login_rejected(self) -> bool:
+        return all(summary.is_rejected for summary in self.logins.summarize())
+
     def login_status(self) -> dict[str, Any]:
         """Return the body of the login endpoint."""
-        is_valid = self.has_login() and not self.usage_recorder.is_login_rejected
-        name = _AUTH_METHOD_NAMES[self.auth_method]
-        if self.usage_recorder.is_login_rejected:
+        is_rejected = self._is_login_rejected()
+        is_valid = self.has_login() and not is_rejected
+        name = AUTH_METHOD_NAMES[self.auth_method]
+        if is_rejected:
             details = f"The upstream rejected the login by {name}; it must be renewed"
         elif self.auth_method in (AuthMethod.BEDROCK, AuthMethod.VERTEX):
             details = f"Set to {name}; its credentials are not checked before the first request"
@@ -170,6 +186,7 @@ class HealthReport:
             details = f"Claude Code reports a login by {name}" if is_valid else "Claude Code reports no login"
         return {
             "claude_code_auth": {"method": name, "status": {"valid": is_valid, "details": details}},
+            "logins": self.list_logins(),
             "server_info": {
                 "api_key_required": self.keys.key_origin != "none",
                 "api_key_source": self.keys.key_origin,

@@ -80,6 +80,7 @@ _RESPONSE_BY_KIND: Mapping[ErrorKind, tuple[int, str, str]] = {
     ErrorKind.BILLING: (402, "billing_error", "insufficient_quota"),
     ErrorKind.AUTHENTICATION: (503, "authentication_error", "claude_login_failed"),
     ErrorKind.RATE_LIMITED: (429, "rate_limit_exceeded", "upstream_rate_limited"),
+    ErrorKind.LOGIN_LIMIT_REACHED: (429, "rate_limit_exceeded", "login_limit_reached"),
     ErrorKind.OVERLOADED: (503, "overloaded_error", "upstream_overloaded"),
     ErrorKind.UPSTREAM_ERROR: (502, "api_error", "upstream_error"),
     ErrorKind.UPSTREAM_DISCONNECTED: (502, "streaming_error", "upstream_disconnected"),

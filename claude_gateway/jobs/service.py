@@ -56,6 +56,10 @@ class Runner(Protocol):
         """Run a job that the worker source has prepared, and yield its events."""
         ...
 
+    def report_accepted(self) -> None:
+        """Record that the upstream has accepted the job."""
+        ...
+
 
 class WorkerSource(Protocol):
     """Interface of the source of workers. The source is the engine, or a scripted source in tests."""
@@ -279,6 +283,7 @@ class ChatService:
                                 self._usage_recorder.record_first_output(record)
                             match event:
                                 case Started():
+                                    worker.report_accepted()
                                     self._usage_recorder.record_accepted(record, event)
                                     if started:
                                         continue

@@ -14,6 +14,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from claude_gateway.usage.record import OK, RequestContext, UnwrittenRecords, UsageRecord
 from workers.core.observer import ExitReason, HistorySource, WorkerKind
+from workers.logins.login_state import LoginSummary
 from workers.pool.process_info import ProcessInfo
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -39,6 +40,7 @@ class Metrics:
         self._registry = registry = CollectorRegistry()
         self._known_models: set[str] = set()
         self._reported_lost_count = 0
+        self._reported_held_back_counts: dict[str, int] = {}
 
         # The cache keeps the child metric for each set of labels, because each job updates ten child metrics.
         def counter(name: str, text: str, *labels: str) -> Callable[..., Counter]:
@@ -92,6 +94,16 @@ class Metrics:
         )
         self._lost_usage_records = Counter(
             "gateway_lost_usage_records", "Usage records that the gateway gave up.", registry=registry
+        )
+        self._login_used_share = gauge(
+            "login_used_share", "Used share of a limit of a login, 1 for all of it.", "login", "window"
+        )
+        self._login_reset_time = gauge(
+            "login_reset_time_seconds", "End of a limit's window, in seconds of the epoch.", "login", "window"
+        )
+        self._login_limited = gauge("login_limited", "Whether a limit of the login is reached.", "login")
+        self._held_back_jobs = counter(
+            "held_back_jobs", "Jobs that were not sent upstream because a limit of the login was reached.", "login"
         )
         self._tasks = gauge("asyncio_tasks", "Tasks of the event loop.")
         gauge("start_time_seconds", "Start time of the gateway, in seconds of the epoch.").set(time.time())
@@ -156,6 +168,7 @@ class Metrics:
         processes: Sequence[tuple[ProcessInfo, int]],
         queues: Mapping[str, Mapping[str, int]],
         backlog: UnwrittenRecords,
+        logins: Sequence[LoginSummary] = (),
     ) -> bytes:
         """Return all metrics in the text format of Prometheus.
 
@@ -165,6 +178,7 @@ class Metrics:
             processes: Processes of the engine, each with its memory usage in MiB.
             queues: Number of jobs by pool and state.
             backlog: Usage records that the gateway has not written to the database yet.
+            logins: The state of each login.
         """
         self._workers.clear()
         self._worker_memory.clear()
@@ -180,7 +194,22 @@ class Metrics:
         self._pending_usage_records.set(backlog.waiting_count)
         self._lost_usage_records.inc(backlog.lost_count - self._reported_lost_count)
         self._reported_lost_count = backlog.lost_count
+        self._set_logins(logins)
         return generate_latest(self._registry)
+
+    def _set_logins(self, logins: Sequence[LoginSummary]) -> None:
+        for gauge in (self._login_used_share, self._login_reset_time, self._login_limited):
+            gauge.clear()
+        for login in logins:
+            self._login_limited.labels(login.name).set(login.is_limited)
+            for window in login.windows:
+                if window.used_share is not None:
+                    self._login_used_share.labels(login.name, window.kind).set(window.used_share)
+                if window.resets_at is not None:
+                    self._login_reset_time.labels(login.name, window.kind).set(window.resets_at)
+            reported = self._reported_held_back_counts.get(login.name, 0)
+            self._held_back_jobs(login.name).inc(login.held_back_count - reported)
+            self._reported_held_back_counts[login.name] = login.held_back_count
 
     def _model_label(self, name: str) -> str:
         if name not in self._known_models and len(self._known_models) >= _MAX_MODELS:

@@ -44,7 +44,6 @@ _MAX_GROUPS = 10_000
 _BATCH_SECONDS = 0.25
 # After a failed write, the gateway waits for this time before it writes again.
 _RETRY_SECONDS = 5.0
-_LOGIN_FAILURE = error_code(ErrorKind.AUTHENTICATION)
 # Results of jobs that the gateway rejected on arrival. Such jobs neither waited nor ran.
 _REJECTED_RESULTS = [error_code(kind) for kind in (ErrorKind.QUEUE_FULL, ErrorKind.CONCURRENCY_LIMIT)]
 
@@ -87,7 +86,6 @@ class UsageRecorder:
         self._flush_requested = asyncio.Event()
         self._is_failing = False
         self._lost_count = 0
-        self._is_login_rejected = False
         self._next_write: asyncio.Task[None] | None = None
         self._running_write: asyncio.Task[None] | None = None
 
@@ -231,11 +229,6 @@ class UsageRecorder:
         return await self._store.read_report(query, _MAX_GROUPS, requesting_key_id)
 
     @property
-    def is_login_rejected(self) -> bool:
-        """Whether the upstream has rejected the login of Claude Code, and no later job has succeeded."""
-        return self._is_login_rejected
-
-    @property
     def unwritten_records(self) -> UnwrittenRecords:
         """Counts of the records that wait in memory because the disk fails, and of the records that are lost."""
         return UnwrittenRecords(len(self._pending) if self._is_failing else 0, self._lost_count)
@@ -258,8 +251,6 @@ class UsageRecorder:
             return False
         record.result = result
         record.ended_monotonic = self._clock()
-        if result in (OK, _LOGIN_FAILURE):
-            self._is_login_rejected = result == _LOGIN_FAILURE
         self._daily_spend.add(record.key_id, record.created_at, record.budget_token_count, 0.0)
         for observer in self._observers:
             observer.job_ended(record)

@@ -41,7 +41,10 @@ from claude_gateway.web.context.state import AppState
 from tests.claude_gateway.mcp_servers.scripted import create_empty_manager
 from workers.core.events import BlockEnded, BlockStarted, Event, Finished, Started, TextDelta, TokenUsage
 from workers.core.job import ChatJob, Text, Turn
-from workers.core.settings import AuthMethod
+from workers.core.settings import DEFAULT_LOGIN, AuthMethod
+from workers.logins.leases import LeasedWorker
+from workers.logins.login_state import LoginState
+from workers.logins.monitor import LoginMonitor
 from workers.pool.process_info import ProcessInfo
 from workers.scheduling.scheduler import JobSlot, StartGuard
 from workers.worker.cost_meter import CostCallback, ignore_cost
@@ -81,11 +84,13 @@ class ScriptedWorkerSource:
         leased_count: Number of leased workers.
         jobs: Jobs that have started, in order.
         deadlines: Deadlines of these jobs.
+        logins: Monitor of the only login.
     """
 
     def __init__(self, attempts: Iterable[Iterable[ScriptStep]], queue_gate: asyncio.Event | None = None) -> None:
         self.queue_gate = queue_gate
         self.job_waiting = asyncio.Event()
+        self.logins = LoginMonitor([LoginState(DEFAULT_LOGIN, AuthMethod.API_KEY)])
         self._attempts: Iterator[Iterable[ScriptStep]] = iter(attempts)
         self.jobs: list[ChatJob] = []
         self.deadlines: list[float] = []
@@ -102,8 +107,15 @@ class ScriptedWorkerSource:
     @asynccontextmanager
     async def acquire_slot(
         self, job: ChatJob, deadline: float, check: StartGuard
-    ) -> AsyncIterator[JobSlot[ChatJob, "ScriptedWorkerSource"]]:
-        yield JobSlot(job, partial(self.worker, job, deadline, check))
+    ) -> AsyncIterator[JobSlot[ChatJob, LeasedWorker["ScriptedWorkerSource"]]]:
+        yield JobSlot(job, partial(self._lease, job, deadline, check))
+
+    @asynccontextmanager
+    async def _lease(
+        self, job: ChatJob, deadline: float, check: StartGuard
+    ) -> AsyncIterator[LeasedWorker["ScriptedWorkerSource"]]:
+        async with self.logins.attempt(job) as attempt, self.worker(job, deadline, check):
+            yield LeasedWorker(self, attempt)
 
     @asynccontextmanager
     async def worker(self, job: ChatJob, deadline: float, check: StartGuard) -> AsyncIterator["ScriptedWorkerSource"]:
@@ -230,7 +242,12 @@ def build_scripted_app(
     metrics = Metrics()
     usage_recorder = usage_recorder or UsageRecorder(observers=[metrics])
     health = HealthReport(
-        pool or ScriptedPool(), store or ScriptedStore(), settings.auth_method, authenticator, usage_recorder
+        pool or ScriptedPool(),
+        store or ScriptedStore(),
+        settings.auth_method,
+        authenticator,
+        usage_recorder,
+        worker_source.logins,
     )
     concurrency = ConcurrencyLimiter(
         lambda key_id: authenticator.get_concurrency_limit(key_id) or settings.max_concurrent_jobs_per_key

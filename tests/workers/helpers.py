@@ -31,9 +31,16 @@ def assistant_turn(text: str) -> Turn:
 
 
 def make_job(
-    *turns: Turn, key_id: str = "ann", model: str = MODEL, system: str = "", max_tokens: int | None = None
+    *turns: Turn,
+    key_id: str = "ann",
+    model: str = MODEL,
+    system: str = "",
+    max_tokens: int | None = None,
+    login: str = "",
 ) -> ChatJob:
-    return ChatJob(key_id, model, turns or (user_turn("hi"),), system, GenerationParams(max_tokens=max_tokens))
+    return ChatJob(
+        key_id, model, turns or (user_turn("hi"),), system, GenerationParams(max_tokens=max_tokens), login=login
+    )
 
 
 @asynccontextmanager

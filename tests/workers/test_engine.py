@@ -40,8 +40,8 @@ async def test_each_worker_has_a_process_directory_that_is_removed_at_the_end(tm
     async with run_engine(ProcessDirectories(state), launch, POOL, QUEUE, AGENTS) as engine:
         await wait_all_ready(engine.chat_pool)
         assert len(list_process_dirs(state)) == 2
-        async with acquire_worker(engine.chat_scheduler, make_job(), far_deadline(), always_allow) as worker:
-            pid = worker.pid
+        async with acquire_worker(engine.chat_scheduler, make_job(), far_deadline(), always_allow) as leased:
+            pid = leased.worker.pid
             os.kill(pid, 0)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)

@@ -19,6 +19,9 @@ from workers.core.frame import Frame
 _STDERR_TIMEOUT_SECONDS = 0.1
 _STDERR_POLL_SECONDS = 0.005
 
+# The types of the frames that may describe the limits of the login (`workers.parsing.limit_report`).
+_LIMIT_FRAME_TYPES = ("rate_limit_event", "assistant")
+
 # A function that starts a process. If a resume file is given, the process resumes the conversation in the file.
 ProcessFactory = Callable[[ResumeFile | None], Awaitable[ProcessIO]]
 
@@ -28,6 +31,11 @@ class CliConnection:
 
     Deadlines are times of the event loop. If a method does not finish before its deadline, it raises `WorkerError` with
     the kind TIMEOUT.
+
+    Args:
+        spawn: A function that starts a process.
+        create_protocol: A function that creates the protocol for a new process.
+        on_limit_frame: A function that is called with each frame that may describe the limits of the login.
 
     Attributes:
         protocol: The state of the protocol.
@@ -40,8 +48,10 @@ class CliConnection:
         self,
         spawn: ProcessFactory,
         create_protocol: Callable[[], CliProtocol],
+        on_limit_frame: Callable[[Frame], None] = lambda _: None,
     ) -> None:
         self._spawn = spawn
+        self._on_limit_frame = on_limit_frame
         self._process: ProcessIO | None = None
         self._inbox: deque[Frame] = deque()
         self._create_protocol = create_protocol
@@ -129,6 +139,8 @@ class CliConnection:
             raise WorkerError(ErrorKind.PROTOCOL_ERROR, message, detail=str(error)) from error
         except RemoteProtocolError as error:
             raise self.mark_corrupt(str(error)) from error
+        if frame.get("type") in _LIMIT_FRAME_TYPES:
+            self._on_limit_frame(frame)
         return frame
 
     async def wait_readable(self, deadline: float | None) -> None:

@@ -13,6 +13,7 @@ class ErrorKind(Enum):
     CONTEXT_LENGTH_EXCEEDED = "the conversation is longer than the context of the model"
     REQUEST_TOO_LARGE = "the request is larger than the upstream accepts"
     RATE_LIMITED = "the upstream's rate limit is reached"
+    LOGIN_LIMIT_REACHED = "the usage limit of the login is reached"
     OVERLOADED = "the upstream is overloaded"
     UPSTREAM_ERROR = "the upstream failed"
     UPSTREAM_DISCONNECTED = "the upstream connection broke during the reply"
@@ -51,6 +52,7 @@ class WorkerError(Exception):
         retry_after: The number of seconds until another attempt may succeed, or None if the number is unknown.
         detail: A text for the log only, for example the last lines that the process wrote to stderr.
         limit: The limit that the job has reached, or None if the error has another cause.
+        other_login_may_succeed: Whether the job may run again with another login.
     """
 
     def __init__(
@@ -69,11 +71,16 @@ class WorkerError(Exception):
         self.retry_after = retry_after
         self.detail = detail
         self.limit = limit
+        self.other_login_may_succeed = False
 
     @property
     def is_retryable(self) -> bool:
-        """Whether the same job may succeed with another process, because only one process or connection has failed."""
-        return self.kind in (ErrorKind.WORKER_EXITED, ErrorKind.PROTOCOL_ERROR, ErrorKind.UPSTREAM_DISCONNECTED)
+        """Whether the same job may succeed with another process, because only one process, connection or login has failed."""
+        return self.other_login_may_succeed or self.kind in (
+            ErrorKind.WORKER_EXITED,
+            ErrorKind.PROTOCOL_ERROR,
+            ErrorKind.UPSTREAM_DISCONNECTED,
+        )
 
 
 def shutting_down(retry_after: float | None = None) -> WorkerError:

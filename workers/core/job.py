@@ -241,6 +241,7 @@ class ChatJob:
         tools: The client tools.
         agent_options: The options of a job with built-in tools, or None for a chat without built-in tools.
         group: The name of the key's group, or "" if the key is in no group.
+        login: The name of the login with which the job must run, or "" if it may run with any.
     """
 
     key_id: str
@@ -251,6 +252,7 @@ class ChatJob:
     tools: tuple[ToolDefinition, ...] = ()
     agent_options: AgentOptions | None = None
     group: str = ""
+    login: str = ""
 
     @property
     def tenant(self) -> str:

@@ -14,6 +14,10 @@ _CLI_MEMORY_MIB = 256
 _DEFAULT_FULL_WORKSPACES_PER_KEY = 8
 
 
+# The name of the login if the operator has set only one.
+DEFAULT_LOGIN = "default"
+
+
 class AuthMethod(StrEnum):
     """The method with which the CLI logs in to the provider of the model (setting `CLAUDE_AUTH_METHOD`)."""
 
@@ -34,6 +38,7 @@ class LaunchSettings:
         credentials: Environment variables that contain the login. The process gets only the variables that belong to
             `auth_method`.
         max_upstream_retries: The maximum number of times that the CLI repeats a failed upstream request.
+        name: The name of the login.
     """
 
     cli_path: Path
@@ -41,6 +46,7 @@ class LaunchSettings:
     default_model: str
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
     max_upstream_retries: int = 1
+    name: str = DEFAULT_LOGIN
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,9 @@ _ERROR_KINDS_BY_TYPE = {
 # gets an error with Retry-After.
 _MAX_RETRY_WAIT_SECONDS = 2.0
 _MAX_QUOTE_CHARS = 1_000
+# The `result` names one of these errors if the upstream rejected the request because a limit of the subscription is
+# reached, or because the subscription includes no further use of this model.
+_LIMIT_REACHED_ERRORS = ("usage_limit_reached", "model_requires_usage_credits")
 
 
 class TurnParser:
@@ -198,6 +201,9 @@ class TurnParser:
     def _build_error(self, frame: Frame) -> WorkerError:
         status = frame.get("api_error_status")
         text = str(frame.get("result") or "")
+        if frame.get("api_error") in _LIMIT_REACHED_ERRORS:
+            # The gateway adds the time of the reset, which another frame contains (`workers.parsing.limit_report`).
+            return WorkerError(ErrorKind.LOGIN_LIMIT_REACHED, "This gateway's login has reached its usage limit.")
         if text.startswith("Prompt is too long"):
             kind = ErrorKind.CONTEXT_LENGTH_EXCEEDED
         elif isinstance(status, int):

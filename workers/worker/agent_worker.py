@@ -15,6 +15,7 @@ from workers.core.errors import WorkerError
 from workers.core.event_loop import loop_time
 from workers.core.events import Event, Finished
 from workers.core.frame import Frame
+from workers.core.login_limits import LimitCallback, ignore_limits
 from workers.parsing.agent_turn_parser import AgentTurnParser
 from workers.sandbox.permissions import find_denial_reason
 from workers.worker.cli_session import CliSession
@@ -44,6 +45,7 @@ class AgentWorker(Worker):
         model: str,
         resume_index: ResumeIndex = EMPTY_RESUME_INDEX,
         resume_point: ResumePoint | None = None,
+        on_limits: LimitCallback = ignore_limits,
     ) -> None:
         """Create an agent whose process is not started yet.
 
@@ -52,10 +54,10 @@ class AgentWorker(Worker):
             model: The model with which the process starts.
             resume_index: The messages after which a process can resume the conversation, as recorded by earlier agents.
             resume_point: The message after which the process resumes the conversation, or None for a new conversation.
+            on_limits: A function that is called when the process reports limits of its login.
         """
-        super().__init__(
-            CliSession(spawn, self._create_protocol, ProcessConfig(resume_point.model if resume_point else model))
-        )
+        config = ProcessConfig(resume_point.model if resume_point else model)
+        super().__init__(CliSession(spawn, self._create_protocol, config, on_limits=on_limits))
         self._remote_tool_calls = RemoteToolCallRunner(self._session.connection)
         if resume_point:
             self._session.conversation.transcript.conversation_key = resume_point.conversation_key

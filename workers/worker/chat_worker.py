@@ -13,6 +13,7 @@ from workers.core.errors import ErrorKind, WorkerError
 from workers.core.event_loop import loop_time
 from workers.core.events import BlockStarted, Event, Finished
 from workers.core.job import ChatJob, ToolUse
+from workers.core.login_limits import LimitCallback, ignore_limits
 from workers.core.observer import NULL_OBSERVER, HistorySource, Observer
 from workers.host.large_job_threads import run_for_job
 from workers.params.name_aliases import NameRestorer
@@ -42,6 +43,7 @@ class ChatWorker(Worker):
         *,
         liveness_timeout_seconds: float = DEFAULT_LIVENESS_TIMEOUT_SECONDS,
         system_in_body: bool = True,
+        on_limits: LimitCallback = ignore_limits,
     ) -> None:
         """Create a worker whose process is not started yet.
 
@@ -54,10 +56,11 @@ class ChatWorker(Worker):
                 itself.
             system_in_body: Whether the system prompt of a job replaces the text in which the CLI describes itself. A
                 `cli` login requires that text.
+            on_limits: A function that is called when the process reports limits of its login.
         """
         self._system_in_body = system_in_body
         super().__init__(
-            CliSession(spawn, create_protocol, self._build_config(default_model), liveness_timeout_seconds)
+            CliSession(spawn, create_protocol, self._build_config(default_model), liveness_timeout_seconds, on_limits)
         )
         self._observer = observer
         self.system_prompt_was_set = False

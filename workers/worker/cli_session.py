@@ -1,5 +1,6 @@
 """One `claude` process with its configuration and its conversation. Chat workers and agents use it."""
 
+import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
@@ -11,6 +12,8 @@ from workers.core.errors import ErrorKind, WorkerError
 from workers.core.events import Event
 from workers.core.frame import Frame
 from workers.core.job import ChatJob
+from workers.core.login_limits import LimitCallback, ignore_limits
+from workers.parsing.limit_report import find_limit_info, parse_limit_report
 from workers.worker.cost_meter import CostCallback, CostMeter
 from workers.worker.live_conversation import LiveConversation
 from workers.worker.liveness import DEFAULT_LIVENESS_TIMEOUT_SECONDS, LivenessMonitor
@@ -44,8 +47,10 @@ class CliSession:
         create_protocol: Callable[[], CliProtocol],
         config: ProcessConfig,
         liveness_timeout_seconds: float = DEFAULT_LIVENESS_TIMEOUT_SECONDS,
+        on_limits: LimitCallback = ignore_limits,
     ) -> None:
-        self.connection = CliConnection(spawn, create_protocol)
+        self.connection = CliConnection(spawn, create_protocol, self._report_limits)
+        self._on_limits = on_limits
         self.conversation = LiveConversation(self.connection)
         self.tool_registration = ToolRegistration(self.connection)
         self.config = config
@@ -120,6 +125,10 @@ class CliSession:
             raise await self.connection.with_upstream_message(error) from None
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise self.connection.mark_corrupt(repr(error)) from error
+
+    def _report_limits(self, frame: Frame) -> None:
+        if report := parse_limit_report(find_limit_info(frame), time.time()):
+            self._on_limits(report, self.config.model)
 
     def report_cost(self) -> None:
         """Report the cost of the job, unless it was already reported."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from claude_gateway.devtools.cli_contract import agents, chat, client_tools, media
+from claude_gateway.devtools.cli_contract import agents, chat, client_tools, login_limits, media
 from claude_gateway.devtools.cli_contract.check import ContractCheck, ContractCheckFailed
 from claude_gateway.devtools.cli_contract.driver import run_cli
 from claude_gateway.devtools.fake_anthropic.server import run_fake_anthropic
@@ -18,6 +18,7 @@ CONTRACT_CHECKS: tuple[ContractCheck, ...] = (
     *client_tools.contract_check.checks,
     *agents.contract_check.checks,
     *media.contract_check.checks,
+    *login_limits.contract_check.checks,
 )
 _CHECK_TIMEOUT_SECONDS = 60
 _MAX_CONCURRENT_CHECKS = 2

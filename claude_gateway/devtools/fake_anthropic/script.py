@@ -52,6 +52,11 @@ A directive has the form ``{{name arguments}}`` and can be anywhere in the messa
 ``{{then}}``               separate several replies in one message. The fake API sends the first part as the reply to
                            the message, and each later part as the reply to the results of tool calls
 ``{{usage K=N ...}}``      report these token numbers: input, output, cache_read, cache_write, thinking
+``{{limits WINDOW=STATUS,SHARE,SECONDS ...}}``
+                           report these limits of a subscription in the response headers. ``{{limits
+                           five_hour=rejected,1,3600 seven_day=allowed,0.4,86400}}`` reports a rejected window of five
+                           hours that ends in an hour, and a window of a week of which 40 % are used. If a window is
+                           rejected, the status is 429
 =========================  ====================================================================
 """
 
@@ -64,6 +69,7 @@ from typing import Any, Literal
 import orjson
 
 from claude_gateway.devtools.fake_anthropic.exact_json import dumps, loads_lenient
+from claude_gateway.devtools.fake_anthropic.limit_headers import ScriptedWindow, parse_windows
 from claude_gateway.devtools.fake_anthropic.schema_instance import smallest_instance
 
 # The stages of a stream in the order in which the stream reaches them. The stream reaches `nothing` after the response
@@ -154,6 +160,7 @@ class Script:
         stop_reason: The stop reason; "" if the fake API derives the stop reason from the reply.
         stop_sequence: The stop sequence; "" if the reply has no stop sequence.
         usage: Numbers of tokens. They replace the numbers that the fake API has counted.
+        windows: The windows of a subscription that the response headers report; empty if they report no windows.
         timestamped: Whether the text of each delta is the time at which the server sends the delta.
         context_window: The context window of the model, in tokens; 0 for the default size.
         is_echo: Whether the reply repeats the text of the user message.
@@ -185,6 +192,7 @@ class Script:
     stop_reason: str = ""
     stop_sequence: str = ""
     usage: Mapping[str, int] = field(default_factory=dict)
+    windows: tuple[ScriptedWindow, ...] = ()
     timestamped: bool = False
     context_window: int = 0
     is_echo: bool = False
@@ -366,6 +374,10 @@ def _apply_directive(fields: dict[str, Any], name: str, argument: str) -> None:
             status, _, header = argument.partition(" retry-after=")
             fields["status"] = int(status)
             fields["retry_after"] = header
+        case "limits":
+            fields["windows"] = parse_windows(argument)
+            if any(window.status == "rejected" for window in fields["windows"]):
+                fields.setdefault("status", 429)
         case "message":
             fields["status_message"] = argument
         case "too_long":

@@ -26,6 +26,7 @@ from claude_gateway.devtools.fake_anthropic.context_window import (
     too_long_reason,
 )
 from claude_gateway.devtools.fake_anthropic.exact_json import dumps, loads
+from claude_gateway.devtools.fake_anthropic.limit_headers import build_limit_headers, parse_windows
 from claude_gateway.devtools.fake_anthropic.malformed import malformed_response
 from claude_gateway.devtools.fake_anthropic.message import (
     FAULT_STAGES,
@@ -45,6 +46,8 @@ from claude_gateway.devtools.fake_anthropic.script import (
 from claude_gateway.devtools.fake_anthropic.validation import first_problem
 
 FAKE_API_KEY = "fake-key-of-no-value"
+# The headers that the server adds to the response to a request.
+_LIMIT_HEADERS = web.RequestKey("limit_headers", dict)
 _ERROR_TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -105,6 +108,10 @@ class FakeAnthropic:
         requests: The requests that the server received, oldest first.
         model_checks_allowed: An event. As long as a test has cleared it, the server does not reply to requests with
             which the CLI checks a model name.
+        accepted_keys: The keys and tokens with which the server accepts requests.
+        limits_by_key: The limits of the subscription to which a key or token belongs, as in the directive `limits`. The
+            server reports the limits with each response to this key or token, and rejects its requests with status 429
+            if a window is rejected.
         url: The base URL of the server; "" before `start`.
     """
 
@@ -117,6 +124,8 @@ class FakeAnthropic:
         self._request_arrived = asyncio.Condition()
         self.model_checks_allowed = asyncio.Event()
         self.model_checks_allowed.set()
+        self.accepted_keys: set[str] = {FAKE_API_KEY}
+        self.limits_by_key: dict[str, str] = {}
         self._runner: web.AppRunner | None = None
         self.url = ""
 
@@ -129,6 +138,7 @@ class FakeAnthropic:
         app = web.Application(client_max_size=1 << 30)
         app.router.add_post("/v1/messages", self._handle_messages)
         app.router.add_post("/v1/messages/count_tokens", self._handle_count_tokens)
+        app.on_response_prepare.append(_add_limit_headers)
         # The APIs of Amazon and Google have other stream formats. The server records requests to these APIs and rejects
         # them.
         app.router.add_post("/model/{model}/invoke-with-response-stream", self._handle_cloud)
@@ -179,12 +189,12 @@ class FakeAnthropic:
         return _error_response(400, "the fake Anthropic API does not support the streams of cloud providers")
 
     async def _handle_count_tokens(self, request: web.Request) -> web.Response:
-        if not _has_fake_key(request):
+        if not self._has_accepted_key(request):
             return _wrong_key_response()
         return web.json_response({"input_tokens": token_count.count_input_tokens(loads(await request.read()))})
 
     async def _handle_messages(self, request: web.Request) -> web.StreamResponse:
-        if not _has_fake_key(request):
+        if not self._has_accepted_key(request):
             return _wrong_key_response()
         raw = await request.read()
         if len(raw) > MAX_BODY_BYTES:
@@ -222,6 +232,10 @@ class FakeAnthropic:
         finally:
             received.ended.set()
 
+    def _has_accepted_key(self, request: web.Request) -> bool:
+        key = _sent_key(request).encode()
+        return any(hmac.compare_digest(key, accepted.encode()) for accepted in self.accepted_keys)
+
     async def _respond(
         self, request: web.Request, recorded: RecordedRequest, script: Script, prompt: Sequence[token_count.PromptBlock]
     ) -> web.StreamResponse:
@@ -234,6 +248,11 @@ class FakeAnthropic:
             await self.model_checks_allowed.wait()
         if script.delay_seconds:
             await asyncio.sleep(script.delay_seconds)
+        if windows := script.windows or parse_windows(self.limits_by_key.get(_sent_key(request), "")):
+            if is_faulty:
+                request[_LIMIT_HEADERS] = dict(build_limit_headers(windows, time.time()))
+            if not script.windows and any(window.status == "rejected" for window in windows):
+                return _error_response(429, "the limit of this login is reached")
         if script.status != 200 and is_faulty and not recorded.is_probe:
             return _error_response(
                 script.status, script.status_message or f"scripted {script.status}", script.retry_after
@@ -265,9 +284,12 @@ async def run_fake_anthropic(port: int = 0, *, record_requests: bool = True) -> 
         await upstream.stop()
 
 
-def _has_fake_key(request: web.Request) -> bool:
-    key = request.headers.get("x-api-key") or request.headers.get("authorization", "").removeprefix("Bearer ")
-    return hmac.compare_digest(key.encode(), FAKE_API_KEY.encode())
+async def _add_limit_headers(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(request.get(_LIMIT_HEADERS, {}))
+
+
+def _sent_key(request: web.Request) -> str:
+    return request.headers.get("x-api-key") or request.headers.get("authorization", "").removeprefix("Bearer ")
 
 
 def _wrong_key_response() -> web.Response:

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from claude_gateway.openapi.error_schemas import OpenAIErrorResponse
+from claude_gateway.openapi.resources.health import LOGIN_EXAMPLE, LoginDetails
 from claude_gateway.openapi.spec import OperationSpec, ResponseModel, ResponseSpec, Tag
 
 
@@ -43,13 +44,20 @@ class LiveSnapshot(ResponseModel):
 
     ready: bool
     queues: dict[str, LiveQueue]
+    logins: list[LoginDetails]
     workers: list[LiveWorker]
     sessions: list[LiveKeySessions]
 
 
 LiveStreamEvent = LiveSnapshot | OpenAIErrorResponse
 
-_SNAPSHOT = {"ready": True, "queues": {"chat": {"running": 0, "waiting": 0}}, "workers": [], "sessions": []}
+_SNAPSHOT = {
+    "ready": True,
+    "queues": {"chat": {"running": 0, "waiting": 0}},
+    "logins": [LOGIN_EXAMPLE],
+    "workers": [],
+    "sessions": [],
+}
 
 STREAM_LIVE = OperationSpec(
     Tag.ADMIN,

@@ -44,10 +44,61 @@ class UsageRecordsCheck(ResponseModel):
     lost: int
 
 
+class LoginLimit(ResponseModel):
+    """A limit of a login in one window of time, as the upstream reports it.
+
+    `used_share` is the used share of the limit, 1 for all of it. `resets_at` is the end of the window, in seconds since
+    the epoch. Both are null if they are unknown. The upstream reports limits only for subscriptions.
+    """
+
+    window: Literal[
+        "five_hour",
+        "seven_day",
+        "seven_day_opus",
+        "seven_day_sonnet",
+        "seven_day_overage_included",
+        "overage",
+        "other",
+    ]
+    status: Literal["allowed", "allowed_warning", "rejected"]
+    used_share: float | None
+    resets_at: int | None
+
+
+class LoginDetails(ResponseModel):
+    """A login with which the gateway reaches the upstream.
+
+    `valid` is false after the upstream has rejected the login, until it accepts a request. `limited` is true while a
+    limit is reached. `limited_until` is then the time of its reset, in seconds since the epoch, or null if the time is
+    unknown.
+    """
+
+    name: str
+    method: Literal["claude_cli", "anthropic_api_key", "aws_bedrock", "google_vertex"]
+    valid: bool
+    limited: bool
+    limited_until: int | None
+    limits: list[LoginLimit]
+
+
+LOGIN_EXAMPLE = {
+    "name": "default",
+    "method": "claude_cli",
+    "valid": True,
+    "limited": False,
+    "limited_until": None,
+    "limits": [{"window": "five_hour", "status": "allowed", "used_share": 0.42, "resets_at": 1796083897}],
+}
+
+
 class ReadinessChecks(ResponseModel):
-    """The results of the checks that decide whether the gateway is ready."""
+    """The results of the checks. All except `login_limited` decide whether the gateway is ready.
+
+    `login_limited` is true while a limit of each login is reached. The gateway then answers requests with status 429.
+    """
 
     login: bool
+    login_limited: bool
     pool: PoolCheck
     database: bool
     usage_records: UsageRecordsCheck
@@ -61,6 +112,7 @@ class ReadinessResponse(ResponseModel):
 
     status: Literal["ready", "not_ready", "shutting_down"]
     checks: ReadinessChecks
+    logins: OptionalField[list[LoginDetails]] = Field(None, description="Only if the client has a valid API key.")
     reason: OptionalField[str] = None
 
 
@@ -110,12 +162,14 @@ class AuthStatusResponse(ResponseModel):
     """The state of Claude Code's login, facts about the gateway, and the API key that the client sent."""
 
     claude_code_auth: ClaudeCodeAuth
+    logins: list[LoginDetails]
     server_info: ServerInfo
     current_key: CurrentKeyInfo
 
 
 _CHECKS = {
     "login": True,
+    "login_limited": False,
     "pool": {"serving": True, "workers": {"ready": 2}, "queue": {"running": 0, "waiting": 0}},
     "usage_records": {"pending": 0, "lost": 0},
 }
@@ -143,7 +197,7 @@ GET_READINESS = OperationSpec(
         200: ResponseSpec(
             "The login, the workers and the database are ready.",
             ReadinessResponse,
-            {"status": "ready", "checks": {**_CHECKS, "database": True}},
+            {"status": "ready", "checks": {**_CHECKS, "database": True}, "logins": [LOGIN_EXAMPLE]},
         ),
         503: ResponseSpec(
             "Something is not ready; `checks` and `reason` say what.",
@@ -177,6 +231,7 @@ GET_AUTH_STATUS = OperationSpec(
                     "method": "claude_cli",
                     "status": {"valid": True, "details": "Claude Code reports a login by claude_cli"},
                 },
+                "logins": [LOGIN_EXAMPLE],
                 "server_info": {"api_key_required": True, "api_key_source": "environment", "version": "0.1.0"},
                 "current_key": {"key_id": "environment", "name": "", "scopes": ["admin", "chat", "mcp", "tools"]},
             },

@@ -57,6 +57,7 @@ async def _take_snapshot(state: AppState) -> Snapshot:
     return {
         "ready": state.health.readiness()[0],
         "queues": engine_status.queue_counts_by_kind(),
+        "logins": state.health.list_logins(),
         "workers": [
             {
                 "pool": process.kind,

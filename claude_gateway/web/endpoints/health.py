@@ -22,8 +22,11 @@ async def get_liveness(_: web.Request) -> web.Response:
 
 
 async def get_readiness(request: web.Request) -> web.Response:
-    """Report whether the gateway accepts jobs, with status 200 if it does and 503 if it does not."""
-    is_ready, report = request.app[STATE].health.readiness()
+    """Report whether the gateway accepts jobs, with status 200 if it does and 503 if it does not.
+
+    If the client sends a valid key, include the limits of the logins.
+    """
+    is_ready, report = request.app[STATE].health.readiness(with_logins=await has_valid_key(request))
     if request.app[STATE].shutdown.is_draining:
         is_ready, report = False, report | {"status": "shutting_down"}
     return json_response(report, status=200 if is_ready else 503)

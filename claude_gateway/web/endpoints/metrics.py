@@ -20,5 +20,6 @@ async def get_metrics(request: web.Request) -> web.Response:
         await engine_status.list_processes(),
         engine_status.queue_counts_by_kind(),
         state.usage_recorder.unwritten_records,
+        state.health.logins.summarize(),
     )
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})

@@ -12,7 +12,7 @@ from claude_gateway.web.dialects.dialect import Dialect
 SERVER_NAME = "claude-gateway"
 # Codes of errors that a client cannot fix by a retry. Without the header `x-should-retry`, the official client
 # libraries would retry because of the HTTP status of these errors.
-_NON_RETRYABLE_CODES = frozenset({"claude_login_failed", "tools_unavailable", "budget_exceeded"})
+_NON_RETRYABLE_CODES = frozenset({"claude_login_failed", "login_limit_reached", "tools_unavailable", "budget_exceeded"})
 
 
 def dialect_error_response(error: ApiError, dialect: Dialect, request_id: str) -> web.Response:

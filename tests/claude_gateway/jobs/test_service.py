@@ -15,6 +15,7 @@ from tests.claude_gateway.scripted import FINISHED, HELLO_EVENTS, JOB, STARTED, 
 from workers.core.errors import ErrorKind, WorkerError
 from workers.core.events import Event, Started, StreamReset, TextDelta, ThinkingDelta
 from workers.core.job import ChatJob
+from workers.logins.leases import LeasedWorker
 from workers.scheduling.scheduler import JobSlot, StartGuard
 
 RETRYABLE_KINDS = [ErrorKind.WORKER_EXITED, ErrorKind.PROTOCOL_ERROR, ErrorKind.UPSTREAM_DISCONNECTED]
@@ -129,7 +130,7 @@ async def test_retried_job_keeps_its_slot() -> None:
         @asynccontextmanager
         async def acquire_slot(
             self, job: ChatJob, deadline: float, check: StartGuard
-        ) -> AsyncIterator[JobSlot[ChatJob, ScriptedWorkerSource]]:
+        ) -> AsyncIterator[JobSlot[ChatJob, LeasedWorker[ScriptedWorkerSource]]]:
             self.slot_count += 1
             async with super().acquire_slot(job, deadline, check) as slot:
                 yield slot

@@ -309,6 +309,14 @@ def test_status_of_the_upstream_determines_the_error_kind(status: int, kind: Err
     assert failure_of(error_message, error_result("API Error", status)).kind is kind
 
 
+@pytest.mark.parametrize("api_error", ["usage_limit_reached", "model_requires_usage_credits"])
+def test_reached_limit_of_the_subscription_has_its_own_kind(api_error: str) -> None:
+    result = {**error_result("You've hit your 5-hour limit · resets 12:11am (UTC)", 429), "api_error": api_error}
+    error = failure_of(whole_message("x", model="<synthetic>", error="rate_limit"), result)
+    assert error.kind is ErrorKind.LOGIN_LIMIT_REACHED
+    assert error.message == "This gateway's login has reached its usage limit."
+
+
 def test_status_determines_the_error_kind_after_part_of_the_reply() -> None:
     assert (
         failure_of(message_start_frame(), block_start_frame(), text_delta_frame("one"), error_result("", 529)).kind

@@ -278,3 +278,19 @@ async def test_accepts_thinking_with_its_signature_alone(session: ClientSession)
     assert rejected.status == 400
     message = (await rejected.json())["error"]["message"]
     assert message == "messages.1.content.0: Invalid `signature` in `thinking` block"
+
+
+async def test_limits_of_a_key_are_reported_until_the_test_removes_them(
+    upstream: FakeAnthropic, session: ClientSession
+) -> None:
+    upstream.accepted_keys.add("another-key")
+    upstream.limits_by_key["another-key"] = "five_hour=rejected,1,3600"
+    limited = await send_prompt(session, "hi", {"x-api-key": "another-key"})
+    assert (limited.status, limited.headers["retry-after"]) == (429, "3600")
+    assert (await send_prompt(session, "hi")).status == 200
+    upstream.limits_by_key["another-key"] = "five_hour=allowed,0.5,3600"
+    allowed = await send_prompt(session, "hi", {"x-api-key": "another-key"})
+    assert (allowed.status, allowed.headers["anthropic-ratelimit-unified-5h-utilization"]) == (200, "0.5")
+    upstream.limits_by_key.clear()
+    free = await send_prompt(session, "hi", {"x-api-key": "another-key"})
+    assert "anthropic-ratelimit-unified-status" not in free.headers

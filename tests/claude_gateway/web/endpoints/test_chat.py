@@ -230,7 +230,9 @@ async def test_job_that_fails_before_its_first_output_has_its_own_status(
     assert "It failed." in (await response.json())["error"]["message"]
     assert response.headers.get("Retry-After") == ("7" if response.status in (429, 503) else None)
     assert response.headers.get("x-should-retry") == (
-        "false" if kind in (ErrorKind.AUTHENTICATION, ErrorKind.TOOLS_UNAVAILABLE) else None
+        "false"
+        if kind in (ErrorKind.AUTHENTICATION, ErrorKind.LOGIN_LIMIT_REACHED, ErrorKind.TOOLS_UNAVAILABLE)
+        else None
     )
 
 

@@ -1,5 +1,6 @@
 """Tests for the health checks, the versions and the login status."""
 
+import time
 from typing import Any
 
 import pytest
@@ -8,6 +9,16 @@ from pydantic import SecretStr
 from tests.claude_gateway.scripted import CHAT_BODY, HELLO_EVENTS, ScriptedPool, ScriptedStore, ScriptedWorkerSource
 from tests.claude_gateway.web.conftest import Client, Serve
 from workers.core.errors import ErrorKind, WorkerError
+from workers.core.login_limits import LimitReport, LimitStatus, LimitWindow
+
+DEFAULT_LOGIN_OBJECT = {
+    "name": "default",
+    "method": "anthropic_api_key",
+    "valid": True,
+    "limited": False,
+    "limited_until": None,
+    "limits": [],
+}
 
 
 async def get(serve: Serve, path: str, pool: ScriptedPool | None = None, **changes: Any) -> tuple[int, Any]:
@@ -38,10 +49,12 @@ async def test_ready_with_login_and_worker(serve: Serve) -> None:
         "status": "ready",
         "checks": {
             "login": True,
+            "login_limited": False,
             "pool": {"serving": True, "workers": {"busy": 1, "starting": 1}, "queue": {"running": 0, "waiting": 0}},
             "database": True,
             "usage_records": {"pending": 0, "lost": 0},
         },
+        "logins": [DEFAULT_LOGIN_OBJECT],
     }
 
 
@@ -76,6 +89,43 @@ async def chat_and_readiness(client: Client) -> tuple[int, int, Any]:
     chat = await client.post("/v1/chat/completions", json=CHAT_BODY)
     ready = await client.get("/health/ready")
     return chat.status, ready.status, await ready.json()
+
+
+@pytest.mark.promise("health.login-limit")
+async def test_reached_limit_is_shown_and_leaves_the_gateway_ready(serve_admin: Serve) -> None:
+    worker_source = ScriptedWorkerSource([HELLO_EVENTS])
+    resets_at = time.time() + 3_600
+    windows = (
+        LimitWindow("five_hour", LimitStatus.REJECTED, 1.0, resets_at),
+        LimitWindow("seven_day", LimitStatus.WARNING, 0.81234567, resets_at + 86_400),
+    )
+    worker_source.logins.create_limit_callback("default")(LimitReport(True, windows), "claude-test")
+    client = await serve_admin(worker_source)
+
+    chat, ready, report = await chat_and_readiness(client)
+    auth = await (await client.get("/v1/auth/status")).json()
+    metrics = await (await client.get("/metrics")).text()
+
+    assert (chat, ready, report["checks"]["login"], report["checks"]["login_limited"]) == (429, 200, True, True)
+    assert worker_source.jobs == []
+    expected = {
+        **DEFAULT_LOGIN_OBJECT,
+        "limited": True,
+        "limited_until": round(resets_at),
+        "limits": [
+            {"window": "five_hour", "status": "rejected", "used_share": 1.0, "resets_at": round(resets_at)},
+            {
+                "window": "seven_day",
+                "status": "allowed_warning",
+                "used_share": 0.8123,
+                "resets_at": round(resets_at + 86_400),
+            },
+        ],
+    }
+    assert report["logins"] == auth["logins"] == [expected]
+    assert 'gateway_login_used_share{login="default",window="five_hour"} 1.0' in metrics
+    assert 'gateway_login_limited{login="default"} 1.0' in metrics
+    assert 'gateway_held_back_jobs_total{login="default"} 1.0' in metrics
 
 
 @pytest.mark.promise("health.ready")

@@ -1,0 +1,80 @@
+"""Leases of workers that count the attempts of each login. They are between the queue and the pool."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AbstractContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Generic, Protocol, TypeVar
+
+from workers.core.events import Event
+from workers.core.job import ChatJob
+from workers.logins.monitor import LoginAttempt, LoginMonitor
+from workers.scheduling.scheduler import LeasablePool
+from workers.worker.cost_meter import CostCallback, ignore_cost
+from workers.worker.prepared_job import PreparedJob
+
+
+class JobRunner(Protocol):
+    """A worker, as far as a lease uses it."""
+
+    def run(self, prepared: Any, deadline: float, on_cost: CostCallback = ignore_cost) -> AsyncGenerator[Event, None]:
+        """Run a job."""
+        ...
+
+
+P = TypeVar("P", bound=PreparedJob)
+W = TypeVar("W", bound=JobRunner)
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedWorker(Generic[W]):
+    """A worker that runs a job with one login.
+
+    Attributes:
+        worker: The worker.
+    """
+
+    worker: W
+    _attempt: LoginAttempt
+
+    @property
+    def login(self) -> str:
+        """The name of the login."""
+        return self._attempt.login
+
+    def run(self, prepared: Any, deadline: float, on_cost: CostCallback = ignore_cost) -> AsyncGenerator[Event, None]:
+        """Run the job.
+
+        Raises:
+            WorkerError: LOGIN_LIMIT_REACHED if a limit of the login was reached since the job got the worker. The
+                events of the job raise further errors.
+        """
+        self._attempt.ensure_allowed()
+        return self.worker.run(prepared, deadline, on_cost)
+
+    def report_accepted(self) -> None:
+        """Record that the upstream has accepted the job."""
+        self._attempt.report_accepted()
+
+
+class LoginLeases(Generic[P, W]):
+    """Leases the workers of a pool to jobs, each with the login that the monitor chooses."""
+
+    def __init__(self, pool: LeasablePool[P, W], monitor: LoginMonitor) -> None:
+        self._pool = pool
+        self._monitor = monitor
+
+    def expect(self, job: ChatJob) -> AbstractContextManager[None]:
+        """Announce to the pool during a `with` block that a job waits for a slot."""
+        return self._pool.expect(job)
+
+    @asynccontextmanager
+    async def lease(self, prepared: P, deadline: float) -> AsyncIterator[LeasedWorker[W]]:
+        """Lease a worker to one job during a `with` block. The job must raise its errors in the block.
+
+        Raises:
+            WorkerError: The errors of `LoginMonitor.attempt` and of the pool.
+        """
+        async with self._monitor.attempt(prepared.job) as attempt:
+            assigned = replace(prepared, job=replace(prepared.job, login=attempt.login))
+            async with self._pool.lease(assigned, deadline) as worker:
+                yield LeasedWorker(worker, attempt)

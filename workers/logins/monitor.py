@@ -1,0 +1,218 @@
+"""Monitor of the logins. It chooses a login for each job, and records how the upstream reacts to the login."""
+
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
+
+from workers.core.errors import ErrorKind, WorkerError
+from workers.core.job import ChatJob
+from workers.core.login_limits import WINDOW_NAMES, LimitReport
+from workers.logins.choice import LoginView, ReachedLimit, choose_login, list_candidates
+from workers.logins.login_state import PROBE_INTERVAL_SECONDS, LoginState, LoginSummary
+
+_log = logging.getLogger(__name__)
+
+# The kinds of errors that show that a login, and not only a request, has failed.
+_FAILURE_KINDS = frozenset({ErrorKind.AUTHENTICATION, ErrorKind.BILLING, ErrorKind.START_FAILED})
+_MIN_RETRY_SECONDS = 1.0
+
+
+class LoginMonitor:
+    """Knows the state of each login. Call `begin` before each attempt to run a job.
+
+    Args:
+        states: The logins, in the order of preference. At least one.
+        allows_fallback: Whether a job may use another login than the first one that serves its model.
+        now: A function that returns the present time in seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        states: Sequence[LoginState],
+        *,
+        allows_fallback: bool = False,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._states = {state.name: state for state in states}
+        self._allows_fallback = allows_fallback
+        self._now = now
+
+    def summarize(self) -> list[LoginSummary]:
+        """Return the state of each login, in the order of preference."""
+        now = self._now()
+        return [state.summarize(now) for state in self._states.values()]
+
+    @asynccontextmanager
+    async def attempt(self, job: ChatJob) -> AsyncIterator["LoginAttempt"]:
+        """Choose a login for an attempt to run a job, which is the `with` block.
+
+        Raises:
+            WorkerError: The errors of `begin`, and the error of the job, which says whether another login may run it.
+        """
+        attempt = self.begin(job)
+        try:
+            yield attempt
+        except WorkerError as error:
+            converted = attempt.convert_error(error)
+            if converted is error:
+                raise
+            raise converted from error
+        finally:
+            attempt.end()
+
+    def begin(self, job: ChatJob) -> "LoginAttempt":
+        """Choose a login for an attempt to run a job. Call `LoginAttempt.end` at the end of the attempt.
+
+        Raises:
+            WorkerError: LOGIN_LIMIT_REACHED if no login that the job may use accepts requests now. MODEL_NOT_FOUND if
+                no login serves the model of the job. AUTHENTICATION if the login of the job does not exist.
+        """
+        now = self._now()
+        candidates = self._list_candidates(job, now)
+        choice = choose_login(candidates)
+        if choice is None:
+            self._states[candidates[0].name].held_back_count += 1
+            raise self._build_limit_error(candidates, now)
+        state = self._states[choice.name]
+        if choice.is_probe:
+            _log.info("a job finds out whether the upstream accepts the login %s again", choice.name)
+            state.begin_probe(now)
+        return LoginAttempt(self, state, job, now, is_probe=choice.is_probe)
+
+    def create_limit_callback(self, name: str) -> Callable[[LimitReport, str], None]:
+        """Return the function that processes of this login call when they report limits."""
+        return partial(self._add_report, self._states[name])
+
+    def has_alternative(self, job: ChatJob, name: str, now: float) -> bool:
+        """Return whether another attempt to run the job would use another login than this one."""
+        choice = choose_login(self._list_candidates(job, now))
+        return choice is not None and choice.name != name
+
+    def build_limit_error(self, job: ChatJob) -> WorkerError:
+        """Return the error for a job that may use no login before a limit resets."""
+        now = self._now()
+        return self._build_limit_error(self._list_candidates(job, now), now)
+
+    def read_clock(self) -> float:
+        """Return the present time in seconds since 1970."""
+        return self._now()
+
+    def _add_report(self, state: LoginState, report: LimitReport, model: str) -> None:
+        now = self._now()
+        was_limited = state.find_limit(model, now) is not None
+        state.add_report(report, model, now)
+        if (limit := state.find_limit(model, now)) and not was_limited:
+            _log.warning("login %s: %s", state.name, _describe_limit(limit))
+
+    def _list_candidates(self, job: ChatJob, now: float) -> list[LoginView]:
+        if job.login and job.login not in self._states:
+            raise WorkerError(
+                ErrorKind.AUTHENTICATION, "The login of this API key does not exist; the operator must set another one."
+            )
+        candidates = list_candidates(
+            [state.view(job.model, now) for state in self._states.values()],
+            bound_login=job.login,
+            allows_fallback=self._allows_fallback,
+        )
+        if not candidates:
+            raise WorkerError(ErrorKind.MODEL_NOT_FOUND, "No login of this gateway is set for this model.")
+        return candidates
+
+    def _build_limit_error(self, candidates: Sequence[LoginView], now: float) -> WorkerError:
+        """Return the error that names the limit after whose reset the job may run first."""
+        opening_times = [
+            (view.limit.resets_at or self._states[view.name].next_probe_at, view.limit)
+            for view in candidates
+            if view.limit is not None
+        ]
+        opens_at, limit = min(opening_times, key=lambda pair: pair[0], default=(now, None))
+        return WorkerError(
+            ErrorKind.LOGIN_LIMIT_REACHED,
+            _describe_limit(limit),
+            retry_after=max(opens_at - now, _MIN_RETRY_SECONDS),
+        )
+
+
+class LoginAttempt:
+    """An attempt to run a job with one login.
+
+    Attributes:
+        job: The job.
+    """
+
+    def __init__(
+        self, monitor: LoginMonitor, state: LoginState, job: ChatJob, started_at: float, *, is_probe: bool
+    ) -> None:
+        self.job = job
+        self._monitor = monitor
+        self._state = state
+        self._started_at = started_at
+        self._is_probe = is_probe
+        self._has_failed = False
+
+    @property
+    def login(self) -> str:
+        """The name of the login."""
+        return self._state.name
+
+    def ensure_allowed(self) -> None:
+        """Check directly before the job is sent to a process that no limit was reached in the meantime.
+
+        Raises:
+            WorkerError: LOGIN_LIMIT_REACHED if a limit was reached after the start of the attempt.
+        """
+        limit = self._state.find_limit(self.job.model, self._monitor.read_clock())
+        if limit is not None and limit.reached_at >= self._started_at and not self._is_probe:
+            raise self._monitor.build_limit_error(self.job)
+
+    def report_accepted(self) -> None:
+        """Record that the upstream has accepted the job."""
+        self._state.mark_accepted(self.job.model, self._started_at)
+        self._end_probe()
+
+    def convert_error(self, error: WorkerError) -> WorkerError:
+        """Record the error with which the attempt ended, and return the error for the client.
+
+        The returned error says whether another login may run the job.
+        """
+        now = self._monitor.read_clock()
+        if error.kind is ErrorKind.LOGIN_LIMIT_REACHED:
+            self._has_failed = True
+            if self._state.find_limit(self.job.model, now) is None:
+                # No frame has named the window, so the message of the CLI's error stays.
+                self._state.add_unknown_limit(self.job.model, now)
+                converted, error.retry_after = error, error.retry_after or PROBE_INTERVAL_SECONDS
+            else:
+                converted = self._monitor.build_limit_error(self.job)
+        elif error.kind in _FAILURE_KINDS:
+            self._state.add_failure(error.kind, now)
+            self._has_failed, converted = True, error
+        elif error.kind is ErrorKind.MODEL_NOT_FOUND:
+            self._state.add_missing_model(self.job.model, now)
+            converted = error
+        else:
+            return error
+        self._end_probe()
+        converted.other_login_may_succeed = self._monitor.has_alternative(self.job, self.login, now)
+        return converted
+
+    def end(self) -> None:
+        """End the attempt. If it was a probe that showed nothing, the next probe waits as after a failed one."""
+        self._end_probe()
+
+    def _end_probe(self) -> None:
+        if self._is_probe:
+            self._is_probe = False
+            self._state.end_probe(self._monitor.read_clock(), has_failed=self._has_failed)
+
+
+def _describe_limit(limit: ReachedLimit | None) -> str:
+    name = WINDOW_NAMES[limit.kind] if limit else "usage limit"
+    sentence = f"This gateway's login has reached its {name}"
+    if limit is None or limit.resets_at is None:
+        return f"{sentence}, and the time of its reset is unknown."
+    reset = datetime.fromtimestamp(limit.resets_at, UTC)
+    return f"{sentence}. The limit resets at {reset:%Y-%m-%d %H:%M:%S} UTC."
