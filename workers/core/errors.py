@@ -75,7 +75,7 @@ class WorkerError(Exception):
 
     @property
     def is_retryable(self) -> bool:
-        """Whether the same job may succeed with another process, because only one process, connection or login has failed."""
+        """Whether the job may succeed again, because only one process, connection or login has failed."""
         return self.other_login_may_succeed or self.kind in (
             ErrorKind.WORKER_EXITED,
             ErrorKind.PROTOCOL_ERROR,

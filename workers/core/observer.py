@@ -3,10 +3,10 @@
 from typing import Literal, Protocol
 
 WorkerKind = Literal["chat", "agent"]
-# The reason why a process ended while the gateway still runs. `evicted` means that another job or conversation needed the
-# process. `recycled` means that the process reached a limit on jobs, age or memory. `unhealthy` means that the process
-# did not recover from a failed job or exceeded a limit. `idle` means that the process had no job for some time, or that
-# the machine ran out of memory. `exited` means that the process exited by itself.
+# The reason why a process ended while the gateway still runs. `evicted` means that another job or conversation needed
+# the process. `recycled` means that the process reached a limit on jobs, age or memory. `idle` means that the process
+# had no job for some time, or that the machine ran out of memory. `unhealthy` means that the process did not recover
+# from a failed job or exceeded a limit. `exited` means that the process exited by itself.
 ExitReason = Literal["evicted", "recycled", "idle", "unhealthy", "exited"]
 # The way in which a process got the history of a job. `new` means that the job had no history. `reused` means that the
 # process already had the history. `replayed` means that the gateway sent the history turn by turn. `resumed` means that
