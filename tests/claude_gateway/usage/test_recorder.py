@@ -31,7 +31,9 @@ EXITED = WorkerError(ErrorKind.WORKER_EXITED, "it ended")
 BUSY = WorkerError(ErrorKind.QUEUE_FULL, "too many", retry_after=1)
 
 
-class Clock:
+class TickingClock:
+    """A clock that advances by a millisecond whenever it is read."""
+
     def __init__(self, now: float) -> None:
         self.now = now
 
@@ -41,7 +43,7 @@ class Clock:
 
 
 def create_recorder(database: Database, now: float = NOW) -> UsageRecorder:
-    return UsageRecorder(UsageStore(database), now=lambda: now, clock=Clock(0.0))
+    return UsageRecorder(UsageStore(database), now=lambda: now, clock=TickingClock(0.0))
 
 
 async def read_records(database: Database, *columns: str) -> list[tuple[Any, ...]]:

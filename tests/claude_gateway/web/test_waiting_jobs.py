@@ -67,7 +67,7 @@ REQUESTS: dict[str, tuple[str, Any]] = {
 
 
 @dataclass
-class Gateway:
+class GatedQueueGateway:
     """A gateway with one key. Jobs wait in the queue until a test calls `open_queue`."""
 
     client: Client
@@ -115,14 +115,14 @@ class Gateway:
         return [result for (result,) in await self.database.execute("SELECT result FROM usage_records ORDER BY id")]
 
 
-Start = Callable[..., Awaitable[Gateway]]
+Start = Callable[..., Awaitable[GatedQueueGateway]]
 
 
 @pytest.fixture
 async def start(serve: Serve, keys: KeyStore) -> Start:
     database = keys._database
 
-    async def started(*attempts: Any, new_key: CreateKeyRequest | None = None, **changes: Any) -> Gateway:
+    async def started(*attempts: Any, new_key: CreateKeyRequest | None = None, **changes: Any) -> GatedQueueGateway:
         stored_key, secret = await KeyService(keys).create_key(
             new_key or CreateKeyRequest(name="one", scopes=["chat", "tools"])
         )
@@ -141,7 +141,9 @@ async def start(serve: Serve, keys: KeyStore) -> Start:
             ),
             **{"stream_head_timeout_seconds": TIMEOUT_SECONDS, **changes},
         )
-        return Gateway(client, worker_source, KeyService(keys), database, stored_key.key.id, secret, session_locks)
+        return GatedQueueGateway(
+            client, worker_source, KeyService(keys), database, stored_key.key.id, secret, session_locks
+        )
 
     return started
 
