@@ -198,7 +198,7 @@ async def test_many_concurrent_jobs_are_recorded_in_few_statements(database: Dat
     assert recorder.get_spend_today("key-1").tokens == 200 * 5
 
 
-@pytest.mark.promise("usage.lost")
+@pytest.mark.promise("usage.gateway-exited")
 async def test_running_jobs_of_a_killed_gateway_are_lost_and_count_for_the_day(database: Database) -> None:
     killed = create_recorder(database)
     await run_job(killed, HELLO_EVENTS)

@@ -311,7 +311,7 @@ async def test_disabled_limits_reject_no_request_and_add_no_headers(serve: Serve
     assert not [name for name in responses[0].headers if "ratelimit" in name.lower()]
 
 
-@pytest.mark.promise("limits.at-once")
+@pytest.mark.promise("limits.concurrent-jobs")
 async def test_limits_concurrent_jobs_of_a_key_and_counts_waiting_jobs(serve: Serve, keys: KeyStore) -> None:
     resume = asyncio.Event()
     worker_source = ScriptedWorkerSource.repeating(resume, *HELLO_EVENTS)

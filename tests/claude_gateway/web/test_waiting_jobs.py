@@ -304,7 +304,7 @@ async def test_running_job_completes_if_its_key_is_revoked(start: Start) -> None
     assert (await request_task).status == 200
 
 
-@pytest.mark.promise("budget.together")
+@pytest.mark.promise("budget.concurrent-jobs")
 @pytest.mark.parametrize("body", [CHAT_BODY, {**CHAT_BODY, "n": 8}], ids=["one-each", "choices"])
 async def test_waiting_jobs_together_do_not_exceed_a_small_budget(start: Start, body: Any) -> None:
     """Each job spends 5 tokens: after the first two the budget of 8 is spent."""
@@ -320,7 +320,7 @@ async def test_waiting_jobs_together_do_not_exceed_a_small_budget(start: Start, 
     assert (await gateway.results()).count("ok") == len(gateway.worker_source.jobs) == 2
 
 
-@pytest.mark.promise("budget.together")
+@pytest.mark.promise("budget.concurrent-jobs")
 async def test_jobs_of_a_key_with_enough_budget_run_concurrently(start: Start) -> None:
     resume = asyncio.Event()
     new_key = CreateKeyRequest(name="one", budget=KeyBudgetRequest(tokens_per_day=1_000_000, usd_per_day=50))

@@ -484,7 +484,7 @@ async def test_sends_large_input_items_completely(serve: Serve, responses: Respo
     assert item["content"][0]["text"] == text
 
 
-@pytest.mark.promise("memory.remembered")
+@pytest.mark.promise("memory.loaded-conversations")
 async def test_closes_connection_of_a_client_that_does_not_read_and_frees_its_memory(
     serve: Serve, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -514,7 +514,7 @@ async def test_response_does_not_echo_too_large_fields(serve: Serve, responses: 
     assert (small["instructions"], small["tools"]) == ("x" * 1_000, [FUNCTION])
 
 
-@pytest.mark.promise("memory.remembered")
+@pytest.mark.promise("memory.loaded-conversations")
 @pytest.mark.parametrize("mode", [{}, {"stream": True}, {"background": True}], ids=["whole", "stream", "background"])
 @pytest.mark.parametrize("fails", [False, True])
 async def test_loaded_conversation_is_released_after_its_reply(

@@ -420,7 +420,7 @@ async def test_rejects_request_with_409_if_the_session_is_busy_too_long(
     running.close()
 
 
-@pytest.mark.promise("sessions.not-brought-back")
+@pytest.mark.promise("sessions.deleted-during-reply")
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("path", [CHAT, MESSAGES])
 async def test_deleting_the_session_ends_a_running_reply_with_409(connect: Any, path: str, stream: bool) -> None:
