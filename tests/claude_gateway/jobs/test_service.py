@@ -35,7 +35,7 @@ async def test_passes_events_of_a_job_unchanged() -> None:
     assert worker_source.jobs == [JOB]
 
 
-@pytest.mark.promise("retry.unseen")
+@pytest.mark.promise("retry.before-first-output")
 @pytest.mark.parametrize("kind", RETRYABLE_KINDS)
 @pytest.mark.parametrize("events_before_failure", [[], [STARTED]], ids=["nothing", "started"])
 async def test_retries_silently_if_nothing_was_sent(kind: ErrorKind, events_before_failure: list[Event]) -> None:
@@ -70,7 +70,7 @@ async def test_does_not_retry_if_the_reader_stops_at_the_stream_reset() -> None:
 WORKER_FAULTS = [ErrorKind.WORKER_EXITED, ErrorKind.PROTOCOL_ERROR]
 
 
-@pytest.mark.promise("retry.unseen")
+@pytest.mark.promise("retry.before-first-output")
 @pytest.mark.parametrize("kind", WORKER_FAULTS)
 @pytest.mark.parametrize("events_before_failure", [[], [STARTED]], ids=["nothing", "started"])
 async def test_retries_after_several_broken_workers(kind: ErrorKind, events_before_failure: list[Event]) -> None:
