@@ -367,14 +367,15 @@ async def _delete_or_hide(execute: Execute, ids: Sequence[str]) -> list[str]:
 
 
 async def _delete_rows(execute: Execute, ids: Sequence[str], *, include_visible: bool) -> list[str]:
-    """Delete responses that no later response continues, and the hidden responses before them in the chain.
+    """Delete the given responses that no later response continues, and then the hidden responses before them.
 
-    The function stops when it reaches the limits on the deletions in one transaction.
+    A response is hidden if it was deleted while a later response continued it. The database then keeps its messages
+    until no response continues it. The function stops when it reaches the limits on the deletions in one transaction.
 
     Args:
         execute: Function that runs a statement in the transaction.
         ids: Ids of the responses to delete.
-        include_visible: Whether to also delete responses that are not hidden.
+        include_visible: Whether to also delete those of the given responses that are not hidden.
 
     Returns:
         Ids of the responses to pass to the next call; an empty list if this call deleted nothing.
