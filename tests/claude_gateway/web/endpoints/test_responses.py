@@ -474,10 +474,12 @@ async def store_input(database: Database, text: str, now: float = 0) -> str:
     return stored.id
 
 
-async def test_sends_large_input_items_completely(serve: Serve, responses: ResponseService, database: Database) -> None:
+async def test_sends_large_input_items_completely(
+    serve: Serve, responses: ResponseService, database: Database, clock: ManualClock
+) -> None:
     client = await serve(responses=responses)
     text = "é" * 2_000_000
-    id_ = await store_input(database, text, ManualClock.time)
+    id_ = await store_input(database, text, clock.now)
 
     (item,) = (await list_input_items(client, id_))["data"]
 
