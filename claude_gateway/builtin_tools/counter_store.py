@@ -26,7 +26,7 @@ class ToolCountStore:
     async def load(self, counts: ToolCounters) -> None:
         """Read all stored counters into `counts`."""
         async with self._database.transaction() as run:
-            rows = await run("SELECT owner, tool, calls, failed, denied, seconds FROM tool_counts")
+            rows = await run("SELECT key_id, tool, calls, failed, denied, seconds FROM tool_counts")
         for key_id, tool, counter in read_rows(rows, read_tool_count, label_tool_count):
             counts.restore(key_id, tool, counter)
 
@@ -39,9 +39,9 @@ class ToolCountStore:
             async with self._database.transaction() as run:
                 for key_id, tool, counter in unsaved:
                     await run(
-                        "INSERT INTO tool_counts (owner, tool, calls, failed, denied, seconds) "
+                        "INSERT INTO tool_counts (key_id, tool, calls, failed, denied, seconds) "
                         "VALUES (?, ?, ?, ?, ?, ?) "
-                        "ON CONFLICT (owner, tool) DO UPDATE SET calls = excluded.calls, failed = excluded.failed, "
+                        "ON CONFLICT (key_id, tool) DO UPDATE SET calls = excluded.calls, failed = excluded.failed, "
                         "denied = excluded.denied, seconds = excluded.seconds",
                         (
                             key_id,

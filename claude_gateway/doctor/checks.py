@@ -155,7 +155,11 @@ def evaluate_stored_rows(damage: DamageReport | None) -> CheckResult:
             subject, f"the gateway ignores rows that it cannot read: {rows}", "restore a backup, or delete them"
         )
     if not damage.is_complete:
-        return ok_result(subject, "all rows that were checked can be read; there was no time for the others")
+        return ok_result(
+            subject,
+            "all rows that were checked can be read; there was no time for the others, or the next start must migrate "
+            "them",
+        )
     return ok_result(subject, "all rows can be read")
 
 

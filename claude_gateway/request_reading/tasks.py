@@ -44,7 +44,10 @@ class KnownReplies:
     missing: list[ReplyId] = field(default_factory=list)
 
     def __call__(self, model: str, call_id: str) -> Turn | None:
-        """Return the reply that contains a tool call, or None if the gateway did not send this reply to the process."""
+        """Return the stored reply that contains the tool call.
+
+        If the reply is not in `replies`, the method adds its id to `missing` and returns None.
+        """
         if (model, call_id) not in self.replies:
             self.missing.append((model, call_id))
         return self.replies.get((model, call_id))

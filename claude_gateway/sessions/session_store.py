@@ -1,6 +1,6 @@
 """Database store for the sessions of all keys.
 
-Every SQL statement about one session filters by the id of the key (column `owner`). The current time is a parameter of
+Every SQL statement about one session filters by the id of the key (column `key_id`). The current time is a parameter of
 the methods. The methods treat an expired session as missing, but the session stays in the database until the cleanup
 deletes it.
 """
@@ -124,12 +124,12 @@ class SessionStore:
     async def list_ids(self) -> list[tuple[str, str]]:
         """List all sessions as pairs of key id and session id, including expired sessions."""
         async with self._database.snapshot() as run:
-            return [(key_id, id_) for key_id, id_ in await run("SELECT owner, id FROM sessions", ())]
+            return [(key_id, id_) for key_id, id_ in await run("SELECT key_id, id FROM sessions", ())]
 
     async def get_size(self, key_id: str, id_: str, now: float) -> int:
         """Return the number of stored bytes of a session; 0 if the session does not exist or has expired."""
         rows = await self._database.read(
-            "SELECT bytes FROM sessions WHERE owner = ? AND id = ? AND expires_at > ?", (key_id, id_, now)
+            "SELECT bytes FROM sessions WHERE key_id = ? AND id = ? AND expires_at > ?", (key_id, id_, now)
         )
         return rows[0][0] if rows and isinstance(rows[0][0], int) else 0
 
@@ -137,7 +137,7 @@ class SessionStore:
         """Read a session with all its turns. Return None if the session does not exist or has expired."""
         async with self._database.snapshot() as run:
             rows = await run(
-                "SELECT key, version, bytes, system FROM sessions WHERE owner = ? AND id = ? AND expires_at > ?",
+                "SELECT key, version, bytes, system FROM sessions WHERE key_id = ? AND id = ? AND expires_at > ?",
                 (key_id, id_, now),
             )
             if not rows:
@@ -185,7 +185,7 @@ class SessionStore:
             await run(
                 "UPDATE sessions SET version = version + 1, used_at = ?, expires_at = ?, turns = ?, system = ?, "
                 "bytes = ? + (SELECT coalesce(sum(length(content)), 0) FROM session_turns WHERE session = key) "
-                "WHERE owner = ? AND key = ?",
+                "WHERE key_id = ? AND key = ?",
                 (
                     *(now, expires_at, change.kept_turn_count + len(change.turns), change.system),
                     *(len(change.system.encode()), key_id, row_id),
@@ -195,7 +195,7 @@ class SessionStore:
     async def touch(self, key_id: str, row_id: int, now: float, expires_at: float) -> None:
         """Set the time of the last use and the time of expiry of a session, without changing anything else."""
         await self._database.execute(
-            "UPDATE sessions SET used_at = ?, expires_at = ? WHERE owner = ? AND key = ?",
+            "UPDATE sessions SET used_at = ?, expires_at = ? WHERE key_id = ? AND key = ?",
             (now, expires_at, key_id, row_id),
         )
 
@@ -203,7 +203,7 @@ class SessionStore:
         """Delete a session. Return False if the session does not exist or has expired."""
         return bool(
             await self._database.execute(
-                "DELETE FROM sessions WHERE owner = ? AND id = ? AND expires_at > ? RETURNING key", (key_id, id_, now)
+                "DELETE FROM sessions WHERE key_id = ? AND id = ? AND expires_at > ? RETURNING key", (key_id, id_, now)
             )
         )
 
@@ -211,7 +211,7 @@ class SessionStore:
         """Return the description of a session, or None if the session does not exist or has expired."""
         rows = await self._database.read(
             "SELECT id, created_at, used_at, expires_at, turns FROM sessions "
-            "WHERE owner = ? AND id = ? AND expires_at > ?",
+            "WHERE key_id = ? AND id = ? AND expires_at > ?",
             (key_id, id_, now),
         )
         return next(iter(read_rows(rows, read_session_info, partial(label_session, key_id))), None)
@@ -220,7 +220,7 @@ class SessionStore:
         """List the descriptions of a key's sessions. The most recently used session comes first."""
         rows = await self._database.read(
             "SELECT id, created_at, used_at, expires_at, turns FROM sessions "
-            "WHERE owner = ? AND expires_at > ? ORDER BY used_at DESC, key DESC LIMIT ?",
+            "WHERE key_id = ? AND expires_at > ? ORDER BY used_at DESC, key DESC LIMIT ?",
             (key_id, now, limit),
         )
         return read_rows(rows, read_session_info, partial(label_session, key_id))
@@ -231,7 +231,7 @@ class SessionStore:
             "SELECT count(*) FILTER (WHERE live), count(*) FILTER (WHERE NOT live), "
             "coalesce(sum(turns) FILTER (WHERE live), 0), coalesce(sum(bytes) FILTER (WHERE live), 0), "
             "coalesce(min(expires_at) FILTER (WHERE live), 0) "
-            "FROM (SELECT turns, bytes, expires_at, expires_at > ? AS live FROM sessions WHERE owner = ?)",
+            "FROM (SELECT turns, bytes, expires_at, expires_at > ? AS live FROM sessions WHERE key_id = ?)",
             (now, key_id),
         )
         return SessionTotals(
@@ -245,8 +245,8 @@ class SessionStore:
     async def list_key_totals(self, now: float, limit: int) -> list[KeySessionTotals]:
         """List the keys that have sessions. The key with the most sessions comes first."""
         rows = await self._database.read(
-            "SELECT owner, count(*), sum(turns), sum(bytes), max(used_at) FROM sessions WHERE expires_at > ? "
-            "GROUP BY owner ORDER BY count(*) DESC, owner LIMIT ?",
+            "SELECT key_id, count(*), sum(turns), sum(bytes), max(used_at) FROM sessions WHERE expires_at > ? "
+            "GROUP BY key_id ORDER BY count(*) DESC, key_id LIMIT ?",
             (now, limit),
         )
         return read_rows(rows, _read_key_totals, lambda row: f"a session of the key {row[0]!r:.80}")
@@ -338,7 +338,7 @@ def _read_turns(key_id: str, id_: str, rows: Sequence[Row]) -> tuple[tuple[Turn,
 
 async def _check_unchanged(execute: Execute, key_id: str, snapshot: SessionSnapshot) -> int:
     rows = await execute(
-        "SELECT key FROM sessions WHERE owner = ? AND key = ? AND version = ?",
+        "SELECT key FROM sessions WHERE key_id = ? AND key = ? AND version = ?",
         (key_id, snapshot.row_id, snapshot.version),
     )
     if not rows:
@@ -347,9 +347,9 @@ async def _check_unchanged(execute: Execute, key_id: str, snapshot: SessionSnaps
 
 
 async def _insert_session(execute: Execute, key_id: str, id_: str, now: float) -> int:
-    await execute("DELETE FROM sessions WHERE owner = ? AND id = ? AND expires_at <= ?", (key_id, id_, now))
+    await execute("DELETE FROM sessions WHERE key_id = ? AND id = ? AND expires_at <= ?", (key_id, id_, now))
     rows = await execute(
-        "INSERT INTO sessions (owner, id, created_at, used_at, expires_at) VALUES (?, ?, ?, ?, ?) "
+        "INSERT INTO sessions (key_id, id, created_at, used_at, expires_at) VALUES (?, ?, ?, ?, ?) "
         "ON CONFLICT DO NOTHING RETURNING key",
         (key_id, id_, now, now, now),
     )

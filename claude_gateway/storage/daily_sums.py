@@ -24,10 +24,12 @@ _SUM_COLUMNS = ("jobs", *_TOKEN_COLUMNS, "nano_usd", *_DURATION_COLUMNS)
 # column `day` is the count of days since 1970-01-01 (UTC).
 _TABLE_KEYS: dict[str, tuple[str, ...]] = {
     "usage_days_of_all": ("day", "model", "dialect", "result"),
-    "usage_days_of_keys": ("owner", "day", "result"),
-    "usage_days": ("owner", "day", "model", "dialect", "result"),
+    "usage_days_of_keys": ("key_id", "day", "result"),
+    "usage_days": ("key_id", "day", "model", "dialect", "result"),
 }
 DAILY_SUM_TABLES = tuple(_TABLE_KEYS)
+# Columns that `DAILY_SUMS_SCRIPT` creates under other names. A later script renames these columns.
+_FIRST_COLUMN_NAMES = {"key_id": "owner", "created_at": "begun_at"}
 
 
 def select_sums_source(columns: Collection[str], unfilled: str = "") -> str:
@@ -66,7 +68,8 @@ def _sum_expressions(row_prefix: str) -> tuple[str, ...]:
 
 def _key_expressions(key_columns: Collection[str], row_prefix: str) -> str:
     return ", ".join(
-        f"CAST({row_prefix}begun_at / 86400 AS INTEGER)" if name == "day" else row_prefix + name for name in key_columns
+        f"CAST({row_prefix}created_at / 86400 AS INTEGER)" if name == "day" else row_prefix + name
+        for name in key_columns
     )
 
 
@@ -105,6 +108,12 @@ def _summed_rows_sql(key_columns: Collection[str], condition: str) -> str:
     return f"SELECT {names}, {counts} FROM usage_records WHERE {condition} GROUP BY {names}"  # noqa: S608 - the parts are constants
 
 
+def _use_first_column_names(sql: str) -> str:
+    for name, first_name in _FIRST_COLUMN_NAMES.items():
+        sql = sql.replace(name, first_name)
+    return sql
+
+
 _ROW_EXPRESSIONS = dict(zip(_SUM_COLUMNS, _sum_expressions(""), strict=True))
 _ALL_TOKENS_SQL = " + ".join(_ROW_EXPRESSIONS[name] for name in ("input", "output", "cache_read", "cache_write"))
 # Columns and FROM clause of a query that sums up the tokens and US dollars of usage records.
@@ -114,18 +123,30 @@ FILL_STATEMENTS = tuple(
     _add_sql(table, _summed_rows_sql(key, "id BETWEEN ?1 AND ?2")) for table, key in _TABLE_KEYS.items()
 )
 
-DAILY_SUMS_SCRIPT = "".join(
+# Script that creates the triggers, with the present names of the columns.
+CREATE_TRIGGERS_SCRIPT = "".join(
     (
-        *(_create_table_sql(name, key) for name, key in _TABLE_KEYS.items()),
-        "CREATE INDEX usage_days_by_day ON usage_days (day);\n",
-        "CREATE INDEX usage_days_of_keys_by_day ON usage_days_of_keys (day);\n",
-        "CREATE TABLE daily_sums_filled (\n    one INTEGER PRIMARY KEY CHECK (one = 1),\n",
-        "    next INTEGER NOT NULL,\n    last INTEGER NOT NULL\n);\n",
-        "INSERT INTO daily_sums_filled SELECT 1, coalesce(min(id), 1), coalesce(max(id), 0) FROM usage_records;\n",
         _create_trigger_sql("usage_record_added", "INSERT", "NEW", _row_statements_sql("NEW.", "+")),
         _create_trigger_sql(
             "usage_record_changed", "UPDATE", "NEW", _row_statements_sql("OLD.", "-"), _row_statements_sql("NEW.", "+")
         ),
         _create_trigger_sql("usage_record_deleted", "DELETE", "OLD", _row_statements_sql("OLD.", "-")),
+    )
+)
+DROP_TRIGGERS_SCRIPT = "".join(
+    f"DROP TRIGGER {name};\n" for name in ("usage_record_added", "usage_record_changed", "usage_record_deleted")
+)
+# Script that creates the tables and triggers, with the first names of the columns.
+DAILY_SUMS_SCRIPT = _use_first_column_names(
+    "".join(
+        (
+            *(_create_table_sql(name, key) for name, key in _TABLE_KEYS.items()),
+            "CREATE INDEX usage_days_by_day ON usage_days (day);\n",
+            "CREATE INDEX usage_days_of_keys_by_day ON usage_days_of_keys (day);\n",
+            "CREATE TABLE daily_sums_filled (\n    one INTEGER PRIMARY KEY CHECK (one = 1),\n",
+            "    next INTEGER NOT NULL,\n    last INTEGER NOT NULL\n);\n",
+            "INSERT INTO daily_sums_filled SELECT 1, coalesce(min(id), 1), coalesce(max(id), 0) FROM usage_records;\n",
+            CREATE_TRIGGERS_SCRIPT,
+        )
     )
 )

@@ -40,25 +40,27 @@ _SIZE_SQL = (
 )
 UNFINISHED_STATUSES = ("queued", "in_progress")
 ResponsePart = Literal["object", "items", "events"]
-_FROM_ONE_RESPONSE_SQL = "FROM responses WHERE owner = ? AND id = ? AND object IS NOT NULL AND expires_at > ?"
+_FROM_ONE_RESPONSE_SQL = "FROM responses WHERE key_id = ? AND id = ? AND object IS NOT NULL AND expires_at > ?"
 _PART_SQL: dict[ResponsePart, str] = {
     "object": f"SELECT object {_FROM_ONE_RESPONSE_SQL}",
     "items": f"SELECT items {_FROM_ONE_RESPONSE_SQL}",
     "events": f"SELECT events {_FROM_ONE_RESPONSE_SQL}",
 }
 _DELETE_SQL = (
-    "WITH RECURSIVE wanted AS MATERIALIZED (SELECT value AS id FROM json_each(?1)), gone (id, parent, size) AS ("  # noqa: S608
-    f"SELECT id, parent, {_SIZE_SQL} FROM responses WHERE id IN (SELECT id FROM wanted) AND (?2 OR object IS NULL) "
+    "WITH RECURSIVE requested AS MATERIALIZED (SELECT value AS id FROM json_each(?1)), "  # noqa: S608
+    f"deletable (id, parent, size) AS (SELECT id, parent, {_SIZE_SQL} FROM responses "
+    "WHERE id IN (SELECT id FROM requested) AND (?2 OR object IS NULL) "
     "AND NOT EXISTS (SELECT 1 FROM responses AS later WHERE later.parent = responses.id) "
-    f"UNION SELECT responses.id, responses.parent, gone.size + {_SIZE_SQL} "
-    "FROM gone JOIN responses ON responses.id = gone.parent "
-    "WHERE (object IS NULL OR (?2 AND responses.id IN (SELECT id FROM wanted))) AND gone.size < ?3 "
-    "AND NOT EXISTS (SELECT 1 FROM responses AS later WHERE later.parent = responses.id AND later.id != gone.id)) "
-    "DELETE FROM responses WHERE id IN (SELECT id FROM gone LIMIT ?4) RETURNING id, parent"
+    f"UNION SELECT responses.id, responses.parent, deletable.size + {_SIZE_SQL} "
+    "FROM deletable JOIN responses ON responses.id = deletable.parent "
+    "WHERE (object IS NULL OR (?2 AND responses.id IN (SELECT id FROM requested))) AND deletable.size < ?3 "
+    "AND NOT EXISTS "
+    "(SELECT 1 FROM responses AS later WHERE later.parent = responses.id AND later.id != deletable.id)) "
+    "DELETE FROM responses WHERE id IN (SELECT id FROM deletable LIMIT ?4) RETURNING id, parent"
 )
 _NEXT_LINK_SQL = (
     "SELECT r.id, r.parent, depth + 1 FROM responses r "
-    "JOIN chain ON r.id = chain.parent WHERE r.owner = ? AND depth < ?"
+    "JOIN chain ON r.id = chain.parent WHERE r.key_id = ? AND depth < ?"
 )
 _CHAIN_SQL = (
     "WITH RECURSIVE chain (id, parent, depth) AS ("
@@ -149,12 +151,12 @@ class ResponseStore:
         turns = await run_for_size(estimate_turns_bytes(link.turns), _encode_turns, link.turns)
         async with self._database.transaction() as run:
             if parent_id is not None and not await run(
-                "SELECT 1 FROM responses WHERE owner = ? AND id = ?", (key_id, parent_id)
+                "SELECT 1 FROM responses WHERE key_id = ? AND id = ?", (key_id, parent_id)
             ):
                 parent_id, link = None, _join_links([*previous_links, link])
                 turns = await run_for_size(estimate_turns_bytes(link.turns), _encode_turns, link.turns)
             await run(
-                "INSERT INTO responses (id, owner, parent, created_at, expires_at, status, object, items, events, "
+                "INSERT INTO responses (id, key_id, parent, created_at, expires_at, status, object, items, events, "
                 "system, turns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     *(response.id, key_id, parent_id, now, now + self._limits.ttl_seconds, response.status),
@@ -179,7 +181,7 @@ class ResponseStore:
         async with self._database.transaction() as run:
             rows = await run(
                 "UPDATE responses SET status = ?, object = ?, events = ?, turns = CAST(turns || ? AS BLOB) "
-                "WHERE owner = ? AND id = ? AND object IS NOT NULL RETURNING id",
+                "WHERE key_id = ? AND id = ? AND object IS NOT NULL RETURNING id",
                 (response.status, response.object, response.events, reply_turn, key_id, response.id),
             )
         await self._enforce_limits(key_id, response.id)
@@ -240,7 +242,7 @@ class ResponseStore:
         """Return the total size in bytes of the response objects and input items of the responses with these ids."""
         ((size,),) = await self._database.read(
             "SELECT coalesce(sum(coalesce(length(object), 0) + coalesce(length(items), 0)), 0) FROM responses "
-            "WHERE owner = ? AND id IN (SELECT value FROM json_each(?))",
+            "WHERE key_id = ? AND id IN (SELECT value FROM json_each(?))",
             (key_id, orjson.dumps(list(ids)).decode()),
         )
         return int(size)
@@ -280,7 +282,7 @@ class ResponseStore:
             A pair of key id and response for each unfinished response.
         """
         rows = await self._database.read(
-            "SELECT owner, id, status, object, items FROM responses WHERE status IN (?, ?) AND object IS NOT NULL",
+            "SELECT key_id, id, status, object, items FROM responses WHERE status IN (?, ?) AND object IS NOT NULL",
             UNFINISHED_STATUSES,
         )
         return [(key_id, StoredResponse(*columns)) for key_id, *columns in rows]
@@ -293,13 +295,13 @@ class ResponseStore:
         while True:
             async with self._database.transaction() as run:
                 ((count, size),) = await run(
-                    "SELECT count(*), coalesce(sum(bytes), 0) FROM responses WHERE owner = ?", (key_id,)
+                    "SELECT count(*), coalesce(sum(bytes), 0) FROM responses WHERE key_id = ?", (key_id,)
                 )
                 count, size = count - self._limits.max_responses, size - self._limits.max_bytes
                 oldest = []
                 if count > 0 or size > 0:
                     oldest = await run(
-                        f"SELECT id, {_SIZE_SQL} FROM responses WHERE owner = ? AND id != ? AND object IS NOT NULL "  # noqa: S608
+                        f"SELECT id, {_SIZE_SQL} FROM responses WHERE key_id = ? AND id != ? AND object IS NOT NULL "  # noqa: S608
                         "AND status NOT IN (?, ?) ORDER BY created_at LIMIT ?",
                         (key_id, newest_id, *UNFINISHED_STATUSES, _MAX_DELETED_PER_TRANSACTION),
                     )
@@ -365,14 +367,15 @@ async def _delete_or_hide(execute: Execute, ids: Sequence[str]) -> list[str]:
 
 
 async def _delete_rows(execute: Execute, ids: Sequence[str], *, include_visible: bool) -> list[str]:
-    """Delete responses that no later response continues, and the hidden responses before them in the chain.
+    """Delete the given responses that no later response continues, and then the hidden responses before them.
 
-    The function stops when it reaches the limits on the deletions in one transaction.
+    A response is hidden if it was deleted while a later response continued it. The database then keeps its messages
+    until no response continues it. The function stops when it reaches the limits on the deletions in one transaction.
 
     Args:
         execute: Function that runs a statement in the transaction.
         ids: Ids of the responses to delete.
-        include_visible: Whether to also delete responses that are not hidden.
+        include_visible: Whether to also delete those of the given responses that are not hidden.
 
     Returns:
         Ids of the responses to pass to the next call; an empty list if this call deleted nothing.

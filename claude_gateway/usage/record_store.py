@@ -18,8 +18,8 @@ from claude_gateway.usage.write_ahead_log import RecordRow, WriteAheadLog
 _log = logging.getLogger(__name__)
 
 _RECORD_COLUMNS = (
-    *("id", "owner", "request_id", "number", "dialect", "route", "model_asked", "model", "session", "tools"),
-    *("attempts", "begun_at", "queue_ms", "first_token_ms", "total_ms"),
+    *("id", "key_id", "request_id", "number", "dialect", "route", "requested_model", "model", "session", "tools"),
+    *("attempts", "created_at", "queue_ms", "first_token_ms", "total_ms"),
     *("input", "output", "cache_read", "cache_write", "thinking", "cost_usd", "result"),
 )
 _VALUES_SQL = ", ".join(f"json_extract(value, '$[{index}]')" for index in range(len(_RECORD_COLUMNS)))
@@ -34,7 +34,7 @@ _UPSERT_SQL = (
 )
 _GROUP_COLUMNS: dict[Grouping, str] = {
     "day": "day",
-    "key": "owner",
+    "key": "key_id",
     "model": "model",
     "dialect": "dialect",
     "result": "result",
@@ -46,8 +46,8 @@ _SUMS_SQL = (
     "sum(first_token_us) / 1e3 / nullif(sum(first_token_jobs), 0), sum(total_us) / 1e3 / nullif(sum(total_jobs), 0)"
 )
 _DAYS_SQL = "WHERE day >= :since AND day < :until"
-_DAYS_OF_KEY_SQL = "WHERE day >= :since AND day < :until AND owner = :key_id"
-_SPEND_SINCE_SQL = f"SELECT owner, {SPEND_SQL} WHERE begun_at >= ? GROUP BY owner"
+_DAYS_OF_KEY_SQL = "WHERE day >= :since AND day < :until AND key_id = :key_id"
+_SPEND_SINCE_SQL = f"SELECT key_id, {SPEND_SQL} WHERE created_at >= ? GROUP BY key_id"
 # The gateway writes at most this many records with one statement, because encoding the records blocks the event loop.
 # More records wait to be written only while the disk fails.
 _MAX_WRITTEN_PER_STATEMENT = 500
@@ -55,7 +55,7 @@ _MAX_WRITTEN_PER_STATEMENT = 500
 # in one transaction. Other writers have to wait until the statement or the transaction ends.
 _MAX_DELETED_PER_STATEMENT = 500
 _MAX_FILLED_PER_TRANSACTION = 1_000
-_TEXT_COLUMNS = ("owner", "request_id", "dialect", "route", "model_asked", "model", "result")
+_TEXT_COLUMNS = ("key_id", "request_id", "dialect", "route", "requested_model", "model", "result")
 _NUMBER_COLUMNS = ("queue_ms", "first_token_ms", "total_ms", "cost_usd")
 _MAX_COUNT = 2**53
 # A row with a higher id is damaged. If the gateway accepted it, later ids might not fit into the database.
@@ -165,7 +165,7 @@ class UsageStore:
         selected_groups = f"{', '.join(groups)}, " if groups else ""
         group_and_order = f"GROUP BY {', '.join(groups)} HAVING sum(jobs) > 0 " if groups else ""
         group_and_order += f"ORDER BY {', '.join(f'{column} DESC' for column in groups)} " if groups else ""
-        filter_columns = {"day", *([] if query.key_id is None else ["owner"])}
+        filter_columns = {"day", *([] if query.key_id is None else ["key_id"])}
         # Both statements read the same snapshot. Otherwise a job that ends between the two statements would be missing
         # from the total, but not from the rows.
         async with self._database.report_snapshot(requesting_key_id) as run:
@@ -232,7 +232,7 @@ class UsageStore:
         while True:
             deleted = await self._database.execute(
                 "DELETE FROM usage_records "
-                "WHERE id IN (SELECT id FROM usage_records WHERE begun_at < ? LIMIT ?) RETURNING id",
+                "WHERE id IN (SELECT id FROM usage_records WHERE created_at < ? LIMIT ?) RETURNING id",
                 (timestamp, _MAX_DELETED_PER_STATEMENT),
             )
             deleted_count += len(deleted)
@@ -287,7 +287,7 @@ def _check_column_value(column: str, value: object) -> None:
             raise ValueError("its id is out of range")
     elif column in _TEXT_COLUMNS:
         require_text(value)
-    elif column == "begun_at":
+    elif column == "created_at":
         require_timestamp(value)
     elif column in _NUMBER_COLUMNS:
         if value is not None:

@@ -64,7 +64,7 @@ HELLO_EVENTS: tuple[Event, ...] = (
     BlockEnded(),
     FINISHED,
 )
-JOB = ChatJob("owner", MODEL, (Turn("user", (Text("hi"),)),))
+JOB = ChatJob("key-1", MODEL, (Turn("user", (Text("hi"),)),))
 CHAT_BODY: Mapping[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
 STREAM_BODY: Mapping[str, Any] = {**CHAT_BODY, "stream": True}
 

@@ -165,7 +165,7 @@ class CliProtocol:
         return self._build_control_request("apply_flag_settings", settings={"model": model})
 
     def set_system_prompt(self, model: str, system: str) -> Frame:
-        """Return the frame that replaces the system prompt after the CLI's own text.
+        """Return the frame that replaces the client's system prompt. This prompt follows the CLI's own text.
 
         `model` must be the current model.
         """

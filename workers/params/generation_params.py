@@ -120,10 +120,11 @@ def _parse_version(model: str) -> tuple[int, int]:
 
 
 def _fit_output_schema(params: GenerationParams, model: str, turns: Sequence[Turn]) -> GenerationParams:
-    """Set `native_schema` to the schema that the API can enforce. Remove it if the API cannot enforce any schema.
+    """Set `native_schema` to the form of the client's schema that the API can enforce; None if there is no such form.
 
-    The function adds no message for the client, because the prompt tells the model about the other parts of the schema
-    and the gateway checks the reply.
+    The function adds no note for the client, because the gateway checks the reply against the client's schema. The
+    descriptions in the native schema mention the keywords that the API cannot enforce. If there is no native schema,
+    the system prompt contains the client's schema.
     """
     output = params.output_schema
     if output is None:

@@ -1,8 +1,8 @@
 """Functions that validate the request field `output_config.format` as the real Messages API does. Does no I/O.
 
-If the error message of the real API is known, the functions return the same message. The workers convert the schemas
-of clients to schemas that the API accepts in workers/params/output_schema.py. That module and this module use no common
-code, so that tests detect a mistake in either of them.
+If the error message of the real API is known, the functions return the same message. The module
+workers/params/output_schema.py converts the schemas of clients to schemas that the API accepts. It shares no code with
+this module, so that tests detect a mistake in either of them.
 """
 
 import re

@@ -53,7 +53,7 @@ class ResponseConversation:
         return self.context.history
 
     def persist_stream(self, job: ChatJob, events: EventStream) -> EventStream:  # noqa: ARG002 - the protocol has this parameter
-        """Return the events unchanged. The gateway stores the reply elsewhere, as a response with an id."""
+        """Return the events unchanged. This method stores nothing, because `ResponseService` stores the response."""
         return events
 
 

@@ -53,7 +53,7 @@ async def test_every_attempt_of_a_job_has_the_group_that_its_key_had_at_first() 
     assert worker_source.jobs == [replace(JOB, group="family")] * 2
 
 
-@pytest.mark.promise("retry.unseen")
+@pytest.mark.promise("retry.before-first-output")
 @pytest.mark.parametrize("kind", RETRYABLE_KINDS)
 @pytest.mark.parametrize("events_before_failure", [[], [STARTED]], ids=["nothing", "started"])
 async def test_retries_silently_if_nothing_was_sent(kind: ErrorKind, events_before_failure: list[Event]) -> None:
@@ -88,7 +88,7 @@ async def test_does_not_retry_if_the_reader_stops_at_the_stream_reset() -> None:
 WORKER_FAULTS = [ErrorKind.WORKER_EXITED, ErrorKind.PROTOCOL_ERROR]
 
 
-@pytest.mark.promise("retry.unseen")
+@pytest.mark.promise("retry.before-first-output")
 @pytest.mark.parametrize("kind", WORKER_FAULTS)
 @pytest.mark.parametrize("events_before_failure", [[], [STARTED]], ids=["nothing", "started"])
 async def test_retries_after_several_broken_workers(kind: ErrorKind, events_before_failure: list[Event]) -> None:

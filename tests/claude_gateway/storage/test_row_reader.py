@@ -399,7 +399,9 @@ async def test_damaged_line_of_the_write_ahead_log_affects_no_other_line(
 
 async def test_usage_record_with_impossible_values_does_not_prevent_startup(state: StoredState) -> None:
     store = UsageStore(state.database)
-    columns = "id, owner, request_id, number, dialect, route, model_asked, model, session, tools, attempts, begun_at, "
+    columns = (
+        "id, key_id, request_id, number, dialect, route, requested_model, model, session, tools, attempts, created_at, "
+    )
     columns += "queue_ms, first_token_ms, total_ms, input, output, cache_read, cache_write, thinking, cost_usd, result"
     placeholders = ", ".join("?" * len(VALID_ROW))
     for row in (VALID_ROW, [2**63 - 1, *change_value(15, 1e308)[1:20], float("inf"), "running"], change_value(0, 6)):
@@ -424,5 +426,5 @@ async def test_damaged_sums_are_computed_again(
     with caplog.at_level(logging.WARNING):
         assert await store.fill_daily_sums() == 1
 
-    assert await state.database.execute("SELECT owner, jobs, output FROM usage_days") == [("ann", 1, 5)]
+    assert await state.database.execute("SELECT key_id, jobs, output FROM usage_days") == [("ann", 1, 5)]
     assert "are computed again" in caplog.text

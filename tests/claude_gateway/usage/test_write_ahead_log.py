@@ -92,7 +92,7 @@ async def test_skips_truncated_lines_and_lines_of_other_versions(database: Datab
         await killed_recorder.record_attempt(killed_recorder.open(JOB))
         log.append([7, "of another version"])
         log_file = log_files(tmp_path)[0]
-        await asyncio.to_thread(lambda: log_file.write_bytes(log_file.read_bytes() + b'[9,[9,"owner'))
+        await asyncio.to_thread(lambda: log_file.write_bytes(log_file.read_bytes() + b'[9,[9,"key-1'))
 
     async with open_log(tmp_path) as log, UsageRecorder(UsageStore(database, log)).run(400):
         assert await read_results(database) == [(1, "gateway_exited", 0)]

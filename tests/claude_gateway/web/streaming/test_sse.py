@@ -141,7 +141,7 @@ async def test_internal_error_after_the_head_ends_the_stream_in_an_error(
     assert "inside" in caplog.text
 
 
-@pytest.mark.promise("retry.unseen")
+@pytest.mark.promise("retry.before-first-output")
 async def test_retries_silently_if_a_worker_exits_before_any_output(serve: Serve) -> None:
     client = await serve(ScriptedWorkerSource([[STARTED, WORKER_EXIT], HELLO_EVENTS]))
 
