@@ -6,7 +6,6 @@ import os
 import sqlite3
 from pathlib import Path
 
-
 from claude_gateway.doctor.host import (
     HostProbe,
     find_directory_problem,
