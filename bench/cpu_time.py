@@ -139,7 +139,7 @@ async def _send(subject: _Subject, dialect: str, prompt: str, delta_count: int =
     }
     async with subject.session.post(_PATHS[dialect], json=body) as response:
         content = await response.read()
-    received_count = content.count(_DELTA_MARKS[dialect]) - (bool(delta_count) and dialect == "chat")
+    received_count = content.count(_DELTA_MARKS[dialect])
     if response.status != 200 or received_count != delta_count:
         raise RuntimeError(
             f"{dialect} responded with {response.status} and {received_count} deltas instead of {delta_count}: "

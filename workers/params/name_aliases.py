@@ -120,6 +120,12 @@ class NameRestorer:
         }
         self._renamer: KeyRenamer | None = None
 
+    def restore(self, events: list[Event]) -> list[Event]:
+        """Return the events that replace these events."""
+        if not self._tool_names and not self._property_names:  # saves time in most jobs
+            return events
+        return [restored for event in events for restored in self.feed(event)]
+
     def feed(self, event: Event) -> list[Event]:
         """Return the events that replace this event."""
         match event:

@@ -26,15 +26,21 @@ class BlockRepair:
         # The type of the deltas in the current block.
         self._delta_type: type[TextDelta] | type[ThinkingDelta] | type[ToolInputDelta] | None = None
 
+    def passes_plain_text(self) -> bool:
+        """Return whether the next text delta, if it is ASCII, needs no repair. Then `feed` need not get the delta."""
+        return self._delta_type is TextDelta and not self._text_repair.has_pending
+
     def feed(self, block_event: BlockEvent) -> list[BlockEvent]:
         """Repair the next event of the message, and return the events that are now complete."""
         match block_event:
-            case ToolInputDelta(text):
-                self._delta_type = ToolInputDelta
-                return _build_deltas(ToolInputDelta, self._json_repair.feed(text))
             case TextDelta(text) | ThinkingDelta(text):
                 self._delta_type = type(block_event)
-                return _build_deltas(type(block_event), self._text_repair.feed(text))
+                repaired = self._text_repair.feed(text)
+                return [block_event] if repaired == text else _build_deltas(type(block_event), repaired)
+            case ToolInputDelta(text):
+                self._delta_type = ToolInputDelta
+                repaired = self._json_repair.feed(text)
+                return [block_event] if repaired == text else _build_deltas(ToolInputDelta, repaired)
             case BlockStarted() | BlockEnded() | SignatureDelta():
                 return [*self._flush(), block_event]
             case _:

@@ -1,6 +1,6 @@
 """One `claude` process with its configuration and its conversation. Chat workers and agents use it."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -23,6 +23,10 @@ class FrameParser(Protocol):
 
     def feed(self, frame: Frame) -> list[Event]:
         """Return the events that a frame contains. Raise `WorkerError` if the reply failed."""
+        ...
+
+    def can_wait(self, frame: Frame) -> bool:
+        """Return whether the reader can feed the frame together with the next one, because it contains no events."""
         ...
 
 
@@ -95,31 +99,36 @@ class CliSession:
         await self.conversation.send_prompt(keys.history_key, prompt, self.get_reaction_deadline(deadline))
         await self.connection.wait_readable(self.get_reaction_deadline(deadline))
 
-    async def next_frame(self, deadline: float) -> Frame:
-        """Wait for the next frame of the reply and return it.
+    def next_frames(self, parser: FrameParser, deadline: float) -> Awaitable[list[Frame]]:
+        """Wait for the next frames of the reply and return them.
 
         The method waits for the model, but raises an error if the process hangs.
         """
-        frame = await self._liveness.next_frame(lambda: self.config.create_ping_frame(self.protocol), deadline)
-        self.conversation.observe(frame)
-        if frame["type"] == "result":
-            self.report_cost()
-        return frame
+        return self._liveness.next_frames(self._create_ping_frame, deadline, parser.can_wait)
 
-    async def parse(self, parser: FrameParser, frame: Frame) -> list[Event]:
+    def parse(self, parser: FrameParser, frame: Frame) -> list[Event]:
         """Return the events that a frame contains.
 
-        If the upstream rejected the request, the error quotes the upstream's message.
+        Raises:
+            WorkerError: The reply failed. The calling code must add the upstream's message to the error with
+                `CliConnection.with_upstream_message`.
         """
+        if frame["type"] == "assistant":
+            self.conversation.observe(frame)
+        elif frame["type"] == "result":
+            self.report_cost()
         try:
             return parser.feed(frame)
         except WorkerError as error:
             if error.kind is ErrorKind.PROTOCOL_ERROR:
                 # It is unknown which of the CLI's turns has ended.
                 self.connection.mark_corrupt(f"{error.message} {error.detail}".strip())
-            raise await self.connection.with_upstream_message(error) from None
+            raise
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise self.connection.mark_corrupt(repr(error)) from error
+
+    def _create_ping_frame(self) -> Frame:
+        return self.config.create_ping_frame(self.protocol)
 
     def report_cost(self) -> None:
         """Report the cost of the job, unless it was already reported."""
