@@ -25,6 +25,7 @@ from workers.core.errors import ErrorKind, WorkerError, shutting_down
 from workers.core.event_loop import loop_time
 from workers.core.events import EventBatch, EventStream, StreamReset
 from workers.core.job import ChatJob
+from workers.core.message_blocks import is_plain_text
 from workers.host.large_job_threads import run_for_job
 from workers.scheduling.scheduler import JobSlot, StartGuard
 from workers.worker.cost_meter import CostCallback
@@ -136,7 +137,8 @@ class ChatService:
             ApiError: If the job may no longer start, or the machine of the gateway fails.
         """
         deadline = self.new_deadline() if deadline is None else deadline
-        job = await run_for_job(job, drop_oldest_media, job)
+        if not is_plain_text(job.turns):
+            job = await run_for_job(job, drop_oldest_media, job)
         record = self._usage_recorder.open(job, context)
         batch: EventBatch = ()
         # This context releases the reserved budget after the usage record has ended, because the recorder then knows

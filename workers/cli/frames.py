@@ -45,7 +45,8 @@ class FrameDecoder:
             lines[0] = b"".join(self._partial_chunks)
             self._partial_chunks.clear()
             self._partial_bytes = 0
-        self._append(partial_line)
+        if partial_line:
+            self._append(partial_line)
         frames: list[Frame] = []
         for line in lines:
             try:
@@ -77,8 +78,6 @@ class FrameDecoder:
             raise error
 
     def _append(self, chunk: bytes) -> None:
-        if not chunk:
-            return
         self._partial_chunks.append(chunk)
         self._partial_bytes += len(chunk)
         if self._partial_bytes > self._max_line_bytes:

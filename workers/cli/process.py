@@ -89,7 +89,7 @@ class ProcessProtocol(SubprocessStreamProtocol):
 
     def pipe_data_received(self, fd: int, data: bytes | str) -> None:  # noqa: ARG002 - stdout is the only pipe
         """Handle output of the child."""
-        self._output.feed(cast(bytes, data))
+        self._output.feed(data)  # type: ignore[arg-type] # it is never text
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
         """Handle the end of stdin or stdout."""

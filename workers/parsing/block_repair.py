@@ -22,7 +22,8 @@ class BlockRepair:
 
     def __init__(self) -> None:
         self._text_repair = SurrogateRepair()
-        self._json_repair = JsonSurrogateRepair()
+        # None until the first tool call, because most messages have none.
+        self._json_repair: JsonSurrogateRepair | None = None
         # The type of the deltas in the current block.
         self._delta_type: type[TextDelta] | type[ThinkingDelta] | type[ToolInputDelta] | None = None
 
@@ -39,6 +40,7 @@ class BlockRepair:
                 return [block_event] if repaired == text else _build_deltas(type(block_event), repaired)
             case ToolInputDelta(text):
                 self._delta_type = ToolInputDelta
+                self._json_repair = self._json_repair or JsonSurrogateRepair()
                 repaired = self._json_repair.feed(text)
                 return [block_event] if repaired == text else _build_deltas(ToolInputDelta, repaired)
             case BlockStarted() | BlockEnded() | SignatureDelta():
@@ -51,7 +53,7 @@ class BlockRepair:
         if delta_type is None:
             return []
         repair = self._json_repair if delta_type is ToolInputDelta else self._text_repair
-        return _build_deltas(delta_type, repair.flush())
+        return _build_deltas(delta_type, repair.flush()) if repair is not None else []
 
 
 def _build_deltas(

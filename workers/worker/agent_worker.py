@@ -104,10 +104,10 @@ class AgentWorker(Worker):
         """
         self.job_count += 1
         session, options = self._session, prepared.options
-        async with session.guard(deadline):
-            await self._prepare(prepared, deadline)
-            await session.send_prompt(prepared.keys, prepared.job.turns[-1], on_cost, deadline)
         parser = AgentTurnParser(self._denied_call_ids, final_text_only=options.final_text_only)
+        with session.guard(deadline):
+            await self._prepare(prepared, deadline)
+            await session.send_prompt(parser, prepared.keys, prepared.job.turns[-1], on_cost, deadline)
         reply, last_message = ReplyBuilder(), LastMessageTracker()
         while not parser.is_finished:
             for frame in await session.next_frames(parser, deadline):

@@ -12,6 +12,7 @@ from workers.conversation.transcript import Transcript
 from workers.core.errors import ErrorKind, WorkerError
 from workers.core.event_loop import loop_time
 from workers.core.events import BlockStarted, Event, EventStream, Finished
+from workers.core.frozen import with_changes
 from workers.core.job import ChatJob, ToolUse
 from workers.core.observer import NULL_OBSERVER, HistorySource, Observer
 from workers.host.large_job_threads import run_for_job
@@ -115,9 +116,9 @@ class ChatWorker(Worker):
         self.job_count += 1
         job, session = prepared.job, self._session
         parser, reply, names = TurnParser(), ReplyBuilder(), NameRestorer(prepared.aliases)
-        async with session.guard(deadline):
+        with session.guard(deadline):
             await self._prepare(prepared, deadline)
-            await session.send_prompt(prepared.keys, job.turns[-1], on_cost, deadline)
+            await session.send_prompt(parser, prepared.keys, job.turns[-1], on_cost, deadline)
         while not parser.is_finished:
             batch: list[Event] = []
             try:
@@ -126,7 +127,7 @@ class ChatWorker(Worker):
                     batch += events
                     if parser.is_finished or _has_unregistered_call(events, prepared.tool_names):
                         # The CLI itself answers such a call. It would end the turn before it had read the whole reply.
-                        await session.apply(replace(session.config, single_request=parser.is_finished), deadline)
+                        await session.apply(with_changes(session.config, single_request=parser.is_finished), deadline)
                     if parser.is_finished:
                         break
             except WorkerError as error:
@@ -173,7 +174,7 @@ class ChatWorker(Worker):
         kept_count = await session.conversation.rewind_to_common_prefix(prepared.keys.prefixes, get_deadline(deadline))
         await self._set_model(job, get_deadline(deadline))
         body = build_request_body(job.tools, job.system if self._system_in_body else None)
-        target_config = replace(session.config, params=job.params, extra_body=body, single_request=True)
+        target_config = with_changes(session.config, params=job.params, extra_body=body, single_request=True)
         await session.apply(target_config, get_deadline(deadline))
         await session.tool_registration.set_tool_names(prepared.tool_names, get_deadline(deadline))
         await session.conversation.replay_history(job, prepared.keys.prefixes, kept_count, get_deadline(deadline))

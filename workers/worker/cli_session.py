@@ -1,7 +1,7 @@
 """One `claude` process with its configuration and its conversation. Chat workers and agents use it."""
 
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from workers.cli.connection import CliConnection, ProcessFactory
@@ -68,7 +68,7 @@ class CliSession:
         """
         return self._liveness.get_reaction_deadline(deadline)
 
-    def guard(self, deadline: float) -> AbstractAsyncContextManager[None]:
+    def guard(self, deadline: float) -> AbstractContextManager[None]:
         """Convert a timeout that occurs in the `with` block before the deadline into the error PROTOCOL_ERROR.
 
         Such a timeout means that the process hangs.
@@ -80,15 +80,20 @@ class CliSession:
 
         The method sends only the differences, and does not wait for the responses.
         """
+        if target_config is self.config:
+            return
         frames = self.config.build_update_frames(target_config, self.protocol)
         self.config = target_config
         if frames:
             await self.connection.write(*frames, deadline=deadline)
 
-    async def send_prompt(self, keys: ConversationKeys, prompt: Turn, on_cost: CostCallback, deadline: float) -> None:
+    async def send_prompt(
+        self, parser: FrameParser, keys: ConversationKeys, prompt: Turn, on_cost: CostCallback, deadline: float
+    ) -> None:
         """Send the user turn to which the model replies, and wait until the process reacts.
 
         Args:
+            parser: The parser of the reply. While its frames can wait, the method waits until the process must react.
             keys: The keys of the job's conversation.
             prompt: The last user turn of the job.
             on_cost: A function that is called with the cost of the job in US dollars, at the end of the job or soon
@@ -97,7 +102,7 @@ class CliSession:
         """
         self._cost_meter = CostMeter(on_cost, self.protocol.cost_usd)
         await self.conversation.send_prompt(keys.history_key, prompt, self.get_reaction_deadline(deadline))
-        await self.connection.wait_readable(self.get_reaction_deadline(deadline))
+        await self.connection.wait_readable(self.get_reaction_deadline(deadline), parser.can_wait)
 
     def next_frames(self, parser: FrameParser, deadline: float) -> Awaitable[list[Frame]]:
         """Wait for the next frames of the reply and return them.

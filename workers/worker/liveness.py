@@ -5,8 +5,8 @@ a process hangs, the gateway stops waiting for it long before the deadline of th
 the job.
 """
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from workers.cli.connection import CliConnection
 from workers.cli.output_reader import CanWait
@@ -40,8 +40,8 @@ class LivenessMonitor:
         """
         return _limit_deadline(self._timeout_seconds, deadline)
 
-    @asynccontextmanager
-    async def guard(self, deadline: float) -> AsyncIterator[None]:
+    @contextmanager
+    def guard(self, deadline: float) -> Iterator[None]:
         """Convert a timeout that occurs in the `with` block before `deadline` into the error PROTOCOL_ERROR.
 
         Such a timeout means that the process hangs.
@@ -76,7 +76,7 @@ class LivenessMonitor:
             try:
                 return await self._connection.next_frames(_limit_deadline(self._timeout_seconds, deadline), can_wait)
             except WorkerError as error:
-                async with self.guard(deadline):
+                with self.guard(deadline):
                     await self._ping(error, create_ping_frame, deadline)
 
     async def _ping(self, error: WorkerError, create_ping_frame: Callable[[], Frame], deadline: float) -> None:

@@ -113,6 +113,8 @@ def get_only_stream(streams: Sequence[EventStream]) -> EventStream:
 
 async def open_session(client: ClientRequest, head: Any, resources: AsyncExitStack) -> StoredConversation:
     """Open the session that the request names, until `resources` are closed."""
+    if not head.session_id:
+        return client.state.sessions.no_session(client.key.id)
     return await resources.enter_async_context(client.state.sessions.open_session(client.key.id, head.session_id))
 
 
