@@ -112,6 +112,8 @@ class UsageRecord:
     @property
     def usage(self) -> TokenUsage:
         """Token usage of all attempts together."""
+        if self.previous_attempts_usage is NO_TOKEN_USAGE:
+            return self.attempt_usage
         return self.previous_attempts_usage + self.attempt_usage
 
     @property

@@ -34,6 +34,12 @@ class ReplayFilter:
         self._replay_index = self._replay_offset_chars = 0
         self._is_replaying = bool(self._emitted)
 
+    def feed_all(self, block_events: list[BlockEvent]) -> list[Event]:
+        """Return the events to pass on after these events, as `feed` does for one event."""
+        if self._is_replaying:
+            return [event for block_event in block_events for event in self.feed(block_event)]
+        return [self._emit(block_event) for block_event in block_events]
+
     def feed(self, block_event: BlockEvent) -> list[Event]:
         """Return the events to pass on after this event.
 

@@ -75,7 +75,7 @@ class StreamTiming:
 
 async def send_stream(
     request: web.Request,
-    events: AsyncGenerator[EventT, None],
+    batches: AsyncGenerator[Sequence[EventT], None],
     encoder: StreamEncoder[EventT],
     timing: StreamTiming,
     headers: Mapping[str, str],
@@ -88,7 +88,7 @@ async def send_stream(
 
     Args:
         request: The request.
-        events: The events to send.
+        batches: The events to send. The gateway sends the events of a batch with one write.
         encoder: Converts the events to messages of the dialect.
         timing: The time limits.
         headers: The headers of the response.
@@ -98,8 +98,8 @@ async def send_stream(
         ApiError: Only before the head of the response, so that the response can have the status of the error.
         WorkerError: Only before the head of the response.
     """
-    async with aclosing(events):
-        first = asyncio.create_task(_next_event(events))
+    async with aclosing(batches):
+        first = asyncio.create_task(_next_batch(batches))
         try:
             await asyncio.wait({first}, timeout=timing.head_seconds)
             if first.done():
@@ -109,7 +109,7 @@ async def send_stream(
             try:
                 async with response, response.send_heartbeats():
                     await response.send_raw(framing.opening)
-                    if await _send_all(response, first, events, encoder):
+                    if await _send_all(response, first, batches, encoder):
                         await response.send_last(framing.closing)
                     else:
                         response.interrupt()
@@ -212,16 +212,16 @@ class _SseResponse(EventSourceResponse):
 
 async def _send_all(
     response: _SseResponse,
-    first: asyncio.Task[EventT | None],
-    events: AsyncGenerator[EventT, None],
+    first: asyncio.Task[Sequence[EventT] | None],
+    batches: AsyncGenerator[Sequence[EventT], None],
     encoder: StreamEncoder[EventT],
 ) -> bool:
     """Send all events of a stream. Return False if the gateway must interrupt the connection."""
     try:
-        event = await first
-        while event is not None:
-            await _send_messages(response, encoder.feed(event))
-            event = await _next_event(events)
+        if (batch := await first) is not None:
+            await _send_batch(response, batch, encoder)
+            async for next_batch in batches:
+                await _send_batch(response, next_batch, encoder)
     except WorkerError as error:
         return await _send_error(response, encoder, errors.from_worker_error(error))
     except ApiError as error:
@@ -250,8 +250,18 @@ async def _send_error(response: _SseResponse, encoder: StreamEncoder[EventT], er
     return False
 
 
+async def _send_batch(response: _SseResponse, batch: Sequence[EventT], encoder: StreamEncoder[EventT]) -> None:
+    """Send the messages for the events of a batch. If an event is an error, send the messages before it first."""
+    messages: list[StreamMessage] = []
+    try:
+        for event in batch:
+            messages += encoder.feed(event)
+    finally:
+        await _send_messages(response, messages)
+
+
 async def _send_messages(response: _SseResponse, messages: Sequence[StreamMessage]) -> None:
-    """Send all messages for one event in one write, because the writes take half of the time that a stream needs.
+    """Send messages in one write, because the writes take half of the time that a stream needs.
 
     If the messages are long, send each of them separately.
     """
@@ -262,11 +272,11 @@ async def _send_messages(response: _SseResponse, messages: Sequence[StreamMessag
         await response.send_raw(response.framing.frame(messages))
 
 
-async def _next_event(events: AsyncGenerator[EventT, None]) -> EventT | None:
-    return await anext(events, None)
+async def _next_batch(batches: AsyncGenerator[Sequence[EventT], None]) -> Sequence[EventT] | None:
+    return await anext(batches, None)
 
 
-async def _cancel_and_wait(task: asyncio.Task[EventT | None]) -> None:
+async def _cancel_and_wait(task: asyncio.Task[Sequence[EventT] | None]) -> None:
     """Cancel the task that reads the first event, and wait for its end.
 
     The calling code cannot close the generator of the events while the task reads from it.
