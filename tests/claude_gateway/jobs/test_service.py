@@ -48,7 +48,7 @@ async def test_every_attempt_of_a_job_has_the_group_that_its_key_had_at_first() 
 
     worker_source = ScriptedWorkerSource([[create_failure(ErrorKind.WORKER_EXITED)], HELLO_EVENTS])
 
-    events = [event async for event in ChatService(worker_source, 60, start_checker=Checker()).run(JOB)]
+    events = [event async for event in each_event(ChatService(worker_source, 60, start_checker=Checker()).run(JOB))]
 
     assert tuple(events) == HELLO_EVENTS
     assert worker_source.jobs == [replace(JOB, group="family")] * 2
