@@ -34,7 +34,7 @@ from claude_gateway.usage.record_store import UsageStore
 from claude_gateway.usage.recorder import UsageRecorder
 from claude_gateway.usage.write_ahead_log import WriteAheadLog
 from tests.claude_gateway.scripted import FINISHED, JOB, STARTED
-from workers.core.events import BlockEnded, BlockStarted, Event, TextDelta
+from workers.core.events import BlockEnded, BlockStarted, EventBatch, TextDelta
 from workers.core.job import Text, Turn
 
 NOW = 1_000_000.0
@@ -193,9 +193,8 @@ async def test_damaged_mcp_server_is_skipped_and_the_others_connect(
     assert await store.delete_server("ann", "server-1")
 
 
-async def create_events() -> AsyncIterator[Event]:
-    for event in (STARTED, BlockStarted(Text("")), TextDelta("f"), BlockEnded(), FINISHED):
-        yield event
+async def create_events() -> AsyncIterator[EventBatch]:
+    yield (STARTED, BlockStarted(Text("")), TextDelta("f"), BlockEnded(), FINISHED)
 
 
 @pytest.mark.parametrize(
