@@ -32,8 +32,8 @@ async def merge_streams(streams: Sequence[EventStream]) -> AsyncGenerator[Sequen
                     running -= 1
                 case Exception() as error:
                     raise error
-                case batch:
-                    yield batch
+                case indexed_events:
+                    yield indexed_events
     finally:
         for task in tasks:
             task.cancel()

@@ -49,8 +49,9 @@ from workers.pool.process_info import ProcessInfo
 from workers.scheduling.scheduler import JobSlot, StartGuard
 from workers.worker.cost_meter import CostCallback, ignore_cost
 
-# The source yields events, raises exceptions, and waits for each `asyncio.Event` until a test sets it.
-ScriptStep = Event | Exception | asyncio.Event
+# The source yields events and batches (tuples), raises exceptions, and waits for each `asyncio.Event` until a test sets
+# it.
+ScriptStep = Event | tuple[Event, ...] | Exception | asyncio.Event
 
 MODEL = "claude-sonnet-4-5-20250929"
 COST_USD = 0.25
@@ -145,7 +146,7 @@ class ScriptedWorkerSource:
                 else:
                     if isinstance(step, Finished):
                         on_cost(COST_USD)
-                    yield [step]
+                    yield step if isinstance(step, tuple) else [step]
         finally:
             self.events_closed.set()
 

@@ -111,10 +111,8 @@ class OutputReader:
 
     def _decode(self) -> bool:
         """Decode the unread output. Return whether the task that waits for frames must wake up."""
-        if not self._unread_chunks:
-            return self._has_urgent_frame or self._error is not None
         try:
-            for chunk in self._take_chunks():
+            for chunk in self._take_chunks() if self._unread_chunks else ():
                 frames = self._decoder.feed(chunk)
                 self._frames += frames
                 if not self._has_urgent_frame and frames:

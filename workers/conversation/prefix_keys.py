@@ -117,7 +117,10 @@ class ReplyBuilder:
     def feed_all(self, events: Iterable[Event]) -> None:
         """Add the next events of the reply."""
         for event in events:
-            self.feed(event)
+            if isinstance(event, TextDelta) and self._blocks:  # saves time, because most events are text deltas
+                self._blocks[-1][1].append(event.text)
+            else:
+                self.feed(event)
 
     def feed(self, event: Event) -> None:
         """Add the next event of the reply."""

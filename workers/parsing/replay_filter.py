@@ -40,6 +40,14 @@ class ReplayFilter:
             return [event for block_event in block_events for event in self.feed(block_event)]
         return [self._emit(block_event) for block_event in block_events]
 
+    def feed_text(self, delta: TextDelta) -> list[Event]:
+        """Return the events to pass on after a text delta, as `feed` does, but faster if nothing is repeated."""
+        if self._is_replaying or not self._emitted or type(self._emitted[-1]) is not TextDelta:
+            return self.feed(delta)
+        self.char_count += len(delta.text)
+        self._last_text_parts.append(delta.text)
+        return [delta]
+
     def feed(self, block_event: BlockEvent) -> list[Event]:
         """Return the events to pass on after this event.
 

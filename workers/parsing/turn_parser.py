@@ -114,7 +114,7 @@ class TurnParser:
         if frame.get("parent_tool_use_id") is not None:
             return []
         if (text := _find_plain_text(frame)) is not None and self._block_repair.passes_plain_text():
-            return self._replay_filter.feed(TextDelta(text))
+            return self._replay_filter.feed_text(TextDelta(text))
         match frame:
             case {"type": "stream_event", "event": event}:
                 return self._handle_stream_event(event)
@@ -257,11 +257,11 @@ def _find_plain_text(frame: Frame) -> str | None:
 
     Most frames are such deltas. These look-ups take a fraction of the time of patterns.
     """
-    if frame.get("type") == "stream_event" and isinstance(event := frame.get("event"), dict):
-        delta = event.get("delta")
-        if event.get("type") == "content_block_delta" and isinstance(delta, dict) and delta.get("type") == "text_delta":
-            text = delta.get("text")
-            return text if isinstance(text, str) and text and text.isascii() else None
+    # Only the event `content_block_delta` has a delta of this type.
+    if isinstance(event := frame.get("event"), dict) and isinstance(delta := event.get("delta"), dict):
+        text = delta.get("text")
+        if isinstance(text, str) and delta.get("type") == "text_delta" and text and text.isascii():
+            return text
     return None
 
 

@@ -111,7 +111,8 @@ class AgentWorker(Worker):
             await self._prepare(prepared, deadline)
             await session.send_prompt(parser, prepared.job, prepared.keys, on_cost, deadline)
         reply, last_message = ReplyBuilder(), LastMessageTracker()
-        while not parser.is_finished:
+        is_finished = False
+        while not is_finished:
             for frame in await session.next_frames(parser, deadline):
                 last_message.feed(frame)
                 if frame["type"] == "stream_event":
@@ -122,12 +123,13 @@ class AgentWorker(Worker):
                     raise await session.connection.with_upstream_message(error) from None
                 if parser.has_tool_results and parser.message_count == options.max_turns and not parser.is_finished:
                     events += parser.pause()
+                is_finished = parser.is_finished
                 reply.feed_all(events)
                 if events and isinstance(last := events[-1], Finished) and last.stop_reason in _COMPLETE_STOP_REASONS:
                     self._commit(prepared, reply, last_message, last)
                 if events:
                     yield events
-                if parser.is_finished:
+                if is_finished:
                     break
                 is_last_message = parser.is_streaming and parser.message_count + 1 == options.max_turns
                 if (is_last_message or parser.is_final_message) and not session.config.single_request:

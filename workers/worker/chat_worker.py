@@ -122,25 +122,27 @@ class ChatWorker(Worker):
         with session.guard(deadline):
             await self._prepare(prepared, deadline)
             await session.send_prompt(parser, job, prepared.keys, on_cost, deadline)
-        while not parser.is_finished:
+        is_finished = False
+        while not is_finished:
             batch: list[Event] = []
             try:
                 for frame in await session.next_frames(parser, deadline):
                     events = session.parse(parser, frame)
                     batch += events
-                    if parser.is_finished or _has_unregistered_call(events, prepared.tool_names):
+                    is_finished = parser.is_finished
+                    if is_finished or _has_unregistered_call(events, prepared.tool_names):
                         # The CLI itself answers such a call. It would end the turn before it had read the whole reply.
-                        await session.apply(with_changes(session.config, single_request=parser.is_finished), deadline)
-                    if parser.is_finished:
+                        await session.apply(with_changes(session.config, single_request=is_finished), deadline)
+                    if is_finished:
                         break
             except WorkerError as error:
                 if batch:
                     yield names.restore(batch)
                 raise await session.connection.with_upstream_message(error) from None
             reply.feed_all(batch)
-            if parser.is_finished and isinstance(batch[-1], Finished):
+            if batch and isinstance(last := batch[-1], Finished):
                 # The conversation is recorded before the event is passed on, because the reader may stop at this event.
-                session.conversation.commit(job, prepared.keys, reply, batch[-1])
+                session.conversation.commit(job, prepared.keys, reply, last)
             if restored := names.restore(batch):
                 yield restored
 

@@ -94,7 +94,7 @@ class ChatStreamEncoder:
         self._needs_arguments = False
         # The chunk of a text delta before and after the text. No string in JSON contains a quote without a backslash.
         start, mark, end = self._encode_choice({"content": ""})[1].partition('"delta":{"content":')
-        self._text_chunk_parts = start + mark, end.removeprefix('""')
+        self._text_chunk_start, self._text_chunk_end = start + mark, end.removeprefix('""')
 
     def feed(self, event: Event) -> list[StreamMessage]:
         """Return the server-sent events for one event of the job.
@@ -186,8 +186,7 @@ class ChatStreamEncoder:
 
     def _encode_text(self, text: str) -> list[StreamMessage]:
         """Return the chunk of a text delta. Most chunks contain one, so only the text itself is encoded again."""
-        start, end = self._text_chunk_parts
-        return [(None, f"{start}{encode_json(text)}{end}")]
+        return [(None, f"{self._text_chunk_start}{encode_json(text)}{self._text_chunk_end}")]
 
     def _encode_choice(self, delta: dict[str, Any], finish_reason: str | None = None) -> StreamMessage:
         choice = {"index": self._choice_index, "delta": delta, "logprobs": None, "finish_reason": finish_reason}

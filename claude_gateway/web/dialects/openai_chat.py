@@ -58,22 +58,31 @@ def _count_choices(head: ChatRequest, settings: Settings) -> int:
 
 def _encode_stream(prepared: PreparedRequest, streams: Sequence[EventStream]) -> EncodedStream:
     parsed: ParsedChatRequest = prepared.parsed
-    options = {
-        "include_usage": parsed.include_usage,
-        "legacy": parsed.legacy,
-        "custom_tools": parsed.custom_tools,
-    }
     if len(streams) == 1:
-        return streams[0], ChatStreamEncoder(_create_identity(prepared), **options)
-    return merge_streams(streams), ChatChoicesStreamEncoder(_create_identity(prepared), len(streams), **options)
+        return streams[0], ChatStreamEncoder(
+            _create_identity(prepared),
+            include_usage=parsed.include_usage,
+            legacy=parsed.legacy,
+            custom_tools=parsed.custom_tools,
+        )
+    encoder = ChatChoicesStreamEncoder(
+        _create_identity(prepared),
+        len(streams),
+        include_usage=parsed.include_usage,
+        legacy=parsed.legacy,
+        custom_tools=parsed.custom_tools,
+    )
+    return merge_streams(streams), encoder
 
 
 def _collect_body(prepared: PreparedRequest, streams: Sequence[EventStream]) -> CollectedBody:
     parsed: ParsedChatRequest = prepared.parsed
-    options = {"legacy": parsed.legacy, "custom_tools": parsed.custom_tools}
     if len(streams) == 1:
-        return streams[0], ChatBodyBuilder(_create_identity(prepared), **options)
-    return merge_streams(streams), ChatChoicesBodyBuilder(_create_identity(prepared), len(streams), **options)
+        builder = ChatBodyBuilder(_create_identity(prepared), legacy=parsed.legacy, custom_tools=parsed.custom_tools)
+        return streams[0], builder
+    return merge_streams(streams), ChatChoicesBodyBuilder(
+        _create_identity(prepared), len(streams), legacy=parsed.legacy, custom_tools=parsed.custom_tools
+    )
 
 
 def _find_variant(head: Any) -> Dialect | None:
