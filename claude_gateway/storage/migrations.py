@@ -152,9 +152,14 @@ CREATE INDEX responses_kept ON responses (owner, created_at) WHERE object IS NOT
 CREATE INDEX responses_gone ON responses (owner) WHERE object IS NULL;
 """
 
+_USAGE_LOGINS = """
+-- The login with which a job ran last; '' if the job did not run.
+ALTER TABLE usage_records ADD COLUMN login TEXT NOT NULL DEFAULT '';
+"""
+
 # A released script must never be changed, because there are databases on which it has been run. Each change of the
 # schema gets a new script.
 MIGRATIONS: tuple[str, ...] = (
     *(_SESSIONS, _RESPONSES, _TOOL_CHOICES, _KEYS, _MCP_SERVERS, _USAGE_RECORDS, _TOOL_COUNTS),
-    *(DAILY_SUMS_SCRIPT, _RESPONSE_INDEXES),
+    *(DAILY_SUMS_SCRIPT, _RESPONSE_INDEXES, _USAGE_LOGINS),
 )
