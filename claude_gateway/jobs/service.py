@@ -41,6 +41,11 @@ class Runner(Protocol):
         """Run a job that the worker source has prepared, and yield its events."""
         ...
 
+    @property
+    def login(self) -> str:
+        """The name of the login with which the worker runs the job."""
+        ...
+
     def report_accepted(self) -> None:
         """Record that the upstream has accepted the job."""
         ...
@@ -249,6 +254,7 @@ class ChatService:
         while True:
             try:
                 async with slot.lease() as worker:
+                    record.login = worker.login
                     await check()  # check again, because the lease may have waited for a process to start
                     await self._usage_recorder.record_attempt(record)
                     async with aclosing(

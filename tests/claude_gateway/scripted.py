@@ -116,7 +116,7 @@ class ScriptedWorkerSource:
         self, job: ChatJob, deadline: float, check: StartGuard
     ) -> AsyncIterator[LeasedWorker["ScriptedWorkerSource"]]:
         async with self.logins.attempt(job) as attempt, self.worker(job, deadline, check):
-            yield LeasedWorker(self, attempt)
+            yield LeasedWorker(self, attempt, job)
 
     @asynccontextmanager
     async def worker(self, job: ChatJob, deadline: float, check: StartGuard) -> AsyncIterator["ScriptedWorkerSource"]:

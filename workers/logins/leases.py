@@ -35,21 +35,22 @@ class LeasedWorker(Generic[W]):
 
     worker: W
     _attempt: LoginAttempt
+    _assigned: Any
 
     @property
     def login(self) -> str:
         """The name of the login."""
         return self._attempt.login
 
-    def run(self, prepared: Any, deadline: float, on_cost: CostCallback = ignore_cost) -> EventStream:
-        """Run the job.
+    def run(self, _: Any, deadline: float, on_cost: CostCallback = ignore_cost) -> EventStream:
+        """Run the job for which the worker is leased.
 
         Raises:
             WorkerError: LOGIN_LIMIT_REACHED if a limit of the login was reached since the job got the worker. The
                 events of the job raise further errors.
         """
         self._attempt.ensure_allowed()
-        return self.worker.run(prepared, deadline, on_cost)
+        return self.worker.run(self._assigned, deadline, on_cost)
 
     def report_accepted(self) -> None:
         """Record that the upstream has accepted the job."""
@@ -75,6 +76,7 @@ class LoginLeases(Generic[P, W]):
             WorkerError: The errors of `LoginMonitor.attempt` and of the pool.
         """
         async with self._monitor.attempt(prepared.job) as attempt:
-            assigned = replace(prepared, job=replace(prepared.job, login=attempt.login))
+            job = replace(prepared.job, login=attempt.login, model=attempt.model)
+            assigned = replace(prepared, job=job)
             async with self._pool.lease(assigned, deadline) as worker:
-                yield LeasedWorker(worker, attempt)
+                yield LeasedWorker(worker, attempt, assigned)

@@ -342,7 +342,31 @@ async def test_damaged_unfinished_response_does_not_prevent_startup(state: Store
     assert await ResponseStore(state.database, LIMITS).list_unfinished() == []
 
 
-VALID_ROW = [5, "ann", "r", 1, "openai_chat", "/v1", "m", "m", 0, 0, 1, NOW, 1.0, 2.0, 3.0, 4, 5, 0, 0, 0, 0.5, "ok"]
+VALID_ROW = [
+    5,
+    "ann",
+    "r",
+    1,
+    "openai_chat",
+    "/v1",
+    "m",
+    "m",
+    0,
+    0,
+    1,
+    NOW,
+    1.0,
+    2.0,
+    3.0,
+    4,
+    5,
+    0,
+    0,
+    0,
+    0.5,
+    "ok",
+    "default",
+]
 
 
 def change_value(index: int, value: Any) -> list[Any]:
@@ -367,7 +391,7 @@ def change_value(index: int, value: Any) -> list[Any]:
         change_value(16, 2**63 - 1),
         change_value(20, "much"),
         change_value(21, None),
-        VALID_ROW[:-1],
+        VALID_ROW[:-2],
         "nothing",
         7,
         None,
@@ -401,9 +425,16 @@ async def test_usage_record_with_impossible_values_does_not_prevent_startup(stat
     columns = (
         "id, key_id, request_id, number, dialect, route, requested_model, model, session, tools, attempts, created_at, "
     )
-    columns += "queue_ms, first_token_ms, total_ms, input, output, cache_read, cache_write, thinking, cost_usd, result"
+    columns += (
+        "queue_ms, first_token_ms, total_ms, input, output, cache_read, cache_write, thinking, cost_usd, result, "
+    )
+    columns += "login"
     placeholders = ", ".join("?" * len(VALID_ROW))
-    for row in (VALID_ROW, [2**63 - 1, *change_value(15, 1e308)[1:20], float("inf"), "running"], change_value(0, 6)):
+    for row in (
+        VALID_ROW,
+        [2**63 - 1, *change_value(15, 1e308)[1:20], float("inf"), "running", ""],
+        change_value(0, 6),
+    ):
         await state.database.execute(f"INSERT INTO usage_records ({columns}) VALUES ({placeholders})", row)
     recorder = UsageRecorder(store, now=lambda: NOW + 5)
     async with recorder.run(400):
@@ -427,3 +458,15 @@ async def test_damaged_sums_are_computed_again(
 
     assert await state.database.execute("SELECT key_id, jobs, output FROM usage_days") == [("ann", 1, 5)]
     assert "are computed again" in caplog.text
+
+
+async def test_line_of_a_version_with_only_one_login_is_recovered(state: StoredState) -> None:
+    log_file = state.path.with_name(f"{DATABASE_FILE_NAME}{USAGE_LOG_SUFFIXES[0]}")
+    await asyncio.to_thread(log_file.write_bytes, orjson.dumps([1, VALID_ROW[:-1]]) + b"\n")
+    write_ahead_log = await asyncio.to_thread(WriteAheadLog, state.path)
+    try:
+        async with UsageRecorder(UsageStore(state.database, write_ahead_log), now=lambda: NOW + 5).run(400):
+            pass
+    finally:
+        write_ahead_log.close()
+    assert await state.database.execute("SELECT id, result, login FROM usage_records") == [(5, "ok", "")]

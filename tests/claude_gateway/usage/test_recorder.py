@@ -330,6 +330,8 @@ async def test_budget_of_a_key_counts_its_own_spend() -> None:
         ("key", [("key-1",)]),
         ("model,dialect", [("claude-test", "")]),
         ("result", [("upstream_error",), ("ok",)]),
+        ("login", [("default",)]),
+        ("day,login,result", [("2026-03-15", "default", "upstream_error"), ("2026-03-15", "default", "ok")]),
         ("", [()]),
     ],
 )
