@@ -67,7 +67,7 @@ async def _run_jobs(gateway: GatewayProcess, upstream: FakeAnthropic, session_co
             if number >= 0:
                 durations.append(upstream.chat_requests[0].received_at - sent_at)
             await _wait_for_spare(http)
-        children = [child for child in process.children(recursive=True) if _is_session_process(child)]
+        children = [child for child in process.children(recursive=True) if is_session_process(child)]
         agents = await _list_agents(http)
     return {
         "first_request_p50_ms": _to_ms(statistics.median(durations)),
@@ -106,7 +106,7 @@ async def _list_agents(http: aiohttp.ClientSession) -> list[dict[str, Any]]:
     raise RuntimeError("the live stream of the gateway ended without an event")
 
 
-def _is_session_process(child: psutil.Process) -> bool:
+def is_session_process(child: psutil.Process) -> bool:
     """Return whether a process is running and is not one of the processes that parse large requests."""
     try:
         return child.status() != psutil.STATUS_ZOMBIE and "claude_gateway.offload.child" not in child.cmdline()
