@@ -115,9 +115,7 @@ class CodingAgent:
         calls = [block for block in blocks if block["type"] == "tool_use"]
         self.is_done = not calls
         if calls:
-            await asyncio.sleep(
-                max(_DURATION_SHARES[call["name"]] for call in calls) * self.options.bash_seconds
-            )
+            await asyncio.sleep(max(_DURATION_SHARES[call["name"]] for call in calls) * self.options.bash_seconds)
             self.messages.append({"role": "user", "content": [self._make_result(call) for call in calls]})
 
     async def compact(self) -> None:
@@ -158,7 +156,9 @@ class CodingAgent:
 def make_text(title: str, size: int) -> str:
     """Return a text of about this size that starts with a title."""
     line_count = size // 60
-    return "\n".join([title, *(f"{number:05} the quick brown fox jumps over the lazy dog again" for number in range(line_count))])
+    return "\n".join(
+        [title, *(f"{number:05} the quick brown fox jumps over the lazy dog again" for number in range(line_count))]
+    )
 
 
 def make_tools() -> list[Json]:

@@ -4,12 +4,12 @@ from itertools import pairwise
 from typing import Any
 
 from bench.client import connect_client
+from bench.figures import BenchResult
 from bench.parts import ChatMessages, run_gateway_process
 from claude_gateway.devtools.fake_anthropic.server import RecordedRequest, run_fake_anthropic
 
 _CACHE_CONTROL_FIELD = b',"cache_control"'
 _MESSAGES_FIELD = b'"messages":['
-BenchResult = dict[str, Any]
 
 
 async def measure_prompts(turn_count: int) -> BenchResult:
