@@ -39,6 +39,9 @@ async def measure_keys_in_turn(rounds: int, baseline: Path | None = None) -> Ben
 async def measure_conversations_in_turn(rounds: int, baseline: Path | None = None) -> BenchResult:
     """Count the turns that find their conversation in a process, if one key continues eight conversations in turn.
 
+    At first, each conversation begins when the gateway has started the spare for it. In another run, the conversations
+    begin faster than processes start, so that they need some rounds to get a process each.
+
     Args:
         rounds: The number of rounds after the first round.
         baseline: Another checkout of this repository. The result then also has the figures of its gateway.
@@ -46,6 +49,8 @@ async def measure_conversations_in_turn(rounds: int, baseline: Path | None = Non
     async with run_upstream_process() as upstream:
         figures = await _run_conversations_in_turn(upstream, None, rounds)
         baseline_figures = await _run_conversations_in_turn(upstream, baseline, rounds) if baseline else {}
+        fast = await _run_conversations_in_turn(upstream, None, rounds, begins_fast=True)
+    figures["fast_begin_reused_percent"] = fast["reused_percent"]
     return add_baseline(figures, baseline_figures)
 
 
@@ -69,13 +74,15 @@ async def _run_keys_in_turn(upstream_url: str, checkout: Path | None, rounds: in
     }
 
 
-async def _run_conversations_in_turn(upstream_url: str, checkout: Path | None, rounds: int) -> BenchResult:
+async def _run_conversations_in_turn(
+    upstream_url: str, checkout: Path | None, rounds: int, *, begins_fast: bool = False
+) -> BenchResult:
     settings = {"CHAT_WORKERS": "2", "MAX_CHAT_PROCESSES": str(_CONVERSATION_COUNT)}
     async with (
         run_gateway_process(upstream_url, checkout, **settings) as gateway,
         _connect_users(gateway, [API_KEY] * _CONVERSATION_COUNT) as users,
     ):
-        before = await _run_first_round(gateway, users)
+        before = await _run_first_round(gateway, users, is_fast=begins_fast)
         seconds = [duration for _ in range(rounds) for duration in await _ask_in_turn(users)]
         after = await wait_until_settled(gateway)
     return {
@@ -95,11 +102,23 @@ async def _connect_users(gateway: GatewayProcess, keys: Sequence[str]) -> AsyncI
         ]
 
 
-async def _run_first_round(gateway: GatewayProcess, users: Sequence[ChatUser]) -> ProcessFigures:
-    """Let each user ask the first question, and wait until the gateway has the processes that it wants."""
-    await wait_until_settled(gateway)
-    await _ask_in_turn(users)
-    return await wait_until_settled(gateway)
+async def _run_first_round(
+    gateway: GatewayProcess, users: Sequence[ChatUser], *, is_fast: bool = False
+) -> ProcessFigures:
+    """Let each user ask the first question. Return the figures when the gateway has the processes that it wants.
+
+    Args:
+        gateway: The gateway.
+        users: The users.
+        is_fast: Whether each user asks as soon as the one before has the answer. Otherwise each waits until the gateway
+            has the processes that it wants.
+    """
+    figures = await wait_until_settled(gateway)
+    for user in users:
+        await _ask_in_turn([user])
+        if not is_fast:
+            figures = await wait_until_settled(gateway)
+    return await wait_until_settled(gateway) if is_fast else figures
 
 
 async def _ask_in_turn(users: Sequence[ChatUser]) -> list[float]:

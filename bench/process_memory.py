@@ -14,12 +14,7 @@ from bench.chat_user import ChatUser
 from bench.client import connect_client
 from bench.figures import BenchResult, add_baseline
 from bench.parts import GatewayProcess, run_gateway_process, run_upstream_process
-from bench.process_figures import (
-    create_api_keys,
-    read_process_memory_mib,
-    wait_for_process_count,
-    wait_until_settled,
-)
+from bench.process_figures import create_api_keys, read_process_memory_mib, wait_for_process_count
 
 _KEY_COUNT = 4
 _SPARE_COUNT = 1
@@ -66,7 +61,6 @@ async def measure_memory_return(baseline: Path | None = None) -> BenchResult:
 
 async def _run_burst(upstream_url: str, checkout: Path | None) -> BenchResult:
     async with _run_gateway(upstream_url, checkout, _IDLE_SECONDS) as (gateway, users):
-        await wait_for_process_count(gateway, _SPARE_COUNT, _IDLE_SECONDS + _MAX_EXTRA_SECONDS)
         spare_memory = read_process_memory_mib(gateway)
         for _ in range(2):
             await asyncio.gather(*(user.ask() for user in users))
@@ -125,7 +119,10 @@ async def _run_day(upstream_url: str, checkout: Path | None) -> list[MemorySampl
 async def _run_gateway(
     upstream_url: str, checkout: Path | None, idle_seconds: float
 ) -> AsyncIterator[tuple[GatewayProcess, list[ChatUser]]]:
-    """Run a gateway whose processes end after this time without a job, with a user for each of four keys."""
+    """Run a gateway whose processes end after this time without a job, with a user for each of four keys.
+
+    The block begins when only the spares are left.
+    """
     settings = {
         "CHAT_WORKERS": "2",
         "CHAT_SPARE_WORKERS": str(_SPARE_COUNT),
@@ -137,7 +134,7 @@ async def _run_gateway(
         for number, key in enumerate(await create_api_keys(gateway, _KEY_COUNT)):
             client = await stack.enter_async_context(connect_client(gateway.url, key))
             users.append(ChatUser(f"user-{number}", client, _DAY_DIRECTIVES))
-        await wait_until_settled(gateway)
+        await wait_for_process_count(gateway, _SPARE_COUNT, idle_seconds + _MAX_EXTRA_SECONDS)
         yield gateway, users
 
 
