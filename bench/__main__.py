@@ -1,7 +1,8 @@
 """Run every benchmark, print the results with their targets and write them as JSON.
 
 `python -m bench NAME` runs one benchmark that needs none of the others. With `--baseline CHECKOUT`, the benchmark
-`cpu_time` also measures the gateway of another checkout of this repository, in turns with this one.
+`cpu_time` and those of conversations and processes also measure the gateway of another checkout of this repository, in
+turns with this one.
 """
 
 import argparse
@@ -19,12 +20,16 @@ from typing import Any
 import uvloop
 
 from bench import measures
+from bench.agent_day import measure_agent_day
 from bench.agents import measure_agents
+from bench.conversation_places import measure_conversations_in_turn, measure_keys_in_turn
 from bench.cpu_time import measure_cpu_time
 from bench.dialects import measure_dialects, measure_response_chain
+from bench.long_agent import measure_long_agent
 from bench.loop_stalls import measure_loop_stalls
 from bench.measures import BenchResult
 from bench.parts import run_bare_workers, run_gateway_process, run_upstream_process
+from bench.process_memory import measure_day, measure_memory_return
 from bench.prompts import measure_prompts
 
 _RESULTS_FILE = Path(__file__).parent / "results" / "latest.json"
@@ -75,6 +80,19 @@ TARGETS = (
     BenchTarget(
         "disconnect", "next_first_token_ms", "client disconnect until the next first token (ms)", max_value=100
     ),
+    BenchTarget("agent_day", "process_starts", "day of agents: process starts after the first round", max_value=0),
+    BenchTarget("agent_day", "reused_percent", "day of agents: turns that found their conversation (%)", min_value=90),
+    BenchTarget("agent_day", "added_ms", "day of agents: added to a turn, median (ms)", max_value=120),
+    BenchTarget("agent_day", "seconds_ratio", "day of agents: time over that of 5 workers", max_value=1.3),
+    BenchTarget("long_agent", "added_ms", "one agent: added to turns 60 to 100, median (ms)", max_value=60),
+    BenchTarget("long_agent", "prefix_kept_percent", "one agent: prompt prefix that is kept (%)", min_value=100),
+    BenchTarget("keys_in_turn", "process_starts", "4 keys in turn: process starts after the first round", max_value=0),
+    BenchTarget("keys_in_turn", "in_turn_ratio", "4 keys in turn: first token over that of one key", max_value=1.3),
+    BenchTarget(
+        "conversations_in_turn", "reused_percent", "8 conversations in turn: found in a process (%)", min_value=100
+    ),
+    BenchTarget("idle_memory_back", "idle_ratio", "memory of idle processes over that of the spares", max_value=1.1),
+    BenchTarget("idle_memory_back", "beyond_idle_time_s", "idle time until then, beyond the setting (s)", max_value=3),
 )
 # Targets for the ratios to a baseline.
 BASELINE_TARGETS = tuple(
@@ -97,6 +115,12 @@ _STANDALONE_MEASURES: Mapping[str, Callable[[Path | None], Coroutine[Any, Any, B
     "agents": lambda _: measure_agents(session_count=50),
     "loop_stalls": lambda _: measure_loop_stalls(rounds=5),
     "cpu_time": lambda baseline: measure_cpu_time(rounds=5, baseline=baseline),
+    "agent_day": measure_agent_day,
+    "long_agent": measure_long_agent,
+    "keys_in_turn": lambda baseline: measure_keys_in_turn(rounds=10, baseline=baseline),
+    "conversations_in_turn": lambda baseline: measure_conversations_in_turn(rounds=3, baseline=baseline),
+    "idle_memory_back": measure_memory_return,
+    "day": measure_day,
 }
 
 
