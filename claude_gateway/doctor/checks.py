@@ -15,8 +15,6 @@ _MIB = 2**20
 _DISK_FULL_BYTES = 64 * _MIB
 # If less space is free, the check warns the operator.
 _DISK_LOW_BYTES = 1024 * _MIB
-# The memory usage of a worker grows by half after its start, while the worker runs jobs.
-_MEMORY_GROWTH_FACTOR = 1.5
 _MAX_NAMED_ROWS = 10
 # Open files that the gateway needs for each worker. Three of them are pipes.
 _FILES_PER_WORKER = 4
@@ -83,27 +81,6 @@ def evaluate_disk(free_bytes: int, path: str) -> CheckResult:
         return failed_result(subject, detail, "free disk space, or set STATE_DIR to another disk")
     if free_bytes < _DISK_LOW_BYTES:
         return warning_result(subject, detail, "free disk space before sessions and stored responses need it")
-    return ok_result(subject, detail)
-
-
-def evaluate_memory(settings: Settings, worker_mib: float, available_mib: float) -> CheckResult:
-    """Compare the memory that all workers need with the memory that they can use.
-
-    Args:
-        settings: The settings, which include the numbers of workers.
-        worker_mib: Memory usage of one worker after its start, in MiB.
-        available_mib: Memory in MiB that all workers together may use, including workers that already run.
-    """
-    subject = "Memory"
-    chats = settings.chat_workers + settings.chat_spare_workers
-    agents = settings.agent_workers + settings.agent_spare_workers
-    required_mib = round((chats + agents) * worker_mib * _MEMORY_GROWTH_FACTOR)
-    detail = (
-        f"{chats} processes for chats and {agents} with tools need about {required_mib:,} MiB "
-        f"({worker_mib:.0f} MiB each after the start); {available_mib:,.0f} MiB are available"
-    )
-    if required_mib > available_mib:
-        return failed_result(subject, detail, "reduce CHAT_WORKERS, AGENT_WORKERS or spares, or add memory")
     return ok_result(subject, detail)
 
 

@@ -6,15 +6,13 @@ import resource
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from claude_gateway.doctor.damaged_rows import DamageReport, find_damaged_rows
-
-_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+from workers.core.memory_state import MemoryState
+from workers.host.memory_state import read_memory_state
 
 
 def free_bytes(path: Path) -> int:
@@ -33,20 +31,6 @@ def _is_visible(path: Path) -> bool:
         return path.exists()
     except OSError:
         return False
-
-
-def available_memory_mib(*, workers_running: bool) -> float:
-    """Return the memory in MiB that workers can use.
-
-    The result is the available memory, or the total memory if the workers already run. It is never greater than the
-    limit of the control group.
-    """
-    memory = psutil.virtual_memory()
-    usable_bytes = memory.total if workers_running else memory.available
-    limit = float("inf")
-    with contextlib.suppress(OSError, ValueError):
-        limit = int(_CGROUP_LIMIT.read_text()) / 2**20
-    return min(usable_bytes / 2**20, limit)
 
 
 def max_open_files() -> int:
@@ -114,9 +98,9 @@ def newest_mtime(*paths: Path) -> float:
 
 @dataclass(frozen=True, slots=True)
 class HostProbe:
-    """Functions that inspect the machine. Each function may block, so the `doctor` command calls it in a thread."""
+    """Functions that inspect the machine. `free_bytes` may block, so the `doctor` command calls it in a thread."""
 
     free_bytes: Callable[[Path], int] = free_bytes
-    available_memory_mib: Callable[..., float] = available_memory_mib
+    read_memory: Callable[[], Awaitable[MemoryState]] = read_memory_state
     max_open_files: Callable[[], int] = max_open_files
     now: Callable[[], float] = time.time

@@ -85,6 +85,7 @@ class Metrics:
             "conversation_loads", "How the history of a job came into its process.", "pool", "source"
         )
         self._workers = gauge("workers", "Processes by phase.", "pool", "phase")
+        self._max_workers = gauge("max_workers", "Most processes that may run, including the spares.", "pool")
         self._worker_memory = gauge("worker_memory_bytes", "Memory of all processes of a pool.", "pool")
         self._current_jobs = gauge("current_jobs", "Jobs that run or wait.", "pool", "state")
         self._gateway_memory = gauge("resident_memory_bytes", "Memory of the gateway itself.")
@@ -176,6 +177,7 @@ class Metrics:
         queues: Mapping[str, Mapping[str, int]],
         backlog: UnwrittenRecords,
         logins: Sequence[LoginSummary] = (),
+        chat_capacity: int = 0,
     ) -> bytes:
         """Return all metrics in the text format of Prometheus.
 
@@ -186,6 +188,7 @@ class Metrics:
             queues: Number of jobs by pool and state.
             backlog: Usage records that the gateway has not written to the database yet.
             logins: The state of each login.
+            chat_capacity: Maximum number of chat processes, including the spares.
         """
         self._workers.clear()
         self._worker_memory.clear()
@@ -195,6 +198,7 @@ class Metrics:
         for pool, counts in queues.items():
             for state, count in counts.items():
                 self._current_jobs.labels(pool, state).set(count)
+        self._max_workers.labels("chat").set(chat_capacity)
         self._gateway_memory.set(gateway_memory_mib * _BYTES_PER_MIB)
         self._open_connections.set(self.count_connections())
         self._tasks.set(task_count)

@@ -155,11 +155,18 @@ class ScriptedPool:
     """The part of a pool that the health report reads."""
 
     def __init__(
-        self, *, account: Mapping[str, Any] | None = None, counts: dict[str, int] | None = None, failing: bool = False
+        self,
+        *,
+        account: Mapping[str, Any] | None = None,
+        counts: dict[str, int] | None = None,
+        failing: bool = False,
+        group: str | None = None,
     ) -> None:
         self.account = {"apiKeySource": "ANTHROPIC_API_KEY"} if account is None else account
         self.cli_version = "9.9.9"
         self.is_failing = failing
+        self.chat_capacity = 12
+        self._group = group
         self._counts = {"ready": 2} if counts is None else counts
 
     def phase_counts(self) -> dict[str, int]:
@@ -170,7 +177,10 @@ class ScriptedPool:
 
     async def list_processes(self) -> list[tuple[ProcessInfo, int]]:
         phases = [phase for phase, count in self._counts.items() for _ in range(count)]
-        return [(ProcessInfo("chat", 100 + n, phase, "environment", MODEL, n), 200) for n, phase in enumerate(phases)]
+        return [
+            (ProcessInfo("chat", 100 + n, phase, "environment", MODEL, n, self._group), 200)
+            for n, phase in enumerate(phases)
+        ]
 
     def queue_counts(self) -> dict[str, int]:
         return {"running": 0, "waiting": 0}

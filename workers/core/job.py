@@ -196,6 +196,7 @@ class GenerationParams:
 
 
 DEFAULT_PARAMS = GenerationParams()
+_GROUP_PREFIX = "group:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,4 +261,9 @@ class ChatJob:
 
         The keys of one group are one tenant. A key in no group is a tenant alone. A process never serves two tenants.
         """
-        return f"group:{self.group}" if self.group else f"key:{self.key_id}"
+        return f"{_GROUP_PREFIX}{self.group}" if self.group else f"key:{self.key_id}"
+
+
+def find_group(tenant: str) -> str | None:
+    """Return the name of the group that is the tenant (`ChatJob.tenant`), or None if the tenant is a single key."""
+    return tenant.removeprefix(_GROUP_PREFIX) if tenant.startswith(_GROUP_PREFIX) else None

@@ -157,6 +157,7 @@ class ChatPool:
                 pooled.key_id,
                 pooled.worker.model,
                 pooled.worker.job_count,
+                pooled.group,
             )
             for pooled in self._workers
         ]

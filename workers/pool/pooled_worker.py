@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from workers.core.job import find_group
 from workers.pool.conversation_use import ConversationUse
 from workers.pool.selection import Phase, WorkerSnapshot
 from workers.worker.chat_worker import ChatWorker
@@ -37,6 +38,11 @@ class PooledWorker:
         """The key of the conversation that the process holds or will hold after its recovery, or None."""
         transcript = self.worker.transcript
         return transcript.conversation_key or transcript.repaired_conversation_key
+
+    @property
+    def group(self) -> str | None:
+        """The group of keys to which the process belongs. None if it belongs to one key or is a spare."""
+        return find_group(self.tenant) if self.tenant else None
 
     def take_snapshot(self) -> WorkerSnapshot:
         """Return the present state of the worker for the selection."""

@@ -15,12 +15,17 @@ class LiveQueue(ResponseModel):
 
 
 class LiveWorker(ResponseModel):
-    """The state of one worker process. `key_id` is null until the process has run a job of an API key."""
+    """The state of one worker process.
+
+    `key_id` is the API key of the last job; it is null until the process has run a job. `group` is the group of keys
+    that share the process; it is null if the process belongs to a single key or to none yet.
+    """
 
     pool: Literal["chat", "agent"]
     pid: int
     phase: str
     key_id: str | None
+    group: str | None
     model: str
     completed_jobs: int
     memory_mib: int
@@ -55,7 +60,18 @@ _SNAPSHOT = {
     "ready": True,
     "queues": {"chat": {"running": 0, "waiting": 0}},
     "logins": [LOGIN_EXAMPLE],
-    "workers": [],
+    "workers": [
+        {
+            "pool": "chat",
+            "pid": 4711,
+            "phase": "ready",
+            "key_id": "5f0c2a91b7de",
+            "group": "family",
+            "model": "claude-sonnet-4-5-20250929",
+            "completed_jobs": 12,
+            "memory_mib": 214,
+        }
+    ],
     "sessions": [],
 }
 

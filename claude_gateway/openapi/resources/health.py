@@ -24,8 +24,9 @@ class LivenessResponse(ResponseModel):
 class PoolCheck(ResponseModel):
     """The state of the worker pool.
 
-    `serving` is true if at least one worker can run jobs. `workers` contains the number of workers in each state.
-    `queue` contains the numbers of running and of waiting jobs.
+    `serving` is true if jobs can run. If no worker is left because none had a job for a long time, it stays true, and
+    the next job starts a worker. `workers` contains the number of workers in each state. `queue` contains the numbers
+    of running and of waiting jobs.
     """
 
     serving: bool

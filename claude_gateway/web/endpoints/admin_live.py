@@ -64,6 +64,7 @@ async def _take_snapshot(state: AppState) -> Snapshot:
                 "pid": process.pid,
                 "phase": process.phase,
                 "key_id": process.key_id,
+                "group": process.group,
                 "model": process.model,
                 "completed_jobs": process.job_count,
                 "memory_mib": memory_mib,
