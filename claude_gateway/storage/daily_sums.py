@@ -58,7 +58,7 @@ def _sum_records_of_days_sql(key_columns: Collection[str]) -> str:
     sums = [f"sum({count}) AS {column}" for column, count in zip(_SUM_COLUMNS, _sum_expressions(""), strict=True)]
     return (
         f"(SELECT {', '.join((*keys, *sums))} FROM usage_records "  # noqa: S608 - the parts are constants
-        "WHERE begun_at >= :since * 86400 AND begun_at < :until * 86400 "
+        "WHERE created_at >= :since * 86400 AND created_at < :until * 86400 "
         f"GROUP BY {_key_expressions(key_columns, '')})"
     )
 
