@@ -71,23 +71,21 @@ async def _run_day(checkout: Path | None, worker_count: int) -> BenchResult:
             await asyncio.gather(agent.request_title(), agent.take_turn())
             await wait_until_settled(gateway)
         before = await read_process_figures(gateway)
-        first_turn_counts = {client.name: len(client.turns) for client in (*agents, *users)}
+        clients: list[CodingAgent | ChatUser] = [*agents, *users]
+        for client in clients:
+            client.turns.clear()
         seconds = await _run_until_done(agents, users)
         after = await wait_until_settled(gateway)
-    turns = {client.name: client.turns[first_turn_counts[client.name] :] for client in (*agents, *users)}
-    added = {
-        name: [compute_added_seconds(turn, upstream.chat_requests) for turn in turns_of_one]
-        for name, turns_of_one in turns.items()
-    }
-    all_added = [value for values in added.values() for value in values]
+    requests = upstream.chat_requests
+    added = [compute_added_seconds(turn, requests) for client in clients for turn in client.turns]
     return {
-        "turns": len(all_added),
+        "turns": len(added),
         "agents_done": sum(agent.is_done for agent in agents),
         "seconds": round(seconds, 1),
         "process_starts": after.start_count - before.start_count,
         "reused_percent": round(100 * compute_reused_share(before, after), 1),
-        "added_ms": to_ms(statistics.median(all_added)),
-        "added_p90_ms": to_ms(statistics.quantiles(all_added, n=10)[-1]),
+        "added_ms": to_ms(statistics.median(added)),
+        "added_p90_ms": to_ms(statistics.quantiles(added, n=10)[-1]),
     }
 
 

@@ -90,7 +90,7 @@ class GatewayProcess:
 
 @asynccontextmanager
 async def run_gateway_process(
-    upstream_url: str, checkout: Path | None = None, **settings: str
+    upstream_url: str, checkout: Path | None = None, /, **settings: str
 ) -> AsyncIterator[GatewayProcess]:
     """Run `claude-gateway serve` in a process of its own.
 
