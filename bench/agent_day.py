@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.chat_user import ChatUser
 from bench.client import connect_client
-from bench.coding_agent import AgentOptions, CodingAgent, compute_added_seconds
+from bench.coding_agent import CodingAgent, CodingAgentOptions, compute_added_seconds
 from bench.figures import BenchResult, add_baseline, to_ms
 from bench.parts import run_gateway_process
 from bench.process_figures import (
@@ -22,7 +22,7 @@ from claude_gateway.devtools.fake_anthropic.server import run_fake_anthropic
 
 _KEY_COUNT = 3
 _CHAT_USER_COUNT = 2
-_DAY_OPTIONS = AgentOptions(turn_count=18, pace_seconds=0.004)
+_DAY_OPTIONS = CodingAgentOptions(turn_count=18, pace_seconds=0.004)
 _COMPACT_AFTER_TURNS = 9
 _CHAT_PAUSE_SECONDS = 1.5
 _CHAT_DIRECTIVES = "{{deltas 40}}{{pace 0.004}}"

@@ -50,7 +50,7 @@ class TurnTimes:
 
 
 @dataclass(frozen=True, slots=True)
-class AgentOptions:
+class CodingAgentOptions:
     """The options of a coding agent.
 
     Attributes:
@@ -81,7 +81,7 @@ class CodingAgent:
 
     name: str
     session: aiohttp.ClientSession
-    options: AgentOptions
+    options: CodingAgentOptions
     messages: list[Json] = field(default_factory=list)
     turns: list[TurnTimes] = field(default_factory=list)
     is_done: bool = False
@@ -156,7 +156,7 @@ class CodingAgent:
 
 def make_text(title: str, size: int) -> str:
     """Return a text of about this size that starts with a title."""
-    return "\n".join([title, *(_LINE.format(number) for number in range(size // len(_LINE)))])
+    return "\n".join([title, *(_LINE.format(number) for number in range(size // (len(_LINE) + 1)))])
 
 
 def make_tools() -> list[Json]:
