@@ -131,6 +131,8 @@ async def test_finds_no_damage_in_an_intact_database(state: StoredState) -> None
         ("allowed", orjson.dumps({**ALLOWED, "max_concurrent_jobs": 1e308})),
         ("allowed", orjson.dumps({**ALLOWED, "usd_per_day": "all"})),
         ("allowed", orjson.dumps({**ALLOWED, "group": 5})),
+        ("allowed", orjson.dumps({**ALLOWED, "login": 5})),
+        ("allowed", orjson.dumps({**ALLOWED, "login": "two words"})),
         ("allowed", orjson.dumps({**ALLOWED, "group": "two words"})),
         ("allowed", orjson.dumps({"scopes": ["chat"]})),
         ("digest", b""),
@@ -424,7 +426,9 @@ async def test_damaged_line_of_the_write_ahead_log_affects_no_other_line(
 async def test_usage_record_with_impossible_values_does_not_prevent_startup(state: StoredState) -> None:
     store = UsageStore(state.database)
     columns = "id, owner, request_id, number, dialect, route, model_asked, model, session, tools, attempts, begun_at, "
-    columns += "queue_ms, first_token_ms, total_ms, input, output, cache_read, cache_write, thinking, cost_usd, result, "
+    columns += (
+        "queue_ms, first_token_ms, total_ms, input, output, cache_read, cache_write, thinking, cost_usd, result, "
+    )
     columns += "login"
     placeholders = ", ".join("?" * len(VALID_ROW))
     for row in (
