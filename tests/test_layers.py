@@ -40,7 +40,7 @@ ALLOWED_IMPORTERS = {
     "openai": ("claude_gateway.devtools.demo",),
     "opentelemetry": ("claude_gateway.observability.otel",),
     "orjson": ("claude_gateway", "workers"),
-    "psutil": ("claude_gateway.doctor.host", "workers.host.memory_usage"),
+    "psutil": ("claude_gateway.doctor.host", "workers.host.memory_state", "workers.host.memory_usage"),
     "prometheus_client": ("claude_gateway.observability.metrics",),
     "pydantic": ("claude_gateway",),
     "pydantic_core": (

@@ -177,9 +177,9 @@ BUILTIN_TOOLS_BY_NAME = {tool.name: tool for tool in BUILTIN_TOOLS} | {
 
 @dataclass(frozen=True, slots=True)
 class ToolChoices:
-    """Tools and limits that one source chooses, such as the headers or a session.
+    """Tools and limits that one source selects. A source is the headers of a request, a session or a key.
 
-    An attribute is None if the source makes no choice for it.
+    An attribute is None if the source does not select anything for it.
     """
 
     allowed: tuple[str, ...] | None = None
@@ -203,7 +203,7 @@ def parse_tool_names(names: Sequence[str], field_path: str) -> tuple[str, ...]:
         field_path: Name of the field or header, for the text of an error.
 
     Raises:
-        ApiError: 400 for any other name.
+        ApiError: 400 if a name is not one of these names.
     """
     parsed = []
     for name in map(str.strip, names):

@@ -22,7 +22,7 @@ class ToolChoiceStore:
         """Return the choices for a session, or empty choices if none are stored or the row is damaged."""
         async with self._database.snapshot() as run:
             rows = await run(
-                "SELECT allowed, disallowed FROM tool_choices WHERE owner = ? AND session = ?", (key_id, session_id)
+                "SELECT allowed, disallowed FROM tool_choices WHERE key_id = ? AND session = ?", (key_id, session_id)
             )
         choices = read_rows(rows, read_choices, lambda _: f"the tool choices of the key {key_id!r:.80}")
         return next(iter(choices), ToolChoices(None, None))
@@ -31,29 +31,29 @@ class ToolChoiceStore:
         """Insert or replace the choices for a session; `now` is in epoch seconds."""
         async with self._database.transaction() as run:
             await run(
-                "INSERT INTO tool_choices (owner, session, allowed, disallowed, changed_at) VALUES (?, ?, ?, ?, ?) "
-                "ON CONFLICT (owner, session) DO UPDATE SET allowed = excluded.allowed, "
+                "INSERT INTO tool_choices (key_id, session, allowed, disallowed, changed_at) VALUES (?, ?, ?, ?, ?) "
+                "ON CONFLICT (key_id, session) DO UPDATE SET allowed = excluded.allowed, "
                 "disallowed = excluded.disallowed, changed_at = excluded.changed_at",
                 (key_id, session_id, _encode_names(choices.allowed), _encode_names(choices.disallowed), now),
             )
 
     async def count(self, key_id: str) -> int:
-        """Return the number of sessions with stored choices; `ALL_SESSIONS` counts as one."""
+        """Return for how many sessions of the key choices are stored. `ALL_SESSIONS` counts as one session."""
         async with self._database.snapshot() as run:
-            ((count,),) = await run("SELECT count(*) FROM tool_choices WHERE owner = ?", (key_id,))
+            ((count,),) = await run("SELECT count(*) FROM tool_choices WHERE key_id = ?", (key_id,))
         return int(count)
 
     async def delete(self, key_id: str, session_id: str) -> None:
         """Delete the choices for a session."""
         async with self._database.transaction() as run:
-            await run("DELETE FROM tool_choices WHERE owner = ? AND session = ?", (key_id, session_id))
+            await run("DELETE FROM tool_choices WHERE key_id = ? AND session = ?", (key_id, session_id))
 
     async def delete_stale(self, timestamp: float) -> None:
         """Delete the choices for sessions that do not exist, if they were written before `timestamp`."""
         async with self._database.transaction() as run:
             await run(
                 "DELETE FROM tool_choices WHERE session != '' AND changed_at < ? AND NOT EXISTS "
-                "(SELECT 1 FROM sessions WHERE sessions.owner = tool_choices.owner AND sessions.id = session)",
+                "(SELECT 1 FROM sessions WHERE sessions.key_id = tool_choices.key_id AND sessions.id = session)",
                 (timestamp,),
             )
 

@@ -1,4 +1,4 @@
-"""Loads the usage counters of tools from the database at the start, and writes changed counters in batches."""
+"""Loads the counters of tool calls from the database at the start, and writes changed counters in batches."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ _WRITE_INTERVAL_SECONDS = 10.0
 
 
 class ToolCountStore:
-    """Stores tool counters in the database, so that a restart does not reset them."""
+    """Stores the counters of tool calls in the database, so that a restart of the gateway does not reset them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -26,12 +26,12 @@ class ToolCountStore:
     async def load(self, counts: ToolCounters) -> None:
         """Read all stored counters into `counts`."""
         async with self._database.transaction() as run:
-            rows = await run("SELECT owner, tool, calls, failed, denied, seconds FROM tool_counts")
+            rows = await run("SELECT key_id, tool, calls, failed, denied, seconds FROM tool_counts")
         for key_id, tool, counter in read_rows(rows, read_tool_count, label_tool_count):
             counts.restore(key_id, tool, counter)
 
     async def write(self, counts: ToolCounters) -> None:
-        """Write the counters that changed since the last write; if writing fails, they stay marked as unsaved."""
+        """Write the counters that changed since the last write. If the write fails, they stay marked as unsaved."""
         unsaved = counts.take_unsaved()
         if not unsaved:
             return
@@ -39,9 +39,9 @@ class ToolCountStore:
             async with self._database.transaction() as run:
                 for key_id, tool, counter in unsaved:
                     await run(
-                        "INSERT INTO tool_counts (owner, tool, calls, failed, denied, seconds) "
+                        "INSERT INTO tool_counts (key_id, tool, calls, failed, denied, seconds) "
                         "VALUES (?, ?, ?, ?, ?, ?) "
-                        "ON CONFLICT (owner, tool) DO UPDATE SET calls = excluded.calls, failed = excluded.failed, "
+                        "ON CONFLICT (key_id, tool) DO UPDATE SET calls = excluded.calls, failed = excluded.failed, "
                         "denied = excluded.denied, seconds = excluded.seconds",
                         (
                             key_id,

@@ -1,4 +1,4 @@
-"""Counts the calls, outcomes and durations of each tool for each key."""
+"""Counts tool calls, their outcomes and their durations, for each tool and each key."""
 
 import time
 from collections import defaultdict
@@ -23,7 +23,7 @@ OTHER_TOOLS = "other"
 
 @dataclass(slots=True)
 class ToolCounter:
-    """Counts of the calls of one tool by one key. `total_seconds` is the sum of the durations of ended calls."""
+    """Counts of the calls of one tool in the jobs of one key. `total_seconds` is the sum of their durations."""
 
     call_count: int = 0
     failed_count: int = 0
@@ -32,13 +32,13 @@ class ToolCounter:
 
 
 class ToolCounters:
-    """The counters of all keys.
+    """Counters of the tool calls of all keys.
 
     Args:
         now: Monotonic clock in seconds.
 
     Attributes:
-        unsaved: Key ids and tool names of the counters that changed since they were last written.
+        unsaved: Key ids and tool names of the counters that have changed since the gateway last wrote them.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
@@ -47,11 +47,11 @@ class ToolCounters:
         self.unsaved: set[tuple[str, str]] = set()
 
     def counters_of(self, key_id: str) -> dict[str, ToolCounter]:
-        """Return a mapping from the names that the CLI gives the tools to the counters of a key."""
+        """Return the counters of a key, by the names that the CLI uses for the tools."""
         return dict(self._counters.get(key_id, {}))
 
     def restore(self, key_id: str, tool: str, counter: ToolCounter) -> None:
-        """Set a counter to the value that was stored before the gateway started."""
+        """Set a counter to the value that an earlier gateway process stored."""
         self._counters[key_id][tool] = counter
 
     def take_unsaved(self) -> list[tuple[str, str, ToolCounter]]:
@@ -73,7 +73,7 @@ class ToolCounters:
         return counters[tool]
 
     def for_job(self, job: ChatJob) -> "JobToolCounter":
-        """Return a counter for the calls of one job."""
+        """Return an object that counts the tool calls of one job."""
         return JobToolCounter(self, job, self._now)
 
 
@@ -90,8 +90,8 @@ class JobToolCounter:
     def feed(self, event: ToolProgress) -> Iterator[Event]:
         """Count the tool call to which the event belongs, and yield the progress events for the client.
 
-        The client requests one of two formats. The first is thinking blocks, which every dialect can express and no
-        session stores. The second is the unchanged event.
+        The client requests one of two formats. In the first format, the gateway sends thinking blocks, because every
+        dialect can express them. No session stores these blocks. In the second format, it sends the event unchanged.
         """
         if self._progress == "calls":
             yield event

@@ -1,4 +1,4 @@
-"""Maps hosted tools, which another provider would run itself, to Claude's built-in tools. No I/O."""
+"""Maps hosted tools to Claude's built-in tools. Another provider would run a hosted tool on its servers. No I/O."""
 
 from collections.abc import Iterator, Mapping, Sequence
 

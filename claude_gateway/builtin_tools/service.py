@@ -57,13 +57,13 @@ class McpToolSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ToolRequest:
-    """The fields by which the body of a chat request requests tools.
+    """The fields of a chat request that concern built-in tools, MCP tools and hosted tools.
 
     Attributes:
         enable_tools: Whether the client requests Claude's built-in tools and the MCP tools of its key.
         stream_progress: Whether the client wants to receive the progress of tool calls.
         session_id: Session of the request; None without a session.
-        hosted_tools: Tools that another provider would run itself.
+        hosted_tools: Tools of the request that another provider would run on its servers.
         supports_tool_calls: Whether the dialect can express tool calls that the client does not execute.
     """
 

@@ -45,6 +45,11 @@ class EngineStatus:
         """True while no worker is running and the last start of a worker failed."""
         return self._engine.is_failing
 
+    @property
+    def chat_capacity(self) -> int:
+        """The maximum number of chat processes, including the spares."""
+        return self._engine.chat_pool.capacity
+
     def queue_counts(self) -> dict[str, int]:
         """Count the running and waiting chats."""
         return asdict(self._engine.count_jobs()["chat"])

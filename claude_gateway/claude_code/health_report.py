@@ -31,6 +31,11 @@ class PoolReport(Protocol):
         """The version of the CLI."""
         ...
 
+    @property
+    def chat_capacity(self) -> int:
+        """The maximum number of chat processes, including the spares."""
+        ...
+
     def phase_counts(self) -> dict[str, int]:
         """Count the chat workers in each phase."""
         ...
@@ -122,14 +127,14 @@ class HealthReport:
         """Return whether the gateway can serve a request, and the body with the result of each check.
 
         A gateway whose login has reached a limit stays ready, because a restart or another check would not change it.
+        It also stays ready while it has no process because none had a job for a long time: the next job starts one.
 
         Args:
             with_logins: Whether the body contains the limits of each login.
         """
         summaries = self.logins.summarize()
         has_valid_login = self.has_login() and not self._is_login_rejected()
-        counts = self.pool.phase_counts()
-        is_serving = not self.pool.is_failing and sum(counts.values()) > counts.get("starting", 0)
+        is_serving = not self.pool.is_failing
         has_database = not self.database.is_failing
         is_ready = has_valid_login and is_serving and has_database
         unwritten = self.usage_recorder.unwritten_records
@@ -138,7 +143,7 @@ class HealthReport:
             "checks": {
                 "login": has_valid_login,
                 "login_limited": all(summary.is_limited for summary in summaries),
-                "pool": {"serving": is_serving, "workers": counts, "queue": self.pool.queue_counts()},
+                "pool": {"serving": is_serving, "workers": self.pool.phase_counts(), "queue": self.pool.queue_counts()},
                 "database": has_database,
                 "usage_records": {"pending": unwritten.waiting_count, "lost": unwritten.lost_count},
             },

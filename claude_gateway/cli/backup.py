@@ -1,4 +1,4 @@
-"""The commands `claude-gateway backup` and `restore`, which copy the database and replace it by a copy."""
+"""The command `claude-gateway backup`, which copies the database, and `restore`, which replaces it by a copy."""
 
 import argparse
 import os
@@ -32,7 +32,7 @@ def run_backup(arguments: argparse.Namespace) -> int:
 
 
 def run_restore(arguments: argparse.Namespace) -> int:
-    """Replace the database by a copy; the lock of the state directory ensures that no gateway is running."""
+    """Replace the database by a copy. The command locks the state directory, so that no gateway can run meanwhile."""
     settings = load_command_settings()
     check_user(settings.state_dir)
     try:

@@ -1,6 +1,6 @@
-"""Functions that several commands share.
+"""Functions that several commands use.
 
-They load the settings, find the database, and make text safe for a terminal.
+The functions load the settings, find the database, and make text safe for a terminal.
 """
 
 import os
@@ -17,7 +17,7 @@ def load_command_settings() -> Settings:
     """Return the settings, and write to stderr every warning about them.
 
     Raises:
-        InvalidSettings: If the settings are not valid.
+        InvalidSettings: The settings are not valid.
     """
     reading = load_settings()
     for warning in reading.warnings:
@@ -29,7 +29,8 @@ def find_database(state_dir: Path, *, must_exist: bool = True) -> Path:
     """Return the path of the gateway's database.
 
     Raises:
-        StartupError: If the database is missing although `must_exist` is true, or if it belongs to another user.
+        StartupError: The database is missing although `must_exist` is true, or the state directory belongs to another
+            user.
     """
     check_user(state_dir)
     path = state_dir / DATABASE_FILE_NAME
@@ -51,7 +52,7 @@ def check_user(state_dir: Path) -> None:
     If another user, such as root, created files in the state directory, the gateway could not use them.
 
     Raises:
-        StartupError: If the state directory belongs to another user or cannot be read.
+        StartupError: The state directory belongs to another user or cannot be read.
     """
     try:
         uid = state_dir.stat().st_uid

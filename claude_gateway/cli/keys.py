@@ -1,4 +1,4 @@
-"""The command `claude-gateway keys`; it changes the gateway's database, even while the gateway runs."""
+"""The command `claude-gateway keys`, which manages API keys. It changes the database, even while the gateway runs."""
 
 import argparse
 import asyncio
@@ -120,7 +120,7 @@ async def _update(key_service: KeyService, arguments: argparse.Namespace) -> Non
 
 @contextmanager
 def _report_validation_errors() -> Iterator[None]:
-    """Convert a validation error raised in the `with` block to an error with one line that names the field."""
+    """Convert a validation error raised in the `with` block to an error whose one-line text names the invalid field."""
     try:
         yield
     except ValidationError as error:
@@ -184,7 +184,7 @@ async def _list(key_service: KeyService, arguments: argparse.Namespace) -> None:
 def _print_secret(stored_key: StoredKey, secret: str) -> None:
     """Print the secret on stdout, and the description of the key on stderr.
 
-    Therefore the operator can redirect the secret alone to a file.
+    So the operator can redirect stdout to a file that contains only the secret.
     """
     print(secret, flush=True)
     scopes = ", ".join(sorted(stored_key.key.scopes))

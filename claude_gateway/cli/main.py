@@ -52,7 +52,7 @@ _EXIT_USAGE_ERROR = 2
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command and return its exit status; print an expected error as one line on stderr."""
+    """Run one command and return the exit status. If an expected error occurs, print it as one line on stderr."""
     arguments = _build_parser().parse_args(argv)
     try:
         with enter_service_context(arguments):
@@ -138,8 +138,8 @@ def _run_serve(_: argparse.Namespace) -> int:
 async def _serve_until_stopped(settings: Settings) -> None:
     """Run the gateway until a signal stops it.
 
-    After the first signal, the gateway gives the running requests a limited time to end, and then stops. It also reacts
-    to the signal while it is starting. After a second signal, the gateway stops immediately.
+    After the first signal, the gateway waits a limited time for the running requests to end, and then stops. It also
+    stops if the signal arrives while it is starting. After a second signal, the gateway stops immediately.
     """
     task = asyncio.current_task()
     assert task is not None
@@ -169,7 +169,7 @@ def _make_stop_handler(task: asyncio.Task[None], force_shutdown: asyncio.Event) 
 
 
 def _run_login(_: argparse.Namespace) -> NoReturn:
-    """Replace this process by the login command of the bundled `claude` binary. The binary is not on the PATH."""
+    """Replace this process by the login command of the gateway's `claude` binary, which need not be on the PATH."""
     settings = load_command_settings()
     if settings.claude_config_dir:
         os.environ["CLAUDE_CONFIG_DIR"] = settings.claude_config_dir

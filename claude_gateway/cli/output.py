@@ -1,4 +1,4 @@
-"""Output of check results on a terminal."""
+"""Prints the results of checks, such as those of the command `doctor`, on a terminal."""
 
 import json
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _STATUS_STYLES = {
 
 
 def print_results(results: Sequence[CheckResult], *, json_only: bool, console: Console | None = None) -> None:
-    """Print check results as a table with the remedy below each detail, or as JSON."""
+    """Print check results as JSON if `json_only` is true, and otherwise as a table with details and remedies."""
     console = console or Console(highlight=False)
     if json_only:
         console.file.write(json.dumps(results_to_json(results), indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""Options of the commands that run as the systemd service that was installed together with the program."""
+"""Settings of the commands that act on the installed systemd service and run as the user of that service."""
 
 import argparse
 import sys
@@ -12,7 +12,7 @@ from claude_gateway.installation.service_user import run_as_service
 
 @dataclass(frozen=True, slots=True)
 class ServiceOptions:
-    """Requirements of a command that acts on the installed service.
+    """Requirements of a command that acts on the installed systemd service.
 
     Attributes:
         is_required: Whether the command fails if it cannot run as the service.
@@ -31,9 +31,9 @@ LOGIN_COMMAND = ServiceOptions(is_required=False, needs_credentials=False)
 
 
 def add_unit_option(parser: argparse.ArgumentParser) -> None:
-    """Add the hidden option `--unit` with the path of the service's unit file.
+    """Add the hidden option `--unit`, whose value is the path of the systemd unit file of the service.
 
-    The program that `make install` creates passes this option.
+    The start script that `make install` creates passes this option to the program.
     """
     parser.add_argument("--unit", type=Path, help=argparse.SUPPRESS)
     parser.set_defaults(service_options=None, service_context=None)
@@ -44,7 +44,7 @@ def enter_service_context(arguments: argparse.Namespace) -> Iterator[None]:
     """Run the `with` block as the installed service if the command acts on that service.
 
     Raises:
-        StartupError: If the command requires the service and cannot run as it.
+        StartupError: The command requires the service, but cannot run as the service.
     """
     options: ServiceOptions | None = arguments.service_options
     if arguments.unit is None or options is None:

@@ -1,4 +1,4 @@
-"""The command `claude-gateway usage`; it reads the gateway's database, even while the gateway runs."""
+"""The command `claude-gateway usage`, which prints the usage of API keys. It reads the database of the gateway."""
 
 import argparse
 import asyncio

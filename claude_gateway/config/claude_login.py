@@ -1,4 +1,4 @@
-"""Settings of the login with which Claude Code reaches its model."""
+"""Settings for the login with which Claude Code uses the upstream, and for the binary of Claude Code."""
 
 import os
 from pathlib import Path
@@ -105,7 +105,7 @@ class ClaudeLoginSettings(SettingsGroup):
         return self
 
     def _selected_methods(self) -> dict[str, AuthMethod]:
-        """Return each setting that selects a login, with the login that it selects.
+        """Return the settings that select a login, each with the login that it selects.
 
         If `CLAUDE_AUTH_METHOD` is set, it alone decides. The exception is its value `cli`, which
         `CLAUDE_CODE_USE_BEDROCK` and `CLAUDE_CODE_USE_VERTEX` override.
@@ -141,7 +141,7 @@ class ClaudeLoginSettings(SettingsGroup):
     def _read_credentials(self) -> dict[str, str]:
         """Return the environment variables with the credentials, without `LOGINS_FILE`.
 
-        These are the variables in the allow-list of the login, with values from the settings or the environment.
+        The login determines the names of the variables. The values come from the settings or the environment.
         """
         credentials = {}
         for name in (*CREDENTIAL_VARIABLES[self.auth_method], "ANTHROPIC_BASE_URL"):

@@ -1,4 +1,4 @@
-"""Loads the settings for all commands, and describes each problem with them in one line of text.
+"""Loads the settings for all commands, and describes each problem with the settings in one line of text.
 
 Problems are unreadable files, lines of `.env` that are not settings, and invalid values.
 """
@@ -26,7 +26,7 @@ class InvalidSettings(ValueError):
     """Raised if settings are invalid.
 
     Attributes:
-        problems: One sentence for each problem; it names the setting, line or file and never contains a value.
+        problems: One sentence for each problem. It names the setting, line or file, and never contains a value.
     """
 
     def __init__(self, problems: Iterable[str]) -> None:
@@ -43,7 +43,7 @@ class LoadedSettings:
 
 
 def load_settings() -> LoadedSettings:
-    """Load the settings of the current directory and environment.
+    """Load the settings from the environment, from `.env` in the current directory, and from credentials.
 
     Raises:
         InvalidSettings: If a file, line or value is invalid.
@@ -109,7 +109,7 @@ def known_setting_names() -> frozenset[str]:
 
 
 def _read_text_file(relative_path: Path) -> str:
-    """Return the text of a file, or "" if there is no file; raise `InvalidSettings` if it is unreadable."""
+    """Return the text of a file, or "" if there is no file. Raise `InvalidSettings` if the file is unreadable."""
     path = relative_path.absolute()
     try:
         if path.is_dir():

@@ -19,5 +19,5 @@ class LogSettings(SettingsGroup):
 
     @property
     def log_level(self) -> int:
-        """Level for the `logging` module. Only warnings are logged, unless `VERBOSE` or `DEBUG_MODE` is set."""
+        """Level for the `logging` module. The gateway logs only warnings, unless `VERBOSE` or `DEBUG_MODE` is set."""
         return logging.DEBUG if self.debug_mode else logging.INFO if self.verbose else logging.WARNING

@@ -1,4 +1,4 @@
-"""Settings of MCP servers: registration policy, sandbox and limits."""
+"""Settings for the registration, the sandbox and the limits of MCP servers."""
 
 from typing import Literal
 
@@ -13,7 +13,7 @@ from claude_gateway.mcp_servers.sandbox import McpSandbox
 class McpSettings(SettingsGroup):
     """Registration policy, sandbox and limits of MCP servers.
 
-    By default, clients cannot register any command, and servers cannot be at private addresses.
+    By default, clients cannot register commands, and registered servers cannot have private addresses.
     """
 
     mcp_allowed_commands: str = Field(

@@ -1,4 +1,4 @@
-"""Settings of rate limits and concurrency limits."""
+"""Settings for rate limits, concurrency limits and trusted proxies."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ _MAX_PER_MINUTE = 1_000_000
 
 
 class RateLimitSettings(SettingsGroup):
-    """Requests a minute by group of routes, for each key and for each address without a key."""
+    """Limits on requests a minute for each key, and for each address that sends no key, by group of routes."""
 
     rate_limit_enabled: bool = Field(True, description="Whether requests are counted and limited.")
     rate_limit_chat_per_minute: int = Field(

@@ -47,7 +47,10 @@ class SettingsReload:
 
 
 def plan_reload(current: Settings, loaded: Settings) -> SettingsReload:
-    """Return the current settings with the values of the reloadable settings taken from `loaded`."""
+    """Return the settings after a reload, and the names of the changed settings.
+
+    The values of the reloadable settings come from `loaded`, and all other values come from `current`.
+    """
     differing = [name for name in Settings.model_fields if getattr(current, name) != getattr(loaded, name)]
     reloadable = [name for name in differing if name in RELOADABLE_SETTINGS]
     return SettingsReload(

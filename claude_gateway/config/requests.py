@@ -1,4 +1,4 @@
-"""Settings of requests, streams and connections."""
+"""Settings for requests, streams and connections."""
 
 from pydantic import Field, field_validator
 

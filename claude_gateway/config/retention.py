@@ -1,4 +1,4 @@
-"""Settings of stored data: sessions, stored responses and usage records."""
+"""Settings for stored sessions, stored responses and usage records."""
 
 from pydantic import Field
 

@@ -1,4 +1,4 @@
-"""Settings of the listener, the API key of the environment, the state directory and the names of models."""
+"""Settings for the listener, the API key in the environment, the state directory and the names of models."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ def _default_state_dir() -> Path:
 
 
 class ServerSettings(SettingsGroup):
-    """Listener, key of the environment, state directory and names of models."""
+    """Address and port of the listener, API key in the environment, state directory and names of models."""
 
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
     claude_wrapper_host: str = Field("0.0.0.0", description="Address to listen on.")  # noqa: S104

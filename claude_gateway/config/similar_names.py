@@ -1,4 +1,4 @@
-"""Finds the settings that unknown names may misspell. No I/O."""
+"""Finds settings whose names the operator may have misspelled. No I/O."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -14,9 +14,9 @@ _MIN_VARIABLE_CHARS = 6
 
 
 def find_misspelled_setting(name: str, known_names: Iterable[str]) -> str | None:
-    """Return the setting whose name is almost equal to an unknown name; None if no setting has such a name.
+    """Return the setting whose name is almost equal to an unknown name; None if there is no such setting.
 
-    A name that is only similar to a setting may belong to another program.
+    A less similar name may belong to another program.
     """
     return _closest_name(name, known_names, _MISSPELLED_RATIO)
 
@@ -27,7 +27,7 @@ def find_similar_setting(name: str, known_names: Iterable[str]) -> str | None:
 
 
 def find_misspelled_variable(name: str, known_names: Iterable[str]) -> str | None:
-    """Return the setting whose name is almost equal to that of an environment variable; None if there is no such one.
+    """Return the setting whose name is almost equal to that of a variable; None if there is no such setting.
 
     For a short name, and for a name with lower-case letters, the function always returns None.
     """

@@ -1,4 +1,4 @@
-"""Settings of the worker processes for chats, and of the queue."""
+"""Settings for the worker processes of chats, and for the queue."""
 
 from pydantic import Field
 
@@ -7,7 +7,7 @@ from workers.core.settings import PoolSettings
 
 
 class WorkerSettings(SettingsGroup):
-    """Number and lifetime of the processes for chats, retries, and the limits of the queue."""
+    """Number and lifetime of the processes for chats, number of retries, and limits of the queue."""
 
     chat_workers: int = Field(
         2, ge=1, le=64, description="Maximum number of chats that run at the same time; each needs one process."
@@ -17,19 +17,21 @@ class WorkerSettings(SettingsGroup):
         ge=1,
         le=1_000,
         description="Maximum number of chat processes, including the spares and the processes that keep a conversation "
-        "for its next request. Default: as many as fit into two thirds of the memory. Never less than `CHAT_WORKERS`.",
+        "for its next request. Default: as many as fit into two thirds of the memory of the machine or of its control "
+        "group; `claude-gateway doctor` shows the number. Never less than `CHAT_WORKERS`.",
     )
     chat_process_idle_seconds: float = Field(
         900,
         gt=0,
-        description="Time after which a chat process without a request ends. `CHAT_SPARE_WORKERS` processes stay.",
+        description="Time after which a chat process without a request ends. `CHAT_SPARE_WORKERS` processes stay. If the "
+        "memory becomes scarce, the processes without a request end at once.",
     )
     chat_spare_workers: int = Field(
         1,
         ge=0,
         le=16,
         description="Processes that are started in advance and belong to no key, so that no request waits for a "
-        "process to start.",
+        "process to start. Set it to 0 on a machine of 1 GB.",
     )
     max_worker_jobs: int = Field(500, ge=1, description="Number of jobs after which a process is replaced.")
     max_worker_age_seconds: float = Field(6 * 3600, gt=0, description="Age at which a process is replaced.")

@@ -1,1 +1,1 @@
-"""Small modules for errors, time, periodic tasks and JSON text, which all parts of the gateway use."""
+"""Small modules for errors, time, periodic tasks and JSON text. All parts of the gateway use them."""

@@ -1,4 +1,4 @@
-"""A clock in epoch seconds that ignores later changes of the system clock.
+"""Clock that returns epoch seconds, and ignores changes of the system clock after its creation.
 
 If the operator sets the system clock, data that is stored for an hour must not expire immediately or stay for a year.
 The clock also advances while the machine is suspended.
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 
 def seconds_since_boot() -> float:
-    """Return the seconds since the machine booted; changes of the system clock do not affect this number."""
+    """Return the seconds since the machine booted. Changes of the system clock do not affect this number."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 

@@ -135,7 +135,7 @@ def internal_error() -> ApiError:
 
 
 def host_failure(error: OSError) -> ApiError:
-    """Return the error for a full disk or an exhausted machine.
+    """Return the error response for a failure of the gateway's machine, for example a full disk.
 
     The client may retry. The text contains no path.
     """
@@ -150,17 +150,23 @@ def host_failure(error: OSError) -> ApiError:
 
 
 def is_host_failure(error: OSError) -> bool:
-    """Return whether the disk or the machine caused the error, and not a connection or a fault in the gateway."""
+    """Return whether the machine caused an error, for example by a full disk.
+
+    Other errors come from a connection, or from a fault in the gateway.
+    """
     return error.errno in _HOST_FAULT_ERRNOS
 
 
 def error_code(kind: ErrorKind) -> str:
-    """Return the code by which clients, usage records and metrics name this kind of failure."""
+    """Return the error code for a kind of failure. Clients, usage records and metrics use this code."""
     return _RESPONSE_BY_KIND[kind][2]
 
 
 def from_worker_error(error: WorkerError) -> ApiError:
-    """Convert the error of a failed job to an error response. The statuses 429 and 503 always have a retry time."""
+    """Convert the error of a failed job to an error response.
+
+    If the status is 429 or 503, the response always says when the client may retry.
+    """
     status, type_, code = _RESPONSE_BY_KIND[error.kind]
     retry_after = None
     if status in (429, 503):

@@ -26,12 +26,12 @@ _ALTERNATIVES: Mapping[str, str] = {
     "store": "use /v1/responses, which stores its responses",
     "user": "create a key for each user: claude-gateway keys create",
 }
-# Maximum number of parameters in a report, and maximum number of characters in each parameter's name.
+# Maximum number of parameters in a report. It is also the maximum number of characters of a parameter's name.
 MAX_NAMES = 100
 
 
 def group_parameters(parameters: Sequence[ParameterSupport]) -> dict[str, list[dict[str, str]]]:
-    """Return the parameters as JSON objects with name and reason, grouped by the kind of support."""
+    """Return a JSON object with the name and reason for each parameter, in groups by the kind of support."""
     return {
         support.value: [
             {"name": parameter.name[:MAX_NAMES], "reason": parameter.reason}
@@ -48,9 +48,9 @@ def suggest_changes(
     """Return one sentence for each change that the client could make.
 
     Args:
-        parameters: Parameters of the request, each with the kind of support that it has.
-        known_names: Names of all parameters of the dialect.
-        error: Error object with which the gateway would reject the request; None if it would accept the request.
+        parameters: Parameters in the request, each with the kind of support that the gateway has for it.
+        known_names: Names of all parameters that the dialect defines.
+        error: Error object with which the gateway would reject the request; None if the gateway would accept it.
     """
     return list(_suggest_changes(list(parameters)[:MAX_NAMES], list(known_names), error))
 

@@ -15,8 +15,8 @@ _DIALECT_ALIASES: Mapping[str, DialectName] = {
     "openai": DialectName.OPENAI_CHAT,
     "google": DialectName.GEMINI,
 }
-# The gateway also accepts `thinking` in OpenAI chats. Still, this field indicates the Anthropic dialect, which defines
-# the field.
+# Fields that only Anthropic requests have. The gateway also accepts `thinking` in OpenAI chats. Still, the field counts
+# as a sign of the Anthropic dialect, because this dialect defines the field.
 _MESSAGES_ONLY_FIELDS = (anthropic.PARAMETERS.keys() - openai_chat.PARAMETERS.keys()) | {"thinking"}
 _CHAT_ONLY_FIELDS = openai_chat.PARAMETERS.keys() - anthropic.PARAMETERS.keys()
 
@@ -24,12 +24,12 @@ _CHAT_ONLY_FIELDS = openai_chat.PARAMETERS.keys() - anthropic.PARAMETERS.keys()
 def detect_request_dialect(
     body_object: Mapping[str, Any], header_names: Collection[str], requested_dialect: str | None
 ) -> tuple[DialectName, str]:
-    """Return the dialect of a request, and the part of the request (`query`, `body` or `header`) that shows it.
+    """Return the dialect of a request, and the part of the request that shows the dialect (`query`, `body`, `header`).
 
     Args:
-        body_object: The body of the request.
-        header_names: The names of its headers.
-        requested_dialect: The dialect that the query string names; None if it names no dialect.
+        body_object: The body of the request, as a JSON object.
+        header_names: The names of the request headers.
+        requested_dialect: The dialect that the client names in the query string; None if it names no dialect there.
 
     Raises:
         ApiError: 400 if the query names an unknown dialect.

@@ -29,11 +29,11 @@ class ExaminedRequest:
     Attributes:
         dialect: Dialect of the request.
         detected_by: Part of the request (`query`, `body` or `header`) that shows the dialect.
-        parameters: The first parameters of the request, each with the kind of support that it has.
+        parameters: The first parameters in the request, each with the kind of support that the gateway has for it.
         requested_model: Model that the body names; "" if the body names no model. Gemini requests to these endpoints
-            also name the model in the body, although the Gemini API has it in the path.
+            also name the model in the body, although other Gemini requests name it in the URL path.
         request: The parsed request without its long contents; None if the request is invalid.
-        error: Error with which the gateway would reject the request; None if it would accept the request.
+        error: Error with which the gateway would reject the request; None if the gateway would accept it.
     """
 
     dialect: DialectName
@@ -47,7 +47,7 @@ class ExaminedRequest:
 def choose_debug_schema(
     header_names: Collection[str], requested_dialect: str | None, body_object: dict[str, Any]
 ) -> tuple[type[BaseModel], dict[str, Any]]:
-    """Return the schema of the detected dialect, and the body object to validate with it."""
+    """Detect the dialect of a request, and return the schema of this dialect and the object to validate with it."""
     dialect, _ = detect_request_dialect(body_object, header_names, requested_dialect)
     return REQUEST_FORMATS[dialect].schema, _merge_extra_body(dialect, body_object)
 
@@ -55,10 +55,10 @@ def choose_debug_schema(
 def examine_request(
     body: RequestBody, _choose: ChooseSchema[BaseModel], header_names: Collection[str], requested_dialect: str | None
 ) -> ExaminedRequest:
-    """Detect the dialect of a request, classify its parameters and validate it.
+    """Detect the dialect of a request, find the kind of support for each parameter, and validate the request.
 
     Raises:
-        ApiError: 400 if the body is not a JSON object or the query names an unknown dialect.
+        ApiError: 400 if the body is not a JSON object or the query string names an unknown dialect.
     """
     body_object = parse_object(body)
     dialect, detected_by = detect_request_dialect(body_object, header_names, requested_dialect)
@@ -84,7 +84,7 @@ def examine_request(
 def to_debug_json(
     body: RequestBody, choose: ChooseSchema[BaseModel], job: ChatJob | None, secrets: Collection[str]
 ) -> tuple[Any, Any]:
-    """Return the redacted JSON of the request and its job; None for both if the request is invalid."""
+    """Return the parsed request and its job as JSON without secrets. If the request is invalid, both are None."""
     schema, body_object = choose(parse_object(body))
     try:
         request = validate_schema(schema, body_object).model_dump(exclude_unset=True, by_alias=True)

@@ -1,4 +1,4 @@
-"""Removes secrets from requests and jobs, and truncates long values, before the client sees them. No I/O."""
+"""Removes secrets from requests and jobs, and truncates long values, before a client sees them. No I/O."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -12,8 +12,8 @@ _VISIBLE_HEADERS = re.compile(
     r"transfer-encoding|user-agent|x-claude-.*|x-request-id|x-stainless-.*"
 )
 _SECRET_NAME = re.compile(r"(?i)(.*[-_])?(api[-_]?key|authorization|token|secret|password|passwd|credentials?|cookie)")
-# Texts that look like a key or token. Each alternative of the pattern can match from only one position of a word, so
-# that the search never takes quadratic time.
+# Pattern for texts that look like a key or token. Within a word, each alternative in the pattern can match from only
+# one position, so that the search never takes quadratic time.
 _SECRET_VALUE = re.compile(
     r"cgw_[0-9a-f]{12}_[0-9a-f]+|sk-[\w-]{16,}|AIza[\w-]{20,}|gh[pousr]_\w{20,}|xox[abprs]-[\w-]{10,}|AKIA[0-9A-Z]{16}|"
     r"(?<![\w-])(?=[\w-]+\.[\w-]+\.[\w-])[\w-]*?eyJ[\w-]{10,}\.[\w-]+\.[\w-]+|(?i:bearer)\s+[\w.~+/=-]{8,}"
@@ -26,7 +26,7 @@ _MAX_DEPTH = 12
 
 
 def redact_headers(header_items: Iterable[tuple[str, str]], secrets: Iterable[str]) -> dict[str, str]:
-    """Return the headers with all values redacted, except the values of headers that are known to be harmless."""
+    """Return the headers. Replace the values by `REDACTED`, except the values of headers that contain no secrets."""
     known_secrets = tuple(secrets)
     return {
         name.lower()[:_MAX_TEXT_CHARS]: _redact_text(value, known_secrets)
@@ -39,7 +39,7 @@ def redact_headers(header_items: Iterable[tuple[str, str]], secrets: Iterable[st
 def redact_value(data: Any, secrets: Iterable[str]) -> Any:
     """Convert any value to JSON without secrets.
 
-    A dataclass becomes an object with the name of the class and the fields of the dataclass.
+    The function converts a dataclass to a JSON object with the name of the class and the fields of the dataclass.
     """
     return _redact(data, tuple(secret for secret in secrets if secret), 0)
 
@@ -73,8 +73,8 @@ def _redact_mapping(mapping: Mapping[str, Any], secrets: tuple[str, ...], depth:
 def _redact_text(text: str, secrets: tuple[str, ...]) -> str:
     """Remove secrets from a text, then truncate it.
 
-    If the text is too long to search, the function first truncates it at the end of a word. If it truncated the text
-    within a key, the search would not recognize the remaining part of the key.
+    If the text is too long to search, the function first truncates the text at the end of a word. If the function
+    truncated the text within a secret, the search would not recognize the remaining part of the secret.
     """
     redacted = text if len(text) <= _MAX_SEARCHED_CHARS else _truncate_at_word(text[:_MAX_SEARCHED_CHARS])
     for secret in secrets:

@@ -1,1 +1,1 @@
-"""Programs for developers: the fake Anthropic API, the demo, checks of the CLI, and generators of document tables."""
+"""Programs for developers, such as the fake Anthropic API, the demo, checks of the CLI and generators of documents."""

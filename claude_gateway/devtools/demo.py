@@ -35,7 +35,7 @@ def demo_settings(upstream_url: str, state_dir: Path) -> Settings:
 
     Args:
         upstream_url: The URL of the fake Anthropic API, to which the workers send their requests.
-        state_dir: The directory in which the gateway stores its state.
+        state_dir: The directory in which the gateway stores its database and other state.
     """
     return FixedSettings(
         port=0,
@@ -52,7 +52,7 @@ def demo_settings(upstream_url: str, state_dir: Path) -> Settings:
 
 
 async def run_demo(prompt: str) -> int:
-    """Run a warm-up and one streamed chat, print the times of the chat, and return the exit status."""
+    """Send chats for warm-up and then a streamed chat, print when its tokens arrived, and return the exit status."""
     try:
         from openai import AsyncOpenAI, DefaultAsyncHttpxClient, OpenAIError
     except ImportError:
@@ -98,13 +98,13 @@ async def run_demo(prompt: str) -> int:
 
 
 def _child_pids() -> list[str]:
-    """Return the ids of the child processes that are still running."""
+    """Return the process ids of the children of this process that are still running."""
     own_pid = os.getpid()
     return Path(f"/proc/{own_pid}/task/{own_pid}/children").read_text().split()
 
 
 async def _ask_streaming(client: "AsyncOpenAI", prompt: str, *, print_text: bool) -> tuple[list[float], float]:
-    """Send a streaming chat request, and return the arrival time of each token and the time of the request.
+    """Send a streaming chat request. Return the times at which the tokens arrived and the time of the request.
 
     Args:
         client: The OpenAI client.

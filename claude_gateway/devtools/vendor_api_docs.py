@@ -1,8 +1,8 @@
 """Program that copies Swagger UI and ReDoc from their npm packages into the gateway.
 
-With these copies the gateway's API documentation pages load no files from other hosts. `manifest.json` names the
-packages, their versions and the files to copy. To use another version, change the version in `manifest.json`, run
-`make vendor`, and look at both pages.
+Because of these copies, the API documentation pages of the gateway load no files from other hosts. `manifest.json`
+names the packages, their versions and the files to copy. To use another version, change the version in `manifest.json`,
+run `make vendor`, and look at both pages.
 """
 
 import gzip

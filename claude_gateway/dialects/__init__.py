@@ -1,6 +1,9 @@
-"""The API dialects that clients speak. Each dialect has its own package, and `common` holds the code that they share.
+"""Packages for the API dialects. A dialect is the request and response format of one provider's API.
 
-The package of a dialect contains `schema` (the body of a request), `parse` (converts a request to a job) and `encode`
-(converts the events of a job to a response). These packages do no I/O: they use no web framework and no clock. No
-dialect imports another dialect.
+Each dialect has its own package. The package `common` contains code that several dialects share. No dialect imports
+another dialect.
+
+The package of a dialect contains the module `schema` (pydantic models for the request body), the module `parse`
+(converts a request to a job) and the module `encode` (converts the events of a job to a response). These packages do no
+I/O. They use neither a web framework nor a clock.
 """

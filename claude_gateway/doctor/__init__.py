@@ -1,1 +1,1 @@
-"""Checks the machine and the configuration for the command `claude-gateway doctor`."""
+"""Package that checks the machine and the configuration for the command `claude-gateway doctor`."""

@@ -1,4 +1,4 @@
-"""Decides the status and the remedy of each check of the `doctor` command from measured values. No I/O."""
+"""Functions that turn measured values into the check results of the `doctor` command. No I/O."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,12 +11,10 @@ from claude_gateway.storage.migrations import MIGRATIONS
 from workers.core.settings import AuthMethod
 
 _MIB = 2**20
-# With less free space, SQLite and the directories of the workers soon fail.
+# If less space is free, SQLite and the workers soon cannot write any more.
 _DISK_FULL_BYTES = 64 * _MIB
-# With less free space, the check warns.
+# If less space is free, the check warns the operator.
 _DISK_LOW_BYTES = 1024 * _MIB
-# The memory usage of a worker grows by half after its start, while the worker runs jobs.
-_MEMORY_GROWTH_FACTOR = 1.5
 _MAX_NAMED_ROWS = 10
 # Open files that the gateway needs for each worker. Three of them are pipes.
 _FILES_PER_WORKER = 4
@@ -55,7 +53,7 @@ def evaluate_login(method: AuthMethod, account: Mapping[str, Any], name: str = "
 
 
 def evaluate_sandbox(problem: str | None, *, allow_unsandboxed: bool) -> CheckResult:
-    """Decide from a trial of the sandbox whether it works.
+    """Decide whether the sandbox works. The calling code has already tried to create a sandbox.
 
     Args:
         problem: The reason why the sandbox does not work; None if it works.
@@ -83,27 +81,6 @@ def evaluate_disk(free_bytes: int, path: str) -> CheckResult:
         return failed_result(subject, detail, "free disk space, or set STATE_DIR to another disk")
     if free_bytes < _DISK_LOW_BYTES:
         return warning_result(subject, detail, "free disk space before sessions and stored responses need it")
-    return ok_result(subject, detail)
-
-
-def evaluate_memory(settings: Settings, worker_mib: float, available_mib: float) -> CheckResult:
-    """Compare the memory that all workers need with the memory that they can use.
-
-    Args:
-        settings: The settings, which include the numbers of workers.
-        worker_mib: Memory usage of one worker after its start, in MiB.
-        available_mib: Memory in MiB that all workers together may use, including workers that already run.
-    """
-    subject = "Memory"
-    chats = settings.chat_workers + settings.chat_spare_workers
-    agents = settings.agent_workers + settings.agent_spare_workers
-    required_mib = round((chats + agents) * worker_mib * _MEMORY_GROWTH_FACTOR)
-    detail = (
-        f"{chats} processes for chats and {agents} with tools need about {required_mib:,} MiB "
-        f"({worker_mib:.0f} MiB each after the start); {available_mib:,.0f} MiB are available"
-    )
-    if required_mib > available_mib:
-        return failed_result(subject, detail, "reduce CHAT_WORKERS, AGENT_WORKERS or spares, or add memory")
     return ok_result(subject, detail)
 
 
@@ -149,7 +126,7 @@ def evaluate_database(path: str, schema_version: int | None, problem: str) -> Ch
 
 
 def evaluate_stored_rows(damage: DamageReport | None) -> CheckResult:
-    """Evaluate a scan of all database rows for unreadable ones. `damage` is None if there was no database to scan."""
+    """Evaluate a scan for unreadable rows in the database. `damage` is None if there was no database to scan."""
     subject = "Stored rows"
     if damage is None:
         return skipped_result(subject, "there is no readable database")
@@ -161,7 +138,11 @@ def evaluate_stored_rows(damage: DamageReport | None) -> CheckResult:
             subject, f"the gateway ignores rows that it cannot read: {rows}", "restore a backup, or delete them"
         )
     if not damage.is_complete:
-        return ok_result(subject, "all rows that were checked can be read; there was no time for the others")
+        return ok_result(
+            subject,
+            "all rows that were checked can be read; there was no time for the others, or the next start must migrate "
+            "them",
+        )
     return ok_result(subject, "all rows can be read")
 
 
@@ -243,7 +224,7 @@ def find_setting_conflicts(
 def evaluate_streaming(
     url: str, first_chunk_seconds: float | None, second_chunk_seconds: float | None, chunk_timeout_seconds: float
 ) -> CheckResult:
-    """Decide whether chunks of an endless stream arrive immediately, from the arrival times of the first two chunks.
+    """Decide whether a proxy passes on the chunks of a stream immediately, from the arrival times of two chunks.
 
     Args:
         url: The public address of the gateway.
@@ -270,5 +251,5 @@ def evaluate_streaming(
 
 
 def skip_streaming() -> CheckResult:
-    """Return the result of the streaming check if the operator gave no public address."""
+    """Return the result of the streaming check for a command line without a public address."""
     return skipped_result("Streaming through the proxy", "needs the public address: --url https://…, with API_KEY set")

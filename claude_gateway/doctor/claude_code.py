@@ -1,4 +1,4 @@
-"""Inspects the version, login and memory usage of Claude Code without sending anything upstream."""
+"""Inspects the version, login and memory usage of Claude Code. Sends nothing to the upstream."""
 
 import asyncio
 import os

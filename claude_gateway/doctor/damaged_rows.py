@@ -17,6 +17,7 @@ from claude_gateway.sessions import turn_codec
 from claude_gateway.sessions.session_store import label_session, read_session_info
 from claude_gateway.storage.backup import USAGE_LOG_SUFFIXES
 from claude_gateway.storage.database import Row
+from claude_gateway.storage.migrations import MIGRATIONS
 from claude_gateway.storage.readers import decode_text
 from claude_gateway.storage.row_reader import READ_ERRORS, require_bytes, require_texts, unreadable_reason
 from claude_gateway.usage.record_store import check_record_row
@@ -32,7 +33,8 @@ class DamageReport:
 
     Attributes:
         unreadable_rows: A text for each unreadable row, with the reason.
-        is_complete: False if the scan stopped before the last row.
+        is_complete: False if the scan stopped before the last row, or if an older version of the gateway created the
+            database. Such a database has other tables and columns until the next start of the gateway migrates it.
     """
 
     unreadable_rows: tuple[str, ...]
@@ -40,7 +42,7 @@ class DamageReport:
 
 
 def find_damaged_rows(database: Path, now: Callable[[], float] = time.monotonic) -> DamageReport:
-    """Find the unreadable rows in a database and in the write-ahead log of usage records beside it.
+    """Find the unreadable rows in a database, and in the write-ahead log of usage records in the same directory.
 
     The function reads each row in the same way as the gateway.
 
@@ -52,6 +54,7 @@ def find_damaged_rows(database: Path, now: Callable[[], float] = time.monotonic)
     unreadable_rows: list[str] = []
     with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
         connection.text_factory = decode_text
+        ((schema_version,),) = connection.execute("PRAGMA user_version")
         for read, label, row in _iterate_checks(connection, database):
             try:
                 read(row)
@@ -59,7 +62,7 @@ def find_damaged_rows(database: Path, now: Callable[[], float] = time.monotonic)
                 unreadable_rows.append(f"{label(row)}: {unreadable_reason(error)}")
             if now() > deadline or len(unreadable_rows) >= _MAX_REPORTED_ROWS:
                 return DamageReport(tuple(unreadable_rows), is_complete=False)
-    return DamageReport(tuple(unreadable_rows))
+    return DamageReport(tuple(unreadable_rows), is_complete=schema_version == len(MIGRATIONS))
 
 
 _RowCheck = tuple[Callable[[Any], object], Callable[[Any], str], Any]
@@ -67,7 +70,7 @@ _RowCheck = tuple[Callable[[Any], object], Callable[[Any], str], Any]
 
 def _iterate_checks(connection: sqlite3.Connection, database: Path) -> Iterator[_RowCheck]:
     for sql, read, label in _TABLE_CHECKS:
-        with suppress(sqlite3.OperationalError):  # a database of an older version lacks some tables
+        with suppress(sqlite3.OperationalError):  # a database of an older version lacks some tables and columns
             for row in connection.execute(sql):
                 yield read, label, row
     for suffix in USAGE_LOG_SUFFIXES:
@@ -100,25 +103,25 @@ def _read_signing_key(row: Row) -> None:
 
 _TABLE_CHECKS: tuple[tuple[str, Callable[[Row], object], Callable[[Row], str]], ...] = (
     (f"SELECT {key_store.KEY_COLUMNS} FROM keys", key_store.read_key, key_store.label_key),  # noqa: S608
-    ("SELECT owner, name, definition FROM mcp_servers", read_server, label_server),
+    ("SELECT key_id, name, definition FROM mcp_servers", read_server, label_server),
     (
-        "SELECT allowed, disallowed, owner FROM tool_choices",
+        "SELECT allowed, disallowed, key_id FROM tool_choices",
         lambda row: choice_store.read_choices(row[:2]),
         lambda row: f"the tool choices of the key {row[2]!r:.80}",
     ),
     (
-        "SELECT owner, tool, calls, failed, denied, seconds FROM tool_counts",
+        "SELECT key_id, tool, calls, failed, denied, seconds FROM tool_counts",
         counter_store.read_tool_count,
         counter_store.label_tool_count,
     ),
     ("SELECT key FROM signing_key", _read_signing_key, lambda _: "the signing key"),
     (
-        "SELECT id, created_at, used_at, expires_at, turns, owner FROM sessions",
+        "SELECT id, created_at, used_at, expires_at, turns, key_id FROM sessions",
         lambda row: read_session_info(row[:5]),
         lambda row: label_session(row[5], row),
     ),
     (
-        "SELECT content, number, id, owner FROM session_turns JOIN sessions ON session = key",
+        "SELECT content, number, id, key_id FROM session_turns JOIN sessions ON session = key",
         lambda row: turn_codec.decode_turn(row[0]),
         lambda row: f"the turn {row[1]} of the session {row[2]!r:.80} of the key {row[3]!r:.80}",
     ),

@@ -6,15 +6,13 @@ import resource
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from claude_gateway.doctor.damaged_rows import DamageReport, find_damaged_rows
-
-_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+from workers.core.memory_state import MemoryState
+from workers.host.memory_state import read_memory_state
 
 
 def free_bytes(path: Path) -> int:
@@ -35,20 +33,6 @@ def _is_visible(path: Path) -> bool:
         return False
 
 
-def available_memory_mib(*, workers_running: bool) -> float:
-    """Return the memory in MiB that workers can use.
-
-    This is the available memory, or the total memory if the workers already run. The result is never greater than the
-    limit of the control group.
-    """
-    memory = psutil.virtual_memory()
-    usable_bytes = memory.total if workers_running else memory.available
-    limit = float("inf")
-    with contextlib.suppress(OSError, ValueError):
-        limit = int(_CGROUP_LIMIT.read_text()) / 2**20
-    return min(usable_bytes / 2**20, limit)
-
-
 def max_open_files() -> int:
     """Return the hard limit on the number of files that one process may have open."""
     return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -58,7 +42,8 @@ def inspect_database(path: Path) -> tuple[int | None, str]:
     """Read the schema version of a database and check the integrity of the database, without writing anything.
 
     Returns:
-        The version, or None if there is no readable database; and the problem, or "" if the database is intact.
+        Two values. The first is the version; None if there is no readable database. The second is the problem; "" if
+        the database is intact.
     """
     try:
         if not path.exists():
@@ -74,7 +59,7 @@ def inspect_database(path: Path) -> tuple[int | None, str]:
 
 
 def scan_stored_rows(path: Path) -> DamageReport | None:
-    """Find the unreadable rows of a database; return None if there is no readable database."""
+    """Find the unreadable rows of a database. Return None if there is no readable database."""
     try:
         return find_damaged_rows(path) if path.exists() else None
     except (OSError, sqlite3.Error):
@@ -82,7 +67,7 @@ def scan_stored_rows(path: Path) -> DamageReport | None:
 
 
 def find_directory_problem(path: Path) -> str:
-    """Return the reason why a gateway that this user runs could not use a state directory; "" if it could."""
+    """Return the reason why a gateway of the current user could not use a state directory; "" if it could."""
     try:
         return _directory_problem(path)
     except OSError as error:
@@ -113,9 +98,9 @@ def newest_mtime(*paths: Path) -> float:
 
 @dataclass(frozen=True, slots=True)
 class HostProbe:
-    """Functions that inspect the machine. Each function may block, so the `doctor` command calls it in a thread."""
+    """Functions that inspect the machine. `free_bytes` may block, so the `doctor` command calls it in a thread."""
 
     free_bytes: Callable[[Path], int] = free_bytes
-    available_memory_mib: Callable[..., float] = available_memory_mib
+    read_memory: Callable[[], Awaitable[MemoryState]] = read_memory_state
     max_open_files: Callable[[], int] = max_open_files
     now: Callable[[], float] = time.time

@@ -1,4 +1,4 @@
-"""Results of the doctor's checks, each with a remedy. No I/O."""
+"""Results of the checks of the `doctor` command, each with a remedy. No I/O."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class CheckResult:
 
     Attributes:
         status: The status.
-        subject: The thing that was checked.
+        subject: The name of the thing that the check examined.
         detail: The value or problem that the check found.
         remedy: The action for the operator; "" if none is needed.
     """

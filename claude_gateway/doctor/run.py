@@ -1,4 +1,4 @@
-"""Runs the checks of the command `claude-gateway doctor` for the present settings."""
+"""Runs all checks of the command `claude-gateway doctor` with the current settings."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ from claude_gateway.builtin_tools.catalog import DEFAULT_TOOLS
 from claude_gateway.claude_code.binary import find_bundled_binary, read_bundled_version
 from claude_gateway.config import Settings
 from claude_gateway.config.loading import find_api_key_problem
-from claude_gateway.doctor import checks, claude_code, network
+from claude_gateway.doctor import checks, claude_code, memory_checks, network
 from claude_gateway.doctor.host import (
     HostProbe,
     find_directory_problem,
@@ -47,7 +47,7 @@ async def run_doctor(
     host: HostProbe = HostProbe(),  # noqa: B008
     service: InstalledService = InstalledService(),
 ) -> list[CheckResult]:
-    """Run all checks, without changing anything or sending anything upstream.
+    """Run all checks of the doctor command. They change nothing, and send nothing to the upstream.
 
     Args:
         settings: The settings.
@@ -59,7 +59,7 @@ async def run_doctor(
     cli = await asyncio.to_thread((settings.claude_cli_path or find_bundled_binary()).expanduser().resolve)
     cli_results, worker_mib = await _evaluate_claude_code(settings, cli, service.unreadable_credentials)
     path = settings.state_dir / DATABASE_FILE_NAME
-    memory = await asyncio.to_thread(lambda: host.available_memory_mib(workers_running=is_running))
+    memory = await host.read_memory()
     key = settings.api_key.get_secret_value() if settings.api_key else None
     return [
         *cli_results,
@@ -69,7 +69,8 @@ async def run_doctor(
         checks.evaluate_disk(await asyncio.to_thread(host.free_bytes, settings.state_dir), str(settings.state_dir)),
         checks.evaluate_database(str(path), *await asyncio.to_thread(inspect_database, path)),
         checks.evaluate_stored_rows(await asyncio.to_thread(scan_stored_rows, path)),
-        checks.evaluate_memory(settings, worker_mib, memory),
+        memory_checks.evaluate_memory(settings, worker_mib, memory.total_mib if is_running else memory.available_mib),
+        memory_checks.evaluate_chat_processes(settings, memory),
         checks.evaluate_open_files(settings, host.max_open_files()),
         checks.evaluate_clock(host.now(), await asyncio.to_thread(newest_mtime, path, Path(__file__))),
         *(

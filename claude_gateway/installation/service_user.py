@@ -18,8 +18,8 @@ _UNIT_DIRECTORIES = ("/usr/lib/systemd/system", "/run/systemd/system", "/etc/sys
 # Directories in which systemd looks for a credential without a path; see systemd.exec(5).
 _CREDENTIAL_STORES = ("/etc/credstore", "/run/credstore", "/usr/local/lib/credstore", "/usr/lib/credstore")
 _RUNTIME_CREDENTIALS = Path("/run/credentials")
-# The contents of this directory are only in memory. After the switch, the service's user can still remove a directory
-# of its own from it.
+# This directory is only in memory. After this process has switched to the service's user, it can still remove a
+# directory of this user from it.
 _MEMORY_DIRECTORY = Path("/dev/shm")  # noqa: S108
 # Environment variables with directories of the user who runs the command.
 _USER_DIRECTORY_VARIABLES = (
@@ -34,7 +34,7 @@ _USER_DIRECTORY_VARIABLES = (
 
 @dataclass(frozen=True, slots=True)
 class ServiceContext:
-    """The installed service as which a console command runs.
+    """The installed service whose user and settings a console command uses.
 
     Attributes:
         service: The unit of the service.
@@ -230,7 +230,7 @@ def _use_credentials(service: ServiceUnit, directory: Path) -> None:
 
 
 def _use_runtime_credentials(service: ServiceUnit) -> frozenset[str]:
-    """Use the running service's credentials that this user can read, and return the names of the unreadable ones."""
+    """Use the credentials of the running service. If this user cannot read them, return their names instead."""
     directory = _RUNTIME_CREDENTIALS / service.name
     if os.access(directory, os.R_OK | os.X_OK):
         os.environ[CREDENTIALS_DIRECTORY_VARIABLE] = str(directory)

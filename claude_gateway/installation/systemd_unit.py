@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# Directories for which the specifiers stand in a service of the system manager; see systemd.unit(5).
+# The directory for which each specifier stands in a service of the system manager; see systemd.unit(5).
 _SPECIFIER_DIRECTORIES = {"S": "/var/lib", "C": "/var/cache", "L": "/var/log", "E": "/etc", "t": "/run"}
 
 
@@ -24,8 +24,9 @@ class ServiceUnit:
         working_directory: The absolute working directory; None if the unit names none.
         environment: The environment variables in the unit.
         environment_files: The paths of the environment files. If a path begins with `-`, the file may be missing.
-        credentials: The source of each credential. It is an absolute path, or a name in systemd's credential stores.
-        literal_credentials: Credentials whose value is in the unit.
+        credentials: Maps the name of each credential to its source. The source is an absolute path, or a name in
+            systemd's credential stores.
+        literal_credentials: The credentials whose values the unit itself contains, by name.
         listen_address: Host and port of the service's socket, as values for `CLAUDE_WRAPPER_HOST` and `PORT`; None if
             the socket has no TCP address.
     """
@@ -42,7 +43,7 @@ class ServiceUnit:
 
 @dataclass(slots=True)
 class _UnitValues:
-    """All values of each name, in the order of the unit files. An empty value removes the name's earlier values."""
+    """All values of each name in one section of the unit files. An empty value removes the name's earlier values."""
 
     by_name: dict[str, list[str]] = field(default_factory=dict)
 
@@ -60,12 +61,12 @@ class _UnitValues:
 
 
 def parse_service_unit(name: str, service_texts: Iterable[str], socket_texts: Iterable[str]) -> ServiceUnit:
-    """Parse the units of a service.
+    """Parse the service unit and the socket unit of a service.
 
     Args:
         name: The name of the service unit.
-        service_texts: The service unit, followed by its drop-ins.
-        socket_texts: The socket unit, followed by its drop-ins.
+        service_texts: The text of the service unit, followed by the texts of its drop-in files.
+        socket_texts: The text of the socket unit, followed by the texts of its drop-in files.
     """
     service, socket = _parse_section(service_texts, "Service"), _parse_section(socket_texts, "Socket")
     user = service.last("User") or "root"

@@ -1,1 +1,1 @@
-"""Manages the MCP servers that clients register, with the servers' connections, tools and limits."""
+"""Stores the MCP servers that clients register, connects to these servers, and calls their tools within limits."""

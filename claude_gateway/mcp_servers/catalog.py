@@ -1,7 +1,7 @@
-"""Converts tool definitions and tool results of MCP servers to the form that the model receives. No I/O.
+"""Converts the tool definitions and tool results that MCP servers send to the form that the model receives. No I/O.
 
-MCP servers are untrusted. The gateway turns their tool names into names that the API accepts, skips tools with an
-invalid schema, and limits the size of everything that it passes on.
+MCP servers are untrusted. The gateway turns their tool names into names that the Anthropic API accepts, skips tools
+with an invalid schema, and limits the size of everything that it passes to the model.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ _EMPTY_RESULT = Text("(The tool returned no content.)")
 
 @dataclass(frozen=True, slots=True)
 class McpTool:
-    """A tool of an MCP server.
+    """A tool that an MCP server offers, with its name on the server and its definition for the model.
 
     Attributes:
         server_tool_name: Name of the tool on its server.
@@ -47,8 +47,8 @@ class ServerCatalog:
 
     Attributes:
         tools: Tools that the model can use.
-        resource_count: Number of resources on the server.
-        prompt_count: Number of prompts on the server.
+        resource_count: Number of resources that the server offers.
+        prompt_count: Number of prompts that the server offers.
         skipped_tool_count: Number of tools that the gateway could not use.
     """
 
@@ -96,8 +96,8 @@ def _parse_mcp_tool(server_name: str, tool_object: Mapping[str, Any]) -> McpTool
 def qualified_tool_name(server_name: str, server_tool_name: str) -> str:
     """Return the name by which the model knows a tool. The name is stable and different for each tool.
 
-    If the server's name for the tool has invalid characters or makes the result too long, the function appends a hash
-    of that name.
+    The name consists of a prefix, the name of the server and the server's name for the tool. If the server's name for
+    the tool has invalid characters or makes the result too long, the function appends a hash of that name.
     """
     valid_name = f"{TOOL_NAME_PREFIX}{server_name}__{_INVALID_NAME_CHAR.sub('_', server_tool_name)}"
     if valid_name == f"{TOOL_NAME_PREFIX}{server_name}__{server_tool_name}" and len(valid_name) <= _MAX_NAME_CHARS:
@@ -109,14 +109,14 @@ def qualified_tool_name(server_name: str, server_tool_name: str) -> str:
 def select_tools(tools: Sequence[ToolDefinition], names: Sequence[str]) -> tuple[ToolDefinition, ...]:
     """Return the tools that match any of the names.
 
-    A name may be the name of a tool, a server (`mcp__server`) or a pattern (`mcp__server__*`).
+    Each name is the name of one tool, or stands for all tools of a server (`mcp__server` or `mcp__server__*`).
     """
     servers = tuple(f"{name.removesuffix('__*')}__" for name in names)
     return tuple(tool for tool in tools if tool.name in names or tool.name.startswith(servers))
 
 
 def parse_tool_result(result_object: Mapping[str, Any], limits: McpLimits) -> RemoteToolResult:
-    """Convert the result of a tool call to blocks for the model. A result that is too large becomes an error result."""
+    """Convert the result of a tool call to blocks for the model. If the result is too large, return an error result."""
     content = result_object.get("content") or []
     blocks = [block for part in content if (block := _parse_block(part)) is not None]
     if not blocks and result_object.get("structuredContent") is not None:

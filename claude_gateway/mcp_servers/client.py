@@ -30,7 +30,7 @@ from claude_gateway.mcp_servers.stdio_transport import open_stdio_transport
 from claude_gateway.net.name_resolver import NameResolver
 from workers.core.job import RemoteToolResult
 
-# These packages log messages that servers send, and URLs with their queries, which may contain secrets.
+# These packages log messages that servers send, and complete URLs. Both may contain secrets.
 for _name in ("mcp", "client", "httpx2", "httpcore2"):
     logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
 
@@ -48,11 +48,11 @@ class McpClient:
     """A session with one MCP server, after the handshake.
 
     Attributes:
-        wakeup: Event that is set if the connection should check the server, because the server's tools changed or a
-            call failed.
+        wakeup: Event that wakes the task that monitors the connection, so that the task checks the server. The client
+            sets the event when the server's tools have changed or the connection has ended.
         tools_changed: True if the server announced a new list of tools.
-        cancel_scope: Timeout context of the session. The client ends the session by setting the deadline of this
-            context to the past.
+        cancel_scope: Timeout context in which the session runs. The client ends the session by setting the deadline of
+            this context to the past.
     """
 
     def __init__(self, server: McpServer, limits: McpLimits) -> None:
@@ -83,7 +83,7 @@ class McpClient:
         return ServerCatalog(tools, counts.get("resources", 0), counts.get("prompts", 0), skipped_count)
 
     async def call_tool(self, tool_name: str, arguments: Mapping[str, Any]) -> RemoteToolResult:
-        """Call a tool. A JSON-RPC error of the server becomes an error result for the model.
+        """Call a tool. If the server responds with a JSON-RPC error, return an error result for the model.
 
         Raises:
             ServerUnavailable: The connection failed, or the response is invalid.
@@ -91,8 +91,8 @@ class McpClient:
         params = mcp_types.CallToolRequestParams(name=tool_name, arguments=dict(arguments))
         with self.translate_errors():
             try:
-                # `ClientSession.call_tool` would validate the result against the output schema, which the server
-                # chooses.
+                # Do not use `ClientSession.call_tool`, because it would validate the result against an output schema
+                # that the untrusted server chooses.
                 result = await self._session.send_request(
                     mcp_types.CallToolRequest(params=params), mcp_types.CallToolResult
                 )
@@ -113,7 +113,7 @@ class McpClient:
             try:
                 await self._session.send_ping()
             except MCPError as error:
-                if error.code != mcp_types.METHOD_NOT_FOUND:  # a server without `ping` has responded too
+                if error.code != mcp_types.METHOD_NOT_FOUND:  # even a server that does not know `ping` has responded
                     raise
 
     async def initialize(self, session: ClientSession) -> None:
@@ -122,7 +122,10 @@ class McpClient:
         await session.initialize()
 
     async def on_message(self, message: Any) -> None:
-        """Handle a notification of the server, or an exception that the transport passed on for an invalid message."""
+        """Handle a notification from the server, or the exception with which the transport reports an invalid message.
+
+        The method only handles the notification that the list of tools has changed, and ignores everything else.
+        """
         if isinstance(message, mcp_types.ToolListChangedNotification):
             self.tools_changed = True
             self.wakeup.set()
@@ -133,7 +136,7 @@ class McpClient:
         self.wakeup.set()
 
     def on_limit_exceeded(self, reason: str) -> None:
-        """Cancel the session, because the server exceeded the inbound limit."""
+        """Cancel the session, because the server sent more data than the limits allow."""
         self._limit_reason = reason
         self.cancel_scope.reschedule(0)
 
@@ -168,7 +171,10 @@ class McpClient:
         return "the server sent a response that is not valid MCP"
 
     async def _list_all(self, kind: str) -> list[Any]:
-        """Fetch all pages of one of the server's lists, up to the limits on pages and entries."""
+        """Fetch one of the server's lists page by page, until the list ends or exceeds the limits on pages or entries.
+
+        `kind` is the name of the list, such as `tools`.
+        """
         request, result = _LIST_METHODS[kind]
         entries: list[Any] = []
         cursor: str | None = None
@@ -193,7 +199,9 @@ async def open_client(
     *,
     allow_private: bool,
 ) -> AsyncIterator[McpClient]:
-    """Open a session with an MCP server. The task that enters the context must also leave it.
+    """Open a session with an MCP server for the duration of the context.
+
+    The asyncio task that enters the context must also leave it.
 
     Args:
         key_id: Id of the API key with which the client registered the server.
@@ -201,7 +209,7 @@ async def open_client(
         limits: Limits for the server's messages and lists.
         launcher: Starts stdio servers.
         name_resolver: Resolves host names of HTTP servers.
-        key_volume: Inbound volume that all servers of the key share.
+        key_volume: Counts of the data that all servers of the key have sent.
         allow_private: Whether HTTP servers may have private addresses.
 
     Raises:

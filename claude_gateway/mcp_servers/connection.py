@@ -1,4 +1,7 @@
-"""Connects to one MCP server of one key, detects failures, and reconnects until the gateway closes the connection."""
+"""Connection to one MCP server of one key.
+
+The connection detects failures, and reconnects until the gateway closes it.
+"""
 
 import asyncio
 import logging
@@ -26,15 +29,19 @@ class ServerUnavailable(Exception):
 
 
 class ServerExceededLimit(ServerUnavailable):
-    """Raised if the server exceeds the inbound limit. Then the gateway reconnects only when a client requests it."""
+    """Raised if a server sends more data than the gateway accepts within a time window.
+
+    After this error, the gateway reconnects to the server only when a client requests a connection.
+    """
 
 
 class McpSession(Protocol):
     """Interface of a session with one MCP server after the handshake (`claude_gateway.mcp_servers.client.McpClient`).
 
     Attributes:
-        wakeup: Event that is set if the connection should check the server, because the server's tools changed or a
-            call failed.
+        wakeup: Event that wakes the task that monitors the connection, so that the task checks the server. The session
+            sets the event when the server's tools have changed or the connection has ended. The connection sets the
+            event when a call has failed.
         tools_changed: True if the server announced a new list of tools.
     """
 
@@ -42,11 +49,11 @@ class McpSession(Protocol):
     tools_changed: bool
 
     async def fetch_catalog(self) -> ServerCatalog:
-        """List the server's tools, and count its resources and prompts. Raises `ServerUnavailable`."""
+        """List the server's tools, and count the server's resources and prompts. Raises `ServerUnavailable`."""
         ...
 
     async def call_tool(self, tool_name: str, arguments: Mapping[str, Any]) -> RemoteToolResult:
-        """Call a tool by the name that the server gives it. Raises `ServerUnavailable`."""
+        """Call a tool by the name that the tool has on the server. Raises `ServerUnavailable`."""
         ...
 
     async def ping(self) -> None:
@@ -63,9 +70,10 @@ class McpConnection:
 
     Attributes:
         server: Registration of the server.
-        status: State of the connection; `disconnected` if the gateway reconnects only when a client requests it.
-        error: Reason why the server is unavailable; "" while it is connected.
-        catalog: Tools that the server offered during its last connection.
+        status: State of the connection. In the state `disconnected`, the gateway reconnects only when a client requests
+            a connection.
+        error: Reason why the server is unavailable; "" while the server is connected.
+        catalog: Tools that the server offered when it was last connected.
         reconnect_count: Number of times that the gateway has reconnected to the server.
     """
 
@@ -88,12 +96,12 @@ class McpConnection:
         self._task = asyncio.create_task(self._run(), name=f"MCP server {self.server.name}")
 
     async def wait_connected(self) -> ServerCatalog:
-        """Wait for the connection, and return the catalog of the server.
+        """Wait until the server is connected, and return the catalog of the server.
 
-        If the connection was lost, the gateway reconnects immediately.
+        If the connection was lost, the method makes the gateway reconnect immediately.
 
         Raises:
-            ServerUnavailable: This attempt to connect failed.
+            ServerUnavailable: The attempt to connect failed.
         """
         if self._session is None:
             self._retry_now.set()
@@ -101,9 +109,9 @@ class McpConnection:
         return self.catalog
 
     async def call_tool(self, tool_name: str, arguments: Mapping[str, Any]) -> RemoteToolResult:
-        """Call a tool by the name that the server gives it.
+        """Call a tool by the name that the tool has on the server.
 
-        Every failure becomes an error result for the model.
+        If the call fails, the method returns an error result for the model and raises no exception.
         """
         name, session = self.server.name, self._session
         if session is None:
@@ -119,7 +127,7 @@ class McpConnection:
         return error_result(f"The call to the MCP server {name} failed: {reason}.")
 
     async def close(self) -> None:
-        """Close the connection, even if the server does not react."""
+        """Close the connection, even if the server does not respond."""
         self._is_closing = True
         self._retry_now.set()
         self._fail("the connection was closed on request")
@@ -149,7 +157,7 @@ class McpConnection:
             with suppress(TimeoutError):
                 async with asyncio.timeout(None if limit_exceeded else pause):
                     await self._retry_now.wait()
-            if self._is_closing:  # a session that ended at the same moment may have swallowed the cancellation
+            if self._is_closing:  # the cancellation is lost if the session ends at the same moment
                 return
 
     async def _run_session(self) -> None:

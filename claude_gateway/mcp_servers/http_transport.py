@@ -2,8 +2,8 @@
 
 Unless the operator allows private addresses, the transport connects only to public addresses.
 
-The transport resolves the host name, checks the addresses, and connects to a checked address under the server's name.
-Therefore neither DNS rebinding nor a redirect bypasses the check.
+For each request, the transport resolves the host name itself, checks the addresses, and connects to one of the checked
+addresses. Therefore neither DNS rebinding nor a redirect bypasses the check.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ def is_network_error(error: BaseException) -> bool:
 
 
 async def create_http_client_factory(limiter: InboundLimiter, resolve_host: ResolveHost, *, allow_private: bool) -> Any:
-    """Return a function that creates the HTTP client of one connection, in the form that the `mcp` package expects."""
+    """Return a function that creates the HTTP client for one connection. The `mcp` package calls this function."""
     # Create the transport in a thread, because loading certificates would block the event loop.
     inner = await asyncio.to_thread(httpx2.AsyncHTTPTransport, trust_env=False)
 
@@ -53,7 +53,8 @@ async def create_http_client_factory(limiter: InboundLimiter, resolve_host: Reso
     ) -> httpx2.AsyncClient:
         return httpx2.AsyncClient(
             headers={"Accept-Encoding": "identity", "User-Agent": "claude-gateway", **(headers or {})},
-            # A stream may be silent for a long time; the connection sets a deadline for every request.
+            # Set no read timeout, because a stream may be silent for a long time. `McpConnection` sets a deadline for
+            # every request.
             timeout=httpx2.Timeout(_CONNECT_TIMEOUT_SECONDS, read=None),
             transport=RestrictedTransport(inner, limiter, resolve_host, allow_private=allow_private),
             trust_env=False,
@@ -87,7 +88,8 @@ class RestrictedTransport(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send a request. Raises `TransportFailed` for a forbidden address or an unusable response."""
-        # Count a fixed amount for each response, because the `mcp` package retries a stream that ends at once.
+        # Count a fixed amount of data for each response, so that endless retries exceed the limit. The `mcp` package
+        # retries a stream that ends at once.
         self._limiter.count_data(_RESPONSE_CHARGE)
         timeout_seconds = _DELETE_TIMEOUT_SECONDS if request.method == "DELETE" else None
         async with asyncio.timeout(timeout_seconds):
@@ -106,7 +108,7 @@ class RestrictedTransport(httpx2.AsyncBaseTransport):
         if headers.get("Content-Type", "").strip().lower().startswith(_EVENT_STREAM_TYPE):
             headers["Content-Type"] = f"{_EVENT_STREAM_TYPE}; charset=utf-8"  # the encoding that the scanner assumes
             stream = _ScannedStream(response.stream, limiter.count_data, EventScanner(*scanner_args).feed)
-        else:  # do not count lines, because a JSON body may have a line for each value
+        else:  # do not count lines, because a JSON body may be formatted with one line for each value
             stream = _ScannedStream(response.stream, MessageScanner(*scanner_args).feed)
         return httpx2.Response(response.status_code, headers=headers, stream=stream, extensions=response.extensions)
 
@@ -140,9 +142,9 @@ class RestrictedTransport(httpx2.AsyncBaseTransport):
 
 
 def _with_address(request: httpx2.Request, host: str, address: str) -> httpx2.Request:
-    """Return a copy of the request that goes to one address of the host.
+    """Return a copy of a request that connects to one given address of the host.
 
-    The headers still name the host, and TLS verifies the certificate of the host.
+    The headers still contain the name of the host, and TLS verifies the certificate for this name.
     """
     return httpx2.Request(
         request.method,
@@ -154,9 +156,9 @@ def _with_address(request: httpx2.Request, host: str, address: str) -> httpx2.Re
 
 
 class _ScannedStream(httpx2.AsyncByteStream):
-    """Byte stream that passes each chunk to all scanners before the reader gets it.
+    """Byte stream that passes each chunk to all scanners before it passes the chunk to the reader.
 
-    A scanner may raise an error.
+    A scanner raises an error if the data exceeds a limit.
     """
 
     def __init__(self, inner: Any, *scanners: Callable[[bytes], None]) -> None:

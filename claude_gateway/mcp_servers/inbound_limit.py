@@ -1,4 +1,4 @@
-"""Limits the data that MCP servers may send within a time window. No I/O; the clock is a parameter.
+"""Limits the data that MCP servers may send within a time window. No I/O. The clock is a parameter.
 
 Without a limit, a server could send so much data that reading it alone would keep the gateway busy.
 """
@@ -46,18 +46,18 @@ class InboundVolume:
 
 
 class InboundLimiter:
-    """Limits the data that arrives on all streams of one connection together.
+    """Limits the data that a server sends within a time window, on all streams of one connection together.
 
-    The limiter also counts lines, because every message has at least one line. Data that is not a message also has at
-    least one line.
+    The limiter counts bytes, lines and JSON values. It counts lines because each message takes time to process, even if
+    the message is small, and consists of at least one line.
 
     Args:
         limits: Limits for one server. The same limits apply to all servers of a key together.
         clock: Returns the current time in seconds.
         on_limit_exceeded: Called once, with the reason, when the server exceeds a limit.
-        key_volume: Amount of data that all servers of the key sent. If this amount is too large, the limiter only stops
-            servers that sent more than the limit divided by `max_servers`. Therefore one server that sends too much
-            does not end the connections of the others.
+        key_volume: Amount of data that all servers of the key sent. If this amount is too large, the limiter stops only
+            servers that sent more than the limit divided by `max_servers`. Therefore a server that sends too much data
+            does not end the connections to other servers.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class InboundLimiter:
         self._exceeded_reason = ""
 
     def count_data(self, data: bytes) -> None:
-        """Count received bytes. Raises `InboundLimitExceeded` in this and every later call once a limit is exceeded."""
+        """Count received bytes and lines. Raises `InboundLimitExceeded` once the server has exceeded a limit."""
         if self._exceeded_reason:
             raise InboundLimitExceeded(self._exceeded_reason)
         lines = data.count(b"\n") + data.count(b"\r")
@@ -91,7 +91,7 @@ class InboundLimiter:
             self.raise_exceeded(_TOO_MUCH_DATA)
 
     def count_values(self, value_count: int) -> None:
-        """Count the JSON values in data whose bytes `count_data` has counted. Raises `InboundLimitExceeded`."""
+        """Add a number of received JSON values to the counts. Raises `InboundLimitExceeded`."""
         self._server_volume.value_count += value_count
         self._key_volume.value_count += value_count
         if self._is_over_limit(
@@ -100,10 +100,10 @@ class InboundLimiter:
             self.raise_exceeded(_TOO_MANY_VALUES)
 
     def raise_exceeded(self, reason_template: str) -> NoReturn:
-        """Mark the server as over the limit, and raise the exception for it.
+        """Record that the server has exceeded a limit, and raise `InboundLimitExceeded`.
 
         Args:
-            reason_template: Template of the reason, which the method formats with the `McpLimits`.
+            reason_template: Template for the reason. The method inserts the values of the `McpLimits`.
 
         Raises:
             InboundLimitExceeded: Always.

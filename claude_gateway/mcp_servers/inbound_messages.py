@@ -1,7 +1,7 @@
 """Removes unused fields from inbound MCP messages before the `mcp` package validates the messages.
 
-The package validates every message against the types of the protocol, which takes about ten microseconds for each entry
-of a list. Therefore the gateway drops the fields that it does not use, and limits the length of lists.
+The package validates every message against the types of the protocol. This validation takes about ten microseconds for
+each entry of a list. Therefore the gateway drops the fields that it does not use, and limits the length of lists.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _METHODS_WITH_PARAMS = ("ping",)
 
 
 class InboundMessages:
-    """Stream from which the session of the `mcp` package reads inbound messages without unused fields.
+    """Stream that delivers the server's messages to the `mcp` package, without the fields that the gateway never uses.
 
     Args:
         stream: Stream from which the transport delivers the original messages.
@@ -75,7 +75,7 @@ class InboundMessages:
 
 
 def find_exceeded_limit(result: Mapping[str, Any], limits: McpLimits) -> str | None:
-    """Return the reason template for the limit that a list in the result exceeds; None if no list exceeds a limit."""
+    """Return a template for an error text if a list in the result is too long; None if all lists are short enough."""
     for key, value in result.items():
         if not isinstance(value, list):
             continue
@@ -87,7 +87,7 @@ def find_exceeded_limit(result: Mapping[str, Any], limits: McpLimits) -> str | N
 
 
 def drop_unused_fields(result: dict[str, Any]) -> None:
-    """Remove the unused fields from the entries of a result. The function changes the result itself."""
+    """Remove the fields that the gateway never uses from the entries of a result. The function changes `result`."""
     for key, value in result.items():
         if key == "structuredContent":
             continue

@@ -1,7 +1,7 @@
 """Prepares the commands and directories of stdio MCP servers.
 
-Each server runs in a sandbox with its own directory, which stays after the server's process has ended. If the gateway
-process is killed, the next gateway process uses a PID file to end the server.
+Each server runs in a sandbox with its own directory. The directory still exists after the server's process has ended.
+If the gateway process is killed, the next gateway process uses a PID file to end the server.
 """
 
 import asyncio
@@ -55,10 +55,10 @@ class ServerLauncher:
         self._remover = DirectoryRemover(base_dir)
 
     async def open(self) -> None:
-        """Lock the directory and end the servers of a gateway process that was killed.
+        """Lock the base directory, and end the servers that a killed gateway process left running.
 
         Raises:
-            OSError: The directory cannot be used.
+            OSError: The gateway cannot use the directory.
             StateDirectoryInUse: Another gateway uses the directory.
             UnsafeDirectory: Another user could write to the directory.
         """
@@ -68,7 +68,7 @@ class ServerLauncher:
             self._sandbox = await asyncio.to_thread(_hide_secret_dirs, self._sandbox, self._secret_dirs)
 
     def close(self) -> None:
-        """Release the lock of the directory, and close the object that removes directories."""
+        """Release the lock on the base directory, and stop the removal of directories."""
         self._remover.close()
         self.process_dirs.close()
 
@@ -96,7 +96,7 @@ class ServerLauncher:
         return config.command, build_server_env(config, str(server_dir), path)
 
     async def sandbox_unavailable_reason(self, server_dir: Path) -> str | None:
-        """Return the reason why the gateway cannot create the sandbox; None if it can."""
+        """Return the reason why the gateway cannot create the sandbox; None if the gateway can create it."""
         if self._sandbox is None:
             return "MCP_SANDBOX is off"
         if not self._is_sandbox_available:

@@ -1,37 +1,38 @@
-"""Limits for MCP servers. No I/O."""
+"""Limits that the gateway applies to MCP servers. No I/O."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class McpLimits:
-    """Limits and intervals of MCP servers.
+    """Limits and intervals that the gateway applies to MCP servers.
 
     Before the gateway parses a message, it checks the numbers of bytes and values, the nesting depth and the digits of
-    each number, because these determine the time and memory that parsing takes. Before it validates the message, it
-    checks the number of result parts and list entries.
+    each number, because these determine the time and memory that parsing takes. Before the `mcp` package validates the
+    message, the gateway checks the number of result parts and list entries.
 
     Attributes:
-        max_servers: Servers that one key may register.
-        max_tools: Tools of one server.
+        max_servers: Number of servers that one key may register.
+        max_tools: Number of tools that the gateway accepts from one server.
         connect_timeout_seconds: Time limit for the handshake, a ping or a new tool list.
         call_timeout_seconds: Time limit for a tool call.
         max_message_bytes: Size of one message.
-        max_message_values: JSON values in one message.
+        max_message_values: Number of JSON values in one message.
         max_message_depth: Nesting depth of one message.
-        max_number_digits: Digits of one number.
-        max_result_parts: Content parts of a tool result.
-        max_list_entries: Entries of any other list.
+        max_number_digits: Number of digits in one JSON number.
+        max_result_parts: Number of content parts in a tool result.
+        max_list_entries: Number of entries in any other list in a message.
         max_result_bytes: Size of the content that one tool result passes to the model.
         max_catalog_bytes: Size of the descriptions and schemas of all tools of a server.
-        max_pages: Pages that the gateway fetches of one list.
+        max_pages: Number of pages that the gateway fetches of one list, such as the tool list.
         ping_interval_seconds: Interval at which the gateway checks an idle server.
-        min_retry_seconds: First pause before reconnecting; each further failure doubles it.
+        min_retry_seconds: First pause before reconnecting. Each further failure doubles the pause.
         max_retry_seconds: Longest pause before reconnecting.
         min_relist_seconds: Shortest interval between two fetches of the tool list.
-        max_inbound_lines: Lines that a server may send within the inbound window. The gateway disconnects a server that
-            exceeds an inbound limit, alone or together with other servers of its key.
-        max_inbound_values: JSON values that a server may send within the inbound window.
+        max_inbound_lines: Number of lines that a server may send within the inbound window, a time window of
+            `inbound_window_seconds`. The gateway disconnects a server that exceeds this limit, alone or together with
+            other servers of its key.
+        max_inbound_values: Number of JSON values that a server may send within the inbound window.
         inbound_window_seconds: Length of the inbound window.
     """
 
@@ -58,5 +59,8 @@ class McpLimits:
 
     @property
     def max_inbound_bytes(self) -> int:
-        """Bytes that a server may send within the inbound window. This is eight times the maximum size of a message."""
+        """Number of bytes that a server may send within the inbound window.
+
+        This is eight times the maximum size of a message.
+        """
         return 8 * self.max_message_bytes

@@ -32,7 +32,7 @@ _CLIENT_MODULE = "claude_gateway.mcp_servers.client"
 _RETRY_SECONDS = 5
 _ACCESS_CHECK_SECONDS = 30.0
 
-# Function that opens a session with a server of a key. The arguments are the key id and the server.
+# Function that opens a session with an MCP server. The arguments are the id of the server's key and the server.
 ServerSessionFactory = Callable[[str, McpServer], AbstractAsyncContextManager[McpSession]]
 # Function that returns whether the key with this id may use MCP servers.
 CanUseMcp = Callable[[str], Awaitable[bool]]
@@ -40,7 +40,10 @@ CanUseMcp = Callable[[str], Awaitable[bool]]
 
 @dataclass(frozen=True, slots=True)
 class RegisteredServer:
-    """A registered server with its connection. The connection is None if no client has connected the server."""
+    """A registered server with its connection.
+
+    The connection is None if no client has connected the server, or if a client has disconnected it.
+    """
 
     server: McpServer
     connection: McpConnection | None
@@ -77,7 +80,7 @@ class McpServerManager:
 
     @asynccontextmanager
     async def keep_connected(self, can_use_mcp: CanUseMcp) -> AsyncIterator[None]:
-        """Run the connections for the duration of the context.
+        """Keep servers connected for the duration of the context.
 
         At the start, the manager begins to reconnect the servers that were connected before a restart, but does not
         wait for them. It regularly disconnects the servers of keys that may no longer use MCP servers. At the end, it
@@ -113,14 +116,14 @@ class McpServerManager:
         return [RegisteredServer(server, self._connections.get((key_id, server.name))) for server in servers]
 
     async def register(self, key_id: str, server: McpServer) -> bool:
-        """Register a server. A server of the same name is disconnected and replaced.
+        """Register a server. If the key already has a server of this name, disconnect and replace that server.
 
         Returns:
-            True if there was no server of this name.
+            True if the key had no server of this name.
 
         Raises:
-            ApiError: 400 if the registration is invalid, 403 if the operator has not allowed it, 429 if the key has
-                too many servers.
+            ApiError: 400 if the registration is invalid, 403 if the operator has not allowed such a server, 429 if the
+                key has too many servers.
         """
         self._policy.check(server)
         is_new = await self._store.write_server(key_id, server, self.limits.max_servers, self._now())
@@ -146,8 +149,8 @@ class McpServerManager:
         """Connect to a server, and return the catalog of the server.
 
         Raises:
-            ApiError: 404 if there is no such server, 403 if the operator does not allow it any more, 409 if it is not
-                enabled, 503 if the connection fails.
+            ApiError: 404 if there is no such server, 403 if the operator does not allow the server any more, 409 if
+                the server is not enabled, 503 if the connection fails.
         """
         server = await self._require_server(key_id, name)
         self._policy.check(server)
@@ -191,7 +194,7 @@ class McpServerManager:
     async def call_tool(self, key_id: str, tool_name: str, arguments: Mapping[str, Any]) -> RemoteToolResult:
         """Call a tool by the name that the model uses for it.
 
-        Every failure becomes an error result for the model.
+        If the call fails, the method returns an error result for the model and raises no exception.
         """
         for _, connection in sorted(self._connections_of(key_id).items()):
             for mcp_tool in connection.catalog.tools:
@@ -244,7 +247,10 @@ class McpServerManager:
 def create_session_factory(
     limits: McpLimits, launcher: ServerLauncher, name_resolver: NameResolver, *, allow_private: bool
 ) -> ServerSessionFactory:
-    """Return a function that opens sessions. It imports the `mcp` package when it opens the first session."""
+    """Return a function that opens sessions with MCP servers.
+
+    The returned function imports the `mcp` package when it opens the first session.
+    """
     volume_by_key: WeakValueDictionary[str, InboundVolume] = WeakValueDictionary()
 
     @asynccontextmanager
@@ -260,10 +266,10 @@ def create_session_factory(
 
 
 def _load_client_module() -> Any:
-    """Import the module of the MCP client.
+    """Import the module with the MCP client, and return the module.
 
-    The objects that the first import creates exist until the process ends. The function excludes them from garbage
-    collection, because a single collection of them would block the event loop.
+    The objects that the first import creates exist until the process ends. The function excludes these objects from
+    garbage collection, because a single collection of them would block the event loop.
     """
     if _CLIENT_MODULE in sys.modules:
         return sys.modules[_CLIENT_MODULE]

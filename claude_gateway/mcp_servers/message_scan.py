@@ -1,9 +1,9 @@
 """Checks the raw bytes of MCP messages against limits, before a library parses the messages. No I/O.
 
-A JSON parser creates an object for every value: 8 MB of `[{},{},…]` become 15 GB and block the event loop for a minute.
-The scanner makes a few passes over the bytes, each of them in C, and stores only its position in the message. It may
-count more values than a parser would create, but never fewer. It ignores everything after the point at which every JSON
-parser fails.
+A JSON parser creates an object for every value. It would turn 8 MB of `[{},{},…]` into 15 GB of objects, and block the
+event loop for a minute. The scanner reads the bytes a few times with functions that are written in C, and creates no
+object for a value. It may count more values than a parser would create, but never fewer. If every JSON parser would
+fail at some point in the message, the scanner ignores the brackets after this point.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ _ALL_BYTES = bytes(range(256))
 _NON_BRACKETS = bytes(set(_ALL_BYTES) - set(b"[]{}"))
 _NON_DIGITS_TO_SPACES = bytes(byte if byte in _DIGITS else 0x20 for byte in _ALL_BYTES)
 
-# Kinds of a line in an event stream, as far as the scanner has read the line.
+# Kinds of lines in an event stream. The scanner derives the kind from the part of the line that it has read.
 _EMPTY_LINE, _COMMENT_LINE, _FIELD_LINE = range(3)
 
 MESSAGE_TOO_LARGE = "the server sent invalid messages, or a message larger than MAX_MCP_MESSAGE_MIB"
@@ -29,13 +29,13 @@ OnLimitExceeded = Callable[[str], None]
 
 
 class MessageScanner:
-    """Scanner of JSON texts in chunks of any size. Call `feed` with each chunk and `end_message` after each text.
+    """Checks JSON texts against limits. Call `feed` with each chunk of a text and `end_message` after each text.
 
     Args:
         limits: Limits for one message.
-        on_limit_exceeded: Called if a text exceeds a limit. The argument is the reason as a template for `McpLimits`.
-            The function must raise an error.
-        count_values: Called with the number of values in each chunk.
+        on_limit_exceeded: Function that the scanner calls if a text exceeds a limit. The argument is the reason, as a
+            template that contains attributes of `McpLimits`. The function must raise an error.
+        count_values: Function that the scanner calls with the number of values in each chunk.
     """
 
     def __init__(
@@ -47,18 +47,18 @@ class MessageScanner:
         self.end_message()
 
     def end_message(self) -> None:
-        """End the present text. The next chunk begins a new text."""
+        """Record that the text has ended. The next chunk begins a new text."""
         self._byte_count = self._value_count = self._depth = 0
         self.end_string()
 
     def end_string(self) -> None:
-        """Handle a line break. It ends every string and number."""
+        """Record that a line break has ended the string or the number at the end of the last chunk."""
         self._digit_count = 0
         self._in_string = False
         self._pending = b""
 
     def feed(self, data: bytes) -> None:
-        """Scan the next chunk of the text. Raises the exception of `on_limit_exceeded`."""
+        """Scan the next chunk of the text. If the text exceeds a limit, raise the exception of `on_limit_exceeded`."""
         for start in range(0, len(data), _SLICE_BYTES):
             self._feed_slice(data[start : start + _SLICE_BYTES])
 
@@ -78,7 +78,7 @@ class MessageScanner:
     def _remove_strings(self, data: bytes) -> bytes:
         """Return the bytes that are outside JSON strings.
 
-        Only outside strings, a comma or a bracket stands for a value.
+        A comma or a bracket marks a value only if it is outside a string.
         """
         data = self._pending + data
         # A backslash at the end escapes the next byte, which is in the next chunk.
@@ -103,9 +103,9 @@ class MessageScanner:
                 return  # every parser fails at a closing bracket without an opening one
 
     def _track_digits(self, outside: bytes) -> None:
-        """Limit the number of digits in a number.
+        """Check that no number has too many digits.
 
-        The conversion of a long integer to text, for example for a log, takes quadratic time.
+        The conversion of a long integer to text, for example for a log line, takes quadratic time.
         """
         runs = outside.translate(_NON_DIGITS_TO_SPACES).split(b" ")
         first, last = len(runs[0]), len(runs[-1])
@@ -116,7 +116,7 @@ class MessageScanner:
 
 
 class LineScanner:
-    """Scanner of messages that are one line each, as stdio servers write them."""
+    """Scanner for the output of stdio servers, in which each line is one message."""
 
     def __init__(
         self, limits: McpLimits, on_limit_exceeded: OnLimitExceeded, count_values: Callable[[int], None]
@@ -124,7 +124,7 @@ class LineScanner:
         self._scanner = MessageScanner(limits, on_limit_exceeded, count_values)
 
     def feed(self, data: bytes) -> None:
-        """Scan the next chunk of output. Raises the exception of `on_limit_exceeded`."""
+        """Scan the next chunk of output. Raises the exception that `on_limit_exceeded` raises."""
         *complete_lines, last = data.split(b"\n")
         for line in complete_lines:
             self._scanner.feed(line)
@@ -133,10 +133,10 @@ class LineScanner:
 
 
 class EventScanner:
-    """Scanner of messages that are server-sent events: an empty line follows the lines of each event.
+    """Scanner for messages in a stream of server-sent events. An event has one or more lines and ends at an empty line.
 
-    It scans every line of an event except comments, even if the line contains no message. A string ends at the end of
-    its line, because a JSON string cannot contain a line break.
+    The scanner scans every line of an event except comments, even if the line contains no message. It assumes that a
+    string ends at the end of its line, because a JSON string cannot contain a line break.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class EventScanner:
         self._line_kind = _EMPTY_LINE
 
     def feed(self, data: bytes) -> None:
-        """Scan the next chunk of the stream. Raises the exception of `on_limit_exceeded`."""
+        """Scan the next chunk of the stream. Raises the exception that `on_limit_exceeded` raises."""
         data = self._pending + data
         self._pending = b"\r" if data.endswith(b"\r") else b""  # the other half of the line break may follow
         data = data[: len(data) - len(self._pending)]

@@ -41,12 +41,12 @@ _RESERVED_HEADER_NAME = re.compile(
 
 
 def parse_allowed_commands(value: str) -> tuple[tuple[str, ...], ...]:
-    """Split the setting with the allowed commands into command lines, and each command line into words.
+    """Split the setting that lists the allowed commands into command lines, and each command line into words.
 
     Line breaks or `;` separate the command lines.
 
     Raises:
-        ValueError: The quoting is invalid, or a command is `*`.
+        ValueError: The quotation marks are invalid, or a command is `*`.
     """
     words = shlex.shlex(value, posix=True, punctuation_chars=";\n")
     words.whitespace, words.whitespace_split, words.commenters = " \t\r", True, ""

@@ -1,8 +1,8 @@
 """Builds the mounts, the environment and the resource limits of the sandbox for stdio MCP servers. No I/O.
 
-A server sees the programs of the system, its own directory, and the paths that the operator lists for all servers. It
-sees neither the files of the gateway nor other processes. It shares the network of the gateway, because most such
-servers need a network.
+In the sandbox, a server sees the programs of the system, its own directory, and the paths that the operator lists for
+all servers. It sees neither the files of the gateway nor other processes. It uses the network of the gateway, because
+most stdio servers need a network.
 """
 
 from collections.abc import Iterator, Sequence
@@ -46,7 +46,7 @@ class McpSandbox:
 
 
 def server_sandbox_command(sandbox: McpSandbox, command: Sequence[str], server_dir: Path) -> tuple[str, ...]:
-    """Return the command line that runs the command in the sandbox, with `server_dir` as its home directory."""
+    """Return the command line that runs a server in the sandbox. The server's home directory is `server_dir`."""
     limits = (*build_sandbox_limits(_MAX_FILE_BYTES), *build_process_limits(sandbox.max_process_bytes))
     limited_command = ("prlimit", *limits, "--", *command)
     tmp, home = Mount(None, _SANDBOX_TMP, writable=True), Mount(str(server_dir), SANDBOX_HOME, writable=True)
@@ -62,7 +62,7 @@ def build_server_env(config: StdioConfig, home_dir: str, search_path: str) -> di
 def _sandbox_mounts(sandbox: McpSandbox) -> Iterator[Mount]:
     """Yield the mounts, with each directory before the directories in it.
 
-    Otherwise the mount of the outer directory would cover the mounts of the inner ones.
+    Otherwise the mount of an outer directory would cover the mounts of the directories in it.
     """
     mounts = [Mount(path, path) for path in sandbox.readable_paths] + [
         Mount(path, path, writable=True) for path in sandbox.writable_paths

@@ -1,8 +1,8 @@
-"""Stdio transport for MCP servers, which runs a server as a process and exchanges messages over the process's pipes.
+"""Stdio transport for MCP servers. It runs a server as a process and exchanges messages over the pipes of the process.
 
-The environment of the process contains only PATH, a home directory and the variables of the registration, and no
-variables of the gateway. The gateway discards the process's stderr, because stderr may contain secrets of the
-registration.
+The environment of the process contains only PATH, a home directory and the variables that the client registered, and
+no variables of the gateway. The gateway discards the process's stderr, because stderr may contain secrets that the
+client registered.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ _EXIT_STATUS_TIMEOUT_SECONDS = 2.0
 
 
 class LimitedFrameDecoder(FrameDecoder):
-    """Decoder of messages that enforces the inbound limits and the message limits before it parses any data."""
+    """Decodes the messages in a server's output. Before it parses any data, it checks the limits on size and number."""
 
     def __init__(self, limiter: InboundLimiter) -> None:
         super().__init__(limiter.limits.max_message_bytes, max_invalid_lines=_MAX_INVALID_LINES)
@@ -54,15 +54,15 @@ async def open_stdio_transport(
     limiter: InboundLimiter,
     on_end: Callable[[str], None],
 ) -> AsyncIterator[tuple[Any, Any]]:
-    """Run a server process for the duration of the context.
+    """Run a server process for the duration of the context, and yield the streams that exchange messages with it.
 
     Args:
         config: Command and environment of the server.
         launcher: Builds the command and manages the PID file.
         server_dir: Directory of the server.
         limiter: Limits the data that the server may send.
-        on_end: Called when the output of the process has ended. The argument is the reason, or "" if the process itself
-            closed its output.
+        on_end: Function that the transport calls when the output of the process has ended. The argument is the reason,
+            or "" if the process itself closed its output.
 
     Yields:
         The inbound and the outbound stream, in the form that the `mcp` package expects.

@@ -1,1 +1,1 @@
-"""Lists the models, and resolves names, aliases and retired models."""
+"""Lists the models that clients may use, and finds the model for each name, alias or retired model."""

@@ -1,14 +1,14 @@
 """Aliases that map model names of other providers to Claude models. No I/O.
 
-With aliases, clients with a fixed model name can use the gateway. For example, Codex requests gpt-5.5, Gemini CLI
-requests gemini-3.8-flash, and editors request gpt-4o or o4-mini.
+Some clients always request the same model name. With aliases, such clients can use the gateway. For example, Codex
+requests gpt-5.5, Gemini CLI requests gemini-3.8-flash, and editors request gpt-4o or o4-mini.
 """
 
 import re
 from dataclasses import dataclass
 
 _NO_DEFAULT_ALIASES = "none"
-# The target appears in a response header, so it must be printable ASCII. It may be a Bedrock ARN.
+# The target of an alias appears in a response header, so it must be printable ASCII. It may be a Bedrock ARN.
 _ENTRY_PATTERN = re.compile(r"([!-<>-~]+?)=([!-<>-~]+)")
 
 
@@ -17,8 +17,8 @@ class ModelAlias:
     """Rule that maps one or more model names to a Claude model.
 
     Attributes:
-        pattern: Name of a model; `*` matches any characters.
-        target: Model id, or a short name of the catalog.
+        pattern: Pattern for the names that clients request. `*` matches any characters.
+        target: Id of the Claude model, or a short name that the catalog resolves, such as `sonnet`.
     """
 
     pattern: str
@@ -40,8 +40,8 @@ def _aliases_to(target: str, *patterns: str) -> tuple[ModelAlias, ...]:
     return tuple(ModelAlias(pattern, target) for pattern in patterns)
 
 
-# The default aliases map the names of small models to the small Claude model, because clients that request them prefer
-# speed and low prices. They map all other names to the operator's default model.
+# The default aliases map the names of small models to the small Claude model, because a client that requests a small
+# model prefers speed and low prices. The aliases map all other names to the operator's default model.
 DEFAULT_ALIASES = (
     *_aliases_to(
         "haiku", "gpt-*mini*", "gpt-*nano*", "gpt-3.5*", "gpt-35*", "o1-mini*", "o3-mini*", "o4-mini*", "codex-mini*"
@@ -56,7 +56,8 @@ def parse_aliases(setting: str) -> tuple[ModelAlias, ...]:
     """Parse a setting of comma-separated `pattern=model` entries.
 
     Returns:
-        The aliases of the setting, followed by the default aliases unless the last entry is `none`.
+        The aliases in the setting, followed by the default aliases. If the last entry is `none`, the default aliases
+        are left out.
 
     Raises:
         ValueError: An entry is invalid. The text of the error contains the number of the entry.

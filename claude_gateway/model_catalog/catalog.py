@@ -1,4 +1,4 @@
-"""Catalog that lists the models and resolves the names that clients use for models. No I/O."""
+"""Catalog that lists the models and finds the model for each name that a client sends. No I/O."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,18 +19,18 @@ from claude_gateway.model_catalog.similar_names import (
 )
 from workers.core.settings import AuthMethod
 
-# The name also appears in a response header, so it must be printable ASCII of limited length. It must not contain a
-# slash or a percent sign, because on Vertex the name becomes a part of a URL path.
+# The name of a Claude model also appears in a response header, so it must be printable ASCII of limited length. It must
+# not contain a slash or a percent sign, because on Vertex the name becomes a part of a URL path.
 _CLAUDE_NAME = re.compile(r"claude-[A-Za-z0-9._:@\[\]-]{1,128}")
 _ARN = re.compile(r"arn:aws[A-Za-z0-9._:/-]{1,180}")
-# Beginnings of the names that models have at Anthropic, Bedrock and Vertex.
+# Pattern for the first characters of the names that models have at Anthropic, Bedrock and Vertex.
 _PROVIDER_MODEL_NAME = re.compile(r"claude-|arn:aws|([a-z-]+\.)?anthropic\.")
 _MAX_NAME_CHARS = 200
-# The Anthropic API knows Opus 4 and Sonnet 4 only by names with a date. It knows later models also by names without a
-# date.
+# The Anthropic API accepts Opus 4 and Sonnet 4 only by names with a date. It accepts later models also by names without
+# a date.
 _LAST_MAJOR_WITHOUT_MINOR = 4
-# Models for which the CLI's short names stand, until a CLI process reports them. The models are those of the pinned CLI
-# version.
+# Models for which the CLI's short names stand. The catalog uses this table until a CLI process reports the models. The
+# table is correct for the CLI version that the gateway requires.
 DEFAULT_FAMILY_MODELS: Mapping[str, str] = {
     "opus": "claude-opus-5-5",
     "fable": "claude-fable-5-2",
@@ -51,8 +51,8 @@ DATED_MODEL_IDS = (
     "claude-3-opus-20240229",
     "claude-3-haiku-20240307",
 )
-# Models of other providers that clients offer to their users or look for in the model list. The default aliases resolve
-# these names.
+# Names of other providers' models that clients offer to their users or look for in the model list. The default aliases
+# map these names to Claude models.
 _COMMON_FOREIGN_MODELS = (
     *("gpt-4o", "gpt-4o-mini", "gpt-4.1", "gpt-4.1-mini", "gpt-5", "gpt-5-mini", "gpt-5.1", "gpt-5.5", "gpt-5-codex"),
     *("o3", "o4-mini", "gemini-2.5-pro", "gemini-2.5-flash", "gemini-2.5-flash-lite", "gemini-3-pro-preview"),
@@ -61,14 +61,16 @@ _COMMON_FOREIGN_MODELS = (
 
 @dataclass(frozen=True, slots=True)
 class ModelCatalog:
-    """The models that the CLI reported at its start, and the default model.
+    """The models that the CLI reported at its start, with the names by which clients can request them.
 
     Attributes:
-        ids: Model ids.
-        short_names: Names whose model changes with time. They are `default` and the short names of the CLI.
-        aliases: Aliases of the operator, followed by the default aliases unless the operator disables these.
-        retired_ids: Models that the upstream rejected and that have a replacement.
-        auth_method: Login of the gateway. The catalog uses the model names of the provider to which the login belongs.
+        ids: Ids of the reported models and of the default model.
+        short_names: Mapping from each short name to a model id. The short names are `default` and the short names of
+            the CLI, such as `sonnet`. They stand for newer models over time.
+        aliases: Aliases that the operator has set, followed by the default aliases unless the operator disables these.
+        retired_ids: Ids of models that the upstream rejected and that have a replacement.
+        auth_method: Method with which the gateway logs in to the provider. The catalog uses the model names of this
+            provider.
     """
 
     ids: tuple[str, ...]
@@ -85,13 +87,13 @@ class ModelCatalog:
         aliases: tuple[ModelAlias, ...] = (),
         auth_method: AuthMethod = AuthMethod.API_KEY,
     ) -> "ModelCatalog":
-        """Create the catalog of the models that the CLI reported.
+        """Create a catalog of the models that the CLI reported.
 
         Args:
             cli_models: The field `models` in the CLI's response to `initialize`.
             default_model: Model id or short name of the default model.
             aliases: Aliases in the order in which the catalog tries them.
-            auth_method: Login of the gateway.
+            auth_method: Method with which the gateway logs in to the provider.
 
         Raises:
             ValueError: The target of an alias is not a model.
@@ -117,7 +119,7 @@ class ModelCatalog:
 
     @property
     def listed_names(self) -> tuple[str, ...]:
-        """The names in the model list.
+        """The model names that clients receive in the model list.
 
         The model ids come first, followed by the operator's aliases that match only one name.
         """
@@ -126,7 +128,10 @@ class ModelCatalog:
 
     @property
     def listed_names_and_aliases(self) -> tuple[str, ...]:
-        """The names in the complete model list, for clients that reject every model that the list does not contain."""
+        """The model names in the complete list, which also contains short names and aliases.
+
+        Some clients reject every model that is not in the model list. The complete list is for these clients.
+        """
         candidates = (*self.short_names, *DATED_MODEL_IDS, *_COMMON_FOREIGN_MODELS)
         return tuple(dict.fromkeys([*self.listed_names, *filter(self._is_available, candidates)]))
 
@@ -137,9 +142,9 @@ class ModelCatalog:
             return False
 
     def with_retired(self, model: str) -> "ModelCatalog":
-        """Return a catalog in which all names of a rejected model resolve to the replacement of the model.
+        """Return a catalog that uses a replacement for a model that the upstream has rejected.
 
-        The result is the same catalog if the model does not have a replacement.
+        If the model does not have a replacement, return this catalog unchanged.
         """
         if find_retirement(model) is None:
             return self
@@ -147,7 +152,7 @@ class ModelCatalog:
         return self if catalog.current_model(model) == model else catalog
 
     def current_model(self, model: str) -> str:
-        """Return the model itself, or its replacement if the upstream rejected it."""
+        """Return the replacement of a model if the upstream has rejected the model, and otherwise the model itself."""
         retirement = find_retirement(model)
         if model not in self.retired_ids or retirement is None:
             return model
@@ -157,7 +162,7 @@ class ModelCatalog:
     def resolve(self, name: str) -> str:
         """Return the model that the gateway uses if a client requests this name.
 
-        The method returns names that begin with `claude-` even if the catalog does not list them.
+        The method accepts names that begin with `claude-` even if the catalog does not list them.
 
         Raises:
             ApiError: 404 for any other unknown name.
@@ -174,17 +179,21 @@ class ModelCatalog:
             plain_name, allow_short_names=is_known_provider
         )
         for alias in self.aliases:
-            # A pattern for names of other providers must not match names of Claude models.
-            if (alias.is_exact or alias.pattern.startswith("claude-") or claude_model is None) and any(
-                map(alias.matches, name_forms)
-            ):
+            if "*" not in alias.pattern:  # the same as `is_exact`, but faster, because there are dozens of aliases
+                is_match = alias.pattern in name_forms
+            else:
+                # A pattern for names of other providers must not match names of Claude models.
+                is_match = (alias.pattern.startswith("claude-") or claude_model is None) and any(
+                    map(alias.matches, name_forms)
+                )
+            if is_match:
                 return self.short_names.get(alias.target, alias.target)
         if claude_model is None:
             raise unknown_model(name)
         return claude_model
 
     def is_short_name(self, name: str) -> bool:
-        """Return whether a Claude name stands for different models over time.
+        """Return whether a name stands for newer Claude models over time.
 
         Examples of such names are `sonnet` and `claude-sonnet-latest`.
         """
@@ -195,7 +204,7 @@ class ModelCatalog:
         )
 
     def get_model_id(self, name: str) -> str:
-        """Return the id of a known model for any spelling of its name. Return short names and aliases unchanged.
+        """Return the id of the listed model that a name stands for. Return short names and aliases unchanged.
 
         Raises:
             ApiError: 404 for an unknown model.
@@ -218,8 +227,8 @@ class ModelCatalog:
         """Return whether a key with these patterns may use a model. A key without patterns may use every model.
 
         Args:
-            allowed_patterns: Names or patterns of models.
-            model: Resolved model. The name that the client sent does not matter.
+            allowed_patterns: Model names, or patterns for model names, that the key may use.
+            model: Model that `resolve` has returned for the name that the client sent.
         """
         return not allowed_patterns or any(self._matches_pattern(pattern, model) for pattern in allowed_patterns)
 
@@ -232,7 +241,7 @@ class ModelCatalog:
             return False
 
     def _resolve_claude_name(self, name: str, *, allow_short_names: bool) -> str | None:
-        """Return the Claude model for a name without provider prefix; None if it is not a Claude model's name.
+        """Return the Claude model for a name without provider prefix; None if the name is not that of a Claude model.
 
         If `allow_short_names` is false, the method does not accept a short name such as `sonnet`.
         """
@@ -247,7 +256,12 @@ class ModelCatalog:
         return name if _CLAUDE_NAME.fullmatch(name) else None
 
     def _provider_model_name(self, name: str, parsed_name: ParsedModelName) -> str:
-        """Return the name that the gateway's provider uses for a model."""
+        """Return the name that the gateway's provider (such as Anthropic or Bedrock) uses for a model.
+
+        Args:
+            name: Name that the client sent, without provider prefix.
+            parsed_name: The parsed form of `name`.
+        """
         if not parsed_name.version:
             return self.short_names[parsed_name.family] + parsed_name.context_window_suffix
         known_id = next(self._find_known_ids(parsed_name), None)
@@ -263,7 +277,7 @@ class ModelCatalog:
         return known_id or parsed_name.name
 
     def _bedrock_model_name(self, parsed_name: ParsedModelName) -> str:
-        """Return the Bedrock name of a model. It begins with the same region prefix as the names from the CLI."""
+        """Return the Bedrock name of a model, with the same region prefix as the model names that the CLI reported."""
         prefix = next((id_.partition("claude-")[0] for id_ in self.ids if is_bedrock_name(id_)), "anthropic.")
         version = f"-{parsed_name.date}-v1:0" if parsed_name.date else ""
         return f"{prefix}{parsed_name.undated_name}{version}{parsed_name.context_window_suffix}"
@@ -271,7 +285,7 @@ class ModelCatalog:
     def _find_known_ids(self, parsed_name: ParsedModelName) -> Iterator[str]:
         """Yield the known model ids that match a name.
 
-        These include the dated ids of the Anthropic API only if the gateway uses that API.
+        If the gateway uses the Anthropic API, the known ids include `DATED_MODEL_IDS`.
         """
         is_anthropic_api = self.auth_method in (AuthMethod.CLI, AuthMethod.API_KEY)
         for id_ in (*self.ids, *DATED_MODEL_IDS) if is_anthropic_api else self.ids:
@@ -281,7 +295,7 @@ class ModelCatalog:
 
 
 def _with_known_date(parsed_name: ParsedModelName) -> ParsedModelName:
-    """Return the name with the date of a known dated model id, if the name matches such an id."""
+    """Add the date of a known model id to a name if the name matches that id. Otherwise return the name unchanged."""
     plain_name = replace(parsed_name, context_window_suffix="")
     dated_names = (parse_model_name(model_id) for model_id in DATED_MODEL_IDS)
     date = next((dated.date for dated in dated_names if dated and plain_name.matches(dated)), parsed_name.date)
@@ -301,8 +315,8 @@ def _newest_by_family(ids: Iterable[str]) -> dict[str, str]:
 def initial_model(default_model: str, auth_method: AuthMethod) -> str:
     """Return the model with which the first CLI process starts.
 
-    At that time, no process has reported the models for which the short names stand. On Bedrock, the process gets the
-    short name itself, because the model names depend on the region.
+    At that time, no process has reported the models for which the short names stand, so the function uses a table. On
+    Bedrock, it returns a short name unchanged, because the model names depend on the region.
     """
     return (
         default_model if auth_method is AuthMethod.BEDROCK else DEFAULT_FAMILY_MODELS.get(default_model, default_model)

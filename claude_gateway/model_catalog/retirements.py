@@ -1,9 +1,9 @@
 """Retired models and their replacements. No I/O.
 
-Source: Claude Code 2.1.330 contains a list of retired models. For each model, the list has the date and the family
-whose current model is the replacement. Anthropic's client library has the same dates. These are the dates of the
-Anthropic API; other providers may keep a model for longer. Therefore the gateway uses a replacement only after the
-upstream rejected the model, and never because of a date.
+The source is a list of retired models in Claude Code 2.1.330. For each model, the list contains the retirement date and
+a model family. The replacement is the current model of this family. Anthropic's client library contains the same dates.
+The dates apply to the Anthropic API, and other providers may offer a model for longer. Therefore the gateway uses a
+replacement only after the upstream has rejected the model, and never because of a date.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,8 +17,8 @@ class Retirement:
     """The replacement of a retired model.
 
     Attributes:
-        replacement: Model id, or a short name of the catalog.
-        reason: Reason for the replacement, as a text for the client.
+        replacement: Id of the replacement, or a short name that the catalog resolves, such as `sonnet`.
+        reason: Text that explains the replacement to the client.
     """
 
     replacement: str
@@ -31,7 +31,7 @@ def _retirements(date: str, replacement: str, *names: str) -> Iterator[tuple[str
 
 
 RETIREMENTS: Mapping[str, Retirement] = {
-    # A common guide names the model with this wrong date.
+    # This model does not exist, but a widely read guide contains this name with the wrong date.
     "claude-opus-4-5-20250929": Retirement("claude-opus-4-5-20251101", "the name at Anthropic has another date"),
     **dict(_retirements("2026-11-30", "sonnet", "claude-sonnet-4-5", "claude-sonnet-4-5-20250929")),
     **dict(_retirements("2026-08-05", "opus", "claude-opus-4-1", "claude-opus-4-1-20250805")),
@@ -47,7 +47,10 @@ RETIREMENTS: Mapping[str, Retirement] = {
 
 
 def find_retirement(model: str) -> Retirement | None:
-    """Return the retirement of a model by its Anthropic, Bedrock or Vertex name; None if it has no replacement."""
+    """Return the replacement of a retired model, or None if no replacement is known.
+
+    `model` is the name that the model has at Anthropic, Bedrock or Vertex.
+    """
     if model in RETIREMENTS:
         return RETIREMENTS[model]
     parsed_name = parse_model_name(model)

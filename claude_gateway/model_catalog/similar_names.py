@@ -1,4 +1,4 @@
-"""Parser for the spellings of Claude model names that clients use. No I/O.
+"""Parser for the different spellings of Claude model names that clients send. No I/O.
 
 Examples are `bedrock/us.anthropic.claude-sonnet-4-5-20250929-v1:0` (LiteLLM), `anthropic/claude-sonnet-4.5:beta`
 (OpenRouter), `claude-4.5-sonnet-thinking` (Cursor), `claude-sonnet-4-5@20250929` (Vertex), `models/gemini-2.5-pro`
@@ -7,10 +7,11 @@ Examples are `bedrock/us.anthropic.claude-sonnet-4-5-20250929-v1:0` (LiteLLM), `
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 FAMILIES = ("opus", "sonnet", "haiku", "fable")
-# Known provider prefixes. A short name such as `sonnet` and the name of another provider's model may only follow one of
-# these prefixes. A complete Claude name may follow any prefix.
+# Known provider prefixes. If a name has another prefix, the parser accepts it only if a complete Claude name follows
+# the prefix, and not if a short name such as `sonnet` or the name of another provider's model follows.
 _PROVIDERS = frozenset(
     {
         *("anthropic", "azure", "azure_ai", "bedrock", "bedrock_converse", "chatgpt"),
@@ -22,16 +23,18 @@ _PROVIDERS = frozenset(
         *("~openai"),
     }
 )
+# Clients use the same few names in all their requests.
+_MAX_CACHED_NAMES = 512
 _PROVIDER_PATH = re.compile(r"[A-Za-z0-9~_.:-]+(/[A-Za-z0-9~_.:-]+)*/")
 _PROVIDER_PREFIX = re.compile(r"([a-z_-]+):(?=[a-z])")
-# Path segment before the names of fine-tuned models at Google. Such names do not stand for generally available models.
+# Path segment that comes before the name of a fine-tuned model at Google. Such a name never stands for a Claude model.
 _TUNED_MODELS_SEGMENT = "tunedModels"
 # Prefix of Bedrock names. The region is `us.`, `eu.`, `apac.`, `global.`, `us-gov.` or a future region.
 _BEDROCK_PREFIX = re.compile(r"(?P<region>[a-z]{2,8}(-[a-z]{2,8})?\.)?anthropic\.(?=claude-)")
 _BEDROCK_VERSION_SUFFIX = re.compile(r"-v\d{1,2}(:\d{1,2})?(:\d+k)?$")
 _CONTEXT_WINDOW_SUFFIX = re.compile(r"(\[1m\]|[:-]1m)$")
-# Suffixes that OpenRouter uses for variants, `:latest` from Ollama, and the effort levels and modes that editors append
-# to a name.
+# Suffixes that stand for a variant of a model. OpenRouter and Ollama (`:latest`) use such suffixes, and editors append
+# effort levels and modes to a name.
 _VARIANT_SUFFIX = re.compile(
     r"([:-](thinking|reasoning|fast|none|minimal|low|medium|high|xhigh|max|latest|preview)"
     r"|:(beta|free|nitro|floor|online|extended|exacto))$"
@@ -43,7 +46,7 @@ _NAME_PATTERNS = (
     re.compile(rf"(claude-)?{_FAMILY_PATTERN}(-?{_VERSION_PATTERN})?"),
     re.compile(rf"claude-{_VERSION_PATTERN}-{_FAMILY_PATTERN}"),
 )
-# First major version of the models whose names have the family before the version.
+# From this major version on, the family comes before the version in a model name, as in `claude-sonnet-4-5`.
 _FIRST_MAJOR_AFTER_FAMILY = 4
 
 
@@ -53,9 +56,9 @@ class ParsedModelName:
 
     Attributes:
         family: One of `FAMILIES`.
-        version: Version numbers; empty for the current model of the family.
-        date: Date in the name, or "".
-        context_window_suffix: `[1m]`, or "".
+        version: Version numbers; empty if the name stands for the current model of the family.
+        date: Date in the name; "" if the name has no date.
+        context_window_suffix: `[1m]` if the name requests the large context window; otherwise "".
     """
 
     family: str
@@ -81,8 +84,9 @@ class ParsedModelName:
         return replace(other, date=self.date and other.date) == self
 
 
+@lru_cache(maxsize=_MAX_CACHED_NAMES)
 def strip_providers(name: str) -> tuple[str, bool]:
-    """Return a name without its provider prefixes, and whether all these prefixes are known providers."""
+    """Return a name without its provider prefixes, and whether all these prefixes stand for known providers."""
     is_known = True
     if match := _PROVIDER_PATH.match(name):
         segments = match[0].rstrip("/").split("/")
@@ -113,8 +117,9 @@ def is_bedrock_name(name: str) -> bool:
     return name.startswith("arn:aws") or _BEDROCK_PREFIX.match(name) is not None
 
 
+@lru_cache(maxsize=_MAX_CACHED_NAMES)
 def parse_model_name(name: str) -> ParsedModelName | None:
-    """Parse a name without provider prefix. Return None if it is not clearly the name of a Claude model."""
+    """Parse a name without provider prefix. Return None if the name is not clearly the name of a Claude model."""
     name = _BEDROCK_VERSION_SUFFIX.sub("", strip_bedrock_prefix(name))
     date = context_window_suffix = ""
     previous_name = None

@@ -1,1 +1,1 @@
-"""Connections that the gateway makes for clients: it resolves host names, checks addresses and fetches URLs."""
+"""Modules for the connections that the gateway makes for clients. They resolve names, check IPs and fetch URLs."""

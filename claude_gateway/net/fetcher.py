@@ -1,7 +1,8 @@
 """Fetcher for the URLs in client requests. It connects only to public addresses, within limits of size and time.
 
-The fetcher checks each address when it creates the socket, so neither DNS rebinding nor a redirect bypasses the check.
-It sends no cookies or keys, and ignores the proxies and the `.netrc` file that the gateway's environment names.
+The fetcher checks the address of each connection when it creates the socket, so a client cannot bypass the check by DNS
+rebinding or by a redirect. The fetcher sends no cookies or keys. It ignores the proxy settings and the `.netrc` file in
+the environment of the gateway.
 """
 
 import asyncio
@@ -38,15 +39,18 @@ _HEADERS = {
 
 
 class FetchError(Exception):
-    """The URL could not be fetched. The reason is omitted, because it could reveal the internal network."""
+    """Error for a URL that the gateway could not fetch.
+
+    The error contains no reason, because the reason could tell the client about the internal network.
+    """
 
 
 class FetchTooLargeError(Exception):
-    """Error of fetched data that exceeds the budget of the request."""
+    """Error for a fetch that would exceed the number of bytes that the gateway may fetch for the request."""
 
 
 class FetchBudget:
-    """Budget of one request: the number of bytes that the gateway may still fetch for all its URLs together."""
+    """Counter for the bytes that the gateway may still fetch for one request, for all URLs in it together."""
 
     def __init__(self, max_bytes: int) -> None:
         self.remaining_bytes = max_bytes
@@ -55,7 +59,7 @@ class FetchBudget:
         """Subtract fetched bytes from the budget.
 
         Raises:
-            FetchTooLargeError: More bytes were fetched than the budget allowed.
+            FetchTooLargeError: The gateway has fetched more bytes than the budget allows.
         """
         self.remaining_bytes -= size_bytes
         if self.remaining_bytes < 0:
@@ -71,7 +75,7 @@ class _KeySession:
 
 
 class _KeyResolver(AbstractResolver):
-    """Resolver that aiohttp calls for one key's connections, so that the limits of this key apply to its lookups."""
+    """DNS resolver for the HTTP session of one key. It applies the lookup limits of this key."""
 
     def __init__(self, name_resolver: NameResolver, key_id: str) -> None:
         self._name_resolver = name_resolver
@@ -82,7 +86,7 @@ class _KeyResolver(AbstractResolver):
     ) -> list[ResolveResult]:
         """Return all addresses of a host.
 
-        The addresses are not checked here: `Fetcher` checks an address when it creates a socket to it.
+        This method does not check the addresses. `Fetcher` checks an address when it creates the socket for it.
         """
         addresses = await self._name_resolver.resolve(self._key_id, host)
         return [
@@ -95,7 +99,7 @@ class _KeyResolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Do nothing, because the name resolver is shared with other keys and stays open."""
+        """Do nothing, because other keys use the same name resolver."""
 
 
 class Fetcher:
@@ -187,7 +191,7 @@ class Fetcher:
         )
 
     def _create_socket(self, address: tuple[Any, ...]) -> socket.socket:
-        """Create the socket for a connection, after a check of the address to which the socket will connect.
+        """Check the address of a connection, and create the socket for the connection.
 
         Raises:
             OSError: The address is not allowed.

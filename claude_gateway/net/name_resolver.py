@@ -1,8 +1,8 @@
 """Asynchronous DNS resolver for host names in client requests.
 
-A lookup by the resolver of the operating system occupies a thread until the name server responds, and cannot be
-cancelled. A client that sends a few names whose name servers never respond could thereby block the lookups of all other
-keys. This resolver uses no threads, and applies its limits to each key separately.
+The resolver of the operating system occupies a thread until the name server responds, and the gateway cannot cancel
+such a lookup. If a client sent a few names with name servers that never respond, the lookups of all other keys would
+have to wait. The resolver in this module uses no threads, and applies its limits to each key separately.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ _MAX_ADDRESSES = 32
 
 @dataclass(slots=True)
 class _KeyLookups:
-    """Semaphore that limits the concurrent lookups of one key, and the number of lookups that hold or wait for it."""
+    """Semaphore that limits the concurrent lookups of one key, and the number of running and waiting lookups."""
 
     slots: asyncio.Semaphore
     user_count: int = 0
@@ -81,9 +81,9 @@ class NameResolver:
             raise OSError(f"no address was found: {type(error).__name__}") from None
 
     async def aclose(self) -> None:
-        """Cancel all lookups, before the event loop closes.
+        """Cancel all lookups. Call this method before the event loop closes.
 
-        A later lookup could not report its result to the closed loop.
+        A lookup that ends after this could not report its result to the closed loop.
         """
         self._resolver = None
         for resolver in list(self._resolvers):
@@ -131,7 +131,7 @@ class NameResolver:
 
 
 def _keep_resolver_alive(_resolver: aiodns.DNSResolver, _finished: asyncio.Future[Any]) -> None:
-    """Do nothing.
+    """Do nothing. A lookup calls this function at its end.
 
-    The callback refers to the resolver, so that Python does not delete the resolver before the lookup ends.
+    Until then, the callback refers to the resolver, so that Python does not delete the resolver.
     """

@@ -1,7 +1,8 @@
-"""Filter for the addresses to which the gateway connects for clients. No I/O.
+"""Check whether the gateway may connect to an IP address for a client. No I/O.
 
-The filter is for remote images, for MCP servers and for every future connection of this kind. The gateway must check
-the address to which a socket connects, so that no name, redirect or second lookup bypasses the filter.
+The gateway uses this check for the URLs of images and for MCP servers. It must check the address to which a socket
+connects, and not an address from an earlier lookup, so that a client cannot bypass the check with a host name or a
+redirect.
 """
 
 from collections.abc import Iterator
@@ -90,8 +91,8 @@ def is_public(host: str, port: int) -> bool:
 def is_allowed_with_private(host: str) -> bool:
     """Return whether the gateway may connect to an address if the operator allows private addresses.
 
-    The result is False for the metadata services of clouds, even if an IPv6 address contains their address, and for
-    addresses that do not belong to one host.
+    The result is False for the metadata services of clouds, for IPv6 addresses that contain the IPv4 address of such a
+    service, and for addresses that do not belong to one host.
     """
     try:
         address = ip_address(host.partition("%")[0])
@@ -132,8 +133,8 @@ def _embedded_ipv4(address: IPv6Address) -> Iterator[IPv4Address]:
 def _possible_nat64_ipv4(address: IPv6Address) -> Iterator[IPv4Address]:
     """Yield the IPv4 addresses to which a NAT64 gateway may translate an IPv6 address.
 
-    A network may use a NAT64 prefix of its own. Its length is unknown, so there is one possible address for each
-    length.
+    A network may use its own NAT64 prefix. The gateway does not know the length of this prefix, so the function yields
+    one address for each possible length.
     """
     number = int(address)
     yield IPv4Address(number & 0xFFFFFFFF)

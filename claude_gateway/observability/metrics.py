@@ -85,6 +85,7 @@ class Metrics:
             "conversation_loads", "How the history of a job came into its process.", "pool", "source"
         )
         self._workers = gauge("workers", "Processes by phase.", "pool", "phase")
+        self._max_workers = gauge("max_workers", "Most processes that may run, including the spares.", "pool")
         self._worker_memory = gauge("worker_memory_bytes", "Memory of all processes of a pool.", "pool")
         self._current_jobs = gauge("current_jobs", "Jobs that run or wait.", "pool", "state")
         self._gateway_memory = gauge("resident_memory_bytes", "Memory of the gateway itself.")
@@ -137,8 +138,15 @@ class Metrics:
         ):
             if (seconds := record.seconds_since_created(moment)) is not None:
                 histogram.observe(seconds)
-        for token_type in ("input", "output", "cache_read", "cache_write", "thinking"):
-            if count := getattr(record.usage, f"{token_type}_tokens"):
+        usage = record.usage
+        for token_type, count in (
+            ("input", usage.input_tokens),
+            ("output", usage.output_tokens),
+            ("cache_read", usage.cache_read_tokens),
+            ("cache_write", usage.cache_write_tokens),
+            ("thinking", usage.thinking_tokens),
+        ):
+            if count:
                 self._tokens(model, token_type).inc(count)
 
     def cost_reported(self, record: UsageRecord, usd: float) -> None:
@@ -146,7 +154,7 @@ class Metrics:
         self._cost(self._model_label(record.model)).inc(usd)
 
     def request_completed(self, context: RequestContext, method: str, status: int, seconds: float) -> None:
-        """Count a request, and record its overhead: the time that the request took in addition to its jobs.
+        """Count a request, and record the time that the request took in addition to its jobs.
 
         Args:
             context: Data of the request.
@@ -156,10 +164,10 @@ class Metrics:
         """
         method = method if method in _KNOWN_METHODS else _OTHER
         self._requests(method, context.route or _OTHER, str(status), context.dialect).inc()
-        if context.usage_records and all(record.ended_monotonic is not None for record in context.usage_records):
-            created = min(record.created_monotonic for record in context.usage_records)
-            ended = max(record.ended_monotonic or 0.0 for record in context.usage_records)
-            self._overhead(context.dialect).observe(max(0.0, seconds - (ended - created)))
+        ends = [record.ended_monotonic for record in context.usage_records if record.ended_monotonic is not None]
+        if ends and len(ends) == len(context.usage_records):
+            created = min([record.created_monotonic for record in context.usage_records])
+            self._overhead(context.dialect).observe(max(0.0, seconds - (max(ends) - created)))
 
     def render(
         self,
@@ -169,6 +177,7 @@ class Metrics:
         queues: Mapping[str, Mapping[str, int]],
         backlog: UnwrittenRecords,
         logins: Sequence[LoginSummary] = (),
+        chat_capacity: int = 0,
     ) -> bytes:
         """Return all metrics in the text format of Prometheus.
 
@@ -179,6 +188,7 @@ class Metrics:
             queues: Number of jobs by pool and state.
             backlog: Usage records that the gateway has not written to the database yet.
             logins: The state of each login.
+            chat_capacity: Maximum number of chat processes, including the spares.
         """
         self._workers.clear()
         self._worker_memory.clear()
@@ -188,6 +198,7 @@ class Metrics:
         for pool, counts in queues.items():
             for state, count in counts.items():
                 self._current_jobs.labels(pool, state).set(count)
+        self._max_workers.labels("chat").set(chat_capacity)
         self._gateway_memory.set(gateway_memory_mib * _BYTES_PER_MIB)
         self._open_connections.set(self.count_connections())
         self._tasks.set(task_count)

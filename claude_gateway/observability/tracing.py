@@ -10,9 +10,9 @@ _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT
 
 
 class Tracer(Protocol):
-    """Interface of a tracer, which turns the events of requests and jobs into spans.
+    """Interface of a tracer. A tracer records requests and jobs as OpenTelemetry spans.
 
-    A tracer also observes the usage recorder, which reports the ends and the costs of jobs to it.
+    The web layer reports requests to the tracer, and the usage recorder reports jobs and their costs.
     """
 
     def request_started(self, context: RequestContext, method: str, headers: Mapping[str, str]) -> None:
@@ -56,9 +56,9 @@ class NullTracer:
 
 
 def create_tracer(environment: Mapping[str, str]) -> Tracer:
-    """Return the tracer that the environment configures.
+    """Return the tracer that the environment variables configure.
 
-    The function imports modules, which takes long. Therefore do not call it on the event loop.
+    This function imports modules, which takes a long time. Therefore do not call it on the event loop.
 
     Raises:
         StartupError: The operator enabled tracing, but OpenTelemetry is not installed.

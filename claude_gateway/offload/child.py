@@ -1,7 +1,9 @@
 """Main module of a process that parses requests: `python -m claude_gateway.offload.child SOCKET SECONDS BYTES`.
 
-The process reads a pickled task from its socket, runs it, and writes a pickled `TaskOutcome`. It repeats this until the
-gateway closes the socket. If a task takes too much CPU time, a timer sends SIGPROF, which ends the process.
+SOCKET is the file descriptor of a socket, SECONDS is the CPU time that one task may use, and BYTES is the memory that
+the process may use. The process reads a pickled task from the socket, runs it, and writes a pickled `TaskOutcome`. It
+repeats this until the gateway closes the socket. If a task takes too much CPU time, a timer ends the process by the
+signal SIGPROF.
 """
 
 import gc
@@ -20,7 +22,8 @@ from claude_gateway.offload.memory import release_free_memory
 from claude_gateway.offload.outcome import TaskOutcome
 from claude_gateway.request_reading import tasks  # noqa: F401
 
-# The process collects garbage only after larger tasks. After a smaller task, it would take longer than the task itself.
+# The process collects garbage only after a task with at least this many bytes. After a smaller task, the collection
+# would take longer than the task itself.
 _GC_THRESHOLD_BYTES = 256 * 1024
 
 
@@ -30,8 +33,8 @@ def main() -> None:
     _, hard_limit = resource.getrlimit(resource.RLIMIT_DATA)
     max_bytes = max_bytes if hard_limit == resource.RLIM_INFINITY else min(max_bytes, hard_limit)
     resource.setrlimit(resource.RLIMIT_DATA, (max_bytes, max_bytes))
-    # Garbage collections during a task multiply its time, because a task creates up to a million objects. They would
-    # free nothing, because a task creates no reference cycles.
+    # Garbage collections would multiply the time of a task, because a task creates up to a million objects. The
+    # collections would free nothing, because a task creates no reference cycles.
     gc.disable()
     connection = Connection(descriptor)
     while True:

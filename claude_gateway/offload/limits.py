@@ -1,29 +1,31 @@
-"""Limits for the parsing of large requests, for each task and for each key."""
+"""Limits on the time and memory that the gateway uses to parse requests, for each task and for each key."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class OffloadLimits:
-    """Limits for the parsing of requests.
+    """Limits on the time and memory that the gateway uses to parse requests.
 
-    The pool parses large requests in separate processes, and small requests on the event loop ("inline").
+    The gateway parses large requests in separate processes, and small requests on the event loop ("inline"). A task is
+    the parsing of one large request.
 
     Attributes:
-        max_processes: Maximum number of processes. One key uses at most one of them at a time.
-        max_task_cpu_seconds: Maximum CPU time of one task. The pool kills a process whose task takes longer.
+        max_processes: Maximum number of processes. One key uses at most one process at a time.
+        max_task_cpu_seconds: Maximum CPU time of one task. If a task takes longer, its process ends.
         max_task_bytes: Maximum memory of one process.
         queue_timeout_seconds: Longest time that a task waits for a process.
         max_waiting_per_key: Maximum number of waiting tasks of one key.
-        key_burst_seconds: CPU time that a key may use at once.
+        key_burst_seconds: CPU time that the tasks of a key may use without a pause.
         key_refill_rate: CPU seconds that become available to a key again in each second, up to `key_burst_seconds`.
-        max_idle_bytes: The pool replaces an idle process that uses more memory than this.
-        max_inline_bytes: The pool allows parsing on the event loop for requests up to this size.
-        inline_key_burst_seconds: Time on the event loop that the small requests of one key may use at once.
+        max_idle_bytes: Maximum memory of an idle process. The pool replaces an idle process that uses more memory.
+        max_inline_bytes: Maximum size of a request that the gateway parses on the event loop.
+        inline_key_burst_seconds: Time on the event loop that the small requests of one key may use without a pause.
         inline_key_refill_rate: Seconds on the event loop that become available to a key again in each second.
-        inline_seconds_always: A key that has recently used no more than this time may still use the event loop after
-            all keys together have used up their time.
-        inline_total_burst_seconds: Time on the event loop that the small requests of all keys may use at once.
+        inline_seconds_always: If all keys together have used up their time on the event loop, only the keys that have
+            recently used at most this time may still use the event loop.
+        inline_total_burst_seconds: Time on the event loop that the small requests of all keys together may use without
+            a pause.
         inline_total_refill_rate: Seconds on the event loop that become available to all keys together again in each
             second.
     """

@@ -16,9 +16,10 @@ _MAX_ARENAS = 2
 def limit_retained_memory() -> None:
     """Make the C library return blocks of 256 KiB and more to the operating system as soon as the program frees them.
 
-    By default, glibc raises this threshold to the size of the largest freed block, up to 32 MiB. After one large
-    request body, the blocks of later bodies then come from the heap, and leave holes there that glibc never returns.
-    The many arenas that glibc creates for threads have the same effect, so the function also limits their number.
+    By default, glibc raises this threshold of 256 KiB to the size of the largest freed block, up to 32 MiB. After one
+    large request body, glibc then allocates later bodies on the heap. The freed bodies leave holes in the heap, which
+    glibc never returns to the operating system. The many arenas (separate heaps) that glibc creates for threads have
+    the same effect, so the function also limits the number of arenas.
     """
     if set_option := _load_function("mallopt"):
         set_option(_M_MMAP_THRESHOLD, _LARGE_BYTES)
@@ -27,7 +28,7 @@ def limit_retained_memory() -> None:
 
 
 def release_free_memory() -> None:
-    """Return all memory that the C library holds unused to the operating system now."""
+    """Make the C library return all memory that it does not use to the operating system now."""
     if trim := _load_function("malloc_trim"):
         trim(0)
 

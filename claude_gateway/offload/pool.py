@@ -1,4 +1,4 @@
-"""Pool of processes that parse large requests, so that they do not block the event loop.
+"""Pool of processes that parse large requests, so that parsing does not block the event loop.
 
 Threads would not help, because orjson, pydantic and pickle hold the global interpreter lock during a whole call. In a
 thread, one body of 10 MB would stop all other requests for seconds.
@@ -8,9 +8,9 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from claude_gateway.core.errors import ApiError
@@ -29,13 +29,13 @@ _ALL_KEYS = "all keys"
 
 
 class OffloadPool:
-    """Runs functions in separate processes, one at a time for each key.
+    """Runs functions in separate processes, at most one function at a time for each key.
 
-    If several keys wait for a process, the pool serves the key that has recently used the least CPU time first. The
-    pool starts a process when a task needs it, or in `prestart`. `close` ends all processes.
+    If tasks of several keys wait for a process, the pool first runs a task of the key that has recently used the least
+    CPU time. The pool starts a process when a task needs it, or in `prestart`. `close` ends all processes.
 
     Args:
-        limits: Limits of tasks and keys.
+        limits: Limits for tasks and keys.
         now: Returns the current time in seconds.
         cpu_time: Returns the CPU time of the event loop's thread in seconds.
     """
@@ -87,8 +87,9 @@ class OffloadPool:
     def has_inline_time(self, key_id: str) -> bool:
         """Return whether the gateway may parse a small request of the key on the event loop now.
 
-        The time is limited, because a hundred small requests at once would block the event loop, too. Even if all keys
-        together have used up their time, a key that has recently used at most `inline_seconds_always` may use more.
+        The gateway limits the time that small requests use on the event loop, because a hundred of them at once would
+        also block the event loop. Even if all keys together have used up this time, a key that has recently used at
+        most `inline_seconds_always` may use more.
         """
         now = self._now()
         if (
@@ -98,12 +99,11 @@ class OffloadPool:
             return False
         return not self._inline_key_budget.wait_seconds(key_id, now)
 
-    @contextmanager
-    def track_inline_time(self, key_id: str) -> Iterator[None]:
-        """Measure the CPU time of a `with` block, and count it as time that the key used on the event loop."""
+    def run_inline(self, key_id: str, function: Callable[..., T], *arguments: Any) -> T:
+        """Call a function, and count its CPU time as time that the key used on the event loop."""
         started_at = self._cpu_time()
         try:
-            yield
+            return function(*arguments)
         finally:
             seconds, now = self._cpu_time() - started_at, self._now()
             self._inline_key_budget.spend(key_id, seconds, now)
@@ -113,9 +113,9 @@ class OffloadPool:
         """Run a function in a process and return its result. The function and its arguments must be picklable.
 
         Raises:
-            ApiError: The `ApiError` that the function raised. Or 413 if the task exceeds the CPU time or memory of one
-                task, 429 if the key has used up its CPU time, 503 if the task waited too long, if too many tasks of the
-                key wait, or if the process exited.
+            ApiError: The `ApiError` that the function raised; or 413 if the task exceeds the CPU time or memory that
+                one task may use; or 429 if the key has used up its CPU time; or 503 if the task waited too long, too
+                many tasks of the key wait, or the process exited.
             RuntimeError: The function raised an unexpected error.
         """
         if wait_seconds := self._cpu_budget.wait_seconds(key_id, self._now()):
@@ -124,7 +124,8 @@ class OffloadPool:
         task = asyncio.create_task(self._run_task(key_id, function, arguments))
         self._tasks.add(task)
         task.add_done_callback(self._on_task_done)
-        # If the client disconnects, the task continues: the start of a new process takes longer than most tasks.
+        # If the client disconnects, let the task continue. To stop the task, the pool would have to kill the process,
+        # and the start of a new process takes longer than most tasks.
         outcome = await asyncio.shield(task)
         if outcome.error is not None:
             raise outcome.error
@@ -248,7 +249,7 @@ class OffloadPool:
     def _on_task_done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # retrieves the error, so that asyncio does not log it: the client may have disconnected
+            task.exception()  # retrieve the error, so that asyncio does not log it if the client has disconnected
 
 
 def _too_costly(resource: str, limit: str) -> ApiError:

@@ -1,4 +1,4 @@
-"""Handle of one process that runs parsing tasks. All functions block, so the pool calls them in threads."""
+"""Class that controls one process for parsing tasks. All functions block, so the pool calls them in threads."""
 
 import gc
 import os
@@ -21,14 +21,14 @@ from workers.host.priority import get_background_priority, set_session_niceness
 _CHILD_MODULE = "claude_gateway.offload.child"
 # The process inherits only these variables, because the environment of the gateway contains secrets.
 _INHERITED_VARIABLES = ("PATH", "LANG", "LC_ALL", "HOME", "VIRTUAL_ENV", "PYTHONPATH", "LD_LIBRARY_PATH", "TMPDIR")
-# A task counts as hung after this multiple of its CPU time limit, in wall-clock time. On a busy machine, a task may
-# wait a long time for the CPU.
+# The maximum wall-clock time of a task is its maximum CPU time multiplied by this factor. The factor is large, because
+# a task may wait a long time for the CPU on a busy machine.
 _WALL_CLOCK_FACTOR = 15
 _unpickle_lock = threading.Lock()
 
 
 class TaskProcessExited(Exception):
-    """Error of a process that exited, or timed out, before it returned an outcome.
+    """Raised if a process exits or times out before it has returned the outcome of a task.
 
     `timed_out` is True if the task exceeded its time limit.
     """
@@ -107,7 +107,7 @@ class TaskProcess:
 
 
 def _unpickle_outcome(data: bytes) -> TaskOutcome:
-    """Unpickle an outcome without garbage collections, which would multiply the time and block all threads."""
+    """Unpickle an outcome without garbage collections, because collections would take long and block all threads."""
     with _unpickle_lock:
         gc.disable()
         try:

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-# If the meter knows more keys than this, it removes those whose used amount has fallen to zero.
+# If the meter stores the used amounts of more keys than this, it removes the keys whose used amount has fallen to zero.
 _MAX_KEYS = 1_000
 
 
@@ -14,12 +14,12 @@ class _Spent:
 
 
 class SpendingMeter:
-    """Adds up the amount that each key uses. The used amount of a key falls by `refill_rate` every second.
+    """Adds up the amount that each key uses, and reduces the used amount by `refill_rate` every second.
 
     Times are in seconds of any clock that does not go back.
 
     Args:
-        burst: The amount that a key may use at once.
+        burst: The used amount from which on a key has to wait.
         refill_rate: The amount that becomes available to a key again in each second.
     """
 
@@ -42,6 +42,6 @@ class SpendingMeter:
         return max(0.0, known.amount - (now - known.updated_at) * self._refill_rate) if known else 0.0
 
     def wait_seconds(self, key_id: str, now: float) -> int:
-        """Return after how many whole seconds the key may use an amount again; 0 if the key may use one now."""
+        """Return the number of whole seconds after which the key may use an amount again; 0 if it may do so now."""
         over = self.spent(key_id, now) - self._burst
         return max(1, math.ceil(over / self._refill_rate)) if over >= 0 else 0

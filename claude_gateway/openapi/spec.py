@@ -104,9 +104,9 @@ class OperationSpec:
         description: Further sentences that describe the operation; "" if the summary says everything.
         body: The description of the request body; None if the operation has no request body.
         parameters: The descriptions of the parameters in the path, the query and the headers.
-        error_statuses: The error statuses that the document cannot add by itself. It adds 401, 403, 429 and 500 to each
-            operation that requires an API key. It adds 400, 408, 413 and 415 to each operation with a request body,
-            and also 422 if the error responses of this operation are in a dialect of OpenAI.
+        error_statuses: The error statuses that the builder of the document does not add by itself. The builder adds
+            401, 403, 429 and 500 to each operation that requires an API key. It adds 400, 408, 413 and 415 to each
+            operation with a request body, and also 422 if the error responses are in a dialect of OpenAI.
         path: The path that the document shows; "" if the document shows the path in the route table.
     """
 

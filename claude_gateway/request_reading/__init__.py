@@ -1,1 +1,1 @@
-"""Parsing of request bodies, in the event loop or in a separate process."""
+"""Modules that parse request bodies. The gateway parses large bodies in a separate process."""

@@ -1,4 +1,4 @@
-"""Formats of the request bodies in each dialect: the schema, the parser and the parameters. No I/O.
+"""Table of the request formats, with the schema, the parser and the parameters of each dialect. No I/O.
 
 This module is separate from the HTTP handlers, because the processes that parse requests do not import the web server.
 """
@@ -38,14 +38,14 @@ class RequestFormat:
 
     Attributes:
         schema: The pydantic model of the body.
-        choose_schema: Returns the schema for a body, and the body that the schema must validate.
-        parse: Converts the validated request. Its further arguments are the id of the key, the name of the model, the
-            signer if `takes_signer` is True, and the history if there is one.
-        takes_signer: Whether the parser checks the signatures of thinking that clients send back.
-        keep_fields: Returns the long fields that the gateway needs before it parses the whole request. None if it needs
-            none.
-        parameters: How the gateway supports each parameter.
-        classify: Lists the parameters that a body sets, and how the gateway supports each of them.
+        choose_schema: Function that returns the schema for a body, and the body itself.
+        parse: Function that converts the validated request to a job. After the request, its arguments are the id of the
+            key, the name of the model, the signer if `takes_signer` is True, and the history if there is one.
+        takes_signer: Whether the parser verifies the signatures of thinking that clients send back.
+        keep_fields: Function that returns the long fields that the gateway needs before it parses the whole request;
+            None if the gateway needs no long fields.
+        parameters: Table that says for each parameter whether the gateway supports it.
+        classify: Function that returns, for each parameter in a body, whether and how the gateway supports it.
     """
 
     schema: type[BaseModel]
@@ -58,7 +58,7 @@ class RequestFormat:
 
 
 def choose_chat_schema(body_object: JsonObject) -> tuple[type[ChatRequest | ResponsesRequest], JsonObject]:
-    """Return the schema for a body that a client sent to `/v1/chat/completions`, and the body.
+    """Return the schema for a body that a client sent to `/v1/chat/completions`, and the body unchanged.
 
     Some clients send Responses bodies to this path.
     """
@@ -68,28 +68,28 @@ def choose_chat_schema(body_object: JsonObject) -> tuple[type[ChatRequest | Resp
 def is_responses_body(body_object: Mapping[str, Any]) -> bool:
     """Return whether a body is in the format of the Responses API.
 
-    Such a body has `input`. Some clients add an empty `messages` to it.
+    Such a body has the field `input`. Some clients also send an empty field `messages`.
     """
     return "input" in body_object and not body_object.get("messages")
 
 
 def choose_messages_schema(body_object: JsonObject) -> tuple[type[MessagesRequest], JsonObject]:
-    """Return the schema for the body of a Messages request, and the body."""
+    """Return the schema for the body of a Messages request, and the body unchanged."""
     return MessagesRequest, body_object
 
 
 def choose_responses_schema(body_object: JsonObject) -> tuple[type[ResponsesRequest], JsonObject]:
-    """Return the schema for the body of a Responses request, and the body."""
+    """Return the schema for the body of a Responses request, and the body unchanged."""
     return ResponsesRequest, body_object
 
 
 def choose_gemini_schema(body_object: JsonObject) -> tuple[type[GenerateContentRequest], JsonObject]:
-    """Return the schema for the body of a Gemini request, and the body."""
+    """Return the schema for the body of a Gemini request, and the body unchanged."""
     return GenerateContentRequest, body_object
 
 
 def choose_gemini_count_schema(body_object: JsonObject) -> tuple[type[CountTokensRequest], JsonObject]:
-    """Return the schema for the body of a Gemini request that counts tokens, and the body."""
+    """Return the schema for the body of a Gemini request that counts tokens, and the body unchanged."""
     return CountTokensRequest, body_object
 
 

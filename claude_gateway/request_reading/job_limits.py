@@ -1,4 +1,7 @@
-"""Limits on the number of blocks and values in a job, because later steps take time for each of them. No I/O."""
+"""Limit the number of content blocks and JSON values in a job. No I/O.
+
+After this check, the gateway needs time for each block and each value.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -6,10 +9,10 @@ from typing import Any
 from claude_gateway.core.errors import ApiError
 from workers.core.job import Block, ChatJob, Document, SearchResult, ToolResult, ToolUse
 
-# The limit counts texts, images, tool calls, tool results and the parts of tool results.
+# Blocks are texts, images, tool calls, tool results and the parts of tool results, among others.
 _MAX_BLOCKS = 20_000
-# The limit counts the JSON values in tool schemas and in the arguments of tool calls. It also counts values in
-# arguments that clients send as text.
+# The limit is for the JSON values in tool schemas, documents, search results and the arguments of tool calls. It
+# includes the values in arguments that clients send as text.
 _MAX_VALUES = 100_000
 
 

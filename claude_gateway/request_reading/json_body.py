@@ -16,10 +16,11 @@ Model = TypeVar("Model", bound=BaseModel)
 
 IDENTITY_ENCODING = "identity"
 _MAX_DETAILS = 20
-# A large body can contain millions of values, and each value takes a thousand times as much memory and time as a
-# character. A few such bodies would use all memory, and delay all other requests.
+# A large body can contain millions of values. To parse a value, the gateway needs a thousand times as much memory and
+# time as for a character, so a few such bodies would use all memory and delay all other requests.
 _MAX_VALUES = 100_000
-# Fields of objects take the most time, because the gateway checks each unknown field and adds a warning for it.
+# Maximum number of fields in one object. Fields take more time than other values, because the gateway adds a warning
+# for each unknown field.
 _MAX_FIELDS = 10_000
 # Maximum nesting of arrays and objects. Python's recursion limit allows more levels, but orjson encodes only 254.
 _MAX_DEPTH = 240
@@ -27,8 +28,9 @@ _MAX_DEPTH = 240
 _UP_TO_COMMA = re.compile(rb'(?:[^",]++|"(?:[^"\\]++|\\.)*+(?:"|\\?\Z))*+(?:,|\Z)', re.DOTALL)
 # The `wbits` argument of zlib for each Content-Encoding.
 _ZLIB_WBITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
-# The gateway decompresses bodies in chunks, to detect bodies that are longer compressed than decompressed. A
-# compressor adds a few bytes per thousand at most, but a few megabytes of empty blocks take a second to decompress.
+# The gateway decompresses a body in chunks, and stops if the compressed body is much longer than the decompressed body.
+# Compression makes a text longer by a few bytes per thousand at most. However, a client could send megabytes of empty
+# compressed blocks, which take a second to decompress.
 _CHUNK_BYTES = 64 * 1024
 # Pydantic writes the names of the gateway's own classes into its messages, and into the path of a field that is in a
 # union. These names mean nothing to a client, and change with the code.
@@ -58,9 +60,9 @@ class RequestBody:
 
 
 def decompress(body: RequestBody) -> RequestBody:
-    """Return the body in decompressed form.
+    """Decompress a request body. If the body is not compressed, return it unchanged.
 
-    A compressed body of one megabyte may decompress to a gigabyte, so the function stops at `max_bytes`.
+    A compressed body of one megabyte may become a gigabyte, so the function stops after `max_bytes` bytes.
 
     Raises:
         ApiError: 400 if the bytes do not match the encoding, 413 if the body is too large or takes too long to
@@ -95,8 +97,8 @@ def parse_object(body: RequestBody) -> dict[str, Any]:
     """Return the JSON object that the body contains.
 
     Raises:
-        ApiError: 400 if the body is not a JSON object, 413 if it has too many values, fields or levels. Also the errors
-            of `decompress`.
+        ApiError: 400 if the body is not a JSON object or has too many levels, 413 if the body has too many values or
+            fields. The function also raises the errors of `decompress`.
     """
     raw = decompress(body).raw
     _check_value_count(raw)
@@ -114,7 +116,7 @@ def parse_object(body: RequestBody) -> dict[str, Any]:
 
 
 def body_too_large(setting_name: str = "MAX_REQUEST_SIZE") -> ApiError:
-    """Return the error 413 for a body that exceeds a size limit. Its text names the setting that sets the limit."""
+    """Return the 413 error for a body that is too large. The error text names the setting that limits the size."""
     return ApiError(
         413,
         "request_too_large",
@@ -130,7 +132,7 @@ def _encoding_mismatch() -> ApiError:
 def _check_value_count(raw: bytes) -> None:
     """Check the number of values in a JSON text by counting its commas.
 
-    The check comes before parsing, because millions of values take a second to parse.
+    The gateway checks the number before it parses the text, because it would need a second to parse millions of values.
 
     Raises:
         ApiError: 413 if the text has too many values.
@@ -174,9 +176,9 @@ def request_validation_error(error: ValidationError) -> ApiError:
     """Return the error for a body that does not match its schema.
 
     Returns:
-        An error with status 422 and the paths of the invalid fields, but without their values. If all invalid fields
-        are numbers out of their range, an error with status 400 and a message for each number, as all four APIs return
-        it.
+        An error with status 422. It contains the paths of the invalid fields, but not their values. If all invalid
+        fields are numbers out of their range, the status is 400, as in all four APIs, and the error text names each
+        number.
     """
     details = [
         {
@@ -201,9 +203,9 @@ def request_validation_error(error: ValidationError) -> ApiError:
 
 
 def _common_issues(details: list[dict[str, Any]]) -> list[str]:
-    """Return hints on the mistakes that most often cause such a validation error.
+    """Return hints about the mistakes that most often cause validation errors of these types.
 
-    They are the same for all endpoints.
+    The hints are the same for all endpoints.
     """
     missing = [detail["field"].rpartition(" -> ")[2] for detail in details if detail["type"] == "missing"]
     has_role_error = any(detail["field"].endswith(" -> role") for detail in details)

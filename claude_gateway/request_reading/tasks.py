@@ -1,9 +1,9 @@
-"""The steps of parsing a request. The gateway can run each step in another process. No I/O.
+"""Functions that parse a request in two steps. The gateway can run each step in another process. No I/O.
 
-The gateway sends a large request to the other process as the bytes that came from the client. The process parses the
-request twice. The first time it returns only the short fields (the head), from which the gateway finds the model, the
-session and the stored history. The second time it converts the whole request. Parsing twice takes little time compared
-with the other work on the request.
+The gateway sends the bytes of a large request to the other process in each step. In the first step, the process parses
+the request and returns only the short fields (the head). The head tells the gateway which model, which session and
+which stored history the request needs. In the second step, the process parses the request again and converts all of it
+to a job. Parsing the request twice takes little time compared with the other work on the request.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,14 +26,14 @@ KeepFields = Callable[[Model], Mapping[str, Any]]
 # The key under which the gateway finds a stored reply: the model of the reply, and the id of a tool call in the reply.
 ReplyId = tuple[str, str]
 
-# The head contains strings up to this length. It is longer than any valid name, so that a name that is too long stays
-# invalid after `strip_content` has shortened it.
+# Maximum length of strings in the head of a request. This length is longer than any valid name, so that a name that is
+# too long is still too long after `strip_content` has truncated it.
 _MAX_NAME_CHARS = 1_000
 
 
 @dataclass(eq=False, slots=True)
 class KnownReplies:
-    """Lookup of stored replies for a parser that runs in another process and cannot access the store of replies.
+    """Function object that finds stored replies for a parser that runs in another process without a database.
 
     Attributes:
         replies: The replies that the gateway sent to the other process.
@@ -44,7 +44,10 @@ class KnownReplies:
     missing: list[ReplyId] = field(default_factory=list)
 
     def __call__(self, model: str, call_id: str) -> Turn | None:
-        """Return the reply in which a model made a tool call, or None if the other process does not have the reply."""
+        """Return the stored reply that contains the tool call.
+
+        If the reply is not in `replies`, the method adds its id to `missing` and returns None.
+        """
         if (model, call_id) not in self.replies:
             self.missing.append((model, call_id))
         return self.replies.get((model, call_id))
@@ -71,9 +74,10 @@ def parse_request_head(body: RequestBody, choose: ChooseSchema[Model], keep: Kee
 
 
 def strip_content(request: Model) -> Model:
-    """Return a copy of the request with empty lists and objects, shortened strings, and no unknown fields.
+    """Return a copy of the request with short fields only.
 
-    A list remains as an empty list, so that the gateway still knows whether the client sent the field.
+    The function truncates strings, empties lists and objects, and omits unknown fields. A list becomes an empty list
+    and not None, so that the gateway still knows whether the client sent the field.
     """
     fields = {name: _shorten(value) for name, value in vars(request).items()}
     return type(request).model_construct(set(request.model_fields_set) & fields.keys(), **fields)
@@ -86,17 +90,18 @@ def parse_job(
     arguments: tuple[Any, ...],
     known_replies: Mapping[ReplyId, Turn],
 ) -> tuple[T, list[ReplyId]]:
-    """Convert a request with the parser of its dialect.
+    """Parse a request with the parser of its dialect, and check the limits of the resulting job.
 
     Args:
         body: The body of the request.
-        choose: Returns the schema for the body.
+        choose: Function that returns the schema for the body.
         parse: The parser of the dialect.
-        arguments: The arguments of the parser after the request.
+        arguments: The arguments with which the function calls the parser, after the request as the first argument.
         known_replies: The stored replies that the parser may use.
 
     Returns:
-        The result of the parser, and the ids of the stored replies that it looked for and that were missing.
+        The result of the parser, and the ids of the stored replies that the parser needs but that are not in
+        `known_replies`.
 
     Raises:
         ApiError: The errors of `parse_request`, `parse` and `check_job_limits`.

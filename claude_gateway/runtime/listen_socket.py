@@ -22,8 +22,8 @@ class Listener:
 
     Attributes:
         socket: The socket.
-        is_inherited: Whether systemd passed the socket and holds it too. If so, the kernel queues connections while no
-            gateway runs.
+        is_inherited: Whether systemd passed the socket to the gateway. systemd then keeps the socket open, so the
+            kernel queues connections while no gateway runs.
     """
 
     socket: socket.socket
@@ -75,7 +75,7 @@ def inherit_socket(environment: MutableMapping[str, str]) -> socket.socket | Non
 def bind_socket(settings: Settings) -> socket.socket:
     """Bind a socket to the address in the settings and listen on it.
 
-    This happens before the gateway starts any process.
+    The gateway calls this function before it starts any process.
 
     Raises:
         StartupError: The port is not available.

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from workers.core.errors import shutting_down
 from workers.core.event_loop import loop_time
 
-# If another gateway process takes over the listening socket, clients that are connected to this process do not notice.
-# Therefore this process accepts requests on their connections for this time. New connections wait in the kernel for the
-# other process.
+# If another gateway process takes over the listening socket, clients that are connected to this process do not notice
+# this. Therefore this process accepts requests on their connections for this time. New connections wait in the kernel
+# for the other process.
 _HANDOVER_GRACE_SECONDS = 1.0
 
 
@@ -20,8 +20,8 @@ class Signals:
     """Events that the signal handlers of the process set. The signal that begins the shutdown has no event.
 
     Attributes:
-        force_shutdown: Set if the gateway must end without waiting for running requests.
-        reload: Set if the gateway must read the settings and keys again.
+        force_shutdown: The handlers set this event if the gateway must end without waiting for running requests.
+        reload: The handlers set this event if the gateway must read the settings and keys again.
     """
 
     force_shutdown: asyncio.Event = field(default_factory=asyncio.Event)
@@ -31,7 +31,7 @@ class Signals:
 class GracefulShutdown:
     """Counts running requests, and rejects new jobs after the shutdown has begun.
 
-    All times are on the clock of the event loop.
+    All times are values of the event loop's clock.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class GracefulShutdown:
 
     @property
     def is_draining(self) -> bool:
-        """True once the shutdown has begun."""
+        """Whether the shutdown has begun."""
         return self._deadline is not None
 
     def begin(self, deadline: float, *, is_handover: bool) -> None:
@@ -62,7 +62,7 @@ class GracefulShutdown:
         """Raise an error if the gateway is shutting down and accepts no more jobs.
 
         Raises:
-            WorkerError: SHUTTING_DOWN.
+            WorkerError: With the kind SHUTTING_DOWN.
         """
         if self.is_draining and loop_time() >= self._accept_until:
             raise shutting_down(self.retry_after)

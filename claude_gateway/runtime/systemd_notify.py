@@ -17,7 +17,8 @@ _PINGS_PER_TIMEOUT = 2
 class SystemdNotifier:
     """Sends notifications to the service manager. Without a service manager, it does nothing.
 
-    The gateway does not wait: a notification that the service manager does not accept at once is lost.
+    The gateway does not wait for the service manager. If the service manager does not accept a notification at once,
+    the notification is lost.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -69,7 +70,7 @@ class SystemdNotifier:
 
 
 def _watchdog_seconds(environment: Mapping[str, str]) -> float:
-    """Return the watchdog's timeout for this process in seconds; 0 if the service manager sets no watchdog for it."""
+    """Return the timeout of the watchdog for this process in seconds; 0 if this process has no watchdog."""
     is_for_this_process = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
     microseconds = environment.get("WATCHDOG_USEC", "")
     return int(microseconds) / 1e6 if is_for_this_process and microseconds.isdecimal() else 0.0

@@ -1,4 +1,4 @@
-"""Sessions, which are stored conversations that clients continue by an id.
+"""Sessions, which are stored conversations that a client continues by sending the id of the session.
 
-The package also contains the locks of sessions, their files, and their cleanup.
+The package also contains the locks of sessions, the access to the files of sessions, and the cleanup of sessions.
 """

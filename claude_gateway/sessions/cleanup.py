@@ -1,4 +1,4 @@
-"""Cleanup after the end of sessions. It removes the agent process, the workspace and the tool choice of a session."""
+"""Removes the agent process, the workspace and the stored tool choice of a session after the session has ended."""
 
 import time
 from collections.abc import Callable, Collection
@@ -9,7 +9,7 @@ from claude_gateway.builtin_tools.choice_store import ToolChoiceStore
 
 
 class AgentSessions(Protocol):
-    """Interface to the agents that work in sessions. The engine implements it."""
+    """Interface to the agent processes that work in sessions. The engine implements this interface."""
 
     async def end_session(self, key_id: str, session_id: str) -> None:
         """End the agent of a session and remove the workspace of the session."""
@@ -29,10 +29,10 @@ class SessionCleanup:
     """Removes the resources of ended sessions. It implements `claude_gateway.sessions.service.SessionResources`.
 
     Attributes:
-        agents: Ends the agents of sessions, and removes their workspaces.
-        tool_choices: Stored tool choices of sessions.
-        choice_ttl_seconds: A client may store a tool choice for a session that does not exist yet. The cleanup deletes
-            the choice if it is older than this time and the session still does not exist.
+        agents: Ends the agents of sessions, and removes the workspaces of sessions.
+        tool_choices: Stores the tools that clients have chosen for sessions.
+        choice_ttl_seconds: Time for which the gateway keeps a tool choice of a session that does not exist. A client
+            may store a tool choice before it creates the session.
         now: Returns the current time in epoch seconds.
     """
 
@@ -47,7 +47,7 @@ class SessionCleanup:
         await self.tool_choices.delete(key_id, session_id)
 
     async def retain_sessions(self, sessions: Collection[tuple[str, str]]) -> None:
-        """Remove the resources of all sessions that are not in `sessions`, and the tool choices that are too old.
+        """Remove the agents and workspaces of all sessions that are not in `sessions`, and the outdated tool choices.
 
         Args:
             sessions: The sessions to keep, as pairs of key id and session id.

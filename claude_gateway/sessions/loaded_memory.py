@@ -1,7 +1,7 @@
-"""Memory limit for stored conversations that requests load. One key may reserve at most half of the memory.
+"""Memory limit for the stored conversations that the gateway loads for requests.
 
-A request of a few bytes may continue a conversation of many megabytes. Therefore a request reserves memory before it
-loads the conversation.
+A request of a few bytes may continue a conversation of many megabytes. Therefore the gateway reserves memory for the
+request before it loads the conversation. One key may reserve at most half of the memory.
 """
 
 from typing import Protocol
@@ -12,10 +12,10 @@ _RETRY_SECONDS = 5
 
 
 class MemoryReservation(Protocol):
-    """Interface of memory that a request has reserved."""
+    """Interface of an object that stands for memory reserved for one request."""
 
     def release(self) -> None:
-        """Release the memory. A second call does nothing."""
+        """Release the reserved memory. A second call does nothing."""
         ...
 
 
@@ -23,7 +23,7 @@ class MemoryPool(Protocol):
     """Interface of a pool of memory that all requests share."""
 
     async def reserve(self, key_id: str, size_bytes: int, timeout: float) -> MemoryReservation:
-        """Wait until enough memory is free, and reserve it.
+        """Wait until enough memory is free, and reserve `size_bytes` of it for a request of the key.
 
         Raises:
             TimeoutError: The memory did not become free within `timeout` seconds.
@@ -40,10 +40,10 @@ NO_RESERVATION: MemoryReservation = _NullReservation()
 
 
 class LoadedMemory:
-    """Reserves memory for stored conversations that requests load.
+    """Reserves memory for the stored conversations that the gateway loads for requests.
 
     Args:
-        memory: Pool of memory; None for no limit.
+        memory: Pool of memory; None if the memory is not limited.
         timeout_seconds: Longest time that a request waits for memory.
     """
 

@@ -1,4 +1,4 @@
-"""Service that opens sessions for requests, lists and deletes sessions, and removes expired ones."""
+"""Service that opens sessions for requests, lists and deletes sessions, and removes expired sessions."""
 
 import time
 import unicodedata
@@ -28,7 +28,7 @@ _BUSY_RETRY_SECONDS = 5
 
 
 class SessionResources(Protocol):
-    """Interface to the resources that belong to sessions: workspaces, and the agents that work in them."""
+    """Interface to the resources that belong to sessions, such as workspaces and the agents that work in workspaces."""
 
     async def end_session(self, key_id: str, session_id: str) -> None:
         """Remove the resources of a deleted session."""
@@ -60,7 +60,7 @@ class SessionService:
         locks: Locks that let one request at a time use a session.
         now: Returns the current time in epoch seconds.
         resources: Removes the resources of a session when the session ends.
-        loaded_memory: Memory for loaded conversations; None for no limit.
+        loaded_memory: Limit on the memory that loaded conversations use; None if the memory is not limited.
     """
 
     def __init__(
@@ -81,20 +81,24 @@ class SessionService:
         self._used_row_ids: set[int] = set()
         self._thinking_cache = ThinkingCache()
 
+    def no_session(self, key_id: str) -> NoSession:
+        """Return the session for a request without a session id."""
+        return NoSession(self._thinking_cache, key_id)
+
     @asynccontextmanager
     async def open_session(self, key_id: str, id_: str | None) -> AsyncIterator[Session]:
-        """Open a session while a `with` block runs. If other requests use the session, wait until it is free.
+        """Open a session while a `with` block runs. If another request uses the session, wait until that request ends.
 
         Yields:
             The session, or a `NoSession` if `id_` is None.
 
         Raises:
             ApiError: 400 if the id is invalid, 409 if other requests use the session for too long, 503 if there is not
-                enough memory to load it.
+                enough memory to load the session.
             WorkerError: SHUTTING_DOWN if the gateway is shutting down.
         """
         if not id_:
-            yield NoSession(self._thinking_cache, key_id)
+            yield self.no_session(key_id)
             return
         check_session_id(id_)
         try:
@@ -116,7 +120,7 @@ class SessionService:
 
     @asynccontextmanager
     async def _load_snapshot(self, key_id: str, id_: str) -> AsyncIterator[SessionSnapshot | None]:
-        """Load a session, and reserve memory for it while a `with` block runs.
+        """Load a session, and reserve memory for the loaded session while a `with` block runs.
 
         Raises:
             ApiError: 503 if not enough memory becomes free in time.
@@ -138,9 +142,9 @@ class SessionService:
 
     @contextmanager
     def _protect_from_cleanup(self, snapshot: SessionSnapshot | None) -> Iterator[None]:
-        """Keep the cleanup from deleting a session while a request uses it.
+        """Prevent the cleanup from deleting a session while a `with` block runs.
 
-        The session may expire before the request ends.
+        Without this protection, the cleanup could delete a session that expires while a request uses it.
         """
         if snapshot is None:
             yield
@@ -187,7 +191,7 @@ class SessionService:
     async def delete_session(self, key_id: str, id_: str) -> None:
         """Delete a session.
 
-        A request that is using the session continues, and fails with 409 when it stores its reply.
+        A request that is using the session continues, and fails with 409 when the gateway stores the reply.
 
         Raises:
             ApiError: 404 if the key has no such session.

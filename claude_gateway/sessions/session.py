@@ -1,7 +1,7 @@
-"""Session of one request. It provides the stored conversation to the request, and stores the new turns."""
+"""Classes that give one request the stored conversation of a session, and that store the new turns of the request."""
 
 import math
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -13,7 +13,7 @@ from claude_gateway.sessions.session_store import SessionChange, SessionChanged,
 from claude_gateway.sessions.thinking_cache import ThinkingCache
 from claude_gateway.sessions.turn_codec import encode_turn
 from workers.conversation.prefix_keys import ReplyBuilder
-from workers.core.events import Event, Finished
+from workers.core.events import EventStream, Finished
 from workers.core.job import ChatJob, RedactedThinkingBlock, ThinkingBlock, Turn
 from workers.host.large_job_threads import run_for_job
 
@@ -23,10 +23,10 @@ class SessionLimits:
     """Limits on the number and size of sessions.
 
     Attributes:
-        ttl_seconds: A session expires this time after its last use.
-        max_sessions_per_key: Maximum number of sessions of one key.
-        max_bytes_per_session: Maximum stored bytes of one session.
-        max_bytes_per_key: Maximum stored bytes of all sessions of one key.
+        ttl_seconds: Time after the last use of a session at which the session expires.
+        max_sessions_per_key: Maximum number of sessions that one key may have.
+        max_bytes_per_session: Maximum number of bytes that the gateway stores for one session.
+        max_bytes_per_key: Maximum number of bytes that the gateway stores for all sessions of one key together.
     """
 
     ttl_seconds: float
@@ -43,17 +43,17 @@ class Session(Protocol):
         """The stored conversation that the request continues."""
         ...
 
-    def persist_stream(self, job: ChatJob, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
+    def persist_stream(self, job: ChatJob, batches: EventStream) -> EventStream:
         """Yield the events of a job unchanged. Store the conversation before the last event."""
         ...
 
 
 class NoSession:
-    """Session for a request without a session id. It stores nothing in the database.
+    """Session object for a request without a session id. It stores nothing in the database.
 
     Args:
-        thinking_cache: Cache of replies with thinking; None for no cache.
-        key_id: Id of the request's key.
+        thinking_cache: Cache for replies with thinking; None if the gateway does not cache replies.
+        key_id: Id of the API key with which the client sent the request.
     """
 
     def __init__(self, thinking_cache: ThinkingCache | None = None, key_id: str = "") -> None:
@@ -62,12 +62,12 @@ class NoSession:
             SessionHistory(find_reply=thinking_cache.lookup_for_key(key_id)) if thinking_cache else EMPTY_HISTORY
         )
 
-    def persist_stream(self, job: ChatJob, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
+    def persist_stream(self, job: ChatJob, batches: EventStream) -> EventStream:
         """Return the events of a job unchanged, and add the reply to the thinking cache."""
         return (
-            _cache_thinking(self._thinking_cache, job, events)
+            _cache_thinking(self._thinking_cache, job, batches)
             if self._thinking_cache and uses_thinking_and_tools(job)
-            else events
+            else batches
         )
 
 
@@ -79,29 +79,28 @@ def uses_thinking_and_tools(job: ChatJob) -> bool:
     return bool(job.tools) and job.params.thinking != "off"
 
 
-async def _cache_thinking(
-    thinking_cache: ThinkingCache, job: ChatJob, events: AsyncGenerator[Event, None]
-) -> AsyncGenerator[Event, None]:
+async def _cache_thinking(thinking_cache: ThinkingCache, job: ChatJob, batches: EventStream) -> EventStream:
     reply = ReplyBuilder()
-    async with aclosing(events):
-        async for event in events:
-            reply.feed(event)
-            if isinstance(event, Finished):
+    async with aclosing(batches):
+        async for batch in batches:
+            for event in batch:
+                reply.feed(event)
+            if isinstance(batch[-1], Finished):
                 thinking_cache.add(job, reply.build())
-            yield event
+            yield batch
 
 
 class OpenSession:
-    """Session that stores the conversation in the database.
+    """Session object for a request with a session id. It stores the conversation in the database.
 
     Args:
         store: Stored sessions.
         limits: Limits on the number and size of sessions.
         now: Returns the current time in epoch seconds.
-        key_id: Id of the key that has the session.
+        key_id: Id of the key to which the session belongs.
         id_: Id of the session.
-        snapshot: The session as the service loaded it from the store; None if the session does not exist yet.
-        thinking_cache: Cache of replies with thinking.
+        snapshot: State of the session that the service loaded from the store; None if the session does not exist yet.
+        thinking_cache: Cache for replies with thinking.
     """
 
     def __init__(
@@ -131,16 +130,16 @@ class OpenSession:
             return replace(EMPTY_HISTORY, find_reply=find_reply)
         return replace(self._snapshot.history, size_bytes=self._snapshot.size_bytes, find_reply=find_reply)
 
-    async def persist_stream(self, job: ChatJob, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
+    async def persist_stream(self, job: ChatJob, batches: EventStream) -> EventStream:
         """Yield the events of a job unchanged, and store the conversation before `Finished`.
 
         If the reply fails, the client disconnects or the model refuses, the session does not change.
 
         Raises:
-            ApiError: 413 or 429 before the job runs, if the new turns would exceed a limit. 409 instead of `Finished`,
-                if another request deleted or changed the session.
+            ApiError: 413 or 429 before the job runs, if the new turns would exceed a limit; or 409 instead of
+                `Finished`, if another request has deleted or changed the session.
         """
-        async with aclosing(events):
+        async with aclosing(batches):
             stored_turns = self.history.turns
             intact_turns = stored_turns[: self._snapshot.intact_turn_count] if self._snapshot else ()
             kept_count, new_turns, additional_bytes = await run_for_job(
@@ -148,18 +147,23 @@ class OpenSession:
             )
             await self._check_limits(additional_bytes)
             reply_builder = ReplyBuilder()
-            async for event in events:
-                reply_builder.feed(event)
-                if isinstance(event, Finished) and event.stop_reason != "refusal":
+            async for batch in batches:
+                for event in batch:
+                    reply_builder.feed(event)
+                last = batch[-1]
+                if isinstance(last, Finished) and last.stop_reason != "refusal":
+                    if events_before := batch[:-1]:
+                        yield events_before  # the client does not wait for the database
                     reply = reply_builder.build()
                     if uses_thinking_and_tools(job):
                         self._thinking_cache.add(job, reply)
                     reply_turns = map(encode_turn, _storable_turns(reply))
                     await self._write(SessionChange(job.system, kept_count, [*new_turns, *reply_turns]))
-                yield event
+                    batch = (last,)
+                yield batch
 
     async def create(self) -> None:
-        """Create the session without turns.
+        """Create an empty session in the database.
 
         Raises:
             ApiError: 429 if the key has too many sessions.
@@ -168,10 +172,7 @@ class OpenSession:
         await self._write(SessionChange("", 0, []))
 
     async def close(self) -> None:
-        """End the use of the session by a request.
-
-        This postpones the expiry of the session, even if the request stored nothing.
-        """
+        """Postpone the expiry of the session at the end of a request, even if the request has stored nothing."""
         if self._snapshot is not None and not self._is_written:
             now = self._now()
             await self._store.touch(self._key_id, self._snapshot.row_id, now, now + self._limits.ttl_seconds)
@@ -217,13 +218,18 @@ class OpenSession:
 def _diff_turns(
     stored_turns: Sequence[Turn], intact_turns: Sequence[Turn], turns: Sequence[Turn]
 ) -> tuple[int, list[bytes], int]:
-    """Compare the stored turns with the turns of a job, to find which stored turns the session can keep.
+    """Find the stored turns that the session can keep, by comparing the stored turns with the turns of a job.
 
-    The session can only keep intact turns: the stored turns before the first turn that the gateway could not read.
+    The session can only keep stored turns that come before the first turn that the gateway could not read.
+
+    Args:
+        stored_turns: All stored turns that the gateway could read.
+        intact_turns: The stored turns before the first turn that the gateway could not read.
+        turns: The turns of the job.
 
     Returns:
-        The number of stored turns to keep, the encoded turns that replace all others, and the number of bytes by which
-        the stored conversation grows.
+        The number of stored turns to keep, the encoded turns that replace the other stored turns, and the number of
+        bytes by which the stored conversation grows.
     """
     kept_count = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(intact_turns, turns, strict=False)))
     new_turns = [encode_turn(turn) for turn in turns[kept_count:]]
@@ -232,9 +238,9 @@ def _diff_turns(
 
 
 def _storable_turns(reply: Turn | None) -> list[Turn]:
-    """Return a list with the reply, or an empty list if the reply contains only thinking.
+    """Return a list with the reply, or an empty list if there is no reply or if the reply contains only thinking.
 
-    The API would reject a turn that contains only thinking in a later request.
+    If a later request contained a turn with only thinking, the API would reject the request.
     """
     if reply and any(not isinstance(block, ThinkingBlock | RedactedThinkingBlock) for block in reply.blocks):
         return [reply]

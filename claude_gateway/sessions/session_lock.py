@@ -1,6 +1,6 @@
-"""Locks for sessions.
+"""Locks that let only one request at a time use a session.
 
-One request at a time uses a session, and other requests wait in the order in which they arrived.
+Other requests for the session wait, and acquire the lock in the order in which they arrived.
 """
 
 import asyncio
@@ -10,14 +10,15 @@ from contextlib import asynccontextmanager
 
 from workers.core.errors import shutting_down
 
-# If more requests than this waited, the last one would wait longer than its client.
+# Maximum number of requests that wait for one session. If more requests waited, the client of the last request would
+# usually stop waiting before the request runs.
 _MAX_WAITERS_PER_SESSION = 16
 
 
 class SessionBusy(Exception):
-    """Error of a request that cannot use a session.
+    """Raised if a request cannot use a session.
 
-    Too many other requests wait for the session, or this request waited too long.
+    The reason is that too many other requests wait for the session, or that this request has waited too long.
     """
 
 
@@ -31,7 +32,7 @@ class SessionLocks:
     """Locks for the sessions of all keys, one for each session.
 
     Args:
-        max_waiting: Maximum number of requests of one key that may wait, for all its sessions together.
+        max_waiting: Maximum number of waiting requests of one key, counted over all sessions of the key.
         timeout_seconds: Longest time that a request waits for a session.
     """
 
@@ -49,7 +50,7 @@ class SessionLocks:
         return self._waiting_counts.total()
 
     def reject_waiters(self, retry_after: float) -> None:
-        """Reject the requests that wait now, and all later ones that would have to wait. The gateway is shutting down.
+        """Reject all requests that wait for a session now or later, because the gateway is shutting down.
 
         Requests that hold a lock continue.
 

@@ -1,7 +1,8 @@
 """Database store for the sessions of all keys.
 
-Every statement about one session selects by the id of the key (column `owner`). The current time is a parameter of the
-methods. An expired session counts as missing, but stays in the database until the cleanup deletes it.
+Every SQL statement about one session filters by the id of the key (column `key_id`). The current time is a parameter of
+the methods. The methods treat an expired session as missing, but the session stays in the database until the cleanup
+deletes it.
 """
 
 from collections.abc import Collection, Sequence
@@ -25,13 +26,13 @@ from claude_gateway.storage.row_reader import (
 from workers.core.job import Turn
 from workers.host.large_job_threads import run_for_size
 
-# Limits for one transaction of the cleanup, because other transactions wait until it ends.
+# Limits on the sessions that the cleanup deletes in one transaction, because other transactions wait until it ends.
 _MAX_DELETED_PER_TRANSACTION = 50
 _MAX_DELETED_BYTES_PER_TRANSACTION = 4 * 2**20
 
 
 class SessionChanged(Exception):
-    """Error of a write to a session that another request changed or deleted after this request had read it."""
+    """Raised by a write to a session if another request has changed or deleted the session in the meantime."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,9 @@ class SessionSnapshot:
     """The state of a session when a request read it. A write succeeds only if the session has not changed since then.
 
     Attributes:
-        row_id: Primary key of the session.
-        version: Version of the session. Every write increases it.
-        size_bytes: Stored bytes of the session.
+        row_id: Primary key of the session in the database.
+        version: Version number of the session. Every write increases the number.
+        size_bytes: Number of bytes that the gateway stores for the session.
         history: Stored conversation, without the turns that the gateway could not read.
         intact_turn_count: Number of turns before the first turn that the gateway could not read. Only these turns have
             the same position in the history as in the store.
@@ -61,7 +62,7 @@ class SessionChange:
     Attributes:
         system: System prompt of the conversation.
         kept_turn_count: Number of stored turns to keep, from the first turn on.
-        turns: Turns that replace all other stored turns, encoded by `turn_codec`.
+        turns: New turns, encoded by `turn_codec`. They replace all stored turns after the kept turns.
     """
 
     system: str
@@ -85,10 +86,10 @@ class SessionTotals:
     """Numbers and sizes of the sessions of one key.
 
     Attributes:
-        active_count: Number of active sessions: those that have not expired.
+        active_count: Number of active sessions. A session is active if it has not expired.
         expired_count: Number of expired sessions that the cleanup has not deleted yet.
         turn_count: Number of turns in the active sessions.
-        size_bytes: Stored bytes of the active sessions.
+        size_bytes: Number of bytes that the gateway stores for the active sessions.
         next_expires_at: Time when the next active session will expire, in epoch seconds; 0 if there is no active
             session.
     """
@@ -102,7 +103,10 @@ class SessionTotals:
 
 @dataclass(frozen=True, slots=True)
 class KeySessionTotals:
-    """Numbers and sizes of one key's sessions, for a list of all keys. `used_at` is in epoch seconds."""
+    """Number and size of the sessions of one key, as an entry in a list of all keys.
+
+    `used_at` is the time of the last use of any of the sessions, in epoch seconds.
+    """
 
     key_id: str
     session_count: int
@@ -120,12 +124,12 @@ class SessionStore:
     async def list_ids(self) -> list[tuple[str, str]]:
         """List all sessions as pairs of key id and session id, including expired sessions."""
         async with self._database.snapshot() as run:
-            return [(key_id, id_) for key_id, id_ in await run("SELECT owner, id FROM sessions", ())]
+            return [(key_id, id_) for key_id, id_ in await run("SELECT key_id, id FROM sessions", ())]
 
     async def get_size(self, key_id: str, id_: str, now: float) -> int:
         """Return the number of stored bytes of a session; 0 if the session does not exist or has expired."""
         rows = await self._database.read(
-            "SELECT bytes FROM sessions WHERE owner = ? AND id = ? AND expires_at > ?", (key_id, id_, now)
+            "SELECT bytes FROM sessions WHERE key_id = ? AND id = ? AND expires_at > ?", (key_id, id_, now)
         )
         return rows[0][0] if rows and isinstance(rows[0][0], int) else 0
 
@@ -133,7 +137,7 @@ class SessionStore:
         """Read a session with all its turns. Return None if the session does not exist or has expired."""
         async with self._database.snapshot() as run:
             rows = await run(
-                "SELECT key, version, bytes, system FROM sessions WHERE owner = ? AND id = ? AND expires_at > ?",
+                "SELECT key, version, bytes, system FROM sessions WHERE key_id = ? AND id = ? AND expires_at > ?",
                 (key_id, id_, now),
             )
             if not rows:
@@ -158,16 +162,16 @@ class SessionStore:
         """Write a change of a session in one transaction.
 
         Args:
-            key_id: Id of the key that has the session.
+            key_id: Id of the key to which the session belongs.
             id_: Id of the session.
-            snapshot: The session as the request read it; None to create the session.
+            snapshot: State of the session when the request read it; None to create the session.
             change: Change to write.
             now: Current time in epoch seconds.
             expires_at: Time when the session will expire, in epoch seconds.
 
         Raises:
-            SessionChanged: Another request changed or deleted the session after the snapshot, or created it in the
-                meantime.
+            SessionChanged: Another request has changed or deleted the session since the snapshot, or has created a
+                session with this id in the meantime.
         """
         async with self._database.transaction() as run:
             row_id = await (
@@ -181,7 +185,7 @@ class SessionStore:
             await run(
                 "UPDATE sessions SET version = version + 1, used_at = ?, expires_at = ?, turns = ?, system = ?, "
                 "bytes = ? + (SELECT coalesce(sum(length(content)), 0) FROM session_turns WHERE session = key) "
-                "WHERE owner = ? AND key = ?",
+                "WHERE key_id = ? AND key = ?",
                 (
                     *(now, expires_at, change.kept_turn_count + len(change.turns), change.system),
                     *(len(change.system.encode()), key_id, row_id),
@@ -189,9 +193,9 @@ class SessionStore:
             )
 
     async def touch(self, key_id: str, row_id: int, now: float, expires_at: float) -> None:
-        """Set the last use and the expiry of a session without changing anything else."""
+        """Set the time of the last use and the time of expiry of a session, without changing anything else."""
         await self._database.execute(
-            "UPDATE sessions SET used_at = ?, expires_at = ? WHERE owner = ? AND key = ?",
+            "UPDATE sessions SET used_at = ?, expires_at = ? WHERE key_id = ? AND key = ?",
             (now, expires_at, key_id, row_id),
         )
 
@@ -199,7 +203,7 @@ class SessionStore:
         """Delete a session. Return False if the session does not exist or has expired."""
         return bool(
             await self._database.execute(
-                "DELETE FROM sessions WHERE owner = ? AND id = ? AND expires_at > ? RETURNING key", (key_id, id_, now)
+                "DELETE FROM sessions WHERE key_id = ? AND id = ? AND expires_at > ? RETURNING key", (key_id, id_, now)
             )
         )
 
@@ -207,7 +211,7 @@ class SessionStore:
         """Return the description of a session, or None if the session does not exist or has expired."""
         rows = await self._database.read(
             "SELECT id, created_at, used_at, expires_at, turns FROM sessions "
-            "WHERE owner = ? AND id = ? AND expires_at > ?",
+            "WHERE key_id = ? AND id = ? AND expires_at > ?",
             (key_id, id_, now),
         )
         return next(iter(read_rows(rows, read_session_info, partial(label_session, key_id))), None)
@@ -216,7 +220,7 @@ class SessionStore:
         """List the descriptions of a key's sessions. The most recently used session comes first."""
         rows = await self._database.read(
             "SELECT id, created_at, used_at, expires_at, turns FROM sessions "
-            "WHERE owner = ? AND expires_at > ? ORDER BY used_at DESC, key DESC LIMIT ?",
+            "WHERE key_id = ? AND expires_at > ? ORDER BY used_at DESC, key DESC LIMIT ?",
             (key_id, now, limit),
         )
         return read_rows(rows, read_session_info, partial(label_session, key_id))
@@ -227,7 +231,7 @@ class SessionStore:
             "SELECT count(*) FILTER (WHERE live), count(*) FILTER (WHERE NOT live), "
             "coalesce(sum(turns) FILTER (WHERE live), 0), coalesce(sum(bytes) FILTER (WHERE live), 0), "
             "coalesce(min(expires_at) FILTER (WHERE live), 0) "
-            "FROM (SELECT turns, bytes, expires_at, expires_at > ? AS live FROM sessions WHERE owner = ?)",
+            "FROM (SELECT turns, bytes, expires_at, expires_at > ? AS live FROM sessions WHERE key_id = ?)",
             (now, key_id),
         )
         return SessionTotals(
@@ -241,14 +245,14 @@ class SessionStore:
     async def list_key_totals(self, now: float, limit: int) -> list[KeySessionTotals]:
         """List the keys that have sessions. The key with the most sessions comes first."""
         rows = await self._database.read(
-            "SELECT owner, count(*), sum(turns), sum(bytes), max(used_at) FROM sessions WHERE expires_at > ? "
-            "GROUP BY owner ORDER BY count(*) DESC, owner LIMIT ?",
+            "SELECT key_id, count(*), sum(turns), sum(bytes), max(used_at) FROM sessions WHERE expires_at > ? "
+            "GROUP BY key_id ORDER BY count(*) DESC, key_id LIMIT ?",
             (now, limit),
         )
         return read_rows(rows, _read_key_totals, lambda row: f"a session of the key {row[0]!r:.80}")
 
     async def delete_expired(self, now: float, used_row_ids: Collection[int]) -> int:
-        """Delete the expired sessions that no request uses, and return their number.
+        """Delete the expired sessions that no request uses, and return the number of deleted sessions.
 
         Args:
             now: Current time in epoch seconds.
@@ -275,7 +279,10 @@ class SessionStore:
 
 
 def _count_deletable(sizes: Sequence[Any]) -> int:
-    """Return how many of the sessions with these sizes one transaction may delete. The number is at least one."""
+    """Return how many sessions one transaction may delete, given the sizes of the sessions in order of deletion.
+
+    The number is at least one, unless there are no sessions.
+    """
     total = 0
     for count, size in enumerate(sizes, 1):
         total += size if isinstance(size, int) else 0
@@ -301,7 +308,7 @@ def read_session_info(row: Row) -> SessionInfo:
 
 
 def label_session(key_id: str, row: Row) -> str:
-    """Return a name for the session of a damaged row, for a log line."""
+    """Return a text by which a log line about damaged data identifies the session in a database row."""
     return f"the session {row[0]!r:.80} of the key {key_id!r:.80}"
 
 
@@ -313,7 +320,10 @@ def _read_key_totals(row: Row) -> KeySessionTotals:
 
 
 def _read_turns(key_id: str, id_: str, rows: Sequence[Row]) -> tuple[tuple[Turn, ...], int]:
-    """Return the turns that the gateway can read, and the number of turns before the first turn that it cannot read."""
+    """Return the turns that the gateway can read, and the number of turns before the first turn that it cannot read.
+
+    The gateway cannot read a turn whose stored data is damaged.
+    """
     turns: list[Turn] = []
     intact_count = 0
     for number, content in rows:
@@ -328,7 +338,7 @@ def _read_turns(key_id: str, id_: str, rows: Sequence[Row]) -> tuple[tuple[Turn,
 
 async def _check_unchanged(execute: Execute, key_id: str, snapshot: SessionSnapshot) -> int:
     rows = await execute(
-        "SELECT key FROM sessions WHERE owner = ? AND key = ? AND version = ?",
+        "SELECT key FROM sessions WHERE key_id = ? AND key = ? AND version = ?",
         (key_id, snapshot.row_id, snapshot.version),
     )
     if not rows:
@@ -337,9 +347,9 @@ async def _check_unchanged(execute: Execute, key_id: str, snapshot: SessionSnaps
 
 
 async def _insert_session(execute: Execute, key_id: str, id_: str, now: float) -> int:
-    await execute("DELETE FROM sessions WHERE owner = ? AND id = ? AND expires_at <= ?", (key_id, id_, now))
+    await execute("DELETE FROM sessions WHERE key_id = ? AND id = ? AND expires_at <= ?", (key_id, id_, now))
     rows = await execute(
-        "INSERT INTO sessions (owner, id, created_at, used_at, expires_at) VALUES (?, ?, ?, ?, ?) "
+        "INSERT INTO sessions (key_id, id, created_at, used_at, expires_at) VALUES (?, ?, ?, ?, ?) "
         "ON CONFLICT DO NOTHING RETURNING key",
         (key_id, id_, now, now, now),
     )

@@ -1,8 +1,8 @@
 """Cache of recent replies that contain thinking and a call to a client tool. No I/O.
 
-Many clients send the tool call back without the thinking, but most models cannot continue their thinking without it.
-Therefore the gateway adds the thinking from this cache. The cache is only in memory. If it no longer contains a reply,
-the request continues without the thinking.
+Many clients send the tool call back without the thinking, but most models cannot continue their thinking if it is
+missing. Therefore the gateway adds the thinking from this cache to the request. The cache is only in memory. If the
+cache no longer contains a reply, the gateway sends the request without the thinking.
 """
 
 from collections import Counter, OrderedDict
@@ -13,15 +13,15 @@ from claude_gateway.sessions.turn_codec import encode_turn
 from workers.core.job import ChatJob, Turn
 
 _MAX_BYTES = 32 * 2**20
-# Memory that the Python objects of a small reply take, in addition to its text.
+# Memory that the Python objects of a small reply need, in addition to the memory for the text of the reply.
 ENTRY_OVERHEAD_BYTES = 1_024
 
 
 class ThinkingCache:
-    """Complete replies, by the id of the key, the model and the id of the reply's first tool call.
+    """Stores complete replies, each under the id of its key, its model and the id of its first tool call.
 
-    If the cache is full, it removes the oldest reply of the key that uses the most memory. Therefore a key with many
-    replies cannot push the replies of other keys out of the cache.
+    If the cache is full, it removes the oldest reply of the key that uses the most memory. Therefore many replies of
+    one key cannot push the replies of other keys out of the cache.
 
     Args:
         max_bytes: Maximum size of the cache.
@@ -33,11 +33,11 @@ class ThinkingCache:
         self._max_bytes = max_bytes
 
     def lookup_for_key(self, key_id: str) -> ReplyLookup:
-        """Return a function that finds a reply of the key by its model and the id of its first tool call."""
+        """Return a function that finds a reply of the key, given a model and the id of the reply's first tool call."""
         return partial(self._find, key_id)
 
     def add(self, job: ChatJob, reply: Turn | None) -> None:
-        """Add the reply to a job to the cache, if the reply contains thinking and a tool call."""
+        """Store the reply to a job in the cache if the reply contains thinking and a tool call."""
         call_id = get_first_call_id(reply.blocks) if reply else None
         if reply is None or call_id is None or not has_thinking(reply.blocks):
             return

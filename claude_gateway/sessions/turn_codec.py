@@ -19,7 +19,7 @@ from workers.core.job import (
 )
 from workers.core.message_blocks import encode_block
 
-# Name of a field that this module adds to blocks. The Messages API does not have it.
+# Name of a field that this module adds to blocks. The Messages API does not define this field.
 _URL_FIELD = "fetched_from"
 
 
@@ -42,9 +42,10 @@ def decode_turn(stored: bytes) -> Turn:
 
 
 def _encode_block(block: Block) -> dict[str, Any]:
-    """Encode a block.
+    """Encode a block as a JSON object.
 
-    The result for media that the gateway fetched includes their URL, by which the gateway recognizes the media later.
+    If the gateway fetched an image or document from a URL, the object also contains the URL. By this URL, the gateway
+    recognizes the image or document in later requests.
     """
     frame = encode_block(block)
     if isinstance(block, ToolResult):

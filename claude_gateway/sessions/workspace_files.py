@@ -1,8 +1,8 @@
-"""Access of clients to the files in the workspace of a session.
+"""Lists, reads, writes and deletes files in the workspace of a session for clients.
 
 Untrusted programs have worked in the workspace. Therefore the gateway follows no symbolic links, and reads only regular
-files without further hard links. It opens each directory on a path relative to the directory above it (`openat`), so
-that no program can replace a directory between the check and the use.
+files without further hard links. To open the directories on a path, it opens each directory relative to the directory
+above (`openat`), so that no program can replace a directory between the check and the use.
 """
 
 import asyncio
@@ -25,8 +25,9 @@ _MAX_PATH_BYTES = 1_024
 _READ_CHUNK_BYTES = 256 * 1024
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-# Error numbers for mistakes of the client: the path leads to a symbolic link, to a directory instead of a file, or to a
-# directory that is not empty, or the file system does not support the name. All other numbers are errors of the host.
+# Error numbers for invalid paths in a request. Such a path leads to a symbolic link, to a directory instead of a file,
+# or to a directory that is not empty, or the file system does not support the name. All other error numbers mean that
+# the host has a problem.
 _INVALID_PATH_ERRNOS = frozenset(
     {
         errno.ELOOP,
@@ -39,13 +40,13 @@ _INVALID_PATH_ERRNOS = frozenset(
         errno.ENXIO,
     }
 )
-# With O_NONBLOCK, the gateway does not wait for a writer if the file is a pipe.
+# If the file is a pipe, O_NONBLOCK prevents the gateway from waiting for a process that writes to the pipe.
 _EXISTING_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceFile:
-    """A file in a workspace. `modified_at` is in epoch seconds."""
+    """Description of a file in a workspace. `modified_at` is in epoch seconds."""
 
     path: str
     size_bytes: int
@@ -65,9 +66,10 @@ class FileListing:
 
 @dataclass(frozen=True, slots=True)
 class OpenWorkspaceFile:
-    """An open file, from which clients receive only as many bytes as it had when the gateway opened it.
+    """A file that the gateway has opened to send it to a client.
 
-    The calling code must close the descriptor.
+    The client receives only as many bytes as the file had when the gateway opened it. The calling code must close the
+    descriptor.
     """
 
     descriptor: int
@@ -84,7 +86,7 @@ class OpenWorkspaceFile:
 
 @dataclass(frozen=True, slots=True)
 class SessionFiles:
-    """Gives access to the workspaces of sessions.
+    """Opens the workspace directories of sessions, so that clients can read and change the files.
 
     Attributes:
         workspaces: Workspaces of all sessions.
@@ -98,7 +100,8 @@ class SessionFiles:
         """Return the workspace directory of a session. If `create` is True, create a missing directory.
 
         Raises:
-            ApiError: 503 or 507 if the disk fails. The methods of the directory raise these errors, too.
+            ApiError: 503 or 507 if the disk fails or is full. The methods of the returned directory also raise these
+                errors.
         """
         if create:
             with _map_os_errors():
@@ -107,10 +110,11 @@ class SessionFiles:
 
 
 class WorkspaceDirectory:
-    """The workspace directory of a session. All paths are relative to it, and separate names by slashes.
+    """The workspace directory of a session.
 
-    All methods raise `ApiError`: 400 if a path is invalid, 404 if the file does not exist in the workspace, and 413 if
-    the file would exceed the disk limits.
+    All paths are relative to this directory, with slashes between the names. All methods raise `ApiError` with status
+    400 if a path is invalid, 404 if the file does not exist in the workspace, and 413 if the file would exceed the disk
+    limits.
     """
 
     def __init__(self, workspaces: Workspaces, key_id: str, session_id: str, disk_limits: DiskLimits) -> None:
@@ -137,7 +141,7 @@ class WorkspaceDirectory:
             await asyncio.to_thread(self._count_missing_directories, parts)
         )
         await self._require_disk_space(new_usage)
-        # The usage counts before the file exists, because several requests may write at the same time.
+        # Add the disk usage before writing the file, because several requests may write at the same time.
         self._workspaces.disk_usage.add(self._key_id, self._root, new_usage)
         try:
             replaced_usage = await asyncio.to_thread(self._write, parts, content)
@@ -154,10 +158,10 @@ class WorkspaceDirectory:
         self._workspaces.disk_usage.add(self._key_id, self._root, NO_DISK_USAGE - removed_usage)
 
     async def _require_disk_space(self, additional_usage: DiskUsage) -> None:
-        """Check that the workspace may grow by this disk usage.
+        """Check that the disk limits allow this additional disk usage in the workspace.
 
         Raises:
-            ApiError: 413 if it would exceed a disk limit.
+            ApiError: 413 if the additional disk usage would exceed a disk limit.
         """
         workspace_usage = await self._workspaces.get_disk_usage(self._key_id, self._session_id)
         key_usage = self._workspaces.disk_usage.get_total(self._key_id)
@@ -202,7 +206,7 @@ class WorkspaceDirectory:
             for part in parts[:-1]:
                 descriptors.append(os.open(part, _DIRECTORY_FLAGS, dir_fd=descriptors[-1]))
         except OSError:
-            pass  # the write that follows reports the error
+            pass  # the attempt to write the file will report the error
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -283,7 +287,7 @@ def _walk_files(root: Path) -> Iterator[WorkspaceFile]:
 def _is_plain_file(file_stat: os.stat_result) -> bool:
     """Return whether a file is a regular file without further hard links.
 
-    With a second hard link, the file could also be a file outside the workspace.
+    A second hard link could mean that the file is also a file outside the workspace.
     """
     return stat.S_ISREG(file_stat.st_mode) and file_stat.st_nlink == 1
 
@@ -299,7 +303,10 @@ def _make_directory(name: str, parent: int) -> None:
 
 
 def _chown_like_parent(descriptor: int, parent: int) -> None:
-    """Give a file the user of its directory. If the gateway runs as root, the agents run as another user."""
+    """Set the user of a file to the user of its directory, so that agents can use the file.
+
+    If the gateway runs as root, the agents run as another user.
+    """
     parent_stat = os.fstat(parent)
     if parent_stat.st_uid != os.geteuid():
         os.fchown(descriptor, parent_stat.st_uid, parent_stat.st_gid)

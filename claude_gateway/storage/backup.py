@@ -16,7 +16,7 @@ from claude_gateway.storage.database import StorageUnavailable
 from claude_gateway.storage.migrations import MIGRATIONS
 
 _BUSY_TIMEOUT_SECONDS = 30.0
-# File name suffixes of the two write-ahead log files, which contain usage records that are not in the database yet
+# File name suffixes of the two log files that contain the usage records that are not in the database yet
 # (claude_gateway/usage/write_ahead_log.py).
 USAGE_LOG_SUFFIXES = ("-usage-wal-1", "-usage-wal-2")
 # File name suffixes of all files that belong to a database. The database file itself has no suffix. SQLite and the
@@ -25,14 +25,14 @@ _FILE_SUFFIXES = ("", "-wal", "-shm", *USAGE_LOG_SUFFIXES)
 
 
 def back_up_database(database: Path, target: Path) -> None:
-    """Copy a consistent snapshot of a database to a new file, and check the copy before it gets its final name.
+    """Copy a consistent snapshot of a database to a new file. Check the copy before it gets the name `target`.
 
     Args:
         database: Path of the database file.
         target: Path of the copy.
 
     Raises:
-        StorageUnavailable: The copy cannot be made, or `target` exists. An existing file is not changed.
+        StorageUnavailable: The function cannot make the copy, or `target` exists. It does not change an existing file.
     """
     with _map_errors(f"Cannot back {database} up to {target}"):
         if not database.is_file():
@@ -53,11 +53,11 @@ def restore_database(backup: Path, database: Path) -> Path | None:
         database: Path of the database file.
 
     Returns:
-        The path to which the previous database was moved; None if there was no previous database.
+        The path to which the function has moved the previous database; None if there was no previous database.
 
     Raises:
         StorageUnavailable: The backup is damaged, the backup is newer than this gateway, or a file cannot be written.
-            The database is not changed in these cases.
+            The function does not change the database in these cases.
     """
     with _map_errors(f"Cannot restore {backup}"):
         with closing(sqlite3.connect(f"{backup.absolute().as_uri()}?mode=ro", uri=True)) as source:
@@ -77,8 +77,8 @@ def restore_database(backup: Path, database: Path) -> Path | None:
 def _copy_database(source: sqlite3.Connection, target: Path) -> None:
     with closing(sqlite3.connect(target)) as copy:
         source.backup(copy)
-        # In this journal mode, the copy consists of a single file. The gateway switches WAL mode on again when it opens
-        # the database.
+        # In this journal mode, the copy consists of a single file. When the gateway opens the copy as its database, it
+        # switches to WAL mode again.
         copy.execute("PRAGMA journal_mode = DELETE")
         (result,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
         if result != "ok":
@@ -90,7 +90,7 @@ def _copy_database(source: sqlite3.Connection, target: Path) -> None:
 def _temporary_file(target: Path) -> Iterator[Path]:
     """Create a file beside `target` that only the current user can read, for use in a `with` block.
 
-    At the end of the block, the file is deleted unless it was renamed.
+    At the end of the block, the function deletes the file, unless the block has renamed it.
     """
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))

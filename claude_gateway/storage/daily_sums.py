@@ -1,13 +1,14 @@
 """SQL statements that create, update and read the daily sums of usage records. No I/O.
 
-The gateway reads usage reports from these sums. Database triggers update the sums in the same transaction that writes a
-record. The sums are integers (US dollars in billionths, times in microseconds), so subtracting a record and adding it
-again leaves them unchanged. If a value is too large for a single job, the triggers add a maximum instead of the value.
-So one damaged record does not corrupt a sum.
+A daily sum is the sum over all usage records of one day, for example for one key and one model. The gateway computes
+usage reports from these sums. Database triggers update the sums in the same transaction that writes a record. The sums
+are integers (US dollars in billionths, times in microseconds). So if a trigger subtracts a record and adds it again,
+the sums are exactly as before. If a value is too large for a single job, the triggers add a maximum instead of the
+value. So one damaged record does not corrupt a sum.
 
-A database that an older version of the gateway created has records that are not in the sums. The gateway adds these
-records in batches, in the order of their ids. The records from `daily_sums_filled.next` to `daily_sums_filled.last` are
-not in the sums yet.
+If an older version of the gateway created the database, the database contains records that are not in the sums. The
+gateway adds these records in batches, in the order of their ids. The records with ids from `daily_sums_filled.next` to
+`daily_sums_filled.last` are not in the sums yet.
 """
 
 from collections.abc import Collection
@@ -19,26 +20,28 @@ _TOKEN_COLUMNS = ("input", "output", "cache_read", "cache_write", "thinking")
 _DURATIONS = ("queue", "first_token", "total")
 _DURATION_COLUMNS = tuple(f"{time}_{unit}" for time in _DURATIONS for unit in ("jobs", "us"))
 _SUM_COLUMNS = ("jobs", *_TOKEN_COLUMNS, "nano_usd", *_DURATION_COLUMNS)
-# Columns of the primary key of each table that contains daily sums. The smallest table comes first. The column `day` is
-# the count of days since 1970-01-01 (UTC).
+# Tables that contain daily sums, with the columns in the primary key of each table. The smallest table comes first. The
+# column `day` is the count of days since 1970-01-01 (UTC).
 _TABLE_KEYS: dict[str, tuple[str, ...]] = {
     "usage_days_of_all": ("day", "model", "dialect", "result"),
-    "usage_days_of_keys": ("owner", "day", "result"),
-    "usage_days": ("owner", "day", "model", "dialect", "result"),
+    "usage_days_of_keys": ("key_id", "day", "result"),
+    "usage_days": ("key_id", "day", "model", "dialect", "result"),
 }
 DAILY_SUM_TABLES = tuple(_TABLE_KEYS)
+# Columns that `DAILY_SUMS_SCRIPT` creates under other names. A later script renames these columns.
+_FIRST_COLUMN_NAMES = {"key_id": "owner", "created_at": "begun_at"}
 
 
 def select_sums_source(columns: Collection[str], unfilled: str = "") -> str:
-    """Return SQL for a FROM clause that reads the daily sums from the smallest table with the needed columns.
+    """Return the source for a FROM clause that reads the daily sums from the smallest table with the needed columns.
 
     No table contains the logins. With this column, the source reads the usage records themselves, from the day `:since`
     to the day before `:until`.
 
     Args:
         columns: Columns that the query uses.
-        unfilled: SQL condition that selects the records that are not in the tables yet. The returned source includes
-            these records. An empty string means that the tables include all records.
+        unfilled: SQL condition that selects the usage records that are not in the sums yet. The returned source also
+            includes these records. An empty string means that the sums include all records.
     """
     if "login" in columns:
         return _sum_records_of_days_sql((*_TABLE_KEYS["usage_days"], "login"))
@@ -55,7 +58,7 @@ def _sum_records_of_days_sql(key_columns: Collection[str]) -> str:
     sums = [f"sum({count}) AS {column}" for column, count in zip(_SUM_COLUMNS, _sum_expressions(""), strict=True)]
     return (
         f"(SELECT {', '.join((*keys, *sums))} FROM usage_records "  # noqa: S608 - the parts are constants
-        "WHERE begun_at >= :since * 86400 AND begun_at < :until * 86400 "
+        "WHERE created_at >= :since * 86400 AND created_at < :until * 86400 "
         f"GROUP BY {_key_expressions(key_columns, '')})"
     )
 
@@ -65,7 +68,7 @@ def _clamp_sql(value: str, maximum: int) -> str:
 
 
 def _sum_expressions(row_prefix: str) -> tuple[str, ...]:
-    """Return, for each column in `_SUM_COLUMNS`, an SQL expression for the amount that one record adds to it."""
+    """Return one SQL expression for each column in `_SUM_COLUMNS`. It computes the amount that a record adds to it."""
     times = [f"{row_prefix}{time}_ms" for time in _DURATIONS]
     return (
         "1",
@@ -81,7 +84,8 @@ def _sum_expressions(row_prefix: str) -> tuple[str, ...]:
 
 def _key_expressions(key_columns: Collection[str], row_prefix: str) -> str:
     return ", ".join(
-        f"CAST({row_prefix}begun_at / 86400 AS INTEGER)" if name == "day" else row_prefix + name for name in key_columns
+        f"CAST({row_prefix}created_at / 86400 AS INTEGER)" if name == "day" else row_prefix + name
+        for name in key_columns
     )
 
 
@@ -101,7 +105,7 @@ def _add_sql(table: str, rows: str) -> str:
 
 
 def _row_statements_sql(row_prefix: str, sign: str) -> str:
-    """Return SQL statements that add a record to the daily sums (sign `+`) or subtract the record (sign `-`)."""
+    """Return SQL statements that add a record to the daily sums (sign "+") or subtract it from the sums (sign "-")."""
     counts = ", ".join(sign + count for count in _sum_expressions(row_prefix))
     statements = [
         _add_sql(table, f"SELECT {_key_expressions(key, row_prefix)}, {counts} WHERE true")
@@ -120,6 +124,12 @@ def _summed_rows_sql(key_columns: Collection[str], condition: str) -> str:
     return f"SELECT {names}, {counts} FROM usage_records WHERE {condition} GROUP BY {names}"  # noqa: S608 - the parts are constants
 
 
+def _use_first_column_names(sql: str) -> str:
+    for name, first_name in _FIRST_COLUMN_NAMES.items():
+        sql = sql.replace(name, first_name)
+    return sql
+
+
 _ROW_EXPRESSIONS = dict(zip(_SUM_COLUMNS, _sum_expressions(""), strict=True))
 _ALL_TOKENS_SQL = " + ".join(_ROW_EXPRESSIONS[name] for name in ("input", "output", "cache_read", "cache_write"))
 # Columns and FROM clause of a query that sums up the tokens and US dollars of usage records.
@@ -129,18 +139,30 @@ FILL_STATEMENTS = tuple(
     _add_sql(table, _summed_rows_sql(key, "id BETWEEN ?1 AND ?2")) for table, key in _TABLE_KEYS.items()
 )
 
-DAILY_SUMS_SCRIPT = "".join(
+# Script that creates the triggers, with the present names of the columns.
+CREATE_TRIGGERS_SCRIPT = "".join(
     (
-        *(_create_table_sql(name, key) for name, key in _TABLE_KEYS.items()),
-        "CREATE INDEX usage_days_by_day ON usage_days (day);\n",
-        "CREATE INDEX usage_days_of_keys_by_day ON usage_days_of_keys (day);\n",
-        "CREATE TABLE daily_sums_filled (\n    one INTEGER PRIMARY KEY CHECK (one = 1),\n",
-        "    next INTEGER NOT NULL,\n    last INTEGER NOT NULL\n);\n",
-        "INSERT INTO daily_sums_filled SELECT 1, coalesce(min(id), 1), coalesce(max(id), 0) FROM usage_records;\n",
         _create_trigger_sql("usage_record_added", "INSERT", "NEW", _row_statements_sql("NEW.", "+")),
         _create_trigger_sql(
             "usage_record_changed", "UPDATE", "NEW", _row_statements_sql("OLD.", "-"), _row_statements_sql("NEW.", "+")
         ),
         _create_trigger_sql("usage_record_deleted", "DELETE", "OLD", _row_statements_sql("OLD.", "-")),
+    )
+)
+DROP_TRIGGERS_SCRIPT = "".join(
+    f"DROP TRIGGER {name};\n" for name in ("usage_record_added", "usage_record_changed", "usage_record_deleted")
+)
+# Script that creates the tables and triggers, with the first names of the columns.
+DAILY_SUMS_SCRIPT = _use_first_column_names(
+    "".join(
+        (
+            *(_create_table_sql(name, key) for name, key in _TABLE_KEYS.items()),
+            "CREATE INDEX usage_days_by_day ON usage_days (day);\n",
+            "CREATE INDEX usage_days_of_keys_by_day ON usage_days_of_keys (day);\n",
+            "CREATE TABLE daily_sums_filled (\n    one INTEGER PRIMARY KEY CHECK (one = 1),\n",
+            "    next INTEGER NOT NULL,\n    last INTEGER NOT NULL\n);\n",
+            "INSERT INTO daily_sums_filled SELECT 1, coalesce(min(id), 1), coalesce(max(id), 0) FROM usage_records;\n",
+            CREATE_TRIGGERS_SCRIPT,
+        )
     )
 )

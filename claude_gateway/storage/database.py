@@ -3,8 +3,9 @@
 The gateway opens two connections for writing and a few for reading. The first writing connection uses
 `synchronous=FULL`, so that its commits survive a power failure and not only a killed process. This matters for
 sessions, because the client of a session sends only new messages after each response. A lost turn would therefore
-corrupt the conversation. Each response has to wait for one flush to the disk, which happens outside the event loop. The
-second writing connection does not wait for the disk. WAL mode lets other processes read while the gateway writes.
+corrupt the conversation. Each response has to wait until the data is on the disk, but this wait does not block the
+event loop. The second writing connection does not wait for the disk. In WAL mode, other processes can read while the
+gateway writes.
 """
 
 import asyncio
@@ -24,7 +25,8 @@ from claude_gateway.core.periodic import Sleep, run_every
 from claude_gateway.storage.migrations import MIGRATIONS
 from claude_gateway.storage.readers import KeyedLocks, ReaderPool, open_connection
 
-# At a lower log level, aiosqlite logs each statement with its values, and the values include conversations and secrets.
+# Raise the log level, because aiosqlite would otherwise log each statement with its values. The values include
+# conversations and secrets.
 logging.getLogger("aiosqlite").setLevel(logging.WARNING)
 _log = logging.getLogger(__name__)
 
@@ -35,10 +37,10 @@ DATABASE_FILE_NAME = "gateway.db"
 _RETRY_AFTER_SECONDS = 30
 _RECOVERY_CHECK_SECONDS = 5.0
 _PROBE_BYTES = 2**20
-# Count of the reading connections for requests. There are two of them, so that a request that reads some megabytes does
-# not block the other requests.
+# Number of reading connections for requests. There are two connections, so that a request that reads some megabytes
+# does not block the other requests.
 _READER_COUNT = 2
-# Count of the reading connections for usage reports. Reports read many rows and use separate connections, so that other
+# Number of reading connections for usage reports. Reports read many rows and use separate connections, so that other
 # requests do not wait for reports.
 _REPORT_READER_COUNT = 2
 _MAX_REPORT_SECONDS = 30.0
@@ -47,16 +49,16 @@ _PRAGMAS = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA fo
 
 
 class StorageUnavailable(Exception):
-    """Raised if the database cannot be opened, backed up or restored.
+    """Raised if the program cannot open, back up or restore the database.
 
-    The text is one line with the reason, and with a remedy if there is one.
+    The text of the error is one line with the reason, and with a remedy if there is one.
     """
 
 
 class StorageError(ApiError):
-    """Raised if the database file or its disk fails during a request. Nothing was written then.
+    """Raised if the database file or its disk fails during a request. The failed transaction has written nothing.
 
-    The message of SQLite is safe for clients, because it contains neither paths nor values.
+    The error contains SQLite's message. This message is safe for clients, because it contains neither paths nor values.
     """
 
     def __init__(self, error: sqlite3.Error) -> None:
@@ -70,7 +72,7 @@ class StorageError(ApiError):
 
 
 class ReportTimeout(ApiError):
-    """Raised if the gateway cancels a usage report because the report takes too long."""
+    """Raised if the gateway cancels the computation of a usage report because it takes too long."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -83,7 +85,7 @@ class ReportTimeout(ApiError):
 
 
 class Database:
-    """Runs statements on the database. Writing statements run one after another, reading statements run concurrently.
+    """Runs statements on the database. Writing statements run one after another. Reading statements run concurrently.
 
     Methods raise `StorageError` if the database file or its disk fails.
 
@@ -95,7 +97,7 @@ class Database:
 
     Attributes:
         failure_reason: Message of the last failure. It becomes an empty string when a recovery check succeeds.
-        is_in_use: Whether `open_database` has finished opening the database. Failures are logged only after that,
+        is_in_use: Whether `open_database` has finished opening the database. The object logs failures only after that,
             because `open_database` reports earlier failures.
     """
 
@@ -133,28 +135,28 @@ class Database:
                 return await _fetch_rows(connection, sql, parameters)
 
     async def open_readers(self) -> None:
-        """Open all reading connections, so that the count of open files is constant from the start."""
+        """Open all reading connections, so that the number of open files does not change later."""
         with self._track_failures():
             await self._readers.open_connections()
             await self._report_readers.open_connections()
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Execute]:
-        """Yield a function that runs reading statements, which all see the same state of the database."""
+        """Yield a function that runs reading statements. All statements see the same state of the database."""
         with self._track_failures():
             async with self._readers.snapshot() as connection:
                 yield partial(_fetch_rows, connection)
 
     @asynccontextmanager
     async def report_snapshot(self, requesting_key_id: str) -> AsyncIterator[Execute]:
-        """Yield a function that runs slow reading statements, which all see the same state of the database.
+        """Yield a function that runs the slow statements of a usage report. All see the same state of the database.
 
         Args:
-            requesting_key_id: Id of the key that requests the report. The reports of one key run one after another, so
-                that other keys wait for at most one of them.
+            requesting_key_id: Id of the key that requests the report. The database computes the reports of one key one
+                after another, so that a report of another key waits for at most one of them.
 
         Raises:
-            ReportTimeout: The report took too long.
+            ReportTimeout: The computation of the report took too long.
         """
         try:
             async with self._report_locks.acquire(requesting_key_id), asyncio.timeout(_MAX_REPORT_SECONDS):
@@ -167,7 +169,7 @@ class Database:
     async def close(self) -> None:
         """Close all connections.
 
-        The durable writing connection is closed last. SQLite then deletes the WAL file.
+        The method closes the durable writing connection last. SQLite then deletes the WAL file.
         """
         await self._report_readers.close()
         await self._readers.close()
@@ -176,18 +178,18 @@ class Database:
 
     async def execute_nondurable(self, sql: str, parameters: Sequence[Any] = ()) -> None:
         """Run a writing statement that survives a killed process, but may be lost in a power failure."""
-        # All writing statements use the same lock. Otherwise SQLite would reject a concurrent writer or block its
-        # thread.
+        # All writing statements use the same lock, because SQLite would reject a second writer or block the thread of
+        # the second writer.
         async with self._write_lock:
             with self._track_failures():
                 await self._nondurable_connection.execute_fetchall(sql, parameters)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Execute]:
-        """Yield a function that runs statements in one transaction. An exception in the `with` block rolls it back.
+        """Yield a function that runs statements in one transaction.
 
-        Transactions run one at a time. They use the same connection, so a commit would otherwise include the statements
-        of another transaction.
+        An exception in the `with` block rolls the transaction back. Transactions run one at a time, because they use
+        the same connection. Otherwise a commit would include the statements of another transaction.
         """
         async with self._write_lock:
             with self._track_failures():
@@ -196,8 +198,8 @@ class Database:
                     yield self._execute_locked
                     await self._connection.commit()
                 except BaseException:
-                    # If the task is cancelled, its statement continues to run in the thread of the connection. The
-                    # rollback runs after this statement.
+                    # If the task is cancelled, the present statement continues to run in the thread of the connection.
+                    # The rollback runs after this statement.
                     await self._connection.rollback()
                     raise
 
@@ -209,7 +211,7 @@ class Database:
         try:
             yield
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
-            raise  # the statement is wrong, but the file works
+            raise  # the statement is invalid, which does not mean that the database fails
         except sqlite3.Error as error:
             if self.is_in_use and str(error) != self.failure_reason:
                 _log.error("the database %s cannot be used: %s", self._path, error)
@@ -217,9 +219,9 @@ class Database:
             raise StorageError(error) from error
 
     async def check_recovery(self) -> None:
-        """Check whether the database works again, and clear `failure_reason` if it does.
+        """Check whether the database works again, and clear `failure_reason` if the database works.
 
-        The check writes to the database, because reading also works on a full disk.
+        The check writes to the database, because reading works even if the disk is full.
         """
         with suppress(OSError, StorageError):
             await asyncio.to_thread(_probe_disk, self._path)
@@ -248,14 +250,14 @@ class Database:
 
 @asynccontextmanager
 async def open_database(path: Path, migrations: Sequence[str] = MIGRATIONS) -> AsyncIterator[Database]:
-    """Open the database for use in a `with` block. Create or migrate the database if needed.
+    """Open the database for use in a `with` block. If needed, create the database or migrate it to the current schema.
 
     Args:
         path: Path of the database file.
         migrations: All migration scripts, oldest first.
 
     Raises:
-        StorageUnavailable: The database cannot be used. The text names the remedy.
+        StorageUnavailable: The gateway cannot use the database. The text of the error contains the remedy.
     """
     try:
         await asyncio.to_thread(_create_file, path)
@@ -290,8 +292,8 @@ async def _fetch_rows(connection: aiosqlite.Connection, sql: str, parameters: Se
 def _create_file(path: Path) -> None:
     """Create the database file so that only the current user can read it, because it contains conversations.
 
-    The gateway creates the file before SQLite would create it. SQLite gives its own files beside the database the same
-    mode.
+    The gateway creates the file itself, because SQLite would make it readable for other users. SQLite then creates its
+    other files beside the database with the same mode.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -302,9 +304,9 @@ def _create_file(path: Path) -> None:
 
 
 def _probe_disk(path: Path) -> None:
-    """Write a megabyte to the disk and delete it again, to find out whether the disk is full.
+    """Write a file of one megabyte and delete it again, to find out whether the disk is full.
 
-    Writing to the database is not enough to find this out, because SQLite can use free pages of the database file.
+    Writing to the database is not enough to find this out, because SQLite can reuse free pages in the database file.
     """
     probe = path.with_suffix(".trial")
     try:
@@ -314,7 +316,7 @@ def _probe_disk(path: Path) -> None:
 
 
 async def _migrate(database: Database, path: Path, migrations: Sequence[str]) -> None:
-    """Run the migration scripts that have not been run on the database yet, in one transaction."""
+    """Run the migration scripts that no gateway has run on the database yet, in one transaction."""
     async with database.transaction() as run:
         ((version,),) = await run("PRAGMA user_version")
         if version > len(migrations):

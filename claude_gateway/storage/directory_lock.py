@@ -8,7 +8,8 @@ from pathlib import Path
 
 from workers.host.process_dirs import StateDirectoryInUse
 
-# The gateway locks the directory itself. This needs no lock file, which another process could delete or replace.
+# The gateway locks the directory itself and not a lock file, because another process could delete or replace a lock
+# file.
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # On file systems that cannot lock directories, the gateway locks this file instead.
 _LOCK_FILE_NAME = ".lock"
@@ -17,13 +18,13 @@ _LOCK_FILE_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 @contextmanager
 def lock_directory(directory: Path) -> Iterator[None]:
-    """Hold a lock on a directory during the `with` block. The directory is created if it does not exist.
+    """Hold a lock on a directory during the `with` block. Create the directory if it does not exist.
 
     The kernel releases the lock when the process exits, even after a crash.
 
     Raises:
         StateDirectoryInUse: Another process holds the lock.
-        OSError: The directory cannot be created or locked.
+        OSError: The function cannot create or lock the directory.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = _lock_directory_or_file(directory)

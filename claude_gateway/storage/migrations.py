@@ -1,6 +1,6 @@
 """SQL scripts that create and change the tables of the database, numbered from 1. No I/O."""
 
-from claude_gateway.storage.daily_sums import DAILY_SUMS_SCRIPT
+from claude_gateway.storage.daily_sums import CREATE_TRIGGERS_SCRIPT, DAILY_SUMS_SCRIPT, DROP_TRIGGERS_SCRIPT
 
 _SESSIONS = """
 -- Sessions of keys. A value of `key` is never reused, so a session that is deleted and created again is another one.
@@ -152,14 +152,38 @@ CREATE INDEX responses_kept ON responses (owner, created_at) WHERE object IS NOT
 CREATE INDEX responses_gone ON responses (owner) WHERE object IS NULL;
 """
 
+_COLUMN_NAMES = f"""
+-- Names of columns and indexes that agree with the names in the program. The triggers are created again, because they
+-- name the columns.
+{DROP_TRIGGERS_SCRIPT}
+ALTER TABLE sessions RENAME COLUMN owner TO key_id;
+ALTER TABLE responses RENAME COLUMN owner TO key_id;
+ALTER TABLE tool_choices RENAME COLUMN owner TO key_id;
+ALTER TABLE mcp_servers RENAME COLUMN owner TO key_id;
+ALTER TABLE mcp_servers RENAME COLUMN wanted TO auto_connect;
+ALTER TABLE usage_records RENAME COLUMN owner TO key_id;
+ALTER TABLE usage_records RENAME COLUMN begun_at TO created_at;
+ALTER TABLE usage_records RENAME COLUMN model_asked TO requested_model;
+ALTER TABLE tool_counts RENAME COLUMN owner TO key_id;
+ALTER TABLE usage_days_of_keys RENAME COLUMN owner TO key_id;
+ALTER TABLE usage_days RENAME COLUMN owner TO key_id;
+{CREATE_TRIGGERS_SCRIPT}
+DROP INDEX responses_by_owner;
+CREATE INDEX responses_by_key ON responses (key_id, created_at, bytes);
+DROP INDEX responses_kept;
+CREATE INDEX responses_visible ON responses (key_id, created_at) WHERE object IS NOT NULL;
+DROP INDEX responses_gone;
+CREATE INDEX responses_hidden ON responses (key_id) WHERE object IS NULL;
+"""
+
 _USAGE_LOGINS = """
 -- The login with which a job ran last; '' if the job did not run.
 ALTER TABLE usage_records ADD COLUMN login TEXT NOT NULL DEFAULT '';
 """
 
-# A released script must never be changed, because there are databases on which it has been run. Each change of the
-# schema gets a new script.
+# Never change a script after its release, because a gateway does not run it again on existing databases. Add a new
+# script for each change of the schema.
 MIGRATIONS: tuple[str, ...] = (
     *(_SESSIONS, _RESPONSES, _TOOL_CHOICES, _KEYS, _MCP_SERVERS, _USAGE_RECORDS, _TOOL_COUNTS),
-    *(DAILY_SUMS_SCRIPT, _RESPONSE_INDEXES, _USAGE_LOGINS),
+    *(DAILY_SUMS_SCRIPT, _RESPONSE_INDEXES, _COLUMN_NAMES, _USAGE_LOGINS),
 )

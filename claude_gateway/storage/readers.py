@@ -1,4 +1,4 @@
-"""Pool of read-only connections to the database. Each connection has a thread of its own.
+"""Pool of read-only connections to the database, and functions for connections. Each connection has its own thread.
 
 In WAL mode, readers and writers do not block each other. A reader sees the last commit before its transaction began.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import aiosqlite
 
-# SQLite waits up to this long for a lock that another process holds, such as a backup or the operator's `sqlite3`.
+# SQLite waits up to this long for a lock that another process holds, such as a backup process or the program `sqlite3`.
 _BUSY_TIMEOUT_SECONDS = 5.0
 _INTERRUPT_INTERVAL_SECONDS = 0.02
 
@@ -19,8 +19,8 @@ _INTERRUPT_INTERVAL_SECONDS = 0.02
 async def open_connection(path: Path, *, read_only: bool = False) -> aiosqlite.Connection:
     """Open a connection to the database in autocommit mode.
 
-    If a text is not valid UTF-8, the connection returns it with replacement characters. Otherwise one damaged row would
-    make the whole statement fail, and the other rows could not be read.
+    If a text in the database is not valid UTF-8, the connection returns the text with replacement characters. Otherwise
+    one damaged row would make the whole statement fail, and the gateway could not read the other rows.
     """
     uri = await asyncio.to_thread(lambda: f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}")
     connection = await aiosqlite.connect(uri, uri=True, timeout=_BUSY_TIMEOUT_SECONDS, isolation_level=None)
@@ -29,11 +29,11 @@ async def open_connection(path: Path, *, read_only: bool = False) -> aiosqlite.C
 
 
 class ReaderPool:
-    """Pool of read-only connections to the database. The pool opens a connection when the connection is first needed.
+    """Pool of read-only connections to the database. The pool opens a connection only when a task needs one.
 
     Args:
         path: Path of the database file.
-        count: Maximum count of connections.
+        count: Maximum number of connections.
     """
 
     def __init__(self, path: Path, count: int) -> None:
@@ -43,9 +43,9 @@ class ReaderPool:
         self._idle_connections: list[aiosqlite.Connection] = []
 
     async def open_connections(self) -> None:
-        """Open all connections of the pool.
+        """Open all connections of the pool, and run a statement on each connection.
 
-        The method runs a statement on each connection, because SQLite opens its files only with the first statement.
+        The statement is necessary because SQLite opens the database file only when it runs the first statement.
         """
         async with AsyncExitStack() as stack:
             for _ in range(self._count):
@@ -56,7 +56,8 @@ class ReaderPool:
     async def acquire(self) -> AsyncIterator[aiosqlite.Connection]:
         """Yield a connection for exclusive use during the `with` block.
 
-        An exception or a cancellation in the block interrupts the running statement and rolls back its transaction.
+        If the block raises an exception or is cancelled, the method interrupts the running statement of the connection
+        and rolls back the transaction.
         """
         async with self._slots:
             connection = (
@@ -74,7 +75,7 @@ class ReaderPool:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[aiosqlite.Connection]:
-        """Yield a connection with an open transaction. All its statements see the same state of the database."""
+        """Yield a connection with an open transaction. All statements on it see the same state of the database."""
         async with self.acquire() as connection:
             await connection.execute("BEGIN")
             yield connection
@@ -113,13 +114,14 @@ class KeyedLocks:
 async def _interrupt(connection: aiosqlite.Connection) -> None:
     """Interrupt the running statement of a connection, and roll back its transaction.
 
-    The interrupt is repeated, because SQLite ignores an interrupt that comes before the statement has started.
+    The function repeats the interrupt, because SQLite ignores an interrupt that comes before the statement has started.
     """
     rollback = asyncio.create_task(connection.rollback())
     while not rollback.done():
         await connection.interrupt()
         await asyncio.wait([rollback], timeout=_INTERRUPT_INTERVAL_SECONDS)
-    # If the file is damaged, the rollback has failed. The next statement reports that, so the error is ignored here.
+    # If the database file is damaged, the rollback has failed. Ignore this error, because the next statement reports
+    # the damage.
     rollback.exception()
 
 

@@ -1,4 +1,4 @@
-"""Read database rows that may be damaged. Damaged rows are skipped and logged, and the other rows are read as usual."""
+"""Read database rows, some of which may be damaged. The functions log and skip damaged rows and read all other rows."""
 
 import logging
 import math
@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 _log = logging.getLogger(__name__)
 
-# Exceptions that a function may raise when it converts a damaged row.
+# Exceptions that a function for the conversion of rows may raise if a row is damaged.
 READ_ERRORS = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError)
 # The start of the year 10000, in seconds since the epoch. `datetime` cannot represent this time.
 _MAX_TIMESTAMP = 253_402_300_800.0
@@ -18,7 +18,7 @@ Value = TypeVar("Value")
 
 
 def read_rows(rows: Iterable[Row], read: Callable[[Row], Value], label: Callable[[Row], str]) -> list[Value]:
-    """Convert each row with the function `read`. Damaged rows are skipped and logged.
+    """Convert each row with the function `read`, and return the results. Log and skip damaged rows.
 
     Args:
         rows: The rows.
@@ -35,7 +35,7 @@ def read_rows(rows: Iterable[Row], read: Callable[[Row], Value], label: Callable
 
 
 def log_unreadable(label: str, error: Exception) -> None:
-    """Log that the stored value described by `label` is damaged and is skipped."""
+    """Log that the gateway skips a stored value because the value is damaged. `label` describes the value."""
     _log.warning("%s is damaged in the database and is skipped: %s", label, unreadable_reason(error))
 
 
@@ -46,7 +46,7 @@ def unreadable_reason(error: Exception) -> str:
 
 
 def require_bytes(stored: object) -> bytes:
-    """Return a stored value as bytes. A string is encoded as UTF-8.
+    """Return a stored value as bytes. If the value is a string, encode it as UTF-8.
 
     Raises:
         TypeError: The value is neither bytes nor a string.

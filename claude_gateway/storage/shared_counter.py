@@ -1,10 +1,12 @@
 """Counter by which each gateway process learns that another process has changed the API keys.
 
-A process that changes the keys increments the counter. The other processes see the new count and update their cached
-keys. The counter is a file of eight bytes that each process maps into memory, as SQLite does with the index of its WAL.
-So reading the counter needs no system call and no query. A process increments the counter inside the transaction that
-changes the keys, and a transaction that reads the keys waits for the end of that transaction. So if the writing process
-crashes before the end, either the keys have not changed or the readers see the increment.
+A process that changes the keys increments the counter. The other processes see the new count and read the keys from the
+database again. The counter is a file of eight bytes that each process maps into memory. So a process can read the
+counter without a system call and without a query.
+
+A process increments the counter inside the transaction that changes the keys. A transaction that reads the keys waits
+for the end of that transaction. So even if the writing process crashes before the end, a change of the keys never
+happens without an increment that the readers see.
 """
 
 import mmap
@@ -30,9 +32,10 @@ class SharedChangeCounter:
 
     @property
     def value(self) -> tuple[int, int]:
-        """Version of the API keys, as two counts.
+        """Version of the API keys, as a pair of numbers. If the pair changes, the keys may have changed.
 
-        The first is the count of the counter files opened so far. The second is the number in the current counter file.
+        The first number is the count of the counter files that this process has opened so far. The second number is the
+        content of the current counter file.
         """
         return self._generation, self._read_count()
 
@@ -41,25 +44,26 @@ class SharedChangeCounter:
         self._mapping[:] = ((self._read_count() + 1) % 2**63).to_bytes(_COUNTER_BYTES, "little")
 
     def reopen_if_replaced(self) -> bool:
-        """Map the counter file into memory again if another process has deleted or replaced the file.
+        """Open the counter file again if another process has deleted or replaced the file.
 
-        Otherwise this process would miss increments. The method blocks while it accesses the file system.
+        Otherwise this process would not see increments in the new file. The method blocks while it accesses the file
+        system.
 
         Returns:
-            Whether the file had been deleted or replaced.
+            Whether another process had deleted or replaced the file.
 
         Raises:
-            OSError: The file cannot be opened.
+            OSError: The method cannot open the file.
         """
         if _read_inode(self._path) == self._inode:
             return False
-        # The garbage collector frees the old mapping later, because another thread may still read it.
+        # Do not close the old mapping, because another thread may still read it. The garbage collector frees it later.
         self._inode, self._mapping = self._map_file()
         self._generation += 1
         return True
 
     def close(self) -> None:
-        """Unmap the counter file from memory."""
+        """Close the counter file by removing its mapping from the memory of this process."""
         self._mapping.close()
 
     def _read_count(self) -> int:
@@ -70,9 +74,8 @@ class SharedChangeCounter:
         try:
             status = os.fstat(file)
             if status.st_size < _COUNTER_BYTES:
-                # The gateway never shrinks the file, because another process may have mapped it. The gateway allocates
-                # disk space for the file, because the kernel would kill a process (SIGBUS) that writes to unallocated
-                # space while the disk is full.
+                # Never shrink the file, because another process may have mapped it. Allocate disk space for the file,
+                # because the kernel kills a process (SIGBUS) that writes to unallocated space while the disk is full.
                 os.posix_fallocate(file, 0, _COUNTER_BYTES)
             return (status.st_dev, status.st_ino), mmap.mmap(file, _COUNTER_BYTES)
         finally:

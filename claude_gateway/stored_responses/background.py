@@ -1,6 +1,7 @@
-"""Generate responses in the background, without an open connection. Clients can retrieve, follow and cancel them.
+"""Generate responses in the background, without an open connection to the client.
 
-To follow a response means to receive the events of its stream.
+Clients can retrieve, follow and cancel a background response. To follow a response means to receive the events in the
+stream of the response.
 """
 
 import asyncio
@@ -37,14 +38,14 @@ class BackgroundRun:
 
     Attributes:
         pending: Request that the response answers.
-        builder: Builder of the response object and of its events.
+        builder: Builder of the response object and of the response's events.
         event_log: Log of the events in the stream of the response.
         queued_response: Response object at the start, with the status `queued`.
-        stored: Future that is done when the queued response is stored.
+        stored: Future that is done when the database contains the queued response.
         task: Task that generates the response.
         stop_task: Task that cancels the response; None if no client has cancelled it.
         is_ending: Whether the gateway has begun to end the response and to store the result.
-        ended: Event that is set when the final response is stored and its last events are in the log.
+        ended: Event that is set when the final response is stored and its last events are in `event_log`.
     """
 
     def __init__(self, pending: PendingResponse, builder: ResponseBuilder) -> None:
@@ -59,18 +60,18 @@ class BackgroundRun:
         self.ended = asyncio.Event()
 
     def add_end_callback(self, callback: Callable[[], None]) -> None:
-        """Call `callback` when the task that generates the response ends, or soon if the task has ended."""
+        """Call `callback` when the task that generates the response ends, or soon if the task has already ended."""
         assert self.task is not None
         self.task.add_done_callback(lambda _: callback())
 
     @property
     def is_finished(self) -> bool:
-        """Whether no more output will be added to the response. The final response may not be stored yet."""
+        """Whether the response has all its output. The database may not contain the final response yet."""
         return self.is_ending or self.builder.is_complete
 
     @property
     def identity(self) -> tuple[str, str]:
-        """Id of the key and id of the response."""
+        """The id of the key to which the response belongs, and the id of the response."""
         return self.pending.key_id, self.queued_response["id"]
 
 
@@ -101,8 +102,8 @@ class BackgroundResponses:
         """Return the current response object of a background response that the gateway is generating.
 
         Returns:
-            The response object. None if the gateway is not generating the response. If the response has all its output,
-            the method waits until the final response is stored, and then returns None.
+            The response object; None if the gateway is not generating the response. If the response already has all its
+            output, the method waits until the final response is in the database, and then returns None.
         """
         run = self._runs.get((key_id, id_))
         if run is not None and run.is_finished:
@@ -131,7 +132,8 @@ class BackgroundResponses:
     def acquire_follower_slot(self, key_id: str) -> Iterator[None]:
         """Count a client as a follower of a response stream during the `with` block.
 
-        The gateway limits the count of followers, because it keeps a page of an event log in memory for each follower.
+        The gateway limits the number of clients that follow streams at the same time, because it keeps a part of an
+        event log in memory for each of these clients.
 
         Raises:
             ApiError: The key has too many followers (status 429).
@@ -155,10 +157,10 @@ class BackgroundResponses:
                 del self._followers[key_id]
 
     async def _load_stored_log(self, key_id: str, id_: str) -> EventLog | None:
-        """Return the event log of a stored response. All clients that follow the response share the log.
+        """Return the event log of a stored response. All clients that follow the response use the same log object.
 
         Returns:
-            The log; None if the response has no log.
+            The log; None if the database contains no log of the response.
 
         Raises:
             ApiError: The key has no such response (status 404).
@@ -201,7 +203,7 @@ class BackgroundResponses:
         return run
 
     async def cancel(self, key_id: str, id_: str) -> None:
-        """Cancel a background response and wait until it has ended. A response that has ended is not changed."""
+        """Cancel a background response and wait until it has ended. Do nothing if the response has already ended."""
         if (run := self._runs.get((key_id, id_))) is not None:
             if run.stop_task is None and not run.is_finished:
                 run.stop_task = asyncio.create_task(self._stop(run, run.builder.cancel))
@@ -243,10 +245,10 @@ class BackgroundResponses:
             await self._finish(run, last_events)
 
     async def _stream_events(self, run: BackgroundRun) -> list[ResponseEvent]:
-        """Run the job of a response, and add the events of the response to its log as they arrive.
+        """Run the job that generates a response, and add each event in the response stream to the log when it arrives.
 
         Returns:
-            The last events, which are not added to the log yet.
+            The last events of the response. The method does not add these events to the log.
         """
         queue_deadline = loop_time() + self._queue_timeout_seconds
         while True:
@@ -255,16 +257,20 @@ class BackgroundResponses:
                     structured_output.run_job(
                         self._service, run.pending.parsed.job, live=True, context=run.pending.request_context
                     )
-                ) as events:
-                    async for event in events:
-                        response_events = run.builder.feed(event)
-                        if run.builder.is_complete:
-                            return response_events
+                ) as batches:
+                    async for batch in batches:
+                        response_events: list[ResponseEvent] = []
+                        for event in batch:
+                            last_events = run.builder.feed(event)
+                            if run.builder.is_complete:
+                                run.event_log.add(encode_events(response_events))
+                                return last_events
+                            response_events += last_events
                         run.event_log.add(encode_events(response_events))
                 raise errors.stream_interrupted()
             except WorkerError as error:
-                # No worker has received the job, so the gateway can queue the job again. No client waits for a
-                # background response.
+                # No worker has received the job, so the gateway can queue the job again. The additional wait is
+                # acceptable, because no client waits for a background response.
                 if error.kind not in _BUSY_ERRORS or loop_time() > queue_deadline:
                     raise
                 await asyncio.sleep(error.retry_after or _BUSY_RETRY_SECONDS)
@@ -281,7 +287,7 @@ class BackgroundResponses:
         await self._finish(run, build_events())
 
     async def _finish(self, run: BackgroundRun, last_events: list[ResponseEvent]) -> None:
-        """Store the final response, then add its last events to the log. The events are added even if storing fails."""
+        """Store the final response, then add the last events to the log. Add the events even if storing fails."""
         events = encode_last_events(last_events)
         try:
             packed = await asyncio.to_thread(run.event_log.pack, events)
@@ -295,9 +301,13 @@ class BackgroundResponses:
 
 
 def _build_failed_log(response: dict[str, Any], after: int) -> EventLog:
-    """Return an event log with one final event, for a failed response that has no stored log.
+    """Return an event log with one final event (`response.failed`), for a failed response that has no stored log.
 
     The gateway process that generated such a response exited before it stored the log.
+
+    Args:
+        response: The stored response object.
+        after: Number of the last event that the client has received.
     """
     if not response["background"]:
         raise bad_request("stream", "must be false: only background responses can be followed again")

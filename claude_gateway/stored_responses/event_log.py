@@ -1,8 +1,9 @@
 """Log of the events in a response stream. Clients can follow the stream from any event on.
 
-The log keeps its events in compressed pages. A follower (a client that receives the events) reads one page at a time.
-Followers that read the same page share one decompressed copy, which is freed when no follower reads the page. If a
-client stops reading, the gateway keeps one page in memory for this client.
+The log keeps its events in compressed pages, which are groups of consecutive events. A follower is a client that
+receives the events. A follower reads one page at a time. Followers that read the same page use the same decompressed
+copy, and the log frees the copy when no follower reads the page. So if a client stops reading, the gateway keeps only
+one page in memory for this client.
 """
 
 import asyncio
@@ -17,9 +18,9 @@ StreamMessage = tuple[str, str]
 
 # A page is complete when the data of its events has at least this many characters.
 _PAGE_CHARS = 64 * 1024
-# The stored form of a log begins with these bytes. The pages follow. A header in front of each page contains the count
-# of its events and the count of its bytes. Logs of an older format are a single zlib stream, which begins with other
-# bytes.
+# The stored form of a log begins with these bytes, and the pages follow. Before each page, there is a header with the
+# number of events and the number of bytes in the page. In an older format, a log is a single zlib stream, which begins
+# with other bytes.
 _FORMAT_MARKER = b"pages\n"
 _PAGE_HEADER = struct.Struct(">II")
 _READ_CHUNK_BYTES = 64 * 1024
@@ -31,16 +32,16 @@ class _Page:
 
 
 class EventLog:
-    """Log of server-sent events in the order of the stream. The number of an event is its index, which starts at 0.
+    """Log of server-sent events in the order of the stream. The number of the first event is 0.
 
     Args:
-        events: Name and data of each of the first events.
-        is_complete: Whether no more events will be added.
+        events: Name and data of each event with which the log begins.
+        is_complete: Whether the log already contains the last event of the stream.
     """
 
     def __init__(self, events: Sequence[StreamMessage] = (), *, is_complete: bool = False) -> None:
-        # The first list contains, for each page, the index after the last event of the page. The second list contains
-        # the compressed bytes of each page.
+        # `_page_ends` contains, for each page, the number of the event that follows the page. `_pages` contains the
+        # compressed bytes of each page.
         self._page_ends: list[int] = []
         self._pages: list[bytes] = []
         self._unpacked_pages: WeakValueDictionary[int, _Page] = WeakValueDictionary()
@@ -64,7 +65,7 @@ class EventLog:
 
         Args:
             events: Name and data of each event.
-            is_last: Whether no more events will be added.
+            is_last: Whether these events include the last event of the stream.
         """
         self._append(events)
         self._is_complete = is_last
@@ -93,7 +94,7 @@ class EventLog:
                 await events_added.wait()
 
     def pack(self, additional_events: Sequence[StreamMessage] = ()) -> bytes:
-        """Return the bytes in which the log is stored. They contain `additional_events` after the events of the log."""
+        """Return the log as bytes for the database, with `additional_events` after the events in the log."""
         starts = [0, *self._page_ends]
         pages = [(end - start, page) for start, end, page in zip(starts, self._page_ends, self._pages, strict=False)]
         if last_events := [*self._tail, *additional_events]:
@@ -151,7 +152,7 @@ def _pack_page(events: Sequence[StreamMessage]) -> bytes:
 
 
 def _parse_event(line: str) -> StreamMessage:
-    """Return the name and the data of an event, given its data as JSON.
+    """Return the name and the data of the event whose data is the JSON text `line`.
 
     The name is the value of the field `type`, which is the first field in the data.
     """
@@ -170,9 +171,9 @@ def _split_pages(packed: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _decompress_lines(packed: bytes) -> Iterator[str]:
-    """Yield the lines of a log in the older format, which is a single zlib stream.
+    """Decompress a log in the older format, which is a single zlib stream, and yield the lines of the log.
 
-    At most one chunk and one line are in memory at the same time.
+    At most one decompressed chunk and one line are in memory at the same time.
     """
     stream, rest, line = zlib.decompressobj(), packed, b""
     while not stream.eof:

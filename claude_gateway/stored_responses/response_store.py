@@ -1,13 +1,14 @@
 """Read and write stored responses in the database.
 
-Every query for a client names the id of the client's key, and the current time is a parameter. A stored response
-contains the messages that it added to its conversation, and the id of the response that it continues. So the responses
-of a conversation form a chain. For each new response, the gateway writes only one link of the chain, however long the
-chain is.
+Every query for a client filters by the id of the client's key. The current time is a parameter of the methods. A stored
+response contains the messages that it added to its conversation (a `ChainLink`), and the id of the response that it
+continues, its parent. So the responses in a conversation form a chain. For each new response, the gateway writes only
+one link of the chain, even if the chain is long.
 
-Clients cannot retrieve a response any more if it is deleted, has expired, or was evicted because its key exceeds the
-limits. While a later response continues such a response, the gateway only hides the earlier response and keeps its
-messages. The messages are deleted together with the last response that continues them.
+Clients cannot retrieve a response any more if a client has deleted it, if it has expired, or if the gateway has evicted
+it because its key exceeds the limits. As long as a later response continues such a response, the gateway only hides the
+earlier response and keeps the messages in it. It deletes these messages together with the last response that continues
+them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,40 +24,43 @@ from workers.core.job import Turn
 from workers.core.job_size import estimate_turns_bytes
 from workers.host.large_job_threads import run_for_size
 
-# Maximum count of responses in one conversation, which is far more than a conversation may have. The limit also ends a
-# query that would otherwise follow a loop in a damaged chain.
+# Maximum number of responses in one conversation. Real conversations are much shorter. The limit also ends a query that
+# would otherwise follow a loop in a damaged chain.
 _MAX_CHAIN_LINKS = 5_000
 # Limits on the deletions in one transaction, because other writers wait for the transaction.
 _MAX_DELETED_PER_TRANSACTION = 100
 _MAX_DELETED_BYTES_PER_TRANSACTION = 4 * 2**20
 _MAX_EXPIRED_PER_CLEANUP = 10
-# SQL expression for the size of a response. SQLite computes it from the lengths in the row header. The column `bytes`
-# has the same value, but SQLite stores it after the large columns and would have to read all of them.
+# SQL expression for the size of a response. SQLite computes the size from the lengths in the row header. The column
+# `bytes` has the same value, but SQLite stores this column after the large columns. To read the column, SQLite would
+# have to read all large columns.
 _SIZE_SQL = (
     "coalesce(length(object), 0) + coalesce(length(items), 0) + coalesce(length(events), 0) + length(system) "
     "+ length(turns)"
 )
 UNFINISHED_STATUSES = ("queued", "in_progress")
 ResponsePart = Literal["object", "items", "events"]
-_FROM_ONE_RESPONSE_SQL = "FROM responses WHERE owner = ? AND id = ? AND object IS NOT NULL AND expires_at > ?"
+_FROM_ONE_RESPONSE_SQL = "FROM responses WHERE key_id = ? AND id = ? AND object IS NOT NULL AND expires_at > ?"
 _PART_SQL: dict[ResponsePart, str] = {
     "object": f"SELECT object {_FROM_ONE_RESPONSE_SQL}",
     "items": f"SELECT items {_FROM_ONE_RESPONSE_SQL}",
     "events": f"SELECT events {_FROM_ONE_RESPONSE_SQL}",
 }
 _DELETE_SQL = (
-    "WITH RECURSIVE wanted AS MATERIALIZED (SELECT value AS id FROM json_each(?1)), gone (id, parent, size) AS ("  # noqa: S608
-    f"SELECT id, parent, {_SIZE_SQL} FROM responses WHERE id IN (SELECT id FROM wanted) AND (?2 OR object IS NULL) "
+    "WITH RECURSIVE requested AS MATERIALIZED (SELECT value AS id FROM json_each(?1)), "  # noqa: S608
+    f"deletable (id, parent, size) AS (SELECT id, parent, {_SIZE_SQL} FROM responses "
+    "WHERE id IN (SELECT id FROM requested) AND (?2 OR object IS NULL) "
     "AND NOT EXISTS (SELECT 1 FROM responses AS later WHERE later.parent = responses.id) "
-    f"UNION SELECT responses.id, responses.parent, gone.size + {_SIZE_SQL} "
-    "FROM gone JOIN responses ON responses.id = gone.parent "
-    "WHERE (object IS NULL OR (?2 AND responses.id IN (SELECT id FROM wanted))) AND gone.size < ?3 "
-    "AND NOT EXISTS (SELECT 1 FROM responses AS later WHERE later.parent = responses.id AND later.id != gone.id)) "
-    "DELETE FROM responses WHERE id IN (SELECT id FROM gone LIMIT ?4) RETURNING id, parent"
+    f"UNION SELECT responses.id, responses.parent, deletable.size + {_SIZE_SQL} "
+    "FROM deletable JOIN responses ON responses.id = deletable.parent "
+    "WHERE (object IS NULL OR (?2 AND responses.id IN (SELECT id FROM requested))) AND deletable.size < ?3 "
+    "AND NOT EXISTS "
+    "(SELECT 1 FROM responses AS later WHERE later.parent = responses.id AND later.id != deletable.id)) "
+    "DELETE FROM responses WHERE id IN (SELECT id FROM deletable LIMIT ?4) RETURNING id, parent"
 )
 _NEXT_LINK_SQL = (
     "SELECT r.id, r.parent, depth + 1 FROM responses r "
-    "JOIN chain ON r.id = chain.parent WHERE r.owner = ? AND depth < ?"
+    "JOIN chain ON r.id = chain.parent WHERE r.key_id = ? AND depth < ?"
 )
 _CHAIN_SQL = (
     "WITH RECURSIVE chain (id, parent, depth) AS ("
@@ -74,9 +78,9 @@ class ChainTooLarge(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ChainLink:
-    """The messages that one response added to its conversation.
+    """The messages that one response added to its conversation. A conversation is a chain of such links.
 
-    `system` contains texts of the system prompt, and `turns` contains the turns in their order.
+    `system` contains texts in the system prompt, and `turns` contains the turns, oldest first.
     """
 
     system: tuple[str, ...]
@@ -92,7 +96,7 @@ class StoredResponse:
         status: Status of the response, such as `completed`.
         object: The response object, as JSON.
         items: The input items of the request, as JSON.
-        events: Stored form of the event log, which only background responses have; None if there is no log.
+        events: Stored form of the event log; None if there is no log. Only background responses have a log.
     """
 
     id: str
@@ -139,20 +143,20 @@ class ResponseStore:
             key_id: Id of the key that the response belongs to.
             response: The response.
             link: Messages that the response adds to its conversation.
-            parent_id: Id of the response that the new response continues; None for a new conversation.
-            previous_links: The conversation up to the parent. It is stored with the new response if the parent has been
-                deleted.
+            parent_id: Id of the response that the new response continues; None if the conversation is new.
+            previous_links: Messages of the conversation up to the parent. If the parent has been deleted, the method
+                stores these messages with the new response.
             now: Current time, in seconds since the epoch.
         """
         turns = await run_for_size(estimate_turns_bytes(link.turns), _encode_turns, link.turns)
         async with self._database.transaction() as run:
             if parent_id is not None and not await run(
-                "SELECT 1 FROM responses WHERE owner = ? AND id = ?", (key_id, parent_id)
+                "SELECT 1 FROM responses WHERE key_id = ? AND id = ?", (key_id, parent_id)
             ):
                 parent_id, link = None, _join_links([*previous_links, link])
                 turns = await run_for_size(estimate_turns_bytes(link.turns), _encode_turns, link.turns)
             await run(
-                "INSERT INTO responses (id, owner, parent, created_at, expires_at, status, object, items, events, "
+                "INSERT INTO responses (id, key_id, parent, created_at, expires_at, status, object, items, events, "
                 "system, turns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     *(response.id, key_id, parent_id, now, now + self._limits.ttl_seconds, response.status),
@@ -163,12 +167,12 @@ class ResponseStore:
         await self._delete_expired(now)
 
     async def finish(self, key_id: str, response: StoredResponse, reply: Turn | None) -> bool:
-        """Store the result of a background response, which was first stored when it was queued.
+        """Store the result of a background response. Until now, the database contains only the queued response.
 
         Args:
             key_id: Id of the key that the response belongs to.
-            response: The response. Its `items` are ignored.
-            reply: Turn that the reply adds to the conversation; None if the response has no reply.
+            response: The response. The method ignores its `items`.
+            reply: Reply of the model, as a turn of the conversation; None if the response has no reply.
 
         Returns:
             Whether the response still exists.
@@ -177,7 +181,7 @@ class ResponseStore:
         async with self._database.transaction() as run:
             rows = await run(
                 "UPDATE responses SET status = ?, object = ?, events = ?, turns = CAST(turns || ? AS BLOB) "
-                "WHERE owner = ? AND id = ? AND object IS NOT NULL RETURNING id",
+                "WHERE key_id = ? AND id = ? AND object IS NOT NULL RETURNING id",
                 (response.status, response.object, response.events, reply_turn, key_id, response.id),
             )
         await self._enforce_limits(key_id, response.id)
@@ -191,7 +195,7 @@ class ResponseStore:
         return StoredResponse(*rows[0]) if rows else None
 
     async def get_part(self, key_id: str, id_: str, part: ResponsePart, now: float) -> bytes | None:
-        """Return one part of a stored response, because the whole response may have several megabytes.
+        """Return one part of a stored response without reading the whole response, which may have several megabytes.
 
         Returns:
             The part; None if the key has no such response, or if the response has no such part.
@@ -208,8 +212,8 @@ class ResponseStore:
         """Return the status of a response, and the messages of its conversation up to this response.
 
         Returns:
-            The status, and a list with one `ChainLink` for each response in the conversation, oldest first. None if no
-            response of the key `key_id` has the id `id_`.
+            The status, and a list with one `ChainLink` for each response in the conversation, oldest first. None if the
+            key has no response with the id `id_`.
         """
         rows = await self._database.read(
             f"{_CHAIN_SQL} SELECT id, status, system, turns {_FROM_CHAIN_SQL} ORDER BY depth DESC",
@@ -238,13 +242,16 @@ class ResponseStore:
         """Return the total size in bytes of the response objects and input items of the responses with these ids."""
         ((size,),) = await self._database.read(
             "SELECT coalesce(sum(coalesce(length(object), 0) + coalesce(length(items), 0)), 0) FROM responses "
-            "WHERE owner = ? AND id IN (SELECT value FROM json_each(?))",
+            "WHERE key_id = ? AND id IN (SELECT value FROM json_each(?))",
             (key_id, orjson.dumps(list(ids)).decode()),
         )
         return int(size)
 
     async def delete(self, key_id: str, id_: str, now: float) -> bool:
-        """Delete a response, and return whether it existed. If a later response continues it, keep its messages."""
+        """Delete a response, and return whether the response existed.
+
+        If a later response continues the deleted response, the method only hides the response and keeps its messages.
+        """
         async with self._database.transaction() as run:
             if not await run(f"SELECT 1 {_FROM_ONE_RESPONSE_SQL}", (key_id, id_, now)):
                 return False
@@ -255,7 +262,7 @@ class ResponseStore:
     async def delete_unreferenced(self) -> None:
         """Delete hidden responses that no later response continues.
 
-        Such responses remain if a gateway process is stopped while it deletes responses.
+        Such responses remain in the database if a gateway process stops while it deletes responses.
         """
         rows = await self._database.read(
             "SELECT id FROM responses WHERE object IS NULL "
@@ -265,36 +272,36 @@ class ResponseStore:
             await self._delete_unreferenced([id_ for (id_,) in rows[start : start + _MAX_DELETED_PER_TRANSACTION]])
 
     async def mark_failed(self, id_: str) -> None:
-        """Set the status of a damaged response to `failed`."""
+        """Set the status of a response to `failed`, without changing the stored data, which may be damaged."""
         await self._database.execute("UPDATE responses SET status = 'failed' WHERE id = ?", (id_,))
 
     async def list_unfinished(self) -> list[tuple[str, StoredResponse]]:
         """Return the responses that an earlier gateway process had not finished when the process exited.
 
         Returns:
-            A pair for each response: the id of its key, and the response.
+            A pair of key id and response for each unfinished response.
         """
         rows = await self._database.read(
-            "SELECT owner, id, status, object, items FROM responses WHERE status IN (?, ?) AND object IS NOT NULL",
+            "SELECT key_id, id, status, object, items FROM responses WHERE status IN (?, ?) AND object IS NOT NULL",
             UNFINISHED_STATUSES,
         )
         return [(key_id, StoredResponse(*columns)) for key_id, *columns in rows]
 
     async def _enforce_limits(self, key_id: str, newest_id: str) -> None:
-        """Evict the oldest responses of a key until the key does not exceed its limits.
+        """Delete the oldest responses of a key until the key does not exceed its limits.
 
         The method uses a transaction for each batch of responses, so that other writers can run between two batches.
         """
         while True:
             async with self._database.transaction() as run:
                 ((count, size),) = await run(
-                    "SELECT count(*), coalesce(sum(bytes), 0) FROM responses WHERE owner = ?", (key_id,)
+                    "SELECT count(*), coalesce(sum(bytes), 0) FROM responses WHERE key_id = ?", (key_id,)
                 )
                 count, size = count - self._limits.max_responses, size - self._limits.max_bytes
                 oldest = []
                 if count > 0 or size > 0:
                     oldest = await run(
-                        f"SELECT id, {_SIZE_SQL} FROM responses WHERE owner = ? AND id != ? AND object IS NOT NULL "  # noqa: S608
+                        f"SELECT id, {_SIZE_SQL} FROM responses WHERE key_id = ? AND id != ? AND object IS NOT NULL "  # noqa: S608
                         "AND status NOT IN (?, ?) ORDER BY created_at LIMIT ?",
                         (key_id, newest_id, *UNFINISHED_STATUSES, _MAX_DELETED_PER_TRANSACTION),
                     )
@@ -315,16 +322,22 @@ class ResponseStore:
         await self._delete_unreferenced(remaining_ids)
 
     async def _delete_unreferenced(self, ids: Sequence[str]) -> None:
-        """Delete hidden responses that no later response continues, and their hidden predecessors in the chain."""
+        """Delete hidden responses that no later response continues, and hidden responses before them in the chain."""
         while ids:
             async with self._database.transaction() as run:
                 ids = await _delete_rows(run, ids, include_visible=False)
 
 
 def _select_deletable(rows: Sequence[Row], count: int, size: int) -> list[str]:
-    """Return the ids of the first rows, as many as are needed to reach both `count` rows and `size` bytes.
+    """Return the ids of the responses to delete in order to free `count` responses and `size` bytes.
 
-    The function returns fewer ids if it reaches the limit on the bytes that one transaction deletes.
+    The function selects responses from the first row on. It stops early if it reaches the limit on the bytes that one
+    transaction deletes.
+
+    Args:
+        rows: Id and size in bytes of each response.
+        count: Number of responses to delete.
+        size: Number of bytes to delete.
     """
     ids: list[str] = []
     selected_bytes = 0
@@ -337,10 +350,11 @@ def _select_deletable(rows: Sequence[Row], count: int, size: int) -> list[str]:
 
 
 async def _delete_or_hide(execute: Execute, ids: Sequence[str]) -> list[str]:
-    """Delete responses, or hide those that a later response continues.
+    """Delete the responses that no later response continues, and hide the others.
 
     Returns:
-        Ids of responses that the next transaction may delete, if they are hidden and no later response continues them.
+        Ids of responses to check in the next transaction. That transaction deletes them if they are hidden and no later
+        response continues them.
     """
     if not ids:
         return []
@@ -353,17 +367,18 @@ async def _delete_or_hide(execute: Execute, ids: Sequence[str]) -> list[str]:
 
 
 async def _delete_rows(execute: Execute, ids: Sequence[str], *, include_visible: bool) -> list[str]:
-    """Delete responses that no later response continues, and their hidden predecessors in the chain.
+    """Delete the given responses that no later response continues, and then the hidden responses before them.
 
-    The function stops at the limits on one transaction.
+    A response is hidden if it was deleted while a later response continued it. The database then keeps its messages
+    until no response continues it. The function stops when it reaches the limits on the deletions in one transaction.
 
     Args:
         execute: Function that runs a statement in the transaction.
         ids: Ids of the responses to delete.
-        include_visible: Whether to also delete responses that are not hidden.
+        include_visible: Whether to also delete those of the given responses that are not hidden.
 
     Returns:
-        The `ids` to pass to the next call. An empty list if this call deleted nothing.
+        Ids of the responses to pass to the next call; an empty list if this call deleted nothing.
     """
     rows = await execute(
         _DELETE_SQL,
@@ -390,7 +405,7 @@ def _encode_turns(turns: Iterable[Turn]) -> bytes:
 
 
 def read_chain_link(id_: str, system: object, turns: object) -> ChainLink:
-    """Convert the stored messages of a response to a `ChainLink`. Damaged texts and turns are skipped and logged."""
+    """Convert the stored messages of a response to a `ChainLink`. Skip and log damaged texts and turns."""
     label = f"the response {id_!r:.80}"
     system_texts = read_rows(
         [system],

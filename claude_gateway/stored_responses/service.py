@@ -1,4 +1,4 @@
-"""Load the conversation that a request continues, store new responses, and return stored responses to clients."""
+"""Load the conversation that a request continues, store new responses, and load stored responses for clients."""
 
 import asyncio
 import time
@@ -33,12 +33,13 @@ from claude_gateway.stored_responses.response_store import (
     StoredResponse,
 )
 from claude_gateway.usage.record import RequestContext
-from workers.core.events import Event
+from workers.core.events import EventStream
 from workers.core.job_size import estimate_turns_bytes
 from workers.host.large_job_threads import run_for_job, run_for_size
 
 T = TypeVar("T")
-# Limits on the responses whose items a request may refer to. The gateway reads each of these responses completely.
+# Limits on the number and size of the stored responses to whose items one request may refer. The gateway reads each of
+# these responses completely.
 _MAX_REFERENCED_RESPONSES = 1_000
 _MAX_REFERENCED_BYTES = 64 * 2**20
 _ANSWERED_STATUSES = ("completed", "incomplete")
@@ -56,10 +57,10 @@ class ConversationContext:
     """The conversation that a request continues, and the stored items that the request refers to.
 
     Attributes:
-        history: The conversation and the items, in the form that the parser of the API dialect reads.
+        history: The conversation and the items, in the form that the request parser of the dialect reads.
         chain: The messages of the conversation. Each `ChainLink` contains the messages that one stored response added.
-        parent_id: Id of the response that the request continues; None for a new conversation.
-        reservation: Reservation of memory for the loaded data.
+        parent_id: Id of the response that the request continues; None if the conversation is new.
+        reservation: Memory that the gateway has reserved for the loaded data.
     """
 
     history: ResponseHistory = EMPTY_RESPONSE_HISTORY
@@ -68,7 +69,7 @@ class ConversationContext:
     reservation: MemoryReservation = NO_RESERVATION
 
     def release(self) -> None:
-        """Release the memory that is reserved for the loaded data. A second call has no effect."""
+        """Release the memory that the gateway has reserved for the loaded data. A second call has no effect."""
         self.reservation.release()
 
 
@@ -119,12 +120,13 @@ class ResponseService:
     async def load_context(self, key_id: str, previous_id: str | None, item_ids: Sequence[str]) -> ConversationContext:
         """Load the conversation that a request continues, and the stored items that the request refers to.
 
-        The memory for the loaded data stays reserved until the result is released or garbage-collected.
+        The method reserves memory for the loaded data. The memory stays reserved until the calling code calls `release`
+        of the result, or until the result is garbage-collected.
 
         Args:
             key_id: Id of the key that sent the request.
-            previous_id: Id of the response that the request continues; None for a new conversation.
-            item_ids: Ids of the items that the request refers to.
+            previous_id: Id of the response that the request continues; None if the conversation is new.
+            item_ids: Ids of the stored items that the request refers to.
 
         Raises:
             ApiError: The previous response does not exist, belongs to another key, or has no reply (status 400); or too
@@ -145,12 +147,13 @@ class ResponseService:
         except BaseException:
             reservation.release()
             raise
-        # This releases the memory if the request ends without a call of `release`.
+        # If the request ends without a call of `release`, this releases the memory when the garbage collector frees the
+        # context.
         weakref.finalize(context, _release_in_loop, asyncio.get_running_loop(), reservation).atexit = False
         return context
 
     async def store_response(self, pending: PendingResponse, builder: ResponseBuilder) -> None:
-        """Store a request and its response, and wait until both are committed to the database."""
+        """Store a request and the response to it, and wait until the database has committed both."""
         stored = await run_for_job(pending.parsed.job, self._build_stored_response, pending, builder)
         await self._store.add(
             pending.key_id,
@@ -162,12 +165,12 @@ class ResponseService:
         )
 
     async def finish_response(self, pending: PendingResponse, builder: ResponseBuilder, events: bytes) -> None:
-        """Store the result of a background response, which was first stored when it was queued.
+        """Store the result of a background response. Until now, the database contains only the queued response.
 
         Args:
             pending: Request that the response answers.
-            builder: Builder of the response, which has ended.
-            events: Stored form of the log of the response's events.
+            builder: Builder of the response. The response must have ended.
+            events: Log of the response's events, as bytes that `EventLog.pack` has returned.
         """
         response = builder.response
         is_answered = response["status"] in _ANSWERED_STATUSES
@@ -178,13 +181,12 @@ class ResponseService:
         )
 
     async def fail_unfinished(self) -> int:
-        """Clean up the responses that an earlier gateway process left unfinished.
+        """Mark responses that an earlier gateway process left unfinished as failed.
 
-        The method marks the responses that the earlier process was generating as failed. It also deletes the rows that
-        the earlier process had not deleted yet.
+        The method also deletes the rows that the earlier process had begun to delete.
 
         Returns:
-            Count of the responses that were marked as failed.
+            Number of responses that the method has marked as failed.
         """
         unfinished = await self._store.list_unfinished()
         for key_id, stored in unfinished:
@@ -199,15 +201,16 @@ class ResponseService:
         return len(unfinished)
 
     async def persist_stream(
-        self, pending: PendingResponse, builder: ResponseBuilder, events: AsyncGenerator[Event, None]
+        self, pending: PendingResponse, builder: ResponseBuilder, batches: EventStream
     ) -> AsyncGenerator[Sequence[ResponseEvent], None]:
         """Yield the events of a streamed response, and store the response before yielding the last event.
 
-        A response is not stored if it fails, if the client disconnects, or if the request has disabled storing.
+        The method does not store the response if it fails, if the client disconnects, or if the client has disabled
+        storing in the request.
         """
-        async with aclosing(events):
-            async for event in events:
-                response_events = builder.feed(event)
+        async with aclosing(batches):
+            async for batch in batches:
+                response_events = [response_event for event in batch for response_event in builder.feed(event)]
                 if builder.is_complete and pending.parsed.store:
                     yield response_events[:-1]
                     await self.store_response(pending, builder)
@@ -216,7 +219,7 @@ class ResponseService:
 
     @asynccontextmanager
     async def reserve_memory(self, key_id: str, id_: str) -> AsyncIterator[None]:
-        """Reserve memory for loading a stored response, during the `with` block.
+        """Reserve memory for a stored response while the `with` block loads the response.
 
         Raises:
             ApiError: Too little memory is free (status 503).
@@ -238,7 +241,7 @@ class ResponseService:
         )
 
     async def list_input_items(self, key_id: str, id_: str) -> list[dict[str, Any]]:
-        """Return the input items of the request that a stored response answers, in their order.
+        """Return the input items in the request that a stored response answers, in the order of the request.
 
         Raises:
             ApiError: The key has no such response (status 404).
@@ -255,11 +258,11 @@ class ResponseService:
             raise _response_not_found(id_)
 
     async def load_packed_log(self, key_id: str, id_: str) -> bytes | None:
-        """Return the stored form of a background response's event log.
+        """Return the event log of a background response, as bytes that `EventLog.unpack` can read.
 
         Returns:
-            The stored form; None if the response is not a background response, or if it failed because the gateway
-            process exited.
+            The bytes; None if the response is not a background response, or if it failed because the gateway process
+            exited.
 
         Raises:
             ApiError: The key has no such response (status 404).
@@ -302,8 +305,8 @@ class ResponseService:
     def _encode_object(self, pending: PendingResponse, builder: ResponseBuilder) -> bytes:
         """Encode the response object as JSON, together with its signed thinking blocks.
 
-        Later requests that refer to items of the response need the thinking blocks. So the gateway stores the blocks
-        even if the client did not request them.
+        If a later request refers to items in the response, the gateway needs the thinking blocks. So it stores the
+        blocks even if the client did not request them.
         """
         signer = self.create_signer(pending.key_id)
         hidden_blocks = {} if pending.parsed.include_encrypted_reasoning else builder.get_thinking_blocks()
@@ -311,7 +314,7 @@ class ResponseService:
         return orjson.dumps(builder.response | ({_THINKING_FIELD: thinking} if thinking else {}))
 
     async def _read_context_size(self, key_id: str, previous_id: str | None, item_ids: Sequence[str]) -> int:
-        """Return the count of bytes that the gateway has to load for a request.
+        """Return the number of stored bytes that the gateway has to load for a request.
 
         Raises:
             ApiError: The conversation is too large (status 400).
@@ -342,7 +345,7 @@ class ResponseService:
         """Load the stored items that a request refers to.
 
         Returns:
-            The items by their ids, without items that are not stored, and the count of bytes that were read.
+            A mapping from id to item for the items that the database contains, and the number of bytes that were read.
         """
         requested_ids = set(item_ids)
         sources = list(dict.fromkeys(map(locate_item, item_ids)))
@@ -368,7 +371,7 @@ def _release_in_loop(loop: asyncio.AbstractEventLoop, reservation: MemoryReserva
 
 
 def _build_chain_link(pending: PendingResponse, builder: ResponseBuilder) -> ChainLink:
-    """Return the messages that the request and its reply add to the conversation."""
+    """Return the messages that a request and the reply to it add to the conversation."""
     reply = builder.to_turn()
     return ChainLink(
         pending.parsed.input_messages.system, (*pending.parsed.input_messages.messages, *([reply] if reply else ()))
@@ -382,7 +385,7 @@ def _parse_object_without_thinking(stored: bytes) -> dict[str, Any]:
 
 
 def _parse_output_with_thinking(stored: bytes) -> list[InputItem]:
-    """Return the output items of a stored response object, with their signed thinking in `encrypted_content`."""
+    """Return the output items in a stored response object, with the signed thinking in `encrypted_content`."""
     response = orjson.loads(stored)
     thinking = response.get(_THINKING_FIELD, {})
     return [

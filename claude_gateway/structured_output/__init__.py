@@ -1,1 +1,1 @@
-"""Validation of JSON Schemas that clients send, and of the JSON replies that must match them."""
+"""Modules that check the JSON Schemas from clients, and validate the model's JSON replies against these schemas."""

@@ -1,4 +1,4 @@
-"""Prompts for JSON replies, and a buffer that holds a reply until the gateway has validated it. No I/O."""
+"""Instructions that ask the model for JSON, and a buffer for a reply that the gateway must validate. No I/O."""
 
 import re
 from collections.abc import Sequence
@@ -30,7 +30,10 @@ _EMPTY_REPLY_TEXT = "(no text)"
 
 
 def add_schema_instruction(job: ChatJob) -> ChatJob:
-    """Return the job with its JSON Schema in the system prompt, for a model that cannot enforce a schema itself."""
+    """Move the JSON Schema of a job into the system prompt, and return the changed job.
+
+    The gateway uses this function if the model cannot enforce the schema through structured outputs.
+    """
     output = job.params.output_schema
     assert output is not None
     system = f"{job.system}\n\n{_schema_instruction(output)}" if job.system else _schema_instruction(output)
@@ -38,7 +41,7 @@ def add_schema_instruction(job: ChatJob) -> ChatJob:
 
 
 def add_repair_turn(job: ChatJob, reply_text: str, problems: Sequence[str]) -> ChatJob:
-    """Return the job with two further turns, so that the model corrects its reply.
+    """Add two turns to a job to make the model correct an invalid reply, and return the changed job.
 
     The first turn is the invalid reply of the model. The second is a user turn that lists the problems of the reply.
     """
@@ -49,19 +52,20 @@ def add_repair_turn(job: ChatJob, reply_text: str, problems: Sequence[str]) -> C
 
 
 class JsonReplyBuffer:
-    """Holds back the events of a reply until the calling code has validated the reply.
+    """Keeps the events of a reply until the calling code has validated the reply.
 
-    `feed` returns the events that the calling code may pass on to the client at once. The buffer always holds back
-    `Finished`. After that event, the calling code validates `text`. If the text is valid, it passes on
-    `remaining_events`. Otherwise it calls `restart`, and feeds the events of another reply.
+    The calling code passes each event to `feed`, and sends the events that `feed` returns to the client. The buffer
+    always keeps the event `Finished`. After this event, the calling code validates `text`. If the text is valid, the
+    calling code sends `remaining_events` to the client. If not, it calls `restart`, and passes the events of another
+    reply to `feed`.
 
-    A live buffer holds back no other events. A buffer that is not live lets thinking and tool calls pass until the
-    first text. It holds back all events from the first text on, and keeps their order.
+    If the buffer is live, `feed` returns all events except `Finished`. If the buffer is not live, `feed` returns only
+    the thinking and the tool calls before the first text, and the buffer keeps all later events in their order.
 
     Args:
-        live: Whether text passes before the validation.
-        streamed: Whether the client receives each event that passes at once. If so, the gateway cannot withdraw the
-            event.
+        live: Whether `feed` returns text before the calling code has validated the reply.
+        streamed: Whether the client receives each event as soon as `feed` returns it. If so, the gateway cannot
+            withdraw the event.
     """
 
     def __init__(self, *, live: bool, streamed: bool) -> None:
@@ -84,9 +88,9 @@ class JsonReplyBuffer:
 
     @property
     def needs_validation(self) -> bool:
-        """Whether the model ended the reply itself.
+        """Whether the calling code must validate the reply, because the model has completed the reply.
 
-        False if the reply is truncated, is a refusal, or ends with a tool call.
+        False if the reply is not finished, is truncated, is a refusal, or ends with a tool call.
         """
         return self._finished is not None and self._finished.stop_reason == "end_turn"
 
@@ -99,12 +103,12 @@ class JsonReplyBuffer:
     def text(self) -> str:
         """The text of the reply as the client receives it.
 
-        If the buffer is not live, the text has no code fence around it.
+        If the buffer is not live, the buffer removes a code fence around the text.
         """
         return self.raw_text if self.live else _strip_code_fence(self.raw_text)
 
     def feed(self, event: Event) -> list[Event]:
-        """Add an event of the reply, and return the events that may pass now."""
+        """Process an event of the reply, and return the events that the calling code may send to the client now."""
         match event:
             case Started():
                 is_first = not self._has_started
@@ -134,27 +138,28 @@ class JsonReplyBuffer:
         return [event]
 
     def restart(self) -> list[Event]:
-        """Drop the reply, but keep its token usage, and return the events that may pass now.
+        """Drop the reply, but keep its token usage, so that the buffer can process another reply.
 
-        If thinking or calls have passed, the result is a `StreamReset`, which withdraws them. If the client has already
-        received them, the result is empty.
+        Returns:
+            A `StreamReset` if `feed` has returned thinking or tool calls of the reply that the gateway can still
+            withdraw. Otherwise, the list is empty.
         """
         must_reset = self._has_output and not self._streamed
         self._reset()
         return [StreamReset()] if must_reset else []
 
     def remaining_events(self) -> list[Event]:
-        """Return the events that the buffer still holds.
+        """Return the events that `feed` has not returned.
 
-        `Finished` contains the token usage of all replies together.
+        The last event is `Finished`. It contains the token usage of all replies together.
         """
         held = self._merge_held_text() if self._held_events and self.needs_validation else self._held_events
         return [*held, replace(self._finished, usage=self._usage)] if self._finished else held
 
     def _merge_held_text(self) -> list[Event]:
-        """Merge all held text into one block, and return it before the other held events.
+        """Return the events in the buffer, with all texts merged into one text block before the other events.
 
-        The others keep their order.
+        The other events keep their order.
         """
         others: list[Event] = []
         in_text = False

@@ -1,8 +1,8 @@
-r"""Estimate of the size of a compiled regular expression, from its text. No I/O.
+r"""Estimate how large a regular expression becomes when an engine with linear run time compiles it. No I/O.
 
-A regular expression engine with linear run time expands repetitions: it compiles `\w{100}` to a hundred copies of a
-class that contains the letters of all scripts. Large patterns take much time and memory to compile, and no other thread
-runs during that time.
+Such an engine expands repetitions. For example, it compiles `\w{100}` to a hundred copies of a character class with the
+letters of all scripts. The engine needs much time and memory to compile a large pattern, and no other Python thread can
+run during this time.
 """
 
 import re
@@ -25,7 +25,7 @@ _CASE_INSENSITIVE_FLAG = re.compile(r"\(\?[a-zA-Z]*i")
 
 @dataclass(slots=True)
 class _PatternPart:
-    """An open group or character class. The estimate has read its beginning, but not its end yet.
+    """A group or character class in a pattern. The function has read its beginning, but not its end yet.
 
     Attributes:
         total_cost: Cost of all elements of the part so far.

@@ -1,7 +1,8 @@
-"""Checks of a client's JSON Schema against the gateway's limits. No I/O.
+"""Check that a JSON Schema from a client does not exceed the gateway's limits. No I/O.
 
-This module does not check whether the schema is valid. The module `validation` does that, outside the event loop,
-because it takes long. The functions raise `ApiError` 400 with the field path of the schema.
+This module does not check whether the schema is valid. The module `validation` checks this later, outside the event
+loop, because that check takes long. If a schema exceeds a limit, the functions raise `ApiError` 400 with the field path
+of the schema.
 """
 
 import re
@@ -20,8 +21,9 @@ Schema = Mapping[str, Any]
 _MAX_SCHEMA_BYTES = 64 * 1024
 _MAX_SCHEMA_DEPTH = 64
 _MAX_SUBSCHEMAS = 2_000
-# Keywords whose values contain subschemas. The first set has objects of named subschemas, and the second set has single
-# subschemas or lists of them. The values of all other keywords are data.
+# Keywords that contain subschemas. For a keyword in the first set, the value is an object with named subschemas. For a
+# keyword in the second set, the value is a subschema or a list of subschemas. The values of all other keywords contain
+# no subschemas.
 _NAMED_SUBSCHEMA_KEYWORDS = frozenset(
     {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"}
 )
@@ -45,7 +47,7 @@ def any_json_object(field_path: str) -> OutputSchema:
 
 
 def parse_output_schema(schema: Schema, field_path: str, warnings: list[str]) -> OutputSchema:
-    """Convert a client's JSON Schema to an output schema, without the parts that the gateway cannot check.
+    """Convert a client's JSON Schema to the output schema of a job. Omit the parts that the gateway cannot use.
 
     Args:
         schema: JSON Schema that the client sent.
@@ -92,9 +94,9 @@ def iterate_patterns(schema: Schema) -> Iterator[str]:
 
 
 def _remove_identifiers(schema: Schema, field_path: str, depth: int = 0) -> dict[str, Any]:
-    """Return the schema without the ids and draft names of its subschemas.
+    """Return a copy of the schema in which the schema and its subschemas have no ids and no draft names.
 
-    Without them, the same rules apply to the whole schema.
+    With these keywords, a subschema could have another base for references, or follow another JSON Schema draft.
     """
     if depth > _MAX_SCHEMA_DEPTH:
         raise bad_request(field_path, f"the schema is nested deeper than {_MAX_SCHEMA_DEPTH} levels")

@@ -1,8 +1,8 @@
-"""Validation of JSON Schemas, and of replies against a schema. No I/O.
+"""Check that a JSON Schema is valid, and that a reply matches a JSON Schema. No I/O.
 
-The schema and the reply decide how many steps a check has, so a client can make a check take very long. Therefore each
-check calls `checkpoint` at every step. The checkpoint may raise an exception to stop the check. The regular expressions
-of clients run only in an engine without backtracking.
+The number of steps in a check depends on the schema and the reply, so a client can make a check take very long.
+Therefore each check calls a function, the checkpoint, at every step. The checkpoint may raise an exception to stop the
+check. For regular expressions in schemas, the check uses only an engine without backtracking.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -31,7 +31,7 @@ _MAX_PROBLEM_CHARS = 300
 
 
 class _Check(FormatChecker):
-    """The state of one check: its checkpoint, and its compiled regular expressions.
+    """The state of one check, which is the checkpoint function and the compiled regular expressions.
 
     The class derives from `FormatChecker`, because jsonschema passes the format checker of a validator to every nested
     validator. The class itself checks no formats.
@@ -45,7 +45,7 @@ class _Check(FormatChecker):
     def build_matcher(self, pattern: str) -> SchemaValidator | None:
         """Return a matcher with linear run time for a pattern, or None if the pattern needs backtracking.
 
-        The matcher stays in memory only during this check, because it may take some megabytes.
+        The check keeps the matcher in memory only until the check ends, because a matcher may need some megabytes.
 
         Raises:
             SchemaError: The pattern is invalid.
@@ -59,7 +59,7 @@ class _Check(FormatChecker):
 
 @dataclass(frozen=True, slots=True)
 class _IgnoredByCache:
-    """Wrapper that hides a function argument from `lru_cache`. All wrappers compare equal."""
+    """Wrapper for a checkpoint function. `lru_cache` ignores the function, because all wrappers compare equal."""
 
     checkpoint: Checkpoint = field(compare=False)
 
@@ -97,7 +97,7 @@ def _find_schema_problem(encoded_schema: bytes, argument: _IgnoredByCache) -> st
 
 
 def find_problems(schema: Schema | None, text: str, checkpoint: Checkpoint) -> list[str]:
-    """Return the problems of a text that must be JSON and match a schema.
+    """Return the reasons why a text is not JSON or does not match a schema. The list is empty if the text is valid.
 
     Args:
         schema: A schema in which `find_schema_problem` found no problem. None allows any JSON object.
@@ -127,7 +127,7 @@ def _find_draft(schema: Schema) -> type[Validator]:
 def _remove_draft_name(schema: Schema) -> Schema:
     """Return the schema without the name of its draft.
 
-    With the name, jsonschema would use its own keyword functions.
+    If the schema named a draft, jsonschema would not use the keyword functions of this module.
     """
     return {name: value for name, value in schema.items() if name != "$schema"}
 
@@ -138,9 +138,10 @@ def _format_error(error: ValidationError) -> str:
 
 @lru_cache(maxsize=16)
 def _with_checkpoints(draft: type[Validator]) -> type[Validator]:
-    """Return a validator for a draft, with keyword functions that call the checkpoint of the current check.
+    """Return a copy of the validator for a JSON Schema draft whose keyword functions call the checkpoint.
 
-    The keyword functions for patterns use the regular expression engine of this module.
+    A keyword function checks the value of one schema keyword. The functions for regular expressions use an engine
+    without backtracking.
     """
     replacements: Mapping[str, Any] = {
         "pattern": _validate_pattern,
@@ -217,7 +218,10 @@ def _validate_additional_properties(
 
 
 def _validate_unique_items(_: Any, unique: Any, instance: Any, __: Any) -> Iterator[ValidationError]:
-    """Compare the encoded forms of the items. The function of jsonschema would compare every pair of items."""
+    """Yield an error if an array with `uniqueItems` contains two equal items.
+
+    The function compares the items in encoded form, because jsonschema would compare every pair of items.
+    """
     if unique and isinstance(instance, list):
         distinct_items = {orjson.dumps(_normalize_numbers(item), option=orjson.OPT_SORT_KEYS) for item in instance}
         if len(distinct_items) < len(instance):

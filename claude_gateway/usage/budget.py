@@ -8,16 +8,16 @@ from claude_gateway.auth.models import Budget
 from claude_gateway.core.errors import ApiError
 from claude_gateway.usage.days import day_number, day_start, format_day
 
-# The gateway estimates that a reply has this many tokens, unless the client sets a lower limit.
+# The gateway assumes that a reply has this many tokens, unless the client sets a lower limit.
 _EXPECTED_OUTPUT_TOKENS = 1_000
-# The gateway estimates this price of a token for a key that has spent nothing today. The list price of a large model is
-# 25 US dollars for a million output tokens and 5 US dollars for a million input tokens.
+# If a key has spent nothing today, the gateway assumes that one token costs this much. The list price of a large model
+# is 25 US dollars for a million output tokens and 5 US dollars for a million input tokens.
 _EXPECTED_USD_PER_TOKEN = 5e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """A count of tokens and an amount of US dollars, either spent by jobs or reserved for jobs."""
+    """A count of tokens and an amount of US dollars that jobs have spent or that are reserved for jobs."""
 
     tokens: int = 0
     usd: float = 0.0
@@ -32,7 +32,7 @@ NO_SPEND = Spend()
 class DailySpend:
     """Sums of the tokens and US dollars that each API key has spent on the current day (UTC).
 
-    When the first job of a new day is added, the sums of the previous day are dropped.
+    When the calling code adds the first job of a new day, the object drops the sums of the previous day.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,8 @@ class DailySpend:
     def add(self, key_id: str, created_at: float, tokens: int, usd: float) -> None:
         """Add the tokens and US dollars that a job has spent to the sum of its key.
 
-        A job counts on the day on which it was created, as in usage reports. A job of a past day is ignored.
+        A job counts on the day on which it was created, as in usage reports. The method ignores a job that was created
+        before the current day.
         """
         day = day_number(created_at)
         if day > self._day:
@@ -56,32 +57,32 @@ class DailySpend:
 
 
 class ReservedSpend:
-    """Estimated tokens and US dollars that are reserved for the running jobs of each API key."""
+    """Sums of the estimated tokens and US dollars that the gateway reserves for the running jobs of each API key."""
 
     def __init__(self) -> None:
         self._reserved: defaultdict[str, list[Spend]] = defaultdict(list)
 
     def add(self, key_id: str, spend: Spend) -> None:
-        """Reserve the estimated spending of a job that starts. It stays reserved until `remove` is called."""
+        """Reserve the estimated spending of a job that starts. The amount stays reserved until `remove` is called."""
         self._reserved[key_id].append(spend)
 
     def remove(self, key_id: str, spend: Spend) -> None:
-        """Release the amount that was reserved for a job, after the job has ended."""
+        """Release the amount `spend` that `add` has reserved for a job, after the job has ended."""
         reservations = self._reserved[key_id]
         reservations.remove(spend)
         if not reservations:
             del self._reserved[key_id]
 
     def total(self, key_id: str) -> Spend:
-        """Return the sum of all amounts that are reserved for the running jobs of a key."""
+        """Return the sum of all amounts that the gateway has reserved for the running jobs of a key."""
         return sum(self._reserved.get(key_id, ()), NO_SPEND)
 
 
 def estimate_spend(prompt_tokens: int, max_tokens: int | None, spent: Spend) -> Spend:
     """Estimate how many tokens and US dollars a job will spend.
 
-    The estimate is the sum of the prompt and of a reply of typical length. The price of a token is the mean price of
-    the tokens that the key has spent today.
+    The estimated number of tokens is the number of tokens in the prompt plus the number in a typical reply. The
+    estimated price of a token is the mean price of the tokens that the key has spent today.
 
     Args:
         prompt_tokens: Count of tokens in the prompt.
@@ -105,7 +106,7 @@ def check_budget(budget: Budget, spent: Spend, now: float) -> None:
     """Check that a key has not yet spent its daily budget.
 
     Raises:
-        ApiError: The key has spent its budget of today (status 429). The error says when the next day begins.
+        ApiError: The key has spent its budget of today (status 429). The error contains the time until the next day.
     """
     if budget.tokens_per_day is not None and spent.tokens >= budget.tokens_per_day:
         raise _budget_exceeded(f"{budget.tokens_per_day} tokens", now)

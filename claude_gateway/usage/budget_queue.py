@@ -1,7 +1,7 @@
 """Queue for the jobs of a key that has almost spent its daily budget.
 
 When a job starts, the gateway reserves the estimated spending of the job. It starts the next job of the same key only
-while the spent and the reserved amounts are together less than the budget of the key. So jobs of a key with plenty of
+if the sum of the spent and the reserved amounts is less than the budget of the key. So the jobs of a key with plenty of
 budget never wait for each other. Near the end of the budget, the jobs run one after another. When a job ends, the
 gateway releases the reserved amount and counts the actual spending instead.
 """
@@ -53,7 +53,7 @@ class BudgetReservation:
 
 
 class BudgetQueue:
-    """Queue in which jobs wait while the running jobs of the same key may use up the key's daily budget.
+    """Queue in which a job waits as long as the running jobs of the same key may use up the key's daily budget.
 
     The jobs of one key start in the order of their arrival.
 
@@ -133,8 +133,8 @@ class BudgetQueue:
             waiters.remove(waiter)
             if not waiters:
                 del self._waiters[key_id]
-            # The next waiter is woken only after this job has reserved its estimated spending, so that the waiter sees
-            # the reserved amount.
+            # Wake the next waiting job only after this job has reserved its estimated spending, so that the next job's
+            # budget check includes the reserved amount.
             loop.call_soon(self.wake_first_waiter, key_id)
 
     def wake_first_waiter(self, key_id: str) -> None:
@@ -144,7 +144,7 @@ class BudgetQueue:
             waiters[0].set_result(None)
 
     def _can_start(self, key_id: str, budget: Budget) -> bool:
-        """Return whether the spent and the reserved amounts of a key are together less than its budget.
+        """Return whether the sum of a key's spent and reserved amounts is less than the daily budget of the key.
 
         Raises:
             ApiError: The key has spent its budget of today (status 429).

@@ -78,7 +78,7 @@ class UsageRecord:
         model: Model that replies. Until the upstream reports this model, the attribute contains the requested model.
         created_at: Time at which the job was created, in seconds since the epoch.
         created_monotonic: Time at which the job was created.
-        had_slot: Whether the job got a slot of the queue.
+        had_slot: Whether the job got a slot in the queue, which it needs before it may run.
         started_monotonic: Time at which a worker received the job.
         first_output_monotonic: Time at which the job produced the first output.
         ended_monotonic: Time at which the job ended.
@@ -88,7 +88,7 @@ class UsageRecord:
         cost_usd: Cost of all attempts in US dollars; None if the CLI has reported no cost.
         login: Name of the login with which the job ran last; "" if the job did not run.
         output_char_count: Count of the characters of the reply that the gateway has passed to the client.
-        result: `running` while the job runs, `ok` after a complete reply, otherwise the reason for which the job ended.
+        result: `running` while the job runs; `ok` after a complete reply; otherwise the reason why the job ended.
     """
 
     id: int
@@ -114,6 +114,8 @@ class UsageRecord:
     @property
     def usage(self) -> TokenUsage:
         """Token usage of all attempts together."""
+        if self.previous_attempts_usage is NO_TOKEN_USAGE:
+            return self.attempt_usage
         return self.previous_attempts_usage + self.attempt_usage
 
     @property
@@ -124,10 +126,10 @@ class UsageRecord:
 
     @property
     def budget_token_count(self) -> int:
-        """Count of the tokens that the gateway counts against the budget of the key.
+        """Count of the tokens by which the job reduces the daily budget of the key.
 
-        The upstream does not report the output tokens of an interrupted reply. The gateway then estimates them from the
-        count of the characters that it has passed to the client.
+        The upstream does not report the output tokens of an interrupted reply. The gateway then estimates the output
+        tokens from the count of the characters that it has passed to the client.
         """
         if self.result == OK:
             return self.token_count

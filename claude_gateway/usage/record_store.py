@@ -1,4 +1,4 @@
-"""Read and write usage records in the database, update their daily sums, and compute usage reports."""
+"""Read and write usage records in the database, update the daily sums of the records, and compute usage reports."""
 
 import asyncio
 import logging
@@ -18,8 +18,8 @@ from claude_gateway.usage.write_ahead_log import RecordRow, WriteAheadLog
 _log = logging.getLogger(__name__)
 
 _RECORD_COLUMNS = (
-    *("id", "owner", "request_id", "number", "dialect", "route", "model_asked", "model", "session", "tools"),
-    *("attempts", "begun_at", "queue_ms", "first_token_ms", "total_ms"),
+    *("id", "key_id", "request_id", "number", "dialect", "route", "requested_model", "model", "session", "tools"),
+    *("attempts", "created_at", "queue_ms", "first_token_ms", "total_ms"),
     *("input", "output", "cache_read", "cache_write", "thinking", "cost_usd", "result"),
     "login",
 )
@@ -37,7 +37,7 @@ _UPSERT_SQL = (
 )
 _GROUP_COLUMNS: dict[Grouping, str] = {
     "day": "day",
-    "key": "owner",
+    "key": "key_id",
     "model": "model",
     "dialect": "dialect",
     "result": "result",
@@ -50,16 +50,16 @@ _SUMS_SQL = (
     "sum(first_token_us) / 1e3 / nullif(sum(first_token_jobs), 0), sum(total_us) / 1e3 / nullif(sum(total_jobs), 0)"
 )
 _DAYS_SQL = "WHERE day >= :since AND day < :until"
-_DAYS_OF_KEY_SQL = "WHERE day >= :since AND day < :until AND owner = :key_id"
-_SPEND_SINCE_SQL = f"SELECT owner, {SPEND_SQL} WHERE begun_at >= ? GROUP BY owner"
-# The gateway writes at most this many records with one statement, because encoding them blocks the event loop. More
-# records gather only while the disk fails.
+_DAYS_OF_KEY_SQL = "WHERE day >= :since AND day < :until AND key_id = :key_id"
+_SPEND_SINCE_SQL = f"SELECT key_id, {SPEND_SQL} WHERE created_at >= ? GROUP BY key_id"
+# The gateway writes at most this many records with one statement, because encoding the records blocks the event loop.
+# More records wait to be written only while the disk fails.
 _MAX_WRITTEN_PER_STATEMENT = 500
-# Limits on the records that are deleted with one statement and summed up in one transaction, because other writers have
-# to wait meanwhile.
+# The gateway deletes at most this many records with one statement, and adds at most this many records to the daily sums
+# in one transaction. Other writers have to wait until the statement or the transaction ends.
 _MAX_DELETED_PER_STATEMENT = 500
 _MAX_FILLED_PER_TRANSACTION = 1_000
-_TEXT_COLUMNS = ("owner", "request_id", "dialect", "route", "model_asked", "model", "result", "login")
+_TEXT_COLUMNS = ("key_id", "request_id", "dialect", "route", "requested_model", "model", "result", "login")
 _NUMBER_COLUMNS = ("queue_ms", "first_token_ms", "total_ms", "cost_usd")
 _MAX_COUNT = 2**53
 # A row with a higher id is damaged. If the gateway accepted it, later ids might not fit into the database.
@@ -83,8 +83,8 @@ class UsageStore:
         """Append the current state of a record to the write-ahead log.
 
         Returns:
-            Whether the current state of the record survives a killed process. This is False if there is no log or if
-            the gateway cannot write to the log.
+            Whether the log contains the current state of the record, so that the state survives a killed process. This
+            is False if there is no log or if the gateway cannot write to the log.
         """
         return self._write_ahead_log is not None and self._write_ahead_log.append(_to_row(record))
 
@@ -105,7 +105,7 @@ class UsageStore:
     async def mark_lost_jobs(self) -> int:
         """Mark the jobs that were running when an earlier gateway process exited, and return the count of these jobs.
 
-        The records that the earlier process left in the write-ahead log are first written to the database.
+        Before that, the method writes the records that the earlier process left in the write-ahead log to the database.
         """
         await self._replay_write_ahead_log()
         rows = await self._database.execute(
@@ -115,7 +115,7 @@ class UsageStore:
         return len(rows)
 
     async def _replay_write_ahead_log(self) -> None:
-        """Write the rows that a killed gateway process left in the write-ahead log to the database. Empty the log."""
+        """Write the rows that a killed gateway process left in the log to the database, and empty the log."""
         if self._write_ahead_log is None:
             return
         log_rows = await asyncio.to_thread(self._write_ahead_log.read_all)
@@ -155,7 +155,8 @@ class UsageStore:
             query: Selection of the jobs, and the columns by which the report groups them.
             max_groups: Maximum count of groups. The groups are sorted in descending order, so the latest days come
                 first if the first column is the day.
-            requesting_key_id: Id of the key that requests the report. The reports of one key run one after another.
+            requesting_key_id: Id of the key that requests the report. The database computes the reports of one key one
+                after another.
         """
         groups = [_GROUP_COLUMNS[name] for name in query.group_by]
         where = _DAYS_OF_KEY_SQL if query.key_id is not None else _DAYS_SQL
@@ -168,9 +169,9 @@ class UsageStore:
         selected_groups = f"{', '.join(groups)}, " if groups else ""
         group_and_order = f"GROUP BY {', '.join(groups)} HAVING sum(jobs) > 0 " if groups else ""
         group_and_order += f"ORDER BY {', '.join(f'{column} DESC' for column in groups)} " if groups else ""
-        filter_columns = {"day", *([] if query.key_id is None else ["owner"])}
-        # Both statements read the same snapshot. Otherwise a job that ends between them would be missing from the
-        # total, but not from the rows.
+        filter_columns = {"day", *([] if query.key_id is None else ["key_id"])}
+        # Both statements read the same snapshot. Otherwise a job that ends between the two statements would be missing
+        # from the total, but not from the rows.
         async with self._database.report_snapshot(requesting_key_id) as run:
             unfilled = await _unfilled_condition(run)
             (total,) = await run(
@@ -186,12 +187,10 @@ class UsageStore:
         return await asyncio.to_thread(_build_report, query, rows, total)
 
     async def fill_daily_sums(self) -> int:
-        """Add the records of an older version of the gateway, which had no daily sums, to the daily sums.
-
-        The records are added in batches.
+        """Add the records that an older version of the gateway wrote without daily sums to the daily sums, in batches.
 
         Returns:
-            Count of the records that were added.
+            Count of the records that the method has added.
         """
         await self._reset_sums_if_damaged()
         filled = 0
@@ -200,9 +199,9 @@ class UsageStore:
         return filled
 
     async def _reset_sums_if_damaged(self) -> None:
-        """Delete all daily sums if the row that says which records are in the sums is damaged.
+        """Delete all daily sums if the row with the range of records that are missing from the sums is damaged.
 
-        No sum is reliable in this case. `fill_daily_sums` then adds all records again.
+        No sum is reliable in this case. `fill_daily_sums` then adds all records to new sums.
         """
         async with self._database.transaction() as run:
             if await run("SELECT 1 FROM daily_sums_filled WHERE typeof(next) = 'integer' AND typeof(last) = 'integer'"):
@@ -237,15 +236,15 @@ class UsageStore:
         while True:
             deleted = await self._database.execute(
                 "DELETE FROM usage_records "
-                "WHERE id IN (SELECT id FROM usage_records WHERE begun_at < ? LIMIT ?) RETURNING id",
+                "WHERE id IN (SELECT id FROM usage_records WHERE created_at < ? LIMIT ?) RETURNING id",
                 (timestamp, _MAX_DELETED_PER_STATEMENT),
             )
             deleted_count += len(deleted)
             if len(deleted) < _MAX_DELETED_PER_STATEMENT:
                 break
         for table in DAILY_SUM_TABLES:
-            # When a record is deleted, database triggers subtract it from the daily sums. The rows of the sums remain,
-            # even if no jobs are left in them.
+            # When the statement above deletes a record, a database trigger subtracts the record from the daily sums. A
+            # row of sums remains even if its job count is zero, so delete these rows here.
             await self._database.execute(f"DELETE FROM {table} WHERE day < ? AND jobs <= 0", (day_number(timestamp),))  # noqa: S608
         return deleted_count
 
@@ -277,7 +276,7 @@ def check_record_row(row: RecordRow) -> RecordRow:
     """Check the values in a row of the write-ahead log, and return the row with all columns.
 
     Raises one of the exceptions in `READ_ERRORS` if a value is invalid. A row that another version of the gateway wrote
-    may have other columns, and is invalid then.
+    is also invalid if it has other columns.
     """
     if len(row) == _COLUMN_COUNT_WITHOUT_LOGIN:
         row = (*row, "")
@@ -294,7 +293,7 @@ def _check_column_value(column: str, value: object) -> None:
             raise ValueError("its id is out of range")
     elif column in _TEXT_COLUMNS:
         require_text(value)
-    elif column == "begun_at":
+    elif column == "created_at":
         require_timestamp(value)
     elif column in _NUMBER_COLUMNS:
         if value is not None:

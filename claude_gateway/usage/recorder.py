@@ -37,10 +37,10 @@ _log = logging.getLogger(__name__)
 
 CLEANUP_INTERVAL_SECONDS = 3_600.0
 # While the disk fails, the gateway keeps up to this many records in memory. If there are more, it drops the oldest
-# ones.
+# records.
 _MAX_PENDING_RECORDS = 10_000
 _MAX_GROUPS = 10_000
-# The gateway collects changes of records for this time, then writes them to the database together.
+# The gateway collects changes of records for this time, then writes the changes to the database together.
 _BATCH_SECONDS = 0.25
 # After a failed write, the gateway waits for this time before it writes again.
 _RETRY_SECONDS = 5.0
@@ -123,7 +123,7 @@ class UsageRecorder:
             await self._write_ahead_or_drop()
 
     def open(self, job: ChatJob, context: RequestContext | None = None) -> UsageRecord:
-        """Create and return the usage record of a new job. The record is not stored before the job starts or ends.
+        """Create and return the usage record of a new job. The recorder stores the record when the job starts or ends.
 
         Args:
             job: The new job.
@@ -145,7 +145,7 @@ class UsageRecorder:
         return record
 
     def record_slot(self, record: UsageRecord) -> None:
-        """Record that the job got a slot of the queue. The record will be stored even if the job never starts."""
+        """Record that the job got a slot in the queue. The recorder stores the record even if the job never starts."""
         record.had_slot = True
 
     async def record_attempt(self, record: UsageRecord) -> None:
@@ -169,13 +169,13 @@ class UsageRecorder:
             record.first_output_monotonic = self._clock()
 
     def add_output_chars(self, record: UsageRecord, char_count: int) -> None:
-        """Add to the count of the characters of the reply that the gateway has passed to the client."""
+        """Add `char_count` to the number of reply characters that the gateway has passed to the client."""
         record.output_char_count += char_count
 
     async def complete(self, record: UsageRecord, usage: TokenUsage) -> None:
-        """Record that the reply is complete, with its token usage, and wait until the record is stored.
+        """Record the token usage of a complete reply, and wait until the record is stored.
 
-        So every completely answered job is recorded, unless the disk fails.
+        Because of this wait, the usage of every complete reply is stored, unless the disk fails.
         """
         record.attempt_usage = usage
         await self.end(record, OK)
@@ -230,7 +230,7 @@ class UsageRecorder:
 
     @property
     def unwritten_records(self) -> UnwrittenRecords:
-        """Count of the records that wait because the disk fails, and count of the records that are lost."""
+        """Counts of the records that wait in memory because the disk fails, and of the records that are lost."""
         return UnwrittenRecords(len(self._pending) if self._is_failing else 0, self._lost_count)
 
     async def flush(self) -> None:
@@ -245,7 +245,7 @@ class UsageRecorder:
 
         Returns:
             Whether the record has to be stored. This is False if the job had ended before, or if the gateway rejected
-            it on arrival.
+            the job on arrival.
         """
         if record.result != RUNNING:
             return False
@@ -313,9 +313,9 @@ class UsageRecorder:
             self._schedule_write(_RETRY_SECONDS)
 
     async def _write_ahead_or_drop(self) -> None:
-        """Append the records that are not in the database to the write-ahead log at shutdown.
+        """Append the records that are not in the database to the write-ahead log when the gateway shuts down.
 
-        The next gateway process can then write them to the database. Records that cannot be appended are dropped.
+        The next gateway process can then write the records to the database. Drop the records that cannot be appended.
         """
         if self._next_write is not None:
             self._next_write.cancel()
@@ -324,7 +324,7 @@ class UsageRecorder:
         self._count_lost(dropped, "neither the database nor the write-ahead log could be written before shutdown")
 
     def _count_lost(self, records: Sequence[UsageRecord], reason: str) -> None:
-        # The gateway stores the record of a running job again when the job ends.
+        # A running job's record is not lost, because the gateway stores the record again when the job ends.
         lost = [record for record in records if record.result != RUNNING]
         if lost:
             self._lost_count += len(lost)
@@ -334,7 +334,7 @@ class UsageRecorder:
             )
 
     async def _fill_daily_sums(self) -> None:
-        """Add the records that the daily sums lack. Until this ends, usage reports are slower, but correct."""
+        """Add the records that the daily sums do not contain yet. Meanwhile, usage reports are slower, but correct."""
         try:
             if filled := await self._store.fill_daily_sums():
                 _log.info("%d usage records were added to the daily sums", filled)

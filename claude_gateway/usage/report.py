@@ -20,9 +20,10 @@ class UsageQuery:
     """The selection of jobs for a usage report, and the columns by which the report groups the jobs.
 
     Attributes:
-        since: Start of the time range, in seconds since the epoch. Jobs that were created at this time or later are
-            selected.
-        until: End of the time range. Jobs that were created at this time or later are not selected.
+        since: Start of the time range, in seconds since the epoch. The query selects jobs that were created at this
+            time or later.
+        until: End of the time range, in seconds since the epoch. The query selects jobs that were created before this
+            time.
         group_by: Names of the columns by which the report groups the jobs, in the order in which the client named them.
         key_id: Id of the key whose jobs are selected; None if the jobs of all keys are selected.
     """
@@ -153,7 +154,7 @@ def _invalid_day(name: str) -> ApiError:
 
 
 def _escape_formula(text: str) -> str:
-    # Some spreadsheets interpret a text as a formula even if there is white space in front of the first sign.
+    # Some spreadsheets interpret a text as a formula even if there is white space before the first character.
     return f"'{text}" if re.match(r"\s*[=+\-@\t\r|%]", text) else text
 
 

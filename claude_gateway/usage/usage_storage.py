@@ -11,13 +11,13 @@ class UsageStorage(Protocol):
     """Interface of objects that store usage records. The class `UsageStore` describes the methods in detail."""
 
     def write_ahead(self, record: UsageRecord) -> bool:
-        """Append a record to the write-ahead log, and return whether its current state survives a killed process."""
+        """Append a record to the write-ahead log. Return whether the record now survives a killed process."""
 
     async def write(self, records: Sequence[UsageRecord]) -> None:
         """Write the current state of records to the storage."""
 
     async def mark_lost_jobs(self) -> int:
-        """Mark the jobs that were running when an earlier gateway process exited, and return their count."""
+        """Mark the jobs that were running when an earlier gateway process exited. Return the count of these jobs."""
 
     async def last_id(self) -> int:
         """Return the highest id of the stored records, or 0 if no records are stored."""
@@ -33,7 +33,7 @@ class UsageStorage(Protocol):
         """Compute the usage report for a query."""
 
     async def fill_daily_sums(self) -> int:
-        """Add the records that the daily sums lack to these sums, and return the count of the added records."""
+        """Add the records that are missing from the daily sums to the sums. Return the count of the added records."""
 
     async def delete_before(self, timestamp: float) -> int:
         """Delete the records created before the time `timestamp`, and return the count of the deleted records."""
@@ -47,7 +47,7 @@ class NullUsageStore:
         return True
 
     async def write(self, records: Sequence[UsageRecord]) -> None:
-        """Do nothing, so the records are not stored."""
+        """Do nothing with the records."""
 
     async def mark_lost_jobs(self) -> int:
         """Return 0, because no jobs are stored."""

@@ -2,12 +2,13 @@
 
 Writing one record to the database would delay a job by half a millisecond, because it needs a statement, a thread and
 two wake-ups of the event loop. Appending the record to the log takes only some microseconds. Soon afterwards, the
-gateway writes many records to the database at once. The gateway appends each line with one system call, so the line
-survives a killed process. Like the usage records in the database, the line may be lost if the machine loses power.
+gateway writes many records to the database at once. Each line of the log is one record. The gateway appends each line
+with one system call, so the line survives a killed process. Like the usage records in the database, the line may be
+lost if the machine loses power.
 
 The gateway alternates between the two files. While it writes the records of one file to the database, it appends new
-lines to the other file. The lines are numbered in the order in which the gateway appends them. Reading a line twice is
-harmless, because the gateway uses only the latest line of each job.
+lines to the other file. Each line has a number, and the numbers are in the order in which the gateway appends the
+lines. Reading a line twice is harmless, because the gateway uses only the latest line of each job.
 """
 
 import os
@@ -20,8 +21,8 @@ import orjson
 from claude_gateway.storage.backup import USAGE_LOG_SUFFIXES
 from claude_gateway.storage.row_reader import READ_ERRORS, log_unreadable, require_count
 
-# A log file reaches this size only while the gateway cannot write to the database. A larger file would not help in that
-# case.
+# Maximum size of a log file. A file reaches this size only while the gateway cannot write to the database, and a larger
+# file would not help in that case.
 _MAX_FILE_BYTES = 4 * 1024 * 1024
 _OPEN_FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 
@@ -52,7 +53,7 @@ class WriteAheadLog:
         self._last_number = 0
 
     def append(self, row: RecordRow) -> bool:
-        """Append a row to the current log file, and return whether the row was written.
+        """Append a row to the current log file. Return False if the row could not be written.
 
         The method runs on the event loop. The system call takes only some microseconds, because it writes to the page
         cache.
@@ -67,17 +68,17 @@ class WriteAheadLog:
                 os.ftruncate(file, size)  # otherwise the next line would follow an incomplete line
                 return False
         except OSError:
-            return False  # the disk is full; the write to the database will fail and be reported
+            return False  # the disk is full, and the write to the database will fail and report this
         self._sizes[self._current_index] += len(line)
         return True
 
     def rotate(self) -> int:
-        """Append further lines to the other log file. Return the index of the file that was in use until now."""
+        """Switch to the other of the two log files. Return the index of the file that was in use until now."""
         previous_index, self._current_index = self._current_index, 1 - self._current_index
         return previous_index
 
     def truncate_file(self, file_index: int) -> None:
-        """Empty a log file after the gateway has written its lines to the database."""
+        """Empty a log file, after the gateway has written the records in this file to the database."""
         if self._sizes[file_index]:
             os.ftruncate(self._files[file_index], 0)
             self._sizes[file_index] = 0
@@ -90,7 +91,7 @@ class WriteAheadLog:
     def read_all(self) -> list[RecordRow]:
         """Return the rows that a killed gateway process left in the log files, oldest first.
 
-        An incomplete line at the end of a file is skipped.
+        The method skips an incomplete line at the end of a file.
         """
         return [row for _, row in sorted(self._read_numbered_rows(), key=lambda numbered: numbered[0])]
 
@@ -110,7 +111,7 @@ class WriteAheadLog:
 
 
 def parse_log_line(raw_line: bytes) -> tuple[int, RecordRow]:
-    """Parse a line of the write-ahead log, and return the number and the row in the line.
+    """Parse a line of the write-ahead log, and return the number of the line and the row of values in the line.
 
     Raises one of the exceptions in `READ_ERRORS` if the line is damaged.
     """

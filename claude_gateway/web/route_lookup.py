@@ -1,4 +1,4 @@
-"""Lookups in the route table: which paths need no key, and the methods, rules and dialects of paths."""
+"""Lookups in the route table. They find the paths that need no key, and the methods, rules and dialects of paths."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -49,7 +49,7 @@ def add_routes(app: web.Application) -> None:
 
 
 def find_rule(request: web.Request) -> RouteRule:
-    """Return the rule for a request: the scope that the key must have, and the rate-limit group."""
+    """Return the rule for a request. It contains the scope that the key must have, and the rate-limit group."""
     if request.match_info.route.resource is None:
         return UNKNOWN_PATH_RULE
     route = _find_route(request)
@@ -59,8 +59,8 @@ def find_rule(request: web.Request) -> RouteRule:
 def detect_dialect(request: web.Request) -> DialectName | None:
     """Return the dialect in which the gateway responds to a request; None if the request has no dialect.
 
-    The gateway detects the dialect before it reads the body. It uses the path. If several dialects share the path, it
-    uses the headers that the client libraries of each dialect always send.
+    The gateway detects the dialect by the path, before it reads the body. If several dialects share the path, the
+    gateway uses the headers that the client libraries of each dialect always send.
     """
     route = _find_route(request)
     if route is not None and route.dialect is not None:

@@ -39,8 +39,8 @@ from claude_gateway.web.endpoints import (
 )
 from claude_gateway.web.pages import api_docs, home
 
-# People often configure a client with a base URL that is one level off: without the /v1 that the client needs, or with
-# a /v1 that the client adds itself.
+# People often configure a client with a base URL that lacks the /v1 that the client needs, or that contains a /v1
+# although the client adds one. Therefore the gateway accepts these three prefixes.
 V1 = ("/v1", "", "/v1/v1")
 # Google's client libraries use v1beta or v1.
 V1BETA = (*V1, "/v1beta")
@@ -62,7 +62,7 @@ _METRICS = RouteRule(scope="admin", rate_limit_group=None)
 
 _RESPONSES = DialectName.OPENAI_RESPONSES
 _GEMINI = DialectName.GEMINI
-# Every path that begins with the prefix belongs to the dialect.
+# Every path that begins with one of these prefixes belongs to the dialect of the prefix.
 DIALECTS_BY_PREFIX = {"/v1beta": _GEMINI}
 # The name of a model may contain slashes.
 _MODEL_METHOD = "/{collection:models|tunedModels}/{call:.*:%s}"

@@ -2,26 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from claude_gateway.storage.database import Database, open_database
-
-
-@dataclass
-class FrozenClock:
-    """A clock of the event loop that stands still until a test sets it."""
-
-    now: float
+from tests.claude_gateway.manual_clock import ManualClock
 
 
 @pytest.fixture
-async def clock(monkeypatch: pytest.MonkeyPatch) -> FrozenClock:
-    frozen_clock = FrozenClock(asyncio.get_running_loop().time())
-    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: frozen_clock.now, raising=False)
-    return frozen_clock
+async def clock(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
+    """Replace the clock of the event loop."""
+    manual_clock = ManualClock(asyncio.get_running_loop().time())
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", manual_clock, raising=False)
+    return manual_clock
 
 
 @pytest.fixture

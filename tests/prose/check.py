@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.prose.rule import Exemption, Rule
 from tests.prose.rules import EXEMPTIONS, RULES
-from tests.prose.texts import Text, is_readable, read_texts
+from tests.prose.texts import ProseText, is_readable, read_texts
 
 ROOT = Path(__file__).parent.parent.parent
 CHECKED = ("bench", "claude_gateway", "deploy", "docs", "systemd", "tests", "workers")
@@ -32,7 +32,7 @@ class Hit:
         return f"{self.path}:{self.line}: {self.words!r}: write {self.rule.suggestion}. {self.rule.reason}"
 
 
-def find_hits(text: Text, rules: Iterable[Rule] = RULES) -> Iterator[tuple[int, str, Rule]]:
+def find_hits(text: ProseText, rules: Iterable[Rule] = RULES) -> Iterator[tuple[int, str, Rule]]:
     """Yield the line, the words and the rule of every hit in a text."""
     for rule in rules:
         if text.kind in rule.kinds:

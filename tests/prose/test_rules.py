@@ -5,7 +5,7 @@ import pytest
 from tests.prose.check import find_hits
 from tests.prose.rule import Rule
 from tests.prose.rules import RULES
-from tests.prose.texts import Kind, Text
+from tests.prose.texts import Kind, ProseText
 
 BAD = [(rule, example) for rule in RULES for example in rule.bad]
 GOOD = [(rule, example) for rule in RULES for example in rule.good]
@@ -36,7 +36,7 @@ def test_rule_accepts_good_example(rule: Rule, example: str) -> None:
 @pytest.mark.parametrize("example", PLAIN)
 @pytest.mark.parametrize("kind", Kind)
 def test_no_rule_finds_anything_in_plain_text(kind: Kind, example: str) -> None:
-    assert not [words for _, words, _ in find_hits(Text(1, example, kind))]
+    assert not [words for _, words, _ in find_hits(ProseText(1, example, kind))]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.pattern)

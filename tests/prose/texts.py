@@ -24,7 +24,7 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True)
-class Text:
+class ProseText:
     """One connected text.
 
     Attributes:
@@ -37,7 +37,7 @@ class Text:
     kind: Kind
 
 
-def read_texts(path: Path) -> list[Text]:
+def read_texts(path: Path) -> list[ProseText]:
     """Return every text of a file, or no text if the type of the file is unknown."""
     reader = _find_reader(path)
     return list(reader(path.read_text())) if reader else []
@@ -48,27 +48,27 @@ def is_readable(path: Path) -> bool:
     return _find_reader(path) is not None
 
 
-def read_python(source: str) -> Iterator[Text]:
+def read_python(source: str) -> Iterator[ProseText]:
     """Yield the docstrings, comments and sentences in strings of a Python module."""
     tree = ast.parse(source)
     docstrings = {id(node): node for node in _iterate_docstrings(tree)}
     for node in ast.walk(tree):
         if id(node) in docstrings:
-            yield Text(node.lineno, _mask_code(_get_source(source, node)), Kind.DOCSTRING)
+            yield ProseText(node.lineno, _mask_code(_get_source(source, node)), Kind.DOCSTRING)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _is_sentence(node.value):
-            yield Text(node.lineno, _mask_code(node.value.replace("\n", " ")), Kind.STRING)
+            yield ProseText(node.lineno, _mask_code(node.value.replace("\n", " ")), Kind.STRING)
     yield from _group_lines(_iterate_comments(source), Kind.COMMENT)
 
 
-def read_test_module(source: str) -> Iterator[Text]:
+def read_test_module(source: str) -> Iterator[ProseText]:
     """Yield the docstrings and comments of a Python test module, and the names of its tests as words."""
     yield from (text for text in read_python(source) if text.kind is not Kind.STRING)
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
-            yield Text(node.lineno, node.name.removeprefix("test_").replace("_", " "), Kind.TEST_NAME)
+            yield ProseText(node.lineno, node.name.removeprefix("test_").replace("_", " "), Kind.TEST_NAME)
 
 
-def read_markdown(source: str) -> Iterator[Text]:
+def read_markdown(source: str) -> Iterator[ProseText]:
     """Yield the paragraphs, list items and cells of a Markdown document."""
     unfenced = re.sub(r"^( *)(```|~~~).*?^ *\2[^\n]*$", _blank, source, flags=re.MULTILINE | re.DOTALL)
     prose = re.sub(r"<[^>]*>|(?<=\])\([^)\n]*\)|https?://\S+", _blank, unfenced)
@@ -82,15 +82,15 @@ def read_markdown(source: str) -> Iterator[Text]:
     yield from _join(lines, Kind.DOCUMENT)
 
 
-def read_page_strings(source: str) -> Iterator[Text]:
+def read_page_strings(source: str) -> Iterator[ProseText]:
     """Yield the English texts of the pages' `strings.json`."""
     lines = source.split("\n")
     for key, languages in json.loads(source).items():
         number = next((number for number, line in enumerate(lines, 1) if f'"{key}":' in line), 1)
-        yield Text(number, _mask_code(languages["en"]), Kind.DOCUMENT)
+        yield ProseText(number, _mask_code(languages["en"]), Kind.DOCUMENT)
 
 
-def read_comments(source: str, marker: str = "#") -> Iterator[Text]:
+def read_comments(source: str, marker: str = "#") -> Iterator[ProseText]:
     """Yield the comments that have a line of their own, of any language with comments up to the end of the line."""
     commented = (
         (number, stripped.lstrip(marker + "!"))
@@ -100,7 +100,7 @@ def read_comments(source: str, marker: str = "#") -> Iterator[Text]:
     yield from _group_lines(commented, Kind.COMMENT)
 
 
-def _find_reader(path: Path) -> Callable[[str], Iterator[Text]] | None:
+def _find_reader(path: Path) -> Callable[[str], Iterator[ProseText]] | None:
     if path.suffix == ".py":
         return read_test_module if "tests" in path.parts else read_python
     if path.suffix == ".md":
@@ -132,7 +132,7 @@ def _iterate_comments(source: str) -> Iterator[tuple[int, str]]:
             yield token.start[0], token.string.lstrip("#")
 
 
-def _group_lines(lines: Iterator[tuple[int, str]], kind: Kind) -> Iterator[Text]:
+def _group_lines(lines: Iterator[tuple[int, str]], kind: Kind) -> Iterator[ProseText]:
     group: list[tuple[int, str]] = []
     for number, line in lines:
         if group and number != group[-1][0] + 1:
@@ -142,10 +142,10 @@ def _group_lines(lines: Iterator[tuple[int, str]], kind: Kind) -> Iterator[Text]
     yield from _join(group, kind)
 
 
-def _join(lines: list[tuple[int, str]], kind: Kind) -> Iterator[Text]:
+def _join(lines: list[tuple[int, str]], kind: Kind) -> Iterator[ProseText]:
     content = "\n".join(line for _, line in lines)
     if content.strip():
-        yield Text(lines[0][0], _mask_code(content), kind)
+        yield ProseText(lines[0][0], _mask_code(content), kind)
 
 
 def _mask_code(text: str) -> str:

@@ -55,6 +55,8 @@ _NO_TOOL_SCHEMA = {"$async": True}
 # gets an alias.
 CLI_TOOL_ALIASES: Mapping[str, str] = {"StructuredOutput": "client_StructuredOutput"}
 
+# The types of frames that `CliProtocol.receive` handles. It ignores frames of other types.
+PROTOCOL_FRAME_TYPES = ("result", "control_response", "control_request")
 _REPLYING_STATES = (ProtocolState.REPLYING, ProtocolState.INTERRUPTING)
 
 TRANSITIONS: dict[tuple[ProtocolState, Trigger], ProtocolState] = {
@@ -165,7 +167,7 @@ class CliProtocol:
         return self._build_control_request("apply_flag_settings", settings={"model": model})
 
     def set_system_prompt(self, model: str, system: str) -> Frame:
-        """Return the frame that replaces the system prompt after the CLI's own text.
+        """Return the frame that replaces the client's system prompt. This prompt follows the CLI's own text.
 
         `model` must be the current model.
         """

@@ -16,7 +16,8 @@ class UserTurnMark:
         has_tool_results: Whether the turn contains tool results. The CLI cannot remove such a turn alone, because that
             would separate a tool call from its results.
         previous_reply_uuid: The id that the CLI uses for the first message of the reply before the turn, or None if
-            there is no such reply or its id is unknown.
+            there is no such reply, if its id is unknown, or if the CLI cannot rewind to it. The CLI can rewind only to
+            a reply to tool results (CLI 2.1.332).
     """
 
     prefix_key: str
@@ -52,15 +53,25 @@ class Transcript:
         return self._marks[-1] if self._marks else None
 
     @property
+    def previous_mark(self) -> UserTurnMark | None:
+        """The user turn before the newest one, or None if the process holds fewer than two turns."""
+        return self._marks[-2] if len(self._marks) > 1 else None
+
+    @property
     def previous_conversation_key(self) -> str | None:
-        """The key of the conversation without its last user turn and reply, or None if the CLI cannot remove these."""
-        return self.newest_mark.prefix_key if self.newest_mark and self.newest_mark.is_removable else None
+        """The key of the conversation without its last user turn and reply, or None if the process holds no turns.
+
+        If the CLI cannot remove only these, it removes the exchange before them too, and the gateway replays that.
+        """
+        return self.newest_mark.prefix_key if self.newest_mark else None
 
     def add_user_turn(self, prefix_key: str, uuid: str, turn: Turn, previous_reply_uuid: str | None = None) -> None:
         """Add a user turn that was sent to the process."""
         has_tool_results = any(isinstance(block, ToolResult) for block in turn.blocks)
+        is_reply_to_results = self.newest_mark is not None and self.newest_mark.has_tool_results
+        reply_uuid = previous_reply_uuid if is_reply_to_results else None
         self._mark_indexes[prefix_key] = len(self._marks)
-        self._marks.append(UserTurnMark(prefix_key, uuid, has_tool_results, previous_reply_uuid))
+        self._marks.append(UserTurnMark(prefix_key, uuid, has_tool_results, reply_uuid))
         self.conversation_key = None
 
     def find_rewind_point(self, prefix_keys: PrefixKeys) -> tuple[int, UserTurnMark | None]:

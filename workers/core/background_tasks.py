@@ -1,4 +1,4 @@
-"""Background tasks that run for one object and that the object can cancel."""
+"""Class that runs background tasks for one object, so that the object can wait for the tasks and cancel them."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class BackgroundTasks:
-    """Keeps references to running tasks, because the event loop itself keeps only weak references to them."""
+    """Runs tasks and keeps references to them, because the event loop itself keeps only weak references to tasks."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
@@ -24,7 +24,7 @@ class BackgroundTasks:
             task.cancel()
 
     async def cancel_and_wait(self) -> None:
-        """Cancel every running task, and wait until all have ended. Errors of the tasks are ignored."""
+        """Cancel every running task, and wait until all tasks have ended. Ignore errors that the tasks raise."""
         self.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 

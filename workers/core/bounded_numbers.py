@@ -1,12 +1,12 @@
-"""Bounds for numbers that the upstream or the CLI reports. No I/O.
+"""Parses numbers that the upstream or the CLI reports, and limits them to possible values. No I/O.
 
 The gateway adds these numbers up, stores them, and compares them with budgets. If one number in a report is impossible,
-the gateway can still use the other numbers of the report.
+the functions replace only this number, so that the gateway can use the other numbers in the report.
 """
 
 import math
 
-# This is ten times the longest context that a model has.
+# Highest possible number of tokens. It is ten times the longest context that a model has.
 MAX_TOKENS = 10_000_000
 # The highest plausible cost of one process. The gateway ignores a higher number.
 MAX_USD = 1_000_000.0
@@ -15,33 +15,39 @@ _MAX_NAME_CHARS = 200
 
 
 def parse_token_count(value: object) -> int:
-    """Return a token count, at most `MAX_TOKENS`, or 0 if the value is invalid."""
+    """Convert a reported value to a number of tokens, at most `MAX_TOKENS`. Return 0 if the value is invalid."""
+    if type(value) is int and 0 <= value <= MAX_TOKENS:
+        return value
     return int(min(_parse_number(value), MAX_TOKENS))
 
 
 def parse_usd(value: object, previous_usd: float) -> float:
-    """Return the total cost of a process in US dollars.
+    """Convert a reported value to the total cost of a process in US dollars.
 
-    The total only grows. If the new value is smaller, invalid or implausible, the function returns `previous_usd`.
+    The total never decreases. If the value is smaller than `previous_usd`, invalid or impossible, the function returns
+    `previous_usd`.
     """
     total_usd = _parse_number(value)
     return total_usd if previous_usd < total_usd <= MAX_USD else previous_usd
 
 
 def parse_wait_seconds(value_ms: object) -> float:
-    """Convert a wait in milliseconds to seconds, at most `MAX_WAIT_SECONDS`. An invalid value becomes 0."""
+    """Convert a reported waiting time from milliseconds to seconds, at most `MAX_WAIT_SECONDS`.
+
+    Return 0 if the value is invalid.
+    """
     return min(_parse_number(value_ms) / 1000, MAX_WAIT_SECONDS)
 
 
 def parse_name(value: object) -> str:
-    """Return the name of a model or the id of a message, truncated to 200 characters."""
+    """Convert a reported value to a name (of a model) or an id (of a message), truncated to 200 characters."""
     return str(value or "")[:_MAX_NAME_CHARS]
 
 
 def _parse_number(value: object) -> float:
     """Return the value as a float, or 0 if it is negative or not a number.
 
-    A value too large for a float becomes infinity.
+    If the value is too large for a float, return infinity.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0.0

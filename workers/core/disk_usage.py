@@ -1,4 +1,4 @@
-"""Disk usage of the workspaces of each API key, as the gateway last measured it."""
+"""Stores the last measured disk usage of the workspaces of each API key, and checks disk limits."""
 
 import threading
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from workers.core.errors import Limit
 
 # The disk space that the smallest file or directory needs on a usual file system.
 MIN_ENTRY_BYTES = 4_096
-# The maximum number of entries in one workspace. If a workspace has more entries, or too many to count, the gateway
-# stores this number plus one.
+# The maximum number of files and directories in one workspace. If a workspace contains more, or too many to count, the
+# gateway stores this number plus one.
 DEFAULT_MAX_ENTRIES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class DiskUsage:
-    """The number of bytes and the number of entries (files and directories) on the disk."""
+    """The number of bytes and the number of entries (files and directories) that something uses on the disk."""
 
     size_bytes: int
     entry_count: int
@@ -28,7 +28,7 @@ class DiskUsage:
         return DiskUsage(self.size_bytes - other.size_bytes, self.entry_count - other.entry_count)
 
     def exceeds(self, limit: "DiskUsage") -> bool:
-        """Return whether the number of bytes or the number of entries is above the limit."""
+        """Return whether the number of bytes or the number of entries is higher than in `limit`."""
         return self.size_bytes > limit.size_bytes or self.entry_count > limit.entry_count
 
 
@@ -36,18 +36,18 @@ NO_DISK_USAGE = DiskUsage(0, 0)
 
 
 def estimate_file_usage(size_bytes: int) -> DiskUsage:
-    """Return the disk usage of one file with this number of bytes, rounded up to whole disk blocks."""
+    """Return the disk usage of a file with `size_bytes` bytes, rounded up to whole disk blocks."""
     return DiskUsage(max(MIN_ENTRY_BYTES, -(-size_bytes // MIN_ENTRY_BYTES) * MIN_ENTRY_BYTES), 1)
 
 
 def estimate_directory_usage(count: int) -> DiskUsage:
-    """Return the disk usage of this number of empty directories."""
+    """Return the disk usage of `count` empty directories together."""
     return DiskUsage(count * MIN_ENTRY_BYTES, count)
 
 
 @dataclass(frozen=True, slots=True)
 class DiskLimits:
-    """The disk limit for each workspace, and the disk limit for all workspaces of a key together."""
+    """The maximum disk usage of one workspace, and the maximum disk usage of all workspaces of a key together."""
 
     per_workspace: DiskUsage
     per_key: DiskUsage
@@ -62,10 +62,10 @@ class DiskLimits:
 
 
 class DiskUsageTracker:
-    """The last known disk usage of each workspace of each key. Several threads may use it.
+    """Stores the last known disk usage of the workspaces of all keys. Several threads may use the object.
 
-    The disk usage of a removed directory counts until its files are deleted. The thread that deletes them then calls
-    `remove`.
+    The disk usage of a removed directory counts until its files are deleted. The thread that deletes the files then
+    calls `remove`.
     """
 
     def __init__(self) -> None:
@@ -90,7 +90,10 @@ class DiskUsageTracker:
         return self._usage_by_key.get(key_id, {}).get(workspace)
 
     def remove(self, key_id: str, workspace: Path) -> DiskUsage | None:
-        """Forget a workspace, and return its last known disk usage, or None if the workspace was never measured."""
+        """Remove a workspace from the tracker, and return the last known disk usage of the workspace.
+
+        Return None if the workspace was never measured.
+        """
         with self._lock:
             usages = self._usage_by_key.get(key_id, {})
             removed = usages.pop(workspace, None)

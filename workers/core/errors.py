@@ -1,10 +1,10 @@
-"""Errors with which a job ends, and their kinds. No I/O."""
+"""The error that a failed job raises, and the kinds of such errors. No I/O."""
 
 from enum import Enum, auto
 
 
 class ErrorKind(Enum):
-    """The kinds of errors with which a job ends. `claude_gateway.core.errors` maps each kind to an HTTP status."""
+    """The kinds of `WorkerError`. The module `claude_gateway.core.errors` maps each kind to an HTTP status."""
 
     INVALID_REQUEST = "the upstream rejected the request"
     AUTHENTICATION = "Claude Code has no valid login"
@@ -31,7 +31,10 @@ class ErrorKind(Enum):
 
 
 class Limit(Enum):
-    """A limit in the settings of the engine. The gateway maps the limit to the name of the operator's setting."""
+    """A limit in the settings of the engine.
+
+    For error messages, the gateway maps the limit to the name of the setting that the operator can change.
+    """
 
     QUEUED_JOBS = auto()
     QUEUE_TIMEOUT = auto()
@@ -41,12 +44,12 @@ class Limit(Enum):
 
 
 class WorkerError(Exception):
-    """The error with which a job ends. `str` returns the message on one line, for logs.
+    """Raised if a job fails. `str` returns the message of the error on one line, for logs.
 
     Attributes:
         kind: The kind of the error.
         message: The text for the client, without paths and secrets.
-        retry_after: The seconds until another attempt may succeed, or None if they are unknown.
+        retry_after: The number of seconds until another attempt may succeed, or None if the number is unknown.
         detail: A text for the log only, for example the last lines that the process wrote to stderr.
         limit: The limit that the job has reached, or None if the error has another cause.
         other_login_may_succeed: Whether the job may run again with another login.
@@ -61,7 +64,7 @@ class WorkerError(Exception):
         detail: str = "",
         limit: Limit | None = None,
     ) -> None:
-        # The upstream's message may quote the client's text, which must not add lines to the log.
+        # The upstream's message may quote a text of the client. Such a text must not add lines to the log.
         super().__init__(" ".join(message.splitlines()))
         self.kind = kind
         self.message = message
@@ -72,7 +75,7 @@ class WorkerError(Exception):
 
     @property
     def is_retryable(self) -> bool:
-        """Whether only one process, connection or login failed, so that the same job may succeed with another one."""
+        """Whether the job may succeed again, because only one process, connection or login has failed."""
         return self.other_login_may_succeed or self.kind in (
             ErrorKind.WORKER_EXITED,
             ErrorKind.PROTOCOL_ERROR,
@@ -81,5 +84,5 @@ class WorkerError(Exception):
 
 
 def shutting_down(retry_after: float | None = None) -> WorkerError:
-    """Return the error for a job that starts or still runs while the gateway shuts down."""
+    """Return the error for a job that cannot run or complete, because the gateway is shutting down."""
     return WorkerError(ErrorKind.SHUTTING_DOWN, "The gateway is shutting down.", retry_after=retry_after)

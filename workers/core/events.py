@@ -1,10 +1,14 @@
-"""Events of a running job, which are the same for every dialect. No I/O.
+"""Data types for the events that a running job produces. The events are the same for every dialect. No I/O.
 
-A job's stream begins with `Started`. Then one block follows after another (`BlockStarted`, deltas, `BlockEnded`). The
-last event is `Finished`. If the job fails, the stream ends early with a `workers.core.errors.WorkerError`.
+The events of a job form a stream. It begins with `Started`. For each block of the reply, `BlockStarted`, deltas (events
+with parts of the block) and `BlockEnded` follow. The last event is `Finished`. If the job fails, the stream ends early
+by raising a `workers.core.errors.WorkerError`.
+
+The stream consists of batches. A batch contains the events that arrived together, so that the gateway can send them to
+the client with one write. A delta that arrives alone is a batch of its own, so it does not wait for others.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -18,7 +22,7 @@ StopReason = Literal[
 
 @dataclass(frozen=True, slots=True)
 class TokenUsage:
-    """Token counts of a reply, as in the Messages API.
+    """Numbers of tokens for one reply, as the Messages API reports them.
 
     `input_tokens` does not include the tokens that were read from the cache or written to it. `output_tokens` includes
     `thinking_tokens`.
@@ -49,8 +53,8 @@ class Started:
 
     Attributes:
         model: The model that replies.
-        usage: The tokens that were counted until now.
-        id: The id that the upstream gave to the message.
+        usage: The numbers of tokens that the upstream has counted until now.
+        id: The id that the upstream has assigned to the message.
     """
 
     model: str
@@ -60,7 +64,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class BlockStarted:
-    """An event that reports the start of a block. Deltas follow, except for a `RedactedThinkingBlock`."""
+    """An event that reports the start of a block. Deltas follow, unless it is a `RedactedThinkingBlock`."""
 
     block: Text | ThinkingBlock | RedactedThinkingBlock | ToolUse
 
@@ -98,15 +102,15 @@ class SignatureDelta:
 
 @dataclass(frozen=True, slots=True)
 class BlockEnded:
-    """An event that reports the end of the block that was started last."""
+    """An event that reports the end of the current block."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamReset:
-    """An event that cancels all earlier events: the upstream connection broke and the model started a new reply.
+    """An event that cancels all earlier events, because the upstream connection broke and the model began a new reply.
 
-    If a reader has already passed output on to a client, the reader must end the response with an error. Other readers
-    discard the earlier events.
+    The code that reads the events must discard all earlier events. If it has already sent a part of the reply to a
+    client, it must end the response with an error.
     """
 
 
@@ -145,10 +149,13 @@ class ToolCallFinished:
     text: str = ""
 
 
-# Events about calls of built-in tools. They come between the blocks of the reply, but only if the client has requested
-# them and its dialect can express them.
+# Events about calls of built-in tools. The stream contains them between the blocks of the reply, but only if the client
+# has requested such events and the dialect has a form for them.
 ToolProgress = ToolCallStarted | ToolCallFinished
 
 Delta = TextDelta | ThinkingDelta | ToolInputDelta
 BlockEvent = BlockStarted | Delta | SignatureDelta | BlockEnded
 Event = Started | BlockEvent | StreamReset | Finished | ToolProgress
+# Events that arrived together, in their order. No batch of a stream is empty.
+EventBatch = Sequence[Event]
+EventStream = AsyncGenerator[EventBatch, None]

@@ -11,12 +11,12 @@ Frame = dict[str, Any]
 def iter_line_chunks(frame: Frame) -> Iterator[bytes]:
     """Encode a frame as a line, and yield the line in chunks.
 
-    A small frame is one chunk. Lone surrogates become U+FFFD.
+    A small frame is one chunk. The function replaces lone surrogates (halves of UTF-16 pairs) by U+FFFD.
     """
     yield from iter_json_chunks(frame)
     yield b"\n"
 
 
 def encode_line(frame: Frame) -> bytes:
-    """Encode a frame as a line. Lone surrogates become U+FFFD."""
+    """Encode a frame as a line. Replace lone surrogates (halves of UTF-16 pairs) by U+FFFD."""
     return b"".join(iter_line_chunks(frame))

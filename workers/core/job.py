@@ -1,6 +1,7 @@
-"""Data types of a chat job. All are frozen and have no behaviour. No I/O.
+"""Frozen data types that describe a chat job. No I/O.
 
-The blocks have the form that the Anthropic Messages API uses, because the CLI reads and writes blocks in this form.
+The blocks in a message have the form that the Anthropic Messages API uses, because the CLI reads and writes blocks in
+this form.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,7 +13,7 @@ Role = Literal["user", "assistant"]
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A block of plain text. It is never empty or blank, because the API rejects such a block."""
+    """A block of plain text. The text is never empty or blank, because the API rejects such a block."""
 
     text: str
 
@@ -56,7 +57,7 @@ class SearchResult:
 
 @dataclass(frozen=True, slots=True)
 class ThinkingBlock:
-    """The model's thinking in an earlier turn. The signature proves that the model wrote it."""
+    """A block with the model's thinking. The signature proves that the model wrote the thinking."""
 
     thinking: str
     signature: str
@@ -64,14 +65,14 @@ class ThinkingBlock:
 
 @dataclass(frozen=True, slots=True)
 class RedactedThinkingBlock:
-    """Encrypted thinking, which only the model can read."""
+    """A block with encrypted thinking, which only the model can read."""
 
     data: str
 
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """A tool call of the model in an earlier turn. `input` contains the arguments as a JSON object."""
+    """A block with a tool call that the model made. `input` contains the arguments as a JSON object."""
 
     id: str
     name: str
@@ -83,9 +84,9 @@ ToolResultPart = Text | Image | Document | SearchResult
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """The result of the client tool that the model called with the id `tool_use_id`.
+    """A block with the result of a tool call. `tool_use_id` is the id of the call.
 
-    If `is_error` is set, the content is text and not empty, because the API accepts nothing else.
+    If `is_error` is set, the content is text and not empty, because the API accepts no other content for errors.
     """
 
     tool_use_id: str
@@ -123,7 +124,7 @@ class ToolDefinition:
 
 @dataclass(frozen=True, slots=True)
 class RemoteToolResult:
-    """The result of a remote tool. It has at least one block, and no text in it is blank."""
+    """The result of a remote tool, which runs outside of the CLI. It has at least one block, and no text is blank."""
 
     content: tuple[Text | Image, ...]
     is_error: bool = False
@@ -138,8 +139,8 @@ class ToolChoice:
     """The tool calls that the model may or must make.
 
     Attributes:
-        mode: With `auto` the model decides, `any` requires a call of some tool, `tool` requires a call of the tool
-            `name`, and `none` forbids calls.
+        mode: With `auto`, the model decides whether it calls tools. With `any`, it must call at least one tool. With
+            `tool`, it must call the tool `name`. With `none`, it must not call a tool.
         name: The tool that the model must call in the mode `tool`.
         parallel: Whether one reply may contain several calls.
     """
@@ -165,8 +166,8 @@ class OutputSchema:
     Attributes:
         schema: The JSON Schema of the client, or None if the reply may be any JSON object.
         field_path: The position of the schema in the request, for error messages.
-        native_schema: The part of the schema that the API enforces. It is None if the API can enforce no part of it, so
-            that only the prompt tells the model about the schema.
+        native_schema: The form of the schema that the API enforces. If it is None, the API does not enforce the schema,
+            and only the prompt tells the model about it.
     """
 
     schema: Mapping[str, Any] | None
@@ -176,7 +177,7 @@ class OutputSchema:
 
 @dataclass(frozen=True, slots=True)
 class GenerationParams:
-    """Generation parameters in the units of the Messages API. If a parameter is None, the model uses its default.
+    """Generation parameters in the units of the Messages API. If a parameter is None, the model uses the default value.
 
     `temperature` and `top_p` are between 0 and 1. `thinking` is a budget in tokens, `off` for no thinking, or
     `adaptive` if the model decides how much to think.
@@ -195,6 +196,7 @@ class GenerationParams:
 
 
 DEFAULT_PARAMS = GenerationParams()
+_GROUP_PREFIX = "group:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,15 +204,15 @@ class AgentOptions:
     """Options of a job with built-in tools.
 
     Attributes:
-        builtin_tools: The names that the CLI uses for the tools, sorted.
-        workspace_id: The name of a workspace of this key that the gateway keeps after the job. If it is None, the job
-            gets a temporary workspace, which the gateway removes after the job.
-        max_turns: The maximum number of messages that the model may write in the job, or None for no limit.
+        builtin_tools: The names of the built-in tools that the model may call, sorted. They are the CLI's names.
+        workspace_id: The name of the workspace in which the agent works. The gateway keeps this workspace after the
+            job. If the name is None, the gateway creates a temporary workspace and removes it after the job.
+        max_turns: The maximum number of messages that the model may write in the job, or None if there is no limit.
         plan_mode: Whether the model only makes a plan, so that no tool changes anything.
         progress_format: The form in which the client sees each tool call, or None if the client does not see tool
             calls.
-        final_text_only: Whether the reply omits the text before the last tool call. This is necessary if the reply must
-            match a schema, because that text does not match it.
+        final_text_only: Whether the gateway omits the text before the last tool call from the reply. This is necessary
+            if the reply must match a schema, because the text before the last tool call does not match the schema.
         remote_tools: Tools that run outside of the CLI. Their names differ from those of all other tools.
         call_remote_tool: A function that runs a remote tool. If the tool fails, the function returns a result and
             raises no exception.
@@ -228,13 +230,14 @@ class AgentOptions:
 
 @dataclass(frozen=True, slots=True)
 class ChatJob:
-    """One prompt to the model, with everything that the reply depends on.
+    """One prompt to the model, with the conversation, the tools and all parameters that determine the reply.
 
     Attributes:
-        key_id: The API key for which the job runs.
+        key_id: The id of the API key for which the job runs.
         model: The name of the model.
-        turns: The conversation. User and assistant alternate. The first and the last turn are the user's.
-        system: The system prompt, or "" for none.
+        turns: The conversation. Turns of the user and of the assistant alternate. The first and the last turn are turns
+            of the user.
+        system: The system prompt; "" if there is no system prompt.
         params: The generation parameters.
         tools: The client tools.
         agent_options: The options of a job with built-in tools, or None for a chat without built-in tools.
@@ -258,4 +261,9 @@ class ChatJob:
 
         The keys of one group are one tenant. A key in no group is a tenant alone. A process never serves two tenants.
         """
-        return f"group:{self.group}" if self.group else f"key:{self.key_id}"
+        return f"{_GROUP_PREFIX}{self.group}" if self.group else f"key:{self.key_id}"
+
+
+def find_group(tenant: str) -> str | None:
+    """Return the name of the group that is the tenant (`ChatJob.tenant`), or None if the tenant is a single key."""
+    return tenant.removeprefix(_GROUP_PREFIX) if tenant.startswith(_GROUP_PREFIX) else None

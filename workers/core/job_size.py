@@ -1,4 +1,4 @@
-"""Estimates of the size of a job. If a job is large, the gateway processes it outside of the event loop. No I/O."""
+"""Estimates the size of a job. If a job is large, the gateway processes it outside of the event loop. No I/O."""
 
 from collections.abc import Iterable, Mapping
 
@@ -17,9 +17,9 @@ from workers.core.job import (
     Turn,
 )
 
-# The size of a block or a tool without its text.
+# The assumed size of a block or a tool without the texts in it.
 _BLOCK_OVERHEAD_BYTES = 100
-# The assumed size of an object whose parts are not counted individually.
+# The assumed size of a JSON object whose parts the functions do not count individually.
 _OBJECT_ESTIMATE_BYTES = 1_000
 
 

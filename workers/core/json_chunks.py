@@ -1,8 +1,8 @@
 """JSON encoder that works in chunks. No I/O.
 
-orjson holds the lock of the Python interpreter during a call, so the encoding of 10 MB of text blocks all other threads
-for about ten milliseconds. The encoding of a chunk takes a fraction of a millisecond, and other threads and tasks can
-run between two chunks.
+orjson holds the lock of the Python interpreter during a call. So a call that encodes 10 MB of text blocks all other
+threads for about ten milliseconds. To encode one chunk takes only a fraction of a millisecond, and other threads and
+tasks can run between two chunks.
 """
 
 from collections.abc import Iterator
@@ -18,15 +18,15 @@ _FIRST_LOW_SURROGATE, _LAST_LOW_SURROGATE = "\udc00", "\udfff"
 
 
 def iter_json_chunks(value: Any, *, sort_keys: bool = False) -> Iterator[bytes]:
-    """Encode a value as JSON, and yield the JSON in chunks. Joined, the chunks equal the result of one orjson call.
+    """Encode a value as JSON, and yield the JSON in chunks. All chunks together equal the result of one orjson call.
 
-    Lone surrogates, which JSON allows and UTF-8 does not, become U+FFFD.
+    The function replaces lone surrogates (halves of UTF-16 pairs) by U+FFFD, because UTF-8 does not allow them.
 
     Args:
         value: A JSON value. The keys of its objects are strings.
         sort_keys: Whether the keys of each object are sorted.
     """
-    if _count_chars(value) <= _MAX_CHUNK_CHARS:
+    if _is_small(value):
         yield _encode(value, sort_keys=sort_keys)
         return
     match value:
@@ -58,15 +58,27 @@ def _iter_text_chunks(text: str) -> Iterator[bytes]:
     yield b'"'
 
 
-def _count_chars(value: Any) -> int:
-    """Count the characters of all texts in the value, plus one for each other element."""
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, dict):
-        return sum(map(_count_chars, value.values())) + len(value)
-    if isinstance(value, list | tuple):
-        return sum(map(_count_chars, value)) + len(value)
-    return 1
+def _is_small(value: Any) -> bool:
+    """Return whether the texts in the value have at most `_MAX_CHUNK_CHARS` characters.
+
+    Each element that is not a text counts as one character.
+    """
+    chars, unread = 0, [value]
+    while unread:
+        item = unread.pop()
+        if isinstance(item, str):
+            chars += len(item)
+        elif isinstance(item, dict):
+            chars += len(item)
+            unread += item.values()
+        elif isinstance(item, list | tuple):
+            chars += len(item)
+            unread += item
+        else:
+            chars += 1
+        if chars > _MAX_CHUNK_CHARS:
+            return False
+    return True
 
 
 def _encode(value: Any, *, sort_keys: bool = False) -> bytes:

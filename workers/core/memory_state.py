@@ -16,11 +16,13 @@ class MemoryState:
         total_mib: The whole memory, in MiB.
         available_mib: The memory that is free or that the kernel can free, in MiB.
         pressure_percent: The percentage of the last ten seconds in which a process waited for memory.
+        is_group_limit: Whether a control group determines `total_mib`.
     """
 
     total_mib: int
     available_mib: int
     pressure_percent: float = 0.0
+    is_group_limit: bool = False
 
     @property
     def is_scarce(self) -> bool:

@@ -1,5 +1,6 @@
-"""Encoder that converts blocks and turns to JSON objects of the Messages API. No I/O."""
+"""Converts blocks and turns to JSON objects in the format of the Messages API. No I/O."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from workers.core.job import (
@@ -19,7 +20,7 @@ _EMPTY_REPLY_TEXT = "(no content)"
 
 
 def encode_block(block: Block) -> dict[str, Any]:
-    """Return a block as a JSON object of the Messages API."""
+    """Convert a block to a JSON object in the format of the Messages API."""
     match block:
         case Text(text):
             return {"type": "text", "text": text}
@@ -47,22 +48,22 @@ def encode_block(block: Block) -> dict[str, Any]:
 def is_empty_reply_text(block: Block) -> bool:
     """Return whether a block is the text with which Claude Code replaces an empty reply.
 
-    The CLI drops a message that begins with this text, even if the client sent the text or the model wrote it (CLI
-    2.1.332).
+    The CLI drops a message that begins with this text, even if the client sent the text or the model wrote it. This was
+    observed with CLI 2.1.332.
     """
     return isinstance(block, Text) and block.text.strip() == _EMPTY_REPLY_TEXT
 
 
 def _encode_assistant_block(block: Block) -> list[dict[str, Any]]:
     if isinstance(block, Text) and is_empty_reply_text(block):
-        # If the text is split into two blocks, the CLI keeps it, and the model reads the same text.
+        # Split the text into two blocks. Then the CLI does not drop the message, and the model reads the same text.
         split_index = block.text.index(" content")
         return [encode_block(Text(block.text[:split_index])), encode_block(Text(block.text[split_index:]))]
     return [encode_block(block)]
 
 
 def encode_assistant_message(turn: Turn, model: str, id_: str) -> dict[str, Any]:
-    """Return an earlier reply of the model as a JSON object of the Messages API."""
+    """Convert an earlier reply of the model to a JSON object in the format of the Messages API."""
     return {
         "id": id_,
         "type": "message",
@@ -73,3 +74,12 @@ def encode_assistant_message(turn: Turn, model: str, id_: str) -> dict[str, Any]
         "stop_sequence": None,
         "usage": {"input_tokens": 0, "output_tokens": 0},
     }
+
+
+def is_plain_text(turns: Iterable[Turn]) -> bool:
+    """Return whether the turns contain only texts, so that no step for media, tools or thinking changes them."""
+    for turn in turns:
+        for block in turn.blocks:
+            if type(block) is not Text:
+                return False
+    return True

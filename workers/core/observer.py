@@ -1,26 +1,27 @@
-"""Observer that the engine calls when a process starts or exits, or when a job's history is loaded. No I/O."""
+"""Interface of an observer that the engine calls when a process starts, exits or gets the history of a job. No I/O."""
 
 from typing import Literal, Protocol
 
 WorkerKind = Literal["chat", "agent"]
-# The reason for which a process ended while the gateway still runs: another job or conversation needed its place
-# (evicted), it reached its limit of jobs, age or memory (recycled), it was not used for a while or the machine ran out
-# of memory (idle), it did not recover from a failed job or exceeded a limit (unhealthy), or it exited by itself
-# (exited).
+# The reason why a process ended while the gateway still runs. `evicted` means that another job or conversation needed
+# the process. `recycled` means that the process reached a limit on jobs, age or memory. `idle` means that the process
+# had no job for some time, or that the machine ran out of memory. `unhealthy` means that the process did not recover
+# from a failed job or exceeded a limit. `exited` means that the process exited by itself.
 ExitReason = Literal["evicted", "recycled", "idle", "unhealthy", "exited"]
-# The source of a job's history in its process: the job had no history (new), the process already had the history
-# (reused), the gateway sent it turn by turn (replayed), or a new process resumed it from a file (resumed).
+# The way in which a process got the history of a job. `new` means that the job had no history. `reused` means that the
+# process already had the history. `replayed` means that the gateway sent the history turn by turn. `resumed` means that
+# a new process read the history from a file.
 HistorySource = Literal["new", "reused", "replayed", "resumed"]
 
 
 class Observer(Protocol):
-    """Receives events of the engine.
+    """Interface of an object that the engine notifies of events.
 
-    The engine calls it in the event loop, so its methods must not block or raise errors.
+    The engine calls the methods on the event loop, so the methods must not block or raise errors.
     """
 
     def process_started(self, kind: WorkerKind, seconds: float) -> None:
-        """Handle the event that a process has become ready, after a start of this duration."""
+        """Handle the event that a process has become ready. `seconds` is the duration of the start."""
         ...
 
     def process_exited(self, kind: WorkerKind, reason: ExitReason) -> None:
@@ -28,7 +29,7 @@ class Observer(Protocol):
         ...
 
     def history_loaded(self, kind: WorkerKind, source: HistorySource) -> None:
-        """Handle the event that the history of a job is in the process, or is about to be sent to it."""
+        """Handle the event that a process has the history of a job, or that the engine is about to send the history."""
         ...
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from workers.core.disk_usage import DEFAULT_MAX_ENTRIES, DiskLimits, DiskUsage
 
-# Memory for the CLI itself. 115 to 170 MiB were measured, and more in long conversations.
+# Memory that the gateway reserves for the CLI itself. The CLI used 115 to 170 MiB in measurements, and more in long
+# conversations.
 _CLI_MEMORY_MIB = 256
 # The number of workspaces of maximum size that a key may have by default.
 _DEFAULT_FULL_WORKSPACES_PER_KEY = 8
@@ -18,7 +19,7 @@ DEFAULT_LOGIN = "default"
 
 
 class AuthMethod(StrEnum):
-    """The login with which the CLI reaches its model, as in the setting `CLAUDE_AUTH_METHOD`."""
+    """The method with which the CLI logs in to the provider of the model (setting `CLAUDE_AUTH_METHOD`)."""
 
     CLI = "cli"
     API_KEY = "api_key"
@@ -28,14 +29,14 @@ class AuthMethod(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LaunchSettings:
-    """Settings on which the command line and the environment of a worker depend.
+    """Settings that determine the command line and the environment of a `claude` process.
 
     Attributes:
         cli_path: The path of the `claude` executable.
-        auth_method: The login that the CLI uses.
+        auth_method: The method with which the CLI logs in.
         default_model: The model with which a process starts.
-        credentials: Environment variables that contain the login. Only those that are allowed for `auth_method` reach
-            the process.
+        credentials: Environment variables that contain the login. The process gets only the variables that belong to
+            `auth_method`.
         max_upstream_retries: The maximum number of times that the CLI repeats a failed upstream request.
         name: The name of the login.
         models: The models that the login serves, as names or patterns with `*`; empty if it serves each model.
@@ -54,22 +55,22 @@ class LaunchSettings:
 
 @dataclass(frozen=True, slots=True)
 class PoolSettings:
-    """Limits of the chat pool.
+    """Limits of the pool of chat processes.
 
     Attributes:
         worker_count: The maximum number of jobs that run at the same time.
-        spare_count: The number of processes that are started and belong to no tenant yet. With them, neither the first
-            job of a tenant nor the replacement of a process has to wait for a start.
-        max_jobs: The number of jobs after which a process is replaced.
-        max_age_seconds: The age after which a process is replaced.
-        max_rss_mib: The resident memory above which a process is replaced.
+        spare_count: The number of processes that the pool has started, but that belong to no tenant yet. Because of
+            them, neither the first job of a tenant nor the replacement of a process has to wait for a start.
+        max_jobs: The number of jobs after which the pool replaces a process.
+        max_age_seconds: The age after which the pool replaces a process.
+        max_rss_mib: The resident memory above which the pool replaces a process.
         start_timeout_seconds: The time limit for the start of a process.
-        recover_timeout_seconds: The time limit for a process to become idle after a failed or abandoned job.
-        min_backoff_seconds: The first wait after a failed start.
-        max_backoff_seconds: The longest wait after failed starts.
-        max_processes: The maximum number of processes, with the spares. If it is None, the memory of the machine
-            decides. In either case the pool may have `worker_count` processes.
-        idle_seconds: The time after which the pool ends a process without a job, except for the spares.
+        recover_timeout_seconds: The time that a process has to become idle after a failed or abandoned job.
+        min_backoff_seconds: The time that the pool waits after the first failed start.
+        max_backoff_seconds: The longest time that the pool waits after repeated failed starts.
+        max_processes: The maximum number of processes, including the spares. If it is None, the memory of the machine
+            determines the number. In either case, the pool may have `worker_count` processes.
+        idle_seconds: The time without a job after which the pool ends a process, except for the spares.
     """
 
     worker_count: int
@@ -87,13 +88,14 @@ class PoolSettings:
 
 @dataclass(frozen=True, slots=True)
 class QueueSettings:
-    """Limits of the queue.
+    """Limits of the queue in which jobs wait for a process.
 
     Attributes:
         max_waiting_jobs: The maximum number of waiting jobs, counted over all keys.
         timeout_seconds: The longest time that a job may wait.
-        evictable_seconds: The time for which the queue may still reject a waiting job in favour of a job of another
-            key. This time must end before the gateway sends the head of the response.
+        evictable_seconds: If the queue is full, it may reject a waiting job to make room for a job of another key, but
+            only until the job has waited for this time. The time must end before the gateway sends the status and the
+            headers of the response.
     """
 
     max_waiting_jobs: int
@@ -107,9 +109,9 @@ class AgentSettings:
 
     Attributes:
         worker_count: The maximum number of agents at the same time.
-        spare_count: The number of additional agents that are started and wait for a job.
-        uid: The user id with which agents run if the gateway runs as root.
-        default_tools: The built-in tools with which spare agents start.
+        spare_count: The number of additional agents that the gateway has started before a job needs them.
+        uid: The id of the user as which agents run if the gateway runs as root.
+        default_tools: The built-in tools of the agents that the gateway starts before a job needs them.
         max_workspace_bytes: The disk limit of one workspace.
         max_memory_mib: The memory limit of one process together with all its descendants.
         allow_unsandboxed: Whether agents may run without a sandbox.
@@ -141,8 +143,8 @@ class AgentSettings:
 
     @property
     def max_process_bytes(self) -> int:
-        """The memory limit of each process that a command starts.
+        """The memory limit in bytes for each process that a command of an agent starts.
 
-        It is `max_memory_mib` minus the memory of the CLI itself.
+        The limit is `max_memory_mib` minus the memory for the CLI itself.
         """
         return (self.max_memory_mib - _CLI_MEMORY_MIB) * 2**20

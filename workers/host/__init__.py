@@ -1,1 +1,1 @@
-"""Directories, memory, threads and process priorities on the host."""
+"""Manages directories, threads and process priorities on the host, and measures memory usage."""

@@ -6,10 +6,10 @@ _NAME_CHARS = 40
 
 
 def hash_directory_name(key_id: str, name: str) -> str:
-    """Return the directory name for something that a key has named, such as a session.
+    """Return the directory name for an object, such as a session, to which a client of the key has given a name.
 
-    The directory name is a hash, because `name` may contain any characters. The length of the key's id is hashed too,
-    so that two different pairs of key and name never have the same hash.
+    The directory name is a hash, because `name` may contain any characters. The hash also covers the length of the key
+    id. So two different pairs of key id and name are never hashed from the same text.
     """
     text = f"{len(key_id)} {key_id} {name}"
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_NAME_CHARS]

@@ -1,8 +1,8 @@
 """Removes directories of any size in the background.
 
-The remover first renames a directory, so that its path is free at once. A separate thread then deletes the renamed
-directories one after another. For a large directory, the thread starts a process. So the removal blocks neither the
-event loop nor the threads that the event loop shares.
+The remover first renames a directory, so that the path of the directory is free at once. A separate thread then deletes
+the renamed directories one after another. For a large directory, the thread starts a process that deletes it. So the
+removal blocks neither the event loop nor the threads in the default thread pool of the event loop.
 """
 
 import contextlib
@@ -17,7 +17,8 @@ from pathlib import Path
 
 from workers.host.process_dirs import require_private_dir
 
-# The thread itself deletes a directory with up to this many entries, because the start of a process would take longer.
+# If a directory has at most this many entries, the thread itself deletes it, because the start of a process would take
+# longer.
 _MAX_INLINE_ENTRIES = 200
 _TRASH_DIR_NAME = ".claude-gateway-trash"
 
@@ -32,7 +33,7 @@ class DirectoryRemover:
     """Removes directories in the background.
 
     Args:
-        base: A directory on the same file system as the directories to remove.
+        base: A directory on the same file system as the directories to remove. It contains the renamed directories.
     """
 
     def __init__(self, base: Path) -> None:
@@ -44,11 +45,12 @@ class DirectoryRemover:
         self._is_closed = False
 
     def open(self) -> None:
-        """Start to delete the directories that a previous gateway could not delete.
+        """Start to delete the directories that a previous gateway process has renamed, but not deleted.
 
         Raises:
-            workers.host.process_dirs.UnsafeDirectory: Another user could write to the trash directory.
-            OSError: The trash directory cannot be read.
+            workers.host.process_dirs.UnsafeDirectory: Another user could write to the directory with the renamed
+                directories.
+            OSError: The method cannot read the directory with the renamed directories.
         """
         self._is_closed = False
         with contextlib.suppress(FileNotFoundError):
@@ -57,33 +59,36 @@ class DirectoryRemover:
                 self._enqueue(directory, _do_nothing)
 
     def remove(self, directory: Path, on_removed: OnRemoved = _do_nothing) -> None:
-        """Free the path of a directory at once, and delete the files in it later, in another thread.
+        """Remove a directory. Its path is free when the method returns, and another thread deletes the files later.
 
         Args:
-            directory: The directory. If it does not exist, only `on_removed` is called.
+            directory: The directory to remove. If it does not exist, the method only calls `on_removed`.
             on_removed: A function that the other thread calls when it has deleted all files.
         """
         trash_path = self._trash_dir / secrets.token_hex(12)
         try:
             self._trash_dir.mkdir(mode=0o700, exist_ok=True)
             with contextlib.suppress(OSError):
-                directory.chmod(0o700)  # a read-only directory cannot be moved
+                directory.chmod(0o700)  # the system does not rename a read-only directory
             directory.rename(trash_path)
         except FileNotFoundError:
             on_removed()
         except OSError:
-            # On a full disk, a directory cannot be renamed.
+            # If the disk is full, renaming fails. Delete the directory under its old path.
             self._enqueue(directory, on_removed)
         else:
             self._enqueue(trash_path, on_removed)
 
     def wait(self) -> None:
-        """Wait until all directories are deleted. Blocks the calling thread."""
+        """Wait until the thread has deleted all directories. The method blocks the calling thread."""
         while (thread := self._thread) is not None:
             thread.join()
 
     def close(self) -> None:
-        """Stop deleting. The next gateway deletes the remaining directories. Blocks the calling thread."""
+        """Stop the deletion of directories. The next gateway process deletes the remaining directories.
+
+        The method blocks the calling thread.
+        """
         with self._lock:
             self._is_closed = True
             self._queue.clear()
@@ -113,8 +118,8 @@ class DirectoryRemover:
     def _remove(self, path: Path) -> None:
         if _is_small(path):
             shutil.rmtree(path, ignore_errors=True)
-        # Agents may leave directories without permissions, or very deeply nested ones. These commands can delete both,
-        # and they do not follow links.
+        # Agents may leave directories without permissions, or very deeply nested directories. These commands can delete
+        # such directories, and do not follow links.
         for command in (("rm", "-rf"), ("chmod", "-R", "u+rwx"), ("rm", "-rf")):
             if not os.path.lexists(path):
                 return
@@ -132,7 +137,7 @@ class DirectoryRemover:
                     stderr=subprocess.DEVNULL,
                 )
             except OSError:
-                return  # no process can be started, so the next gateway deletes the directory
+                return  # the process cannot be started, so the next gateway process deletes the directory
         self._process.wait()
         with self._lock:
             self._process = None

@@ -1,7 +1,8 @@
-"""Runs functions on a job, in a thread if the job is large. For example, hashing 30 MB takes a tenth of a second.
+"""Runs functions that process a job. If the job is large, the function runs in a thread.
 
-The hash functions release the lock of the Python interpreter, and Python code releases it every few milliseconds, so
-the event loop continues while the thread runs.
+For example, the hash function needs a tenth of a second for 30 MB. The event loop continues while the thread runs,
+because the hash functions release the lock of the Python interpreter, and Python code releases the lock every few
+milliseconds.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from workers.core.job_size import estimate_job_bytes
 T = TypeVar("T")
 
 _MAX_INLINE_BYTES = 128 * 1024
-# There are few threads, so that the event loop gets enough processor time.
+# The number of threads is small, so that the event loop gets enough processor time.
 _executor = ThreadPoolExecutor(2, thread_name_prefix="large-job")
 
 
@@ -33,9 +34,9 @@ async def run_for_job(job: ChatJob, function: Callable[..., T], *args: Any) -> T
 
 
 async def run_for_size(size_bytes: int, function: Callable[..., T], *args: Any) -> T:
-    """Run a function that processes about this many bytes, and return its result.
+    """Run a function that processes about `size_bytes` bytes, and return its result.
 
-    The function runs in a thread if there are more than 128 KiB.
+    If `size_bytes` is more than 128 KiB, the function runs in a thread.
     """
     if size_bytes <= _MAX_INLINE_BYTES:
         return function(*args)

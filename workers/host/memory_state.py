@@ -10,65 +10,62 @@ import psutil
 from workers.core.memory_state import MemoryState
 
 _MIB_BYTES = 2**20
-_CGROUP_ROOT = Path("/sys/fs/cgroup")
-_PRESSURE_PATTERN = re.compile(r"^some avg10=([\d.]+)", re.MULTILINE)
+_GROUP_PATTERN = re.compile(r"^0::/(.*)$", re.MULTILINE)
+_PRESSURE_PATTERN = re.compile(r"^some avg10=(\d+(?:\.\d+)?)\b", re.MULTILINE)
 _INACTIVE_FILE_PATTERN = re.compile(r"^inactive_file (\d+)", re.MULTILINE)
 
 
 async def read_memory_state() -> MemoryState:
     """Return the memory of the machine, or of the control group with the least memory in which the gateway runs."""
-    return await asyncio.to_thread(_read_memory_state)
+    return await asyncio.to_thread(_read_memory_state, Path("/"))
 
 
-def _read_memory_state() -> MemoryState:
+def _read_memory_state(root: Path) -> MemoryState:
+    """Return the memory that the files under `/proc` and `/sys` of a root directory report.
+
+    The memory of the machine itself always comes from psutil.
+    """
     memory = psutil.virtual_memory()
-    state = MemoryState(
-        memory.total // _MIB_BYTES, memory.available // _MIB_BYTES, _read_pressure(Path("/proc/pressure/memory"))
-    )
-    for group in _list_own_groups():
-        if (limited := _read_group(group)) is not None and limited.available_mib < state.available_mib:
-            state = MemoryState(
-                min(limited.total_mib, state.total_mib),
-                limited.available_mib,
-                max(limited.pressure_percent, state.pressure_percent),
-            )
-        elif limited is not None:
-            state = MemoryState(min(limited.total_mib, state.total_mib), state.available_mib, state.pressure_percent)
-    return state
+    total_mib, is_group_limit = memory.total // _MIB_BYTES, False
+    available_mib = memory.available // _MIB_BYTES
+    pressure_percent = _read_pressure(root / "proc/pressure/memory")
+    for group in _list_own_groups(root):
+        limit_mib, group_available_mib = _read_group_memory(group)
+        if limit_mib < total_mib:
+            total_mib, is_group_limit = int(limit_mib), True
+        if group_available_mib < available_mib:
+            available_mib = int(group_available_mib)
+            pressure_percent = max(pressure_percent, _read_pressure(group / "memory.pressure"))
+    return MemoryState(total_mib, available_mib, pressure_percent, is_group_limit)
 
 
-def _list_own_groups() -> Iterator[Path]:
+def _list_own_groups(root: Path) -> Iterator[Path]:
     """Return the directories of the gateway's control group and of its parents.
 
     In a container, the directory of the group is the root of the file system.
     """
-    try:
-        path = Path("/proc/self/cgroup").read_text().partition("0::/")[2].splitlines()[0]
-    except (OSError, IndexError):
-        path = ""
-    group = _CGROUP_ROOT / path
-    yield from (parent for parent in (group, *group.parents) if parent.is_relative_to(_CGROUP_ROOT))
+    groups = root / "sys/fs/cgroup"
+    match = _GROUP_PATTERN.search(_read(root / "proc/self/cgroup"))
+    group = groups / match[1] if match else groups
+    yield from (parent for parent in (group, *group.parents) if parent.is_relative_to(groups))
 
 
-def _read_group(group: Path) -> MemoryState | None:
-    """Return the memory of a control group, or None if the group has no limit."""
-    try:
-        limit_bytes = min(int(text) for name in ("max", "high") if (text := _read(group / f"memory.{name}")).isdigit())
-        used_bytes = int(_read(group / "memory.current"))
-    except (OSError, ValueError):
-        return None
+def _read_group_memory(group: Path) -> tuple[float, float]:
+    """Return the limit of a control group and the available part of it, in MiB. Without a limit, both are infinite."""
+    limits = [int(text) for name in ("max", "high") if (text := _read(group / f"memory.{name}")).isdecimal()]
+    used = _read(group / "memory.current")
+    if not limits or not used.isdecimal():
+        return float("inf"), float("inf")
     inactive_file = _INACTIVE_FILE_PATTERN.search(_read(group / "memory.stat"))
     reclaimable_bytes = int(inactive_file[1]) if inactive_file else 0
-    available_bytes = max(0, limit_bytes - used_bytes + reclaimable_bytes)
-    return MemoryState(
-        limit_bytes // _MIB_BYTES, available_bytes // _MIB_BYTES, _read_pressure(group / "memory.pressure")
-    )
+    available_bytes = max(0, min(limits) - int(used) + reclaimable_bytes)
+    return min(limits) // _MIB_BYTES, available_bytes // _MIB_BYTES
 
 
 def _read(path: Path) -> str:
     try:
         return path.read_text().strip()
-    except OSError:
+    except (OSError, ValueError):
         return ""
 
 

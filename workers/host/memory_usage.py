@@ -1,4 +1,4 @@
-"""Memory usage of processes."""
+"""Measures the memory usage of processes."""
 
 import asyncio
 import contextlib
@@ -13,8 +13,8 @@ import psutil
 _MIB_BYTES = 2**20
 # The unit in which `stat` counts blocks on every file system.
 _STAT_BLOCK_BYTES = 512
-# The mount points of tmpfs file systems in a sandbox. The kernel does not count the files in them as memory of a
-# process.
+# The mount points of tmpfs file systems (file systems in memory) in a sandbox. The kernel does not count the files in
+# these file systems as memory of a process.
 _TMPFS_PATHS = ("dev", "dev/shm", "tmp", "home/worker")
 
 _SHARED_KIB_PATTERN = re.compile(rb"^RssShmem:\s*[1-9]", re.MULTILINE)
@@ -37,9 +37,9 @@ async def read_rss_mib(pid: int) -> int:
 async def measure_process_tree_mib(pid: int) -> int:
     """Return the memory in MiB that a process and its descendants use, or 0 if the process has exited.
 
-    The result is the sum of three amounts: the private resident memory, the shared memory, and the files that exist
-    only in memory (tmpfs and memfd). If a process maps such a file as shared memory, the file counts twice, so the
-    result may be too high.
+    The result is the sum of the private resident memory, the shared memory, and the files that exist only in memory
+    (tmpfs and memfd). If a process maps such a file as shared memory, the function counts the file twice, so the result
+    may be too high.
     """
     return await asyncio.to_thread(_measure_process_tree_bytes, pid) // _MIB_BYTES
 
@@ -65,8 +65,9 @@ def _list_process_tree(root_pid: int) -> list[psutil.Process]:
     except psutil.NoSuchProcess:
         return []
     except psutil.AccessDenied:
-        # `children` reads every process of the host. On a /proc with `hidepid=noaccess`, the processes of other users
-        # cannot be read, so `children` fails. `process_iter` skips them, but takes more than twice as long.
+        # `children` reads every process on the host. If /proc is mounted with `hidepid=noaccess`, it fails, because the
+        # gateway cannot read the processes of other users. `process_iter` skips these processes, but takes more than
+        # twice as long.
         children: dict[int | None, list[psutil.Process]] = defaultdict(list)
         for process in psutil.process_iter(["ppid"]):
             children[process.info["ppid"]].append(process)
@@ -85,11 +86,11 @@ def _read_private_bytes(process: psutil.Process) -> int:
 
 
 def _read_shared_bytes(pid: int) -> int:
-    """Return the shared memory of a process in bytes, without mapped files on a disk.
+    """Return the number of bytes of shared memory that the kernel counts for a process, without files on a disk.
 
-    If several processes share memory, the kernel counts an equal part of the memory for each of them. psutil does not
-    report this number. The function reads the number only if the process has shared memory, because the kernel needs a
-    while to compute it.
+    If several processes use the same shared memory, the kernel counts an equal part of it for each process. psutil does
+    not report this number. The function reads the number only if the process has shared memory, because the kernel
+    takes long to compute it.
     """
     try:
         if _SHARED_KIB_PATTERN.search(Path(f"/proc/{pid}/status").read_bytes()) is None:
@@ -101,9 +102,9 @@ def _read_shared_bytes(pid: int) -> int:
 
 
 def _measure_memfd_bytes(pid: int, counted_files: set[Hashable]) -> int:
-    """Return the size of the open memfd files of a process in bytes, without the files in `counted_files`.
+    """Return the size in bytes of the memfd files (files in memory) that a process has open.
 
-    The function adds the files that it counts to `counted_files`.
+    The function does not count the files in `counted_files`, and adds the files that it counts to `counted_files`.
     """
     used_bytes = 0
     with contextlib.suppress(OSError):
@@ -118,9 +119,10 @@ def _measure_memfd_bytes(pid: int, counted_files: set[Hashable]) -> int:
 
 
 def _measure_tmpfs_bytes(pid: int, host_root: os.stat_result, counted_devices: set[Hashable]) -> int:
-    """Return the size of the files on the tmpfs file systems in a process's sandbox, in bytes.
+    """Return the size in bytes of the files on the tmpfs file systems in a process's sandbox.
 
-    The function does not count the file systems in `counted_devices`, and adds the others to `counted_devices`.
+    The function does not count the file systems in `counted_devices`, and adds the file systems that it counts to
+    `counted_devices`.
     """
     used_bytes = 0
     with contextlib.suppress(OSError):

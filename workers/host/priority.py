@@ -1,10 +1,12 @@
-"""Priorities of processes on a busy host. A priority is a niceness: a process with a lower niceness runs first.
+"""Sets the priorities of processes, which matter on a busy host.
 
-The gateway passes on all replies, so it has the highest priority if the system allows that. Chat processes have the
-next priority, then all other processes.
+A priority is a niceness, and a process with a lower niceness gets more processor time. All replies pass through the
+gateway process, so it has the highest priority if the system allows that. Chat processes have the next priority, and
+all other processes have the lowest priority.
 
-Linux has two kinds of niceness. If `kernel.sched_autogroup_enabled` is set and no control group overrides it, as on
-most machines, the niceness of a process counts only within the process's session. Between sessions, the niceness of the
+Linux has two kinds of niceness, that of a process and that of a session of processes. On most machines,
+`kernel.sched_autogroup_enabled` is set and no control group overrides it. Then the niceness of a process counts only in
+comparison with the processes in the same session. In comparison with processes in other sessions, the niceness of the
 session counts (`/proc/PID/autogroup`, see sched(7)).
 """
 
@@ -22,7 +24,7 @@ _BACKGROUND_NICENESS = 10
 _MAX_NICENESS = 19
 
 _CAP_SYS_NICE = 23
-# Without CAP_SYS_ADMIN, Linux accepts only one write to `autogroup` in each tenth of a second.
+# Linux accepts only one write to `autogroup` in each tenth of a second from a process without CAP_SYS_ADMIN.
 _MAX_SESSION_ATTEMPTS = 10
 _SESSION_RETRY_SECONDS = 0.05
 
@@ -48,12 +50,13 @@ class Priority:
     min_niceness: int
 
     def apply(self) -> None:
-        """Give this priority to the process that calls the method.
+        """Set this priority for the process that calls the method.
 
-        A new process calls the method before `exec`. The method does nothing if the system does not allow the change.
+        The gateway calls the method in a new process before `exec`. The method does nothing if the system does not
+        allow the change.
         """
         _, hard = resource.getrlimit(resource.RLIMIT_NICE)
-        # The resource limit is 20 minus the lowest niceness.
+        # The value of the resource limit is 20 minus the lowest niceness that the process may set.
         limit = min(hard, 20 - self.min_niceness)
         with suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NICE, (limit, limit))
@@ -62,13 +65,14 @@ class Priority:
 
 
 def raise_gateway_priority() -> None:
-    """Raise the priority of the gateway process above that of its children, if the system allows it.
+    """Raise the priority of the gateway process above the priorities of its child processes, if the system allows it.
 
-    This blocks the calling thread.
+    The function blocks the calling thread.
     """
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, _GATEWAY_NICENESS)
-    # If the gateway runs in the session of a terminal, the session contains other programs too.
+    # Change the niceness of the session only if the gateway has its own session. The session of a terminal also
+    # contains other programs.
     if os.getsid(0) == os.getpid():
         set_session_niceness(os.getpid(), _GATEWAY_NICENESS)
 
@@ -80,16 +84,16 @@ def get_chat_priority() -> Priority:
 
 
 def get_background_priority() -> Priority:
-    """Return the priority of agents and of processes that read large requests. It is below that of chat processes."""
+    """Return the priority of agents and of processes that parse large requests. Chat processes have a higher one."""
     niceness = min(get_chat_priority().niceness + _BACKGROUND_NICENESS, _MAX_NICENESS)
     return Priority(niceness, niceness)
 
 
 def get_starting_priority() -> Priority:
-    """Return the priority of a chat process during its start, which takes half a second of processor time.
+    """Return the priority of a chat process during its start. The start takes half a second of processor time.
 
-    The priority is lower than that of other chat processes. If the system does not allow `restore_chat_priority` to
-    raise it after the start, the process gets the chat priority at once.
+    The priority is lower than that of other chat processes, and `restore_chat_priority` raises it after the start. If
+    the system does not allow this, the process gets the chat priority from the beginning.
     """
     return (
         Priority(get_background_priority().niceness, get_chat_priority().niceness)
@@ -99,7 +103,7 @@ def get_starting_priority() -> Priority:
 
 
 def restore_chat_priority(pid: int, *, with_session: bool) -> None:
-    """Set a started process and all its threads to the chat priority. Blocks the calling thread.
+    """Set the chat priority for a started process and all its threads. The function blocks the calling thread.
 
     Args:
         pid: The id of the process.
@@ -114,13 +118,13 @@ def restore_chat_priority(pid: int, *, with_session: bool) -> None:
 
 
 def lower_session_priority(pid: int, priority: Priority) -> bool:
-    """Set the niceness of the session of a process that has just started. Blocks the calling thread.
+    """Set the niceness of the session of a process that has just started. The function blocks the calling thread.
 
-    If `restore_chat_priority` is to change the niceness again later, this function makes only one attempt. A repeated
-    attempt could come later than `restore_chat_priority`. If the attempt fails, there is nothing to restore.
+    If `restore_chat_priority` will change the niceness again, this function makes only one attempt, because a second
+    attempt could happen after the call of `restore_chat_priority`.
 
     Returns:
-        Whether the niceness was changed.
+        Whether the function has changed the niceness.
     """
     if priority.min_niceness < priority.niceness:
         return _try_session_niceness(pid, priority.niceness) is _Attempt.DONE
@@ -128,10 +132,13 @@ def lower_session_priority(pid: int, priority: Priority) -> bool:
 
 
 def set_session_niceness(pid: int, niceness: int) -> bool:
-    """Set the niceness of a process's session. Retry if the system asks for it. Blocks the calling thread.
+    """Set the niceness of a process's session. The function blocks the calling thread.
+
+    If the system accepts the change only later, the function tries again.
 
     Returns:
-        Whether the niceness was set. Some systems do not have a niceness of sessions, or do not allow the change.
+        Whether the function has set the niceness. Some systems have no niceness for sessions, or do not allow the
+        change.
     """
     for _ in range(_MAX_SESSION_ATTEMPTS):
         attempt = _try_session_niceness(pid, niceness)

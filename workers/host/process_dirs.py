@@ -1,7 +1,7 @@
-"""Process directories and pid files in the state directory, and the cleanup after a killed gateway.
+"""Creates a directory and a pid file for each child process, and cleans up after a killed gateway process.
 
-If a gateway is killed, it cannot kill the children of its workers. So each process has a pid file that contains its
-start time, and the next gateway with the same state directory kills the processes that still run.
+If a gateway process is killed, its child processes may continue to run. So the gateway writes a pid file with the start
+time of each child process. The next gateway process with the same state directory kills the processes that still run.
 """
 
 import asyncio
@@ -21,39 +21,39 @@ _EXIT_POLL_INTERVAL_SECONDS = 0.02
 
 
 class StateDirectoryInUse(Exception):
-    """Another gateway uses this state directory."""
+    """Raised if another gateway process uses the state directory."""
 
 
 class UnsafeDirectory(Exception):
-    """Another user can write to the directory.
+    """Raised if another user can write to a directory that only the gateway may change.
 
-    That user could create pid files or links to make the gateway kill processes or delete files.
+    The other user could create pid files or links to make the gateway kill processes or delete files.
     """
 
 
 class ProcessDirectories:
-    """A lock, and a directory and a pid file for each process, all in the directory `base`.
+    """Locks the directory `base`, and manages process directories and pid files in it.
 
     Blocking calls run in threads.
     """
 
     def __init__(self, base: Path) -> None:
-        # The processes use a subdirectory, because the cleanup deletes its content and `base` may contain other files
-        # of the operator.
+        # The process directories are in a subdirectory of `base`. The cleanup deletes the content of this subdirectory,
+        # and `base` may contain other files of the operator.
         self.base = base
         self._root = base / ".claude-gateway-workers"
         self._lock: int | None = None
 
     async def open(self) -> int:
-        """Acquire the lock, kill the processes of an earlier gateway, and remove their directories.
+        """Lock the directory, kill the processes that an earlier gateway left running, and remove their directories.
 
         Returns:
-            The number of processes that were killed.
+            The number of killed processes.
 
         Raises:
-            StateDirectoryInUse: Another gateway holds the lock.
+            StateDirectoryInUse: Another gateway process holds the lock.
             UnsafeDirectory: Another user can write to the directory.
-            OSError: The directory cannot be written.
+            OSError: The gateway cannot write to the directory.
         """
         return await asyncio.to_thread(self._open)
 
@@ -70,7 +70,7 @@ class ProcessDirectories:
         await asyncio.to_thread(self._remove, process_dir)
 
     def close(self) -> None:
-        """Release the lock."""
+        """Release the lock on the directory."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -101,11 +101,12 @@ class ProcessDirectories:
 
 
 def require_private_dir(directory: Path) -> None:
-    """Check that the path is a directory and not a link, and that only the user of the gateway owns and can access it.
+    """Check that a path is a directory to which only the user of the gateway has access.
 
     Raises:
-        UnsafeDirectory: The path is not such a directory.
-        OSError: The path cannot be examined.
+        UnsafeDirectory: The path is not a directory (for example a link), it belongs to another user, or other users
+            have access to it.
+        OSError: The function cannot examine the path.
     """
     status = directory.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
@@ -113,10 +114,10 @@ def require_private_dir(directory: Path) -> None:
 
 
 def _kill_orphan(pid_file: Path) -> int | None:
-    """Kill the process group that a pid file names, unless the pid now belongs to a later process.
+    """Kill the process group whose id is in a pid file, unless the id now belongs to a later process.
 
     Returns:
-        The pid of the killed process, or None if no process was killed.
+        The id of the killed process, or None if the function has killed no process.
     """
     try:
         pid, start_time = map(int, pid_file.read_text().split())
@@ -130,9 +131,9 @@ def _kill_orphan(pid_file: Path) -> int | None:
 
 
 def _wait_until_exited(pids: list[int]) -> None:
-    """Wait until killed processes have exited, because they may still write to their directories.
+    """Wait until killed processes have exited. Before that, they may still write to their directories.
 
-    The init process removes exited processes within milliseconds.
+    The init process removes exited processes from the process table within milliseconds.
     """
     for _ in range(_MAX_EXIT_POLLS):
         if not any(Path(f"/proc/{pid}").exists() for pid in pids):

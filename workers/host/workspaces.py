@@ -1,10 +1,10 @@
 """Workspaces, the directories in which agents work with built-in tools.
 
 A session with built-in tools has one workspace. A job without a session has a temporary workspace. A workspace belongs
-to the user whose id agents have.
+to the user as which agents run.
 
-Beside each workspace, the gateway has a resume directory. It contains the transcript that the CLI records, and the
-resume index of the transcript.
+Beside each workspace, the gateway creates a resume directory. It contains the transcript of the conversation that the
+CLI records, and the resume index. The resume index tells the gateway how to resume the conversation.
 """
 
 import asyncio
@@ -36,15 +36,15 @@ T = TypeVar("T")
 
 MAX_PATH_DEPTH = 100
 _MAX_COUNTED_ENTRIES = 1_000_000
-# Errors that come from the host, not from the files that are measured.
+# Numbers of errors that mean that the host has a problem, and not the files that the gateway measures.
 _HOST_ERRNOS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO})
-# The threads are separate from those that the event loop shares, because a walk through a large directory tree takes a
-# while.
+# Threads that walk through directory trees. They are separate from the default thread pool of the event loop, because a
+# walk through a large directory tree takes long.
 _walk_executor = ThreadPoolExecutor(2, thread_name_prefix="walk")
 
 
 def get_transcript_dir(workspace: Path) -> Path:
-    """Return the directory in which the CLI of an agent in this workspace records its transcript."""
+    """Return the directory in which the CLI records the transcript if an agent works in this workspace."""
     return _get_resume_dir(workspace) / _TRANSCRIPT_DIR_NAME
 
 
@@ -56,11 +56,11 @@ class Workspaces:
     """Creates, measures and removes workspaces. Blocking calls run in threads.
 
     Args:
-        base: The directory in which the directory of all workspaces is created.
-        uid: The user id that owns the workspaces, or None for the user of the gateway.
+        base: The directory in which `open` creates the directory for all workspaces.
+        uid: The id of the user to whom the workspaces belong; None if they belong to the user of the gateway.
 
     Attributes:
-        disk_usage: The last known disk usage of each key's workspaces.
+        disk_usage: The last known disk usage of the workspaces of each key.
     """
 
     def __init__(self, base: Path, uid: int | None) -> None:
@@ -71,20 +71,22 @@ class Workspaces:
         self.disk_usage = DiskUsageTracker()
 
     async def open(self) -> None:
-        """Create the directory of all workspaces, and start to remove the temporary workspaces of a previous gateway.
+        """Create the directory for all workspaces, and start to remove the temporary workspaces that already exist.
+
+        Such workspaces exist if a previous gateway process has not removed them.
 
         Raises:
             UnsafeDirectory: Another user can write to the directory.
-            OSError: The directory cannot be created.
+            OSError: The method cannot create the directory.
         """
         await asyncio.to_thread(self._open)
 
     async def close(self) -> None:
-        """Stop the removal of directories."""
+        """Stop the removal of directories. The next gateway process removes the remaining directories."""
         await asyncio.to_thread(self._remover.close)
 
     async def wait_removed(self) -> None:
-        """Wait until the files of all removed workspaces are deleted."""
+        """Wait until the background thread has deleted the files in all removed workspaces."""
         await asyncio.to_thread(self._remover.wait)
 
     async def create_temporary(self) -> Path:
@@ -92,7 +94,7 @@ class Workspaces:
         return await asyncio.to_thread(self._create_temporary)
 
     def get_session_path(self, key_id: str, session_id: str) -> Path:
-        """Return the path of a session's workspace, which may not exist."""
+        """Return the path of a session's workspace. The workspace need not exist."""
         return self._base / f"{_SESSION_PREFIX}{hash_directory_name(key_id, session_id)}"
 
     async def create_for_session(self, key_id: str, session_id: str) -> Path:
@@ -102,7 +104,7 @@ class Workspaces:
         return await asyncio.to_thread(self._create_for_session, workspace)
 
     async def measure_disk_usage(self, key_id: str, session_id: str) -> DiskUsage:
-        """Measure the disk usage of a session's workspace and transcript, and remember it."""
+        """Measure the disk usage of a session's workspace and transcript, and store it in `disk_usage`."""
         workspace = self.get_session_path(key_id, session_id)
         self._key_ids[workspace] = key_id
         usage = await measure_workspace(workspace)
@@ -110,30 +112,34 @@ class Workspaces:
         return usage
 
     async def get_disk_usage(self, key_id: str, session_id: str) -> DiskUsage:
-        """Return the last known disk usage of a session's workspace, or measure it if it is not known."""
+        """Return the last known disk usage of a session's workspace. If it is not known, measure it first."""
         known = self.disk_usage.get(key_id, self.get_session_path(key_id, session_id))
         return await self.measure_disk_usage(key_id, session_id) if known is None else known
 
     async def measure_unknown(self, session_keys: Collection[tuple[str, str]]) -> None:
-        """Measure the disk usage of each of these sessions, unless it is already known."""
+        """Measure the disk usage of those of the given sessions whose disk usage is not known.
+
+        A session is a pair of key id and session id.
+        """
         for key_id, session_id in session_keys:
             await self.get_disk_usage(key_id, session_id)
 
     async def promote(self, temporary: Path, key_id: str, session_id: str) -> Path:
-        """Turn a temporary workspace into the workspace of a session, and move the files of the session into it.
+        """Turn a temporary workspace into the workspace of a session, and return the new path of the workspace.
 
-        If a process already works in the temporary workspace, the process continues there.
+        If the session already has a workspace, the method moves the files in that workspace to the new workspace. If a
+        process already works in the temporary workspace, the process continues to work there.
         """
         workspace = self.get_session_path(key_id, session_id)
         self._key_ids[workspace] = key_id
         return await asyncio.to_thread(self._promote, temporary, workspace)
 
     async def remove(self, workspace: Path) -> None:
-        """Remove a workspace and its resume directory. Their paths are free when this method returns."""
+        """Remove a workspace and its resume directory. When this method returns, the paths of both are free."""
         await asyncio.to_thread(self._remove, workspace)
 
     async def read_resume_index(self, key_id: str, session_id: str) -> ResumeIndex:
-        """Read the resume index of a session. It is empty if the session's conversation cannot be resumed."""
+        """Read the resume index of a session. If no process can resume the conversation, the index is empty."""
         return await asyncio.to_thread(_read_resume_index, self.get_session_path(key_id, session_id))
 
     async def write_resume_index(self, workspace: Path, resume_index: ResumeIndex) -> None:
@@ -193,7 +199,7 @@ class Workspaces:
         if key_id is None or usage is None:
             self._remover.remove(workspace)
             return
-        # The disk usage counts under another path until the files are deleted.
+        # Until the files are deleted, count their disk usage under another path.
         removed = workspace.with_name(f"{workspace.name}-{secrets.token_hex(8)}")
         self.disk_usage.update(key_id, removed, usage)
         self._remover.remove(workspace, partial(self.disk_usage.remove, key_id, removed))
@@ -219,9 +225,9 @@ class Workspaces:
 async def measure_tree(directory: Path) -> DiskUsage:
     """Measure the disk usage of a directory tree.
 
-    Links are not followed, and directories that cannot be read count as empty. If a tree is deeper than 100 levels, its
-    paths may be too long to open. For such a tree, and for a tree with more than a million entries, the result is
-    `sys.maxsize` entries.
+    The function does not follow links, and treats directories that it cannot read as empty. If a tree is deeper than
+    100 levels, the paths in the tree may be too long to open. For such a tree, and for a tree with more than a million
+    entries, the result is `sys.maxsize` entries.
 
     Raises:
         OSError: The host cannot read the tree, for example because too many files are open.
@@ -253,7 +259,7 @@ def _measure_tree(directory: Path) -> DiskUsage:
                     with contextlib.suppress(OSError):
                         if entry.is_dir(follow_symlinks=False):
                             pending.append((entry.path, depth + 1))
-                        # Empty files and directories count too, even if the file system reports no blocks for them.
+                        # Also count empty files and directories, even if the file system reports no blocks for them.
                         size_bytes += max(MIN_ENTRY_BYTES, entry.stat(follow_symlinks=False).st_blocks * 512)
         except OSError as error:
             if error.errno in _HOST_ERRNOS:

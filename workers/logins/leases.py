@@ -1,11 +1,11 @@
 """Leases of workers that count the attempts of each login. They are between the queue and the pool."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
-from workers.core.events import Event
+from workers.core.events import EventStream
 from workers.core.job import ChatJob
 from workers.logins.monitor import LoginAttempt, LoginMonitor
 from workers.scheduling.scheduler import LeasablePool
@@ -16,7 +16,7 @@ from workers.worker.prepared_job import PreparedJob
 class JobRunner(Protocol):
     """A worker, as far as a lease uses it."""
 
-    def run(self, prepared: Any, deadline: float, on_cost: CostCallback = ignore_cost) -> AsyncGenerator[Event, None]:
+    def run(self, prepared: Any, deadline: float, on_cost: CostCallback = ignore_cost) -> EventStream:
         """Run a job."""
         ...
 
@@ -42,7 +42,7 @@ class LeasedWorker(Generic[W]):
         """The name of the login."""
         return self._attempt.login
 
-    def run(self, _: Any, deadline: float, on_cost: CostCallback = ignore_cost) -> AsyncGenerator[Event, None]:
+    def run(self, _: Any, deadline: float, on_cost: CostCallback = ignore_cost) -> EventStream:
         """Run the job for which the worker is leased.
 
         Raises:

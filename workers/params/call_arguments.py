@@ -1,9 +1,9 @@
 """Parser for the arguments of tool calls. It makes sure that the CLI does not change the arguments. No I/O.
 
-The CLI is a JavaScript program: it reads 1234567890123456789 and writes 1234567890123456800. So the gateway replaces an
-integer that the CLI would change by a string of the same digits. It does so in the calls that the model makes and in
-the calls that a client sends back. The arguments of both must be equal, or the gateway does not recognize the
-conversation.
+The CLI is a JavaScript program, so it cannot represent all long integers. For example, it reads 1234567890123456789 and
+writes 1234567890123456800. So if the CLI would change an integer, the gateway replaces the integer by a string of the
+same digits. The gateway does so in the calls that the model makes and in the calls that a client sends back. Both must
+have equal arguments, because otherwise the gateway does not recognize the conversation.
 """
 
 import json
@@ -25,12 +25,12 @@ _MIN_EXPONENT_INTEGER = 10**21
 # orjson parses an integer that does not fit into 64 bits as a float.
 _MIN_HUGE_FLOAT = 2.0**63
 _MIN_HUGE_DIGITS = 19
-# A larger number is probably not an integer that was written with all its digits.
+# If a float is larger than this, the JSON text probably did not contain an integer with all digits.
 _MAX_HUGE_INTEGER = 2.0**128
-# Python does not convert texts with more digits to an integer.
+# Maximum number of digits of an integer. Python refuses to convert much longer texts to an integer.
 _MAX_INTEGER_DIGITS = 4_000
-# The maximum number of JSON values in the arguments. The work for more values would block all other requests for too
-# long.
+# The maximum number of JSON values in the arguments. The processing of more values would block all other requests for
+# too long.
 _MAX_VALUES = 300_000
 _MAX_REPORTED_FIELDS = 100
 
@@ -40,11 +40,11 @@ class CallArguments:
     """The parsed arguments of a tool call.
 
     Attributes:
-        value: The arguments that the CLI gets.
-        stringified_fields: The paths of the integers that were replaced by strings, at most 100.
-        duplicate_keys: The keys that occur more than once in the same object. The last value counts.
+        value: The arguments that the gateway sends to the CLI.
+        stringified_fields: The paths of the integers that the parser replaced by strings, at most 100 paths.
+        duplicate_keys: The keys that occur more than once in the same object. `value` contains the last value.
         is_strict_json: Whether the text is strict JSON.
-        rounded_fields: The paths of the integers that did not fit into 64 bits and were rounded to floats.
+        rounded_fields: The paths of the integers that did not fit into 64 bits and that orjson rounded to floats.
     """
 
     value: dict[str, Any]
@@ -55,10 +55,10 @@ class CallArguments:
 
 
 def parse_arguments(text: str) -> CallArguments | None:
-    """Parse the text of a JSON object. Return None if the text is invalid.
+    """Parse the arguments of a tool call from the text of a JSON object. Return None if the text is invalid.
 
-    Line breaks in strings, NaN, Infinity and lone surrogates are not JSON, but the function accepts them because their
-    meaning is clear.
+    Line breaks in strings, NaN, Infinity and lone surrogates are not valid JSON, but the function accepts them because
+    their meaning is clear.
     """
     try:
         return _parse(text)
@@ -67,7 +67,7 @@ def parse_arguments(text: str) -> CallArguments | None:
 
 
 def normalize_arguments(value: Mapping[str, Any]) -> CallArguments:
-    """Convert the arguments of a call to the form that the CLI gets. The arguments are already parsed."""
+    """Convert arguments that are already parsed to the form in which the gateway sends them to the CLI."""
     fields: list[str] = []
     rounded = tuple(islice(_find_fields(value, "", (float,), _is_rounded_integer), _MAX_REPORTED_FIELDS))
     return CallArguments(_normalize(dict(value), "", fields), tuple(fields), rounded_fields=rounded)
@@ -77,7 +77,7 @@ def parse_arguments_for_client(text: str) -> Any:
     """Parse the arguments of a call for the response to a client.
 
     Returns:
-        The parsed object. If an integer does not fit into 64 bits, the unchanged text as an `orjson.Fragment`.
+        The parsed object; or the unchanged text as an `orjson.Fragment`, if an integer does not fit into 64 bits.
 
     Raises:
         orjson.JSONDecodeError: The text is not JSON.
@@ -91,9 +91,9 @@ def parse_arguments_for_client(text: str) -> Any:
 
 
 def find_changed_integers(value: Any, field_path: str) -> Iterator[str]:
-    """Yield the paths of the integers in a JSON value that the CLI would change.
+    """Yield the field path of each integer in a JSON value that the CLI would change.
 
-    `field_path` is the path of the value.
+    `field_path` is the field path of the JSON value itself.
     """
     return _find_fields(value, field_path, (int,), lambda number: not _is_exact_in_javascript(number))
 
@@ -101,7 +101,7 @@ def find_changed_integers(value: Any, field_path: str) -> Iterator[str]:
 def _find_fields(
     value: Any, field_path: str, types: tuple[type, ...], predicate: Callable[[Any], bool]
 ) -> Iterator[str]:
-    """Yield the paths of the values that have one of these types and fulfil the predicate."""
+    """Yield the field path of each value within a JSON value that has one of the types and fulfils the predicate."""
     visited_types = (dict, list, *types)
     pending: list[tuple[str, Any]] = [(field_path, value)]
     while pending:
@@ -121,7 +121,7 @@ def _find_fields(
 
 
 def _parse(text: str) -> CallArguments | None:
-    """Parse the text of a JSON object. Return None if the text is the JSON of another type.
+    """Parse the text of a JSON object. Return None if the text is valid JSON but not an object.
 
     Raises:
         ValueError: The text has no clear meaning.
@@ -146,7 +146,7 @@ def _parse(text: str) -> CallArguments | None:
 def _is_exact_in_javascript(number: int) -> bool:
     """Return whether JavaScript writes an integer with the same digits with which it read the integer.
 
-    JavaScript writes the fewest digits that identify the float, followed by zeros.
+    JavaScript stores an integer as a float. It writes the fewest digits that identify the float, followed by zeros.
     """
     if abs(number) <= _MAX_SAFE_INTEGER:
         return True
@@ -182,7 +182,10 @@ def _join_field_path(field_path: str, name: str | int) -> str:
 
 
 def _is_lossy(value: Any, text: str) -> bool:
-    """Return whether orjson has dropped a duplicate key or has rounded an integer."""
+    """Return whether orjson has lost data of the text, because it dropped a duplicate key or rounded an integer.
+
+    `value` is the value that orjson has parsed from `text`.
+    """
     values = list(_iterate_values(value))
     key_count = sum(len(item) for item in values if isinstance(item, dict))
     if key_count != _count_keys(text):
@@ -220,12 +223,15 @@ def _iterate_values(value: Any) -> Iterator[Any]:
 
 
 def _count_keys(text: str) -> int:
-    """Count the keys in a JSON text, including duplicates. Quotes within strings are escaped, so they do not count."""
+    """Count the keys in a JSON text, including duplicate keys.
+
+    Quotes within strings are escaped, so the function does not mistake a part of a string for a key.
+    """
     return text.count('":') - text.count('\\":')
 
 
 def _parse_leniently(text: str, duplicate_keys: list[str]) -> Any:
-    """Parse JSON as most other programs do, and append the duplicate keys to `duplicate_keys`."""
+    """Parse JSON with Python's tolerant parser, and append the duplicate keys to `duplicate_keys`."""
 
     def to_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         object_ = dict(pairs)
@@ -245,6 +251,6 @@ def _parse_leniently(text: str, duplicate_keys: list[str]) -> Any:
 
 
 def _to_float(digits: str) -> float | str:
-    """Return the float, or the text itself if the number is too large for a float, because JSON has no infinity."""
+    """Convert a number to a float. If it is too large for a float, return the text, because JSON has no infinity."""
     number = float(digits)
     return number if math.isfinite(number) else digits

@@ -1,18 +1,20 @@
 """Adapts generation parameters to a model, and converts them to settings of the CLI. No I/O.
 
-The API rejects requests whose parameters contradict each other. The gateway must not turn a good request into an error
-400 because of a parameter. So `fit_to_model` changes or drops parameters, and returns a message about each change.
-Sources: the documented errors of the Messages API, which the fake Anthropic API repeats
-(claude_gateway/devtools/fake_anthropic/validation.py), and the parameters that CLI 2.1.330 itself adds
-(tests/e2e/dialects/test_parameters.py).
+The API rejects a request if two parameters contradict each other. A valid request of a client must not fail with status
+400 because of a parameter. So `fit_to_model` changes or drops parameters, and returns a message about each change. The
+rules come from the documented errors of the Messages API and from the parameters that CLI 2.1.330 itself adds. The fake
+Anthropic API returns the same errors (claude_gateway/devtools/fake_anthropic/validation.py), and
+tests/e2e/dialects/test_parameters.py tests the parameters.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from workers.core.frame import encode_line
+from workers.core.frozen import with_changes
 from workers.core.job import (
     Document,
     Effort,
@@ -36,8 +38,8 @@ _EFFORT_BUDGET_TOKENS: dict[Effort, int] = {
     "max": 31_999,
 }
 _DEFAULT_MAX_TOKENS = 32_000
-# The name may also have the prefix of Bedrock (`us.anthropic.`) or the suffix of Vertex (`@20250929`) or Claude Code
-# (`[1m]`).
+# A model name may also have the prefix that Bedrock uses (`us.anthropic.`) or the suffix that Vertex (`@20250929`) or
+# Claude Code (`[1m]`) uses.
 _MODEL_VERSION = re.compile(r"(?:.*\banthropic\.)?claude-(?:[a-z]+-)?(\d+)(?:-(\d{1,2}))?(?:[-@\[]|$)")
 _MODELS_WITH_BOTH_SAMPLERS = frozenset({"claude-opus-4-20250514", "claude-sonnet-4-20250514"})
 
@@ -48,13 +50,13 @@ def fit_to_model(
     """Change or drop the parameters that the model does not accept for this conversation.
 
     Args:
-        params: The parameters of the client.
+        params: The parameters that the client sent.
         model: The name of the model.
         turns: The conversation.
-        max_tokens_name: The name that the client uses for `max_tokens`. It appears in the messages.
+        max_tokens_name: The name that the client uses for `max_tokens`. The returned messages contain this name.
 
     Returns:
-        The parameters for the model, and a message about each parameter that was changed or dropped.
+        The parameters for the model, and a message for the client about each changed or dropped parameter.
     """
     notes: list[str] = []
     params = _fit_max_tokens(params, model, max_tokens_name, notes)
@@ -68,7 +70,7 @@ def fit_to_model(
 def params_to_env(params: GenerationParams, extra_body: Mapping[str, Any] | None = None) -> dict[str, str]:
     """Return the environment variables that set the parameters for the CLI's next upstream request.
 
-    The result contains all variables each time, because a variable that the gateway does not send keeps its old value.
+    The result always contains all variables, because the CLI keeps the old value of a variable that it does not get.
 
     Args:
         params: The parameters of the request.
@@ -81,14 +83,17 @@ def params_to_env(params: GenerationParams, extra_body: Mapping[str, Any] | None
 
 
 def get_thinking_budget(params: GenerationParams) -> int | None:
-    """Return the budget for `CliProtocol.set_thinking_budget`. With None, the model decides how much to think."""
+    """Return the argument for `CliProtocol.set_thinking_budget`.
+
+    The argument is a number of tokens, or None if the model decides how much to think.
+    """
     if _should_hide_temperature(params) or params.thinking == "adaptive":
         return None
     return 0 if params.thinking == "off" else params.thinking
 
 
 def has_adaptive_thinking(model: str) -> bool:
-    """Return whether the model itself decides how much to think. Models from version 4.6 on do so."""
+    """Return whether the model itself can decide how much to think. Models from version 4.6 on have this ability."""
     return _parse_version(model) >= (4, 6)
 
 
@@ -98,15 +103,19 @@ def can_disable_thinking(model: str) -> bool:
 
 
 def can_enforce_output_schema(model: str) -> bool:
-    """Return whether the API can enforce a JSON Schema for this model. It can for Opus 4.1 and from version 4.5 on."""
+    """Return whether the API can enforce a JSON Schema for replies of this model.
+
+    It can do so for Opus 4.1 and for the models from version 4.5 on.
+    """
     return _parse_version(model) >= (4, 5) or model.startswith("claude-opus-4-1")
 
 
 def _has_sampling_params(model: str) -> bool:
-    """Return whether the model accepts sampling parameters. Models from version 4.7 on do not."""
+    """Return whether the model accepts `temperature`, `top_p` and `top_k`. Models from version 4.7 on reject them."""
     return _parse_version(model) < (4, 7)
 
 
+@lru_cache(maxsize=256)
 def _parse_version(model: str) -> tuple[int, int]:
     """Return the version in a model name such as claude-opus-4-1-20250805. Return (99, 0) for an unknown name."""
     match = _MODEL_VERSION.match(model)
@@ -114,10 +123,11 @@ def _parse_version(model: str) -> tuple[int, int]:
 
 
 def _fit_output_schema(params: GenerationParams, model: str, turns: Sequence[Turn]) -> GenerationParams:
-    """Set `native_schema` to the part of the schema that the API enforces.
+    """Set `native_schema` to the form of the client's schema that the API can enforce; None if there is no such form.
 
-    The function adds no message about the other parts, because the prompt tells the model about them and the gateway
-    checks the reply.
+    The function adds no note for the client, because the gateway checks the reply against the client's schema. The
+    descriptions in the native schema mention the keywords that the API cannot enforce. If there is no native schema,
+    the system prompt contains the client's schema.
     """
     output = params.output_schema
     if output is None:
@@ -129,16 +139,16 @@ def _fit_output_schema(params: GenerationParams, model: str, turns: Sequence[Tur
 
 
 def _has_citations(turns: Sequence[Turn]) -> bool:
-    """Return whether a document requests citations. The API accepts either citations or a schema, not both."""
+    """Return whether a document in the turns requests citations. The API rejects citations together with a schema."""
     documents = [block for turn in turns for block in turn.blocks if isinstance(block, Document)]
     settings = [document.fields.get("citations") for document in documents]
     return any(isinstance(citations, Mapping) and citations.get("enabled") for citations in settings)
 
 
 def _fit_tool_choice(params: GenerationParams, model: str, notes: list[str]) -> GenerationParams:
-    """Drop the thinking if a tool call is forced, because the API does not accept both.
+    """Turn thinking off if the client forces a tool call, because the API does not accept both together.
 
-    If the model always thinks, drop the forced tool call instead.
+    If the model always thinks, let the model decide about tool calls instead.
     """
     choice = params.tool_choice
     if choice is None or choice.mode not in ("any", "tool"):
@@ -154,7 +164,8 @@ def _fit_tool_choice(params: GenerationParams, model: str, notes: list[str]) -> 
 def _fit_max_tokens(params: GenerationParams, model: str, max_tokens_name: str, notes: list[str]) -> GenerationParams:
     """Lower `max_tokens` to the maximum of the model.
 
-    The CLI would also lower it, but without a message, and might then send a thinking budget above the lowered limit.
+    The CLI would also lower `max_tokens`, but without a message for the client. It might also send a thinking budget
+    above the lowered limit.
     """
     limit = get_max_output_tokens(model)
     if params.max_tokens is None or params.max_tokens <= limit:
@@ -168,12 +179,12 @@ def _fit_thinking(
 ) -> GenerationParams:
     if params.thinking == "off":
         return (
-            replace(params, thinking_display=None)
+            with_changes(params, thinking_display=None)
             if can_disable_thinking(model)
             else replace(params, thinking="adaptive")
         )
     if has_adaptive_thinking(model):
-        return replace(params, thinking="adaptive")
+        return with_changes(params, thinking="adaptive")
     limit = params.max_tokens or min(_DEFAULT_MAX_TOKENS, get_max_output_tokens(model))
     requested = _EFFORT_BUDGET_TOKENS[params.effort or "high"] if params.thinking == "adaptive" else params.thinking
     budget = min(max(requested, _MIN_THINKING_BUDGET_TOKENS), limit - 1)
@@ -193,9 +204,10 @@ def _disable_thinking(params: GenerationParams) -> GenerationParams:
 
 
 def _get_explicit_effort(params: GenerationParams) -> Effort | None:
-    """Return the effort that the client requested. None if the thinking is adaptive.
+    """Return the effort that the client requested; None if the client requested adaptive thinking.
 
-    In that case the gateway converts the effort to a thinking budget, because the model has no adaptive thinking.
+    If the client requests adaptive thinking from a model that has no adaptive thinking, the gateway converts the effort
+    to a thinking budget.
     """
     return None if params.thinking == "adaptive" else params.effort
 
@@ -203,8 +215,8 @@ def _get_explicit_effort(params: GenerationParams) -> Effort | None:
 def _has_tool_results_without_thinking(turns: Sequence[Turn]) -> bool:
     """Return whether the last turn contains tool results and the reply before it does not begin with thinking.
 
-    If there is a thinking budget, the API requires that a reply whose tool calls now get results begins with thinking.
-    For models with adaptive thinking, the API does not require this.
+    If the request has a thinking budget, the API rejects such a conversation. For models with adaptive thinking, the
+    API accepts it.
     """
     if len(turns) < 2 or not any(isinstance(block, ToolResult) for block in turns[-1].blocks):
         return False
@@ -213,15 +225,16 @@ def _has_tool_results_without_thinking(turns: Sequence[Turn]) -> bool:
 
 
 def _fit_effort(params: GenerationParams, model: str, notes: list[str]) -> GenerationParams:
-    """Set an effort that the model accepts.
+    """Set an effort level that the model accepts.
 
-    If the client requested none, the effort is the default of the API, because the default of the CLI is higher.
+    If the client requested no effort, set the level that is the default of the API, because the CLI would send a higher
+    level.
     """
     efforts = _list_efforts(model)
     if not efforts:
         if params.effort is not None:
             notes.append("effort: ignored (this model has no effort parameter)")
-        return replace(params, effort=None)
+        return with_changes(params, effort=None)
     if params.effort in efforts:
         return params
     if params.effort is not None:
@@ -259,7 +272,7 @@ def _fit_sampling(params: GenerationParams, model: str, notes: list[str]) -> Gen
 def _drop_params(
     params: GenerationParams, names: tuple[str, ...], reason: str, notes: list[str], neutral: float | None = None
 ) -> GenerationParams:
-    """Drop parameters, and add a message for each parameter whose value is neither None nor `neutral`."""
+    """Drop parameters, and add a message to `notes` for each parameter whose value is neither None nor `neutral`."""
     for name in names:
         value = getattr(params, name)
         if value is not None and value != neutral:
@@ -278,18 +291,19 @@ def _encode_tool_choice(choice: ToolChoice) -> dict[str, Any]:
 
 
 def _should_hide_temperature(params: GenerationParams) -> bool:
-    """Return whether the CLI must be kept from sending its own temperature.
+    """Return whether the gateway must prevent the CLI from sending a temperature.
 
-    If thinking is off, the CLI sends `temperature: 1`, which most models reject together with `top_p`. So the gateway
-    leaves thinking on in the settings of the CLI, and turns it off in the extra body.
+    If thinking is off, the CLI sends `temperature: 1`. Most models reject this together with `top_p`. So the gateway
+    leaves thinking on in the settings of the CLI, and turns thinking off in the extra body. The extra body consists of
+    fields that the CLI copies into the upstream request.
     """
     return params.thinking == "off" and params.top_p is not None and params.temperature is None
 
 
 def _encode_thinking(params: GenerationParams) -> dict[str, Any]:
-    """Return the parameter `thinking` of the upstream request. It replaces the parameter that the CLI would send.
+    """Return the value of the field `thinking` in the upstream request. It replaces the value that the CLI would send.
 
-    The CLI's own parameter would request only messages about the progress of the thinking, and not its text.
+    The value of the CLI would request only messages about the progress of the thinking, and not the text.
     """
     kind = {"type": "adaptive"} if params.thinking == "adaptive" else {"type": "enabled"}
     budget = {"budget_tokens": params.thinking} if isinstance(params.thinking, int) else {}
@@ -316,7 +330,8 @@ def _build_extra_body(params: GenerationParams) -> dict[str, Any]:
     if config := _encode_output_config(params):
         body["output_config"] = config
     if _should_hide_temperature(params):
-        # The CLI adds an edit that clears thinking blocks. The API rejects this edit if thinking is off.
+        # The CLI adds a context edit (`context_management`) that clears thinking blocks. The API rejects this edit if
+        # thinking is off.
         body |= {"thinking": {"type": "disabled"}, "context_management": {"edits": []}}
     return body
 

@@ -1,6 +1,6 @@
 """Renames the keys at the root of a JSON object whose text arrives in chunks. No I/O.
 
-All other text stays the same, including numbers, spaces and escapes.
+The renamer does not change any other text. For example, it keeps the form of numbers, spaces and escapes.
 """
 
 import json
@@ -8,10 +8,10 @@ from collections.abc import Mapping
 
 
 class KeyRenamer:
-    """Renames the root keys of one JSON object.
+    """Renames the root keys of one JSON object whose text arrives in chunks.
 
     Args:
-        new_names: The new name of each key to rename. All other keys stay the same.
+        new_names: A map from each key to rename to its new name. All other keys stay the same.
     """
 
     def __init__(self, new_names: Mapping[str, str]) -> None:
@@ -21,15 +21,15 @@ class KeyRenamer:
         self._escaped = False
         # Whether the next string is a key at the root of the object.
         self._expects_key = False
-        # The text of the current key until now, with its opening quote. None outside of a key.
+        # The part of the current key that has arrived, with the opening quote. None if the text is not within a key.
         self._partial_key: list[str] | None = None
 
     def feed(self, chunk: str) -> str:
-        """Process the next chunk, and return the text that is now complete."""
+        """Process the next chunk, and return all text that the renamer can return now."""
         return "".join([self._process(character) for character in chunk])
 
     def flush(self) -> str:
-        """End the text. Return the text of the last key if it is incomplete."""
+        """Process the end of the text. Return the text of the last key if this key is incomplete, and otherwise ""."""
         partial_key = "".join(self._partial_key or ())
         self._partial_key = None
         return partial_key

@@ -1,9 +1,9 @@
-"""Aliases for the names of tools, properties and calls that the Messages API rejects. No I/O.
+"""Replaces names that the Messages API rejects by aliases, and restores the names in replies. No I/O.
 
-The API accepts `[a-zA-Z0-9_-]{1,128}` for a tool and `[a-zA-Z0-9_.-]{1,64}` for a property at the root of a tool's
-schema. An alias keeps the readable part of a name (`github.create_issue` becomes `github_create_issue`). Aliases depend
-only on the names of the job's tools, so a conversation gets the same aliases in each request. The client gets its own
-names back in the reply.
+The names are those of tools, properties and calls. The API accepts `[a-zA-Z0-9_-]{1,128}` for a tool and
+`[a-zA-Z0-9_.-]{1,64}` for a property at the root of a tool's schema. An alias keeps the readable part of a name
+(`github.create_issue` becomes `github_create_issue`). Aliases depend only on the names of the tools in a job and of
+their properties, so a conversation gets the same aliases in each request. In the reply, the client gets its own names.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ _MAX_TOOL_NAME_CHARS = 128
 _MAX_PROPERTY_NAME_CHARS = 64
 _INVALID_CHARS = re.compile(r"[^a-zA-Z0-9_-]+")
 _DIGEST_CHARS = 8
-# The keywords whose subschemas apply to the same object.
+# The schema keywords whose subschemas apply to the same object as the schema itself.
 _SAME_OBJECT_KEYWORDS = ("not", "if", "then", "else", "anyOf", "oneOf", "allOf", "dependentSchemas")
 
 NameMap = Mapping[str, str]
@@ -62,7 +62,7 @@ class NameAliases:
     def get_tool_alias(self, name: str) -> str:
         """Return the alias of a tool, or the name itself if it is valid.
 
-        The tool may also be one that only the history calls.
+        The job need not define the tool, because an earlier turn may contain a call of a tool that the job lacks.
         """
         alias = self.tools.get(name)
         if alias is not None or _VALID_TOOL_NAME.fullmatch(name):
@@ -70,8 +70,11 @@ class NameAliases:
         return _make_alias(name, "tool", _MAX_TOOL_NAME_CHARS, ())
 
 
+NO_ALIASES = NameAliases({}, {})
+
+
 def build_aliases(tools: Iterable[ToolDefinition]) -> NameAliases:
-    """Build the aliases for the tools of a job. They depend only on the names of the tools and of their properties."""
+    """Build the aliases for the tools in a job. They depend only on the names of the tools and of the properties."""
     schemas = {tool.name: tool.schema for tool in tools}
     tool_aliases = _build_name_map(sorted(schemas), _VALID_TOOL_NAME, "tool", _MAX_TOOL_NAME_CHARS)
     properties = {name: _build_property_aliases(schema) for name, schema in schemas.items()}
@@ -81,7 +84,7 @@ def build_aliases(tools: Iterable[ToolDefinition]) -> NameAliases:
 def sanitize_names(job: ChatJob, aliases: NameAliases) -> ChatJob:
     """Return the job with aliases in place of the names that the API does not accept.
 
-    Parts without such names are not copied. Most jobs need no aliases.
+    The function does not copy the parts of the job that contain no such names. Most jobs need no aliases.
 
     Args:
         job: A job with the client's names.
@@ -99,26 +102,41 @@ def sanitize_names(job: ChatJob, aliases: NameAliases) -> ChatJob:
 
 
 def sanitize_tools(tools: Iterable[ToolDefinition], aliases: NameAliases) -> tuple[ToolDefinition, ...]:
-    """Return the tools with names that the API accepts."""
+    """Return the tools with aliases in place of the names that the API does not accept."""
     return tuple(_sanitize_tool(tool, aliases) for tool in tools)
 
 
 def restore_call(aliases: NameAliases, alias: str, arguments: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-    """Convert a call with aliases back to the client's names, and return the tool's name and the arguments."""
+    """Return the client's name of a tool, and the arguments of a call with the client's names of the properties.
+
+    Args:
+        aliases: The aliases for the job's tools.
+        alias: The name by which the model called the tool.
+        arguments: The arguments with the names that the model used.
+    """
     name = {alias_: name for name, alias_ in aliases.tools.items()}.get(alias, alias)
     keys = {alias_: key for key, alias_ in aliases.properties.get(name, {}).items()}
     return name, _rename_keys(arguments, keys) if keys else arguments
 
 
 class NameRestorer:
-    """Replaces aliases by the client's names in the events of a reply. A name may be divided between two deltas."""
+    """Replaces aliases by the client's names in the events of a reply, even if two deltas contain parts of one name."""
 
     def __init__(self, aliases: NameAliases) -> None:
-        self._tool_names = {alias: name for name, alias in aliases.tools.items()}
-        self._property_names = {
-            name: {alias: key for key, alias in keys.items()} for name, keys in aliases.properties.items()
-        }
+        self._tool_names: dict[str, str] = {}
+        self._property_names: dict[str, NameMap] = {}
+        if aliases is not NO_ALIASES:
+            self._tool_names = {alias: name for name, alias in aliases.tools.items()}
+            self._property_names = {
+                name: {alias: key for key, alias in keys.items()} for name, keys in aliases.properties.items()
+            }
         self._renamer: KeyRenamer | None = None
+
+    def restore(self, events: list[Event]) -> list[Event]:
+        """Return the events that replace these events."""
+        if not self._tool_names and not self._property_names:  # saves time in most jobs
+            return events
+        return [restored for event in events for restored in self.feed(event)]
 
     def feed(self, event: Event) -> list[Event]:
         """Return the events that replace this event."""
@@ -134,7 +152,7 @@ class NameRestorer:
                 rest, self._renamer = self._renamer.flush(), None
                 return [ToolInputDelta(rest), event] if rest else [event]
             case BlockStarted() | ToolInputDelta() | BlockEnded():
-                pass  # another block, or a call without renamed properties
+                pass  # the block is not a tool call, or no properties of the tool have aliases
             case Started() | TextDelta() | ThinkingDelta() | SignatureDelta() | StreamReset() | Finished():
                 pass
             case ToolCallStarted() | ToolCallFinished():
@@ -183,7 +201,7 @@ def _build_property_aliases(schema: Mapping[str, Any]) -> NameMap:
 
 
 def _build_name_map(names: Collection[str], valid_name: re.Pattern[str], fallback: str, max_chars: int) -> NameMap:
-    """Return an alias for each name that is not valid. No two aliases are the same."""
+    """Return a map with an alias for each name that is not valid. The aliases differ from each other."""
     invalid_names = [name for name in names if not valid_name.fullmatch(name)]
     used_names = set(names) if invalid_names else set()
     aliases: dict[str, str] = {}
@@ -194,9 +212,9 @@ def _build_name_map(names: Collection[str], valid_name: re.Pattern[str], fallbac
 
 
 def _make_alias(name: str, fallback: str, max_chars: int, used_names: Collection[str]) -> str:
-    """Return the readable part of a name, in characters that the API accepts.
+    """Return an alias that consists of the readable part of a name, in characters that the API accepts.
 
-    If that part is empty, too long or already used, a digest of the name is added.
+    If that part is empty, too long or already used, the function adds a digest of the name.
     """
     readable = _to_ascii_name(name)
     if readable and len(readable) <= max_chars and readable not in used_names:
@@ -211,7 +229,7 @@ def _to_ascii_name(name: str) -> str:
 
 
 def _alias_schema(schema: Mapping[str, Any], name_map: NameMap) -> Mapping[str, Any]:
-    """Return the schema with aliases for its root properties, also where the schema refers to these properties."""
+    """Replace the names of root properties in a schema by aliases, also in references to these properties."""
     pointers = {f"#/properties/{_escape_pointer(key)}": f"#/properties/{alias}" for key, alias in name_map.items()}
     aliased: Mapping[str, Any] = _rewrite_refs(_rename_schema(schema, name_map, is_root=True), pointers)
     return aliased
@@ -248,7 +266,7 @@ def _rename_keyword(schema_keyword: str, value: Any, name_map: NameMap, is_root:
 
 
 def _add_title(subschema: Any, key: str) -> Any:
-    """Add the client's name of a property as the title of its subschema if the alias is not readable."""
+    """Add the client's name of a property as the title of the property's subschema if the alias is not readable."""
     return {"title": key, **subschema} if isinstance(subschema, Mapping) and not key.isascii() else subschema
 
 

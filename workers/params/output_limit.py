@@ -1,14 +1,14 @@
 """The maximum number of output tokens that the CLI allows for each model. No I/O.
 
-If a request has a higher limit, the CLI lowers the limit without a message. The values are from CLI 2.1.332.
-`claude_gateway/devtools/cli_contract` checks them.
+If `max_tokens` in a request is higher, the CLI lowers it without a message. The numbers are those of CLI 2.1.332. A
+contract check (`claude_gateway/devtools/cli_contract`) verifies the numbers.
 """
 
 import re
 from collections.abc import Mapping
 
-# The CLI searches for these parts in a model name and ignores case. So names with dates and the names of Vertex and
-# Bedrock match too.
+# The CLI searches for these parts anywhere in a model name and ignores case. So the pattern also matches names with
+# dates and the names that Vertex and Bedrock use.
 _MODEL_NAME = re.compile(
     r"claude-(?:(?P<family>opus|sonnet|haiku)-4(?:-(?P<minor>\d{1,2}))?"
     r"|3(?:-(?P<old_minor>\d))?-(?P<old_family>opus|sonnet|haiku))(?!\d)"
@@ -27,7 +27,7 @@ _MAX_OUTPUT_TOKENS: Mapping[tuple[str, int, int], int] = {
     ("haiku", 4, 5): 64_000,
     ("opus", 4, 5): 64_000,
 }
-# The limit of all models from version 4.6 on, and of any name that the CLI does not know.
+# The limit for all models from version 4.6 on, and for any model name that the CLI does not know.
 _DEFAULT_MAX_OUTPUT_TOKENS = 128_000
 
 

@@ -1,8 +1,8 @@
 """Converts a client's JSON Schema to the subset of JSON Schema that the Messages API can enforce. No I/O.
 
-The API takes the converted schema as `output_config.format`. Sources: the limitations in the API's documentation, the
-texts of its errors with status 400, and the keywords that Anthropic's client library removes from schemas (anthropic
-2.12).
+The converted schema becomes the field `output_config.format` of the request to the API. The rules come from three
+sources: the limitations in the documentation of the API, the texts of the API's errors with status 400, and the
+keywords that Anthropic's client library removes from schemas (anthropic 2.12).
 
 A value that matches the converted schema and follows the descriptions in it also matches the client's schema. If the
 subset cannot express the client's schema, the conversion fails.
@@ -16,7 +16,7 @@ import orjson
 
 Schema = Mapping[str, Any]
 
-# The API rejects a request if all its schemas together have more optional properties or unions than this.
+# The API rejects a request if all schemas in the request together have more optional properties or unions than this.
 _MAX_OPTIONAL_COUNT = 24
 _MAX_UNION_COUNT = 16
 
@@ -25,12 +25,12 @@ _SUPPORTED_FORMATS = ("date-time", "time", "date", "duration", "email", "hostnam
 _UNSUPPORTED_IN_PATTERN = re.compile(r"\(\?|\\[^dDwWsS.\-+*?()\[\]{}|^$/\\]|\{\d*,?\d{3,}|[^ -~]")
 _MAX_PATTERN_CHARS = 200
 
-# Keywords that do not restrict the reply.
+# Keywords that do not restrict the reply. The conversion drops them.
 _ANNOTATION_KEYWORDS = frozenset(
     {"$schema", "$id", "$anchor", "$comment", "$defs", "definitions", "readOnly", "writeOnly", "deprecated"}
 )
 _REF_SIBLING_KEYWORDS = _ANNOTATION_KEYWORDS | {"title", "description", "default", "examples"}
-# Keywords that cannot be left out, because the other keywords would then have another meaning.
+# Keywords that the conversion cannot leave out, because the other keywords would then have another meaning.
 _UNSUPPORTED_KEYWORDS = frozenset(
     {"allOf", "anyOf", "oneOf", "prefixItems", "patternProperties", "$dynamicRef", "$recursiveRef"}
 )
@@ -62,11 +62,11 @@ def to_native_schema(schema: Schema) -> Schema | None:
 
 
 class _UnsupportedSchemaError(Exception):
-    """The subset of JSON Schema that the API can enforce cannot express the schema."""
+    """Raised if the subset of JSON Schema that the API can enforce cannot express the client's schema."""
 
 
 class _SchemaConverter:
-    """Converts one schema. It counts optional properties and unions as the API does."""
+    """Converts one schema, and counts the optional properties and unions as the API does."""
 
     def __init__(self, schema: Schema) -> None:
         self.optional_count = self.union_count = 0
@@ -104,13 +104,14 @@ class _SchemaConverter:
         if remaining.keys() & _UNSUPPORTED_KEYWORDS:
             raise _UnsupportedSchemaError
         if remaining:
-            # The model reads the other keywords, and the gateway checks the reply afterwards.
+            # Add the other keywords to the description, so that the model reads them. The gateway later checks the
+            # reply.
             also = f"Also: {orjson.dumps(remaining, default=str).decode()}"
             converted["description"] = f"{converted['description']}\n\n{also}" if "description" in converted else also
         return converted
 
     def _convert_reference(self, remaining: dict[str, Any]) -> dict[str, Any]:
-        """Convert a `$ref`. The conversion fails if there are other keywords, or if the definition refers to itself."""
+        """Convert a `$ref`. Fail if there are other keywords next to it, or if the definition refers to itself."""
         ref = remaining["$ref"]
         is_alone = not remaining.keys() - {"$ref"} - _REF_SIBLING_KEYWORDS
         if not is_alone or not isinstance(ref, str) or ref not in self._definition_paths or ref in self._active_refs:
@@ -126,7 +127,7 @@ class _SchemaConverter:
     def _convert_type_list(self, remaining: dict[str, Any], types: list[Any]) -> dict[str, Any]:
         """Convert a list of types to a union. Each branch gets one type and the keywords that apply to this type."""
         if not all(isinstance(type_, str) for type_ in types) or len(set(types)) < len(types):
-            raise _UnsupportedSchemaError  # invalid, and nested duplicates would make a small schema huge
+            raise _UnsupportedSchemaError  # the list is invalid, and nested duplicates would make a small schema huge
         self.union_count += 1
         converted: dict[str, Any] = {
             name: remaining.pop(name) for name in ("title", "description") if name in remaining
@@ -186,7 +187,7 @@ class _SchemaConverter:
 
 
 def _convert_enum(remaining: dict[str, Any]) -> dict[str, Any]:
-    """Convert a list of allowed values. The API accepts no type next to the list, and no objects or arrays in it."""
+    """Convert a list of allowed values (`enum`). The API rejects a `type` next to it, and objects or arrays in it."""
     types = remaining.pop("type", None)
     values = [remaining.pop("const")] if "const" in remaining else remaining.pop("enum")
     if not isinstance(values, list):

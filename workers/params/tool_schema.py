@@ -1,8 +1,8 @@
 """Converts the schema of a tool to a schema that the Messages API accepts. No I/O.
 
 The API requires an object schema without `anyOf`, `oneOf` or `allOf` at its root ("input_schema does not support oneOf,
-allOf, or anyOf at the top level"). So the branches of these unions are merged into one object schema, and a text about
-the unions is added to the description of the tool.
+allOf, or anyOf at the top level"). This module calls these three keywords unions. It merges the branches of the unions
+into one object schema, and builds a text about the unions for the description of the tool.
 """
 
 import json
@@ -16,12 +16,13 @@ _UNION_PREAMBLES = {
     "oneOf": "The arguments must match exactly one of these schemas: ",
     "allOf": "The arguments must match all of these schemas: ",
 }
-# How deeply unions may be nested within unions. The properties of deeper branches are not merged.
+# The maximum depth to which unions may be nested within unions. The merged schema does not contain the properties of
+# deeper branches.
 _MAX_DEPTH = 8
-# The maximum number of branches and properties in one schema. Each reference to a branch or property counts again,
-# because a schema that refers to itself several times has no end. The properties of further branches are not merged.
+# The maximum number of branches and properties that the merger merges for one schema. If a schema refers several times
+# to the same branch or property, each reference counts, because a schema that refers to itself has no end.
 _MAX_MERGED_ITEMS = 20_000
-# The maximum number of different subschemas for one property.
+# The maximum number of different subschemas that different branches may have for one property.
 _MAX_ALTERNATIVES = 20
 
 
@@ -50,7 +51,7 @@ class _Merger:
     """Merges the branches of the unions in one schema.
 
     Args:
-        root: The whole schema, in which references are resolved.
+        root: The whole schema. It contains the definitions to which `$ref` refers.
     """
 
     def __init__(self, root: Schema) -> None:
@@ -58,9 +59,14 @@ class _Merger:
         self._remaining_items = _MAX_MERGED_ITEMS
 
     def merge(self, schema: Schema, depth: int) -> dict[str, Any]:
-        """Merge the branches of all unions into one object schema, which contains the properties of all branches.
+        """Merge the branches of all unions at the root of a schema into one object schema.
 
-        The schema requires the properties that the root or the branches of an `allOf` require.
+        The result contains the properties of all branches. It requires the properties that the root or the branches of
+        an `allOf` require.
+
+        Args:
+            schema: The schema to merge.
+            depth: The number of further levels of nested unions that the method merges.
         """
         merged = {name: value for name, value in schema.items() if name not in _UNION_PREAMBLES}
         properties = dict(_mapping_or_empty(schema.get("properties")))
@@ -102,7 +108,7 @@ def _resolve_reference(reference: str, root: Schema) -> Any:
 
 
 def _merge_alternatives(first: Any, second: Any) -> Any:
-    """Return a subschema that accepts each value that one of two branches accepts for the same property."""
+    """Combine the subschemas that two branches have for the same property. The result accepts what either accepts."""
     if first == second:
         return first
     alternatives = first["anyOf"] if isinstance(first, Mapping) and first.keys() == {"anyOf"} else [first]

@@ -1,4 +1,4 @@
-"""How often clients continue the conversations that processes hold. No I/O.
+"""Frequency with which clients continue the conversations that processes hold. No I/O.
 
 The pool uses this to decide which conversation to give up. Times are in seconds, by any clock that never goes back.
 """

@@ -15,9 +15,10 @@ class ProcessInfo:
         kind: Whether the process runs chats or jobs with built-in tools.
         pid: The id of the process.
         phase: The state of the process in its pool, for example `busy`.
-        key_id: The API key to which the process belongs, or None if no key has used the process.
+        key_id: The API key of the last job, or None if no key has used the process.
         model: The model to which the process is set.
         job_count: The number of jobs that the process has started.
+        group: The group of keys to which the process belongs. None if it belongs to one key or to no key.
     """
 
     kind: WorkerKind
@@ -26,6 +27,7 @@ class ProcessInfo:
     key_id: str | None
     model: str
     job_count: int
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

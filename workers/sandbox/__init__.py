@@ -1,1 +1,1 @@
-"""Sandbox for agents: command lines, permissions, and a check whether the sandbox works on this machine."""
+"""Builds the sandbox for agents, allows or denies their tool calls, and checks that the sandbox works."""

@@ -1,19 +1,21 @@
-"""Command lines that run a process in a bubblewrap sandbox. No I/O.
+"""Builds command lines that run a process in a bubblewrap sandbox. No I/O.
 
-The process sees the programs of the system, which it cannot change, and the files that are mounted for it. It has its
-own namespaces for users, processes and System V IPC. It ends when the gateway ends. The network is not restricted.
+The process sees only the programs of the system and the files that the gateway mounts. It cannot change the programs of
+the system. It has its own namespaces for users, processes and System V IPC. It ends when the gateway ends. The sandbox
+does not restrict the network.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-# The uid and gid that the process sees as its own, whatever uid it has outside of the sandbox.
+# The user id and the group id that the process has inside of the sandbox. They do not depend on its ids outside of the
+# sandbox.
 _SANDBOX_UID = "1000"
 _NAMESPACE_ARGS = ("--unshare-user", "--uid", _SANDBOX_UID, "--gid", _SANDBOX_UID, "--unshare-pid", "--unshare-ipc")
-# Threads also count. The CLI alone has about twenty.
+# Maximum number of processes and threads together. The CLI alone has about twenty threads.
 _MAX_PROCESSES = 400
-# The soft limit and the hard limit.
+# The soft limit and the hard limit on the size of the stack.
 _STACK_LIMITS_BYTES = (8 * 1024 * 1024, 64 * 1024 * 1024)
 _MAX_TMPFS_BYTES = 256 * 1024 * 1024
 
@@ -23,10 +25,11 @@ class Mount:
     """A file or directory that a process in the sandbox sees.
 
     Attributes:
-        source: The path outside of the sandbox, or None for a directory in memory. A path that does not exist is
-            ignored.
+        source: The path outside of the sandbox, or None if the target is an empty directory in memory. bubblewrap
+            ignores a path that does not exist.
         target: The path inside of the sandbox.
-        writable: Whether the process may write to it. A directory in memory that is not writable cannot be entered.
+        writable: Whether the process may write to the target. If a directory in memory is not writable, the process
+            cannot even open it.
     """
 
     source: str | None
@@ -45,9 +48,9 @@ SYSTEM_MOUNTS = tuple(
 
 
 def build_tmpfs_args(path: str, mode: str = "0700") -> tuple[str, ...]:
-    """Return the bubblewrap arguments for a directory in memory.
+    """Return the bubblewrap arguments that mount an empty directory in memory at a path.
 
-    The kernel removes the directory when the process exits.
+    The kernel removes the directory when the sandbox ends.
     """
     return ("--perms", mode, "--size", str(_MAX_TMPFS_BYTES), "--tmpfs", path)
 
@@ -55,20 +58,20 @@ def build_tmpfs_args(path: str, mode: str = "0700") -> tuple[str, ...]:
 def build_process_limits(max_data_bytes: int) -> tuple[str, ...]:
     """Return the `prlimit` arguments that limit the private memory of a process.
 
-    The address space is not limited, because Node and Java reserve many gigabytes of address space. No process in the
-    sandbox can raise these limits.
+    They do not limit the address space, because Node and Java reserve many gigabytes of address space. No process in
+    the sandbox can raise these limits.
     """
     soft_stack, hard_stack = _STACK_LIMITS_BYTES
     return (f"--data={max_data_bytes}:{max_data_bytes}", f"--stack={soft_stack}:{hard_stack}")
 
 
 def build_sandbox_limits(max_file_bytes: int) -> tuple[str, ...]:
-    """Return the `prlimit` arguments for all processes in the sandbox."""
+    """Return the `prlimit` arguments with the limits that apply to all processes in the sandbox."""
     return (f"--nproc={_MAX_PROCESSES}", f"--fsize={max_file_bytes}", "--core=0")
 
 
 def list_bubblewrap_programs(uid: int | None) -> tuple[str, ...]:
-    """Return the names of the programs that a sandbox with this uid needs."""
+    """Return the names of the programs that must be installed for a sandbox with this uid."""
     return ("bwrap", "prlimit") if uid is None else ("bwrap", "prlimit", "setpriv")
 
 
@@ -96,12 +99,14 @@ def build_bwrap_command(
             *(arg for mount in sandbox_mounts for arg in _build_mount_args(mount)),
             *private,
         )
-    # There are two steps. Step 1 runs as root and mounts directories that no other user can reach. Then setpriv drops
-    # root, for two reasons: the limit on processes does not apply to root, and a kernel bug would give the process root
-    # rights. Step 1 mounts the /proc of the host, because there must be a /proc before that of a namespace can be
-    # mounted. Step 2 covers it. If the gateway is killed, the process namespace of step 1 ends the sandbox. It is
-    # necessary because the bwrap process that waits in step 1 has no capability left with which its exit could end a
-    # process of another user.
+    # If the gateway runs as root, two bwrap processes build the sandbox. Step 1 runs as root and mounts directories
+    # that no other user can reach. Then setpriv switches to the other user, because the limit on processes does not
+    # apply to root, and because an attacker who uses a kernel bug would otherwise have root rights. Step 2 runs as the
+    # other user.
+    # Step 1 mounts the /proc of the host, because the kernel allows a new /proc in step 2 only if there already is a
+    # /proc. The new /proc covers the old one. If the gateway is killed, the process namespace of step 1 ends the
+    # sandbox. The namespace is necessary, because the bwrap process of step 1 has no right to end a process of another
+    # user.
     mount_args = (
         arg
         for mount in sandbox_mounts
@@ -127,5 +132,8 @@ def _list_parents(path: str) -> list[str]:
 
 
 def _build_mkdir_args(directories: Iterable[str]) -> tuple[str, ...]:
-    """Return arguments that create directories for all users. A mount would create them only for its own user."""
+    """Return bubblewrap arguments that create directories to which all users have access.
+
+    If a mount created the directories, only the user of that bwrap process would have access.
+    """
     return tuple(arg for path in directories for arg in ("--perms", "0755", "--dir", path))

@@ -1,11 +1,11 @@
-"""Sandbox for a CLI process with built-in tools. No I/O.
+"""Builds the sandbox for a CLI process with built-in tools. No I/O.
 
-Bubblewrap runs the whole CLI in a sandbox, and the CLI runs each command in a second sandbox inside of the first.
-`workers.sandbox.probe` tests whether the kernel allows that.
+Bubblewrap runs the whole CLI in a sandbox, and the CLI runs each command in a second sandbox inside of the first
+sandbox. `workers.sandbox.probe` tests whether the kernel allows the second sandbox.
 
-On the disk, the process sees only the programs of the system, which it cannot change, and its workspace. It sees no
-other directory of the gateway, no state and no home directory of a user. It has its own process namespace, and all
-processes in the namespace end together. The commands that the CLI runs also have no network, and they do not see the
+On the disk, the CLI process sees only its workspace and the programs of the system, which it cannot change. It sees
+neither the other directories of the gateway nor the home directories of users. It has its own process namespace, and
+all processes in the namespace end together. The commands that the CLI runs also have no network, and do not see the
 process of the CLI.
 """
 
@@ -39,9 +39,10 @@ class SandboxSpec:
     """The user and the limits of a sandbox.
 
     Attributes:
-        uid: The uid to which a gateway that runs as root switches, or None if the gateway does not run as root.
-        max_file_bytes: The maximum size of a file that a process in the sandbox writes.
-        max_process_bytes: The maximum memory that each process of a command may allocate.
+        uid: The id of the user as which the sandbox runs if the gateway runs as root; None if the gateway does not run
+            as root.
+        max_file_bytes: The maximum size of a file that a process in the sandbox may write.
+        max_process_bytes: The maximum memory that each process in a command may allocate.
     """
 
     uid: int | None
@@ -50,7 +51,7 @@ class SandboxSpec:
 
 
 def list_cli_sandbox_programs(spec: SandboxSpec) -> tuple[str, ...]:
-    """Return the names of the programs that the sandbox needs."""
+    """Return the names of the programs that must be installed for the sandbox."""
     return (*bubblewrap.list_bubblewrap_programs(spec.uid), *_REQUIRED_PROGRAMS)
 
 
@@ -71,11 +72,13 @@ def build_cli_sandbox_command(
         cli_path: The path of the `claude` program.
         arguments: The arguments of the CLI.
         workspace: The workspace, to which the process may write.
-        login_dir: A directory that contains a login, which the CLI may renew, or None if variables contain the login.
-        transcript_dir: The directory in which the CLI records its conversation, or None.
+        login_dir: A directory that contains a login, to which the CLI writes when it renews the login; None if
+            environment variables contain the login.
+        transcript_dir: The directory in which the CLI records its conversation; None if the gateway does not keep the
+            recorded conversation.
     """
-    # If the gateway runs as root, step 1 mounts the transcript directory, and step 2 mounts it again, because its /home
-    # covers the first mount.
+    # If the gateway runs as root, two bwrap processes run one after another (see `build_bwrap_command`). The first one
+    # mounts the transcript directory. The second one mounts it again, because its new /home covers the first mount.
     transcript_mounts = (
         (Mount(str(transcript_dir), _TRANSCRIPT_PATH, writable=True),)
         if transcript_dir and spec.uid is not None
@@ -105,11 +108,10 @@ def build_cli_sandbox_command(
 def build_command_prefix(spec: SandboxSpec) -> str:
     """Return the prefix that the CLI puts before each command. The prefix limits the memory of the command.
 
-    `prlimit` limits the address space. The CLI process itself cannot run under such a limit, because it maps 5.5 GB of
-    address space.
+    The CLI process itself does not run under this limit, because it maps 5.5 GB of memory.
     """
-    # The CLI quotes the text before the last " -" as one word and does not change the text after it. So tabs separate
-    # the words.
+    # The CLI quotes the text before the last " -" as one word and does not change the text after the " -". So the
+    # function separates the words after `prlimit --data=…` by tabs and not by spaces.
     return "prlimit " + "\t".join((*build_process_limits(spec.max_process_bytes), _SHELL_PATH, "-c"))
 
 
@@ -125,9 +127,10 @@ def build_cli_sandbox_env(spec: SandboxSpec) -> dict[str, str]:
 
 
 def build_cli_settings(secret_variables: Iterable[str]) -> str:
-    """Return the settings of the CLI as JSON.
+    """Return the settings that the gateway passes to the CLI, as JSON.
 
-    With these settings, the CLI runs commands only in its sandbox, without network and without the secret variables.
+    With these settings, the CLI runs commands only in a sandbox without network, and removes the secret environment
+    variables from the commands.
     """
     return json.dumps(
         {

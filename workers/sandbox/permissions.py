@@ -1,4 +1,4 @@
-"""Rules that allow or deny the tool calls of agents. A call that no rule allows is denied. No I/O.
+"""Rules that allow or deny the tool calls of agents. If no rule allows a call, the gateway denies the call. No I/O.
 
 The sandbox and the CLI option `--restricted` already limit the files and hosts that a tool can reach. These rules are
 an additional check.
@@ -11,14 +11,14 @@ from typing import Any
 from workers.core.job import AgentOptions
 
 _WRITE_TOOLS = {"Write": "file_path", "Edit": "file_path", "NotebookEdit": "notebook_path"}
-# Tools that change no files. TodoWrite changes only Claude's own notes.
+# Tools that change no files. TodoWrite changes only the list of tasks that the model keeps.
 _READ_ONLY_TOOLS = frozenset({"Read", "Glob", "Grep", "TodoWrite", "Agent", "Skill", "WebSearch", "WebFetch"})
-# Files and directories that other programs run or trust.
+# Names of files and directories whose content other programs execute or trust.
 _PROTECTED_NAMES = frozenset({".git", ".claude", ".mcp.json", ".vscode", ".idea", ".gitmodules", ".gitconfig"})
 
 
 def find_denial_reason(request: Mapping[str, Any], agent_options: AgentOptions) -> str | None:
-    """Return the reason for which a `can_use_tool` request is denied, or None if it is allowed.
+    """Return the reason why the gateway denies a `can_use_tool` request of the CLI, or None if it allows the request.
 
     The model reads the reason.
     """

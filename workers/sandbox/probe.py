@@ -1,4 +1,4 @@
-"""Check whether the sandbox works on this machine. The check starts a sandbox once."""
+"""Check whether the sandbox works on this machine, by starting a sandbox once."""
 
 import asyncio
 import os
@@ -15,12 +15,13 @@ from workers.sandbox.cli_sandbox import (
 
 _PROBE_TIMEOUT_SECONDS = 20.0
 _INSTALL_HINT = "Debian: apt-get install bubblewrap socat ripgrep util-linux bash"
-# The CLI runs each command in the same way: with the limits, in a second sandbox inside of the first.
+# Command that starts a second sandbox inside of the first sandbox, with memory limits. The CLI runs each command in the
+# same way.
 _NESTED_COMMAND = "bwrap --unshare-user --unshare-pid --unshare-net --ro-bind / / --proc /proc --dev /dev {} true"
 
 
 async def find_sandbox_problem(spec: SandboxSpec) -> str | None:
-    """Return a line that says why the sandbox does not work here and how to solve it, or None if the sandbox works."""
+    """Return a line with the reason why the sandbox does not work and the remedy, or None if the sandbox works."""
     if problem := await find_program_problem(list_cli_sandbox_programs(spec)):
         return problem
     shell = await asyncio.to_thread(Path("/bin/sh").resolve)
@@ -41,7 +42,7 @@ async def find_program_problem(programs: tuple[str, ...]) -> str | None:
 
 
 async def run_probe(argv: tuple[str, ...]) -> str | None:
-    """Run a command in a sandbox. Return the reason if that fails, otherwise None."""
+    """Run the command line of a sandbox. Return the reason if the command fails, and None if it succeeds."""
     process = await asyncio.create_subprocess_exec(
         *argv,
         stdin=asyncio.subprocess.DEVNULL,

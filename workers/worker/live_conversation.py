@@ -60,6 +60,10 @@ class LiveConversation:
         self._reply_uuid: str | None = None
         # The reply before the newest user turn, or None if it is unknown.
         self._previous_reply: Turn | None = None
+        # The job whose reply is running or was not repaired yet.
+        self._running_job: ChatJob | None = None
+        # The last reply in the history of the job that runs, as the model wrote it, or None if it is unknown.
+        self._reply_to_repeat: Turn | None = None
 
     @property
     def should_interrupt(self) -> bool:
@@ -86,54 +90,53 @@ class LiveConversation:
             self._truncated_reply = TruncatedReply(prefix_keys[-2], user_turn, reply, resume_file.model)
             await self.repair_truncated_reply(deadline)
 
-    async def rewind_to_common_prefix(self, job: ChatJob, prefix_keys: PrefixKeys, deadline: float) -> int:
+    async def rewind_to_common_prefix(self, prefix_keys: PrefixKeys, deadline: float) -> int:
         """Rewind the conversation to the longest prefix that it has in common with the conversation of a job.
 
         After this call, the previous conversation is lost, even if the job fails.
 
-        Args:
-            job: The job.
-            prefix_keys: The prefix keys of the job's conversation.
-            deadline: The end of the time for the rewind, by the clock of the event loop.
-
         Returns:
-            The number of user turns that the process keeps.
+            The number of turns that the process keeps.
 
         Raises:
             WorkerError: The CLI did not rewind, so the content of the process is unknown.
         """
         kept_count, mark = self.transcript.find_rewind_point(prefix_keys)
-        previous_reply = self._previous_reply if mark is self.transcript.newest_mark else None
+        newest = self.transcript.newest_mark
+        # If the job repeats its last turn, the reply before this turn is replayed as the model wrote it, with thinking.
+        is_repeated = newest is not None and newest.prefix_key == prefix_keys[-1]
+        self._reply_to_repeat = self._previous_reply if is_repeated else None
         self.transcript.conversation_key = None
-        if mark is None:
-            return kept_count
-        if not await self._rewind_to_mark(mark, deadline):
+        if mark is not None and not await self._rewind_to_mark(mark, deadline):
             raise self._connection.mark_corrupt("it did not rewind its conversation")
-        if kept_count and mark.has_tool_results:
-            # The reply that called the tools was removed with their results.
-            await self._replay_reply(previous_reply or job.turns[2 * kept_count - 1], job.model, deadline)
-        return kept_count
+        # With tool results, the reply that called the tools was removed too.
+        return 2 * kept_count - int(mark is not None and mark.has_tool_results and kept_count > 0)
 
-    async def replay_history(self, job: ChatJob, prefix_keys: PrefixKeys, kept_count: int, deadline: float) -> None:
+    async def replay_history(
+        self, job: ChatJob, prefix_keys: PrefixKeys, kept_turn_count: int, deadline: float
+    ) -> None:
         """Replay the turns of the history that the process does not have yet.
 
         Args:
-            job: The job.
+            job: The job. User and assistant alternate, and the first turn is the user's.
             prefix_keys: The prefix keys of the job's conversation.
-            kept_count: The number of user turns that the process already has.
+            kept_turn_count: The number of turns that the process already has.
             deadline: The end of the time for the replay, by the clock of the event loop.
         """
-        # User and assistant alternate, and the first turn is the user's. So the process already has two turns for each
-        # user turn that it keeps.
-        for index, turn in enumerate(job.turns[2 * kept_count : -1]):
+        for position in range(kept_turn_count, len(job.turns) - 1):
+            turn = job.turns[position]
             if turn.role == "user":
-                await self._replay_user_turn(prefix_keys[kept_count + index // 2], turn, deadline)
+                await self._replay_user_turn(prefix_keys[position // 2], turn, deadline)
             else:
-                await self._replay_reply(turn, job.model, deadline)
+                is_last = position == len(job.turns) - 2
+                reply = self._reply_to_repeat if is_last and self._reply_to_repeat else turn
+                await self._replay_reply(reply, job.model, deadline)
 
-    async def send_prompt(self, prefix_key: str, turn: Turn, deadline: float) -> None:
-        """Send the user turn to which the model replies."""
+    async def send_prompt(self, job: ChatJob, prefix_key: str, deadline: float) -> None:
+        """Send the last user turn of a job, to which the model replies."""
         self._connection.mark_stderr_position()
+        self._running_job = job
+        turn = job.turns[-1]
         await self._send_user_turn(self._connection.protocol.prompt(turn), prefix_key, turn, deadline)
 
     def observe(self, frame: Frame) -> None:
@@ -165,7 +168,10 @@ class LiveConversation:
         client disconnected.
         """
         self._apply_pending_rewind()
+        job, self._running_job = self._running_job, None
         if self._truncated_reply is None:
+            if job is not None and self.transcript.conversation_key is None:
+                await self._remove_failed_tool_results(job, deadline)
             return
         truncated, self._truncated_reply = self._truncated_reply, None
         transcript = self.transcript
@@ -174,6 +180,25 @@ class LiveConversation:
             if await self._remove_reply(truncated, deadline):
                 await self._replay_reply(truncated.reply, truncated.model, deadline)
                 transcript.conversation_key = transcript.repaired_conversation_key
+        finally:
+            transcript.repaired_conversation_key = None
+
+    async def _remove_failed_tool_results(self, job: ChatJob, deadline: float) -> None:
+        """Remove the tool results of a failed job if the CLI can remove them only with the exchange before them.
+
+        The exchange is replayed, so that the client finds its conversation when it repeats the job. In all other cases
+        the repeated job removes the failed turn itself.
+        """
+        transcript = self.transcript
+        failed, mark, reply = transcript.newest_mark, transcript.previous_mark, self._previous_reply
+        if failed is None or failed.is_removable or mark is None or mark.has_tool_results or reply is None:
+            return
+        transcript.repaired_conversation_key = failed.prefix_key
+        try:
+            if await self._rewind_to_mark(mark, deadline):
+                await self._replay_user_turn(mark.prefix_key, job.turns[-3], deadline)
+                await self._replay_reply(reply, job.model, deadline)
+                transcript.conversation_key = failed.prefix_key
         finally:
             transcript.repaired_conversation_key = None
 

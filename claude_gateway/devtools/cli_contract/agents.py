@@ -125,9 +125,10 @@ async def another_agent_resumes_a_conversation_byte_for_byte_after_any_message(
 
 
 def _normalize_conversation(upstream: FakeAnthropic) -> list[Any]:
-    """Return the tools, the system texts and the messages of the newest chat request, without cache breakpoints.
+    """Return the tools, the system texts and the messages in the newest chat request, without cache breakpoints.
 
-    In each request, the CLI sets the cache breakpoints at other positions. They would make equal messages differ.
+    The CLI sets the cache breakpoints at different positions in each request. Because of them, equal conversations
+    would differ.
     """
     body = last_request_body(upstream)
     turns = [

@@ -126,13 +126,13 @@ async def a_model_switch_is_recorded_in_a_conversation_but_not_before_its_first_
 
 
 def rewind_frame(cli: CliDriver, target: Frame, newest: Frame, *, to_reply: bool = False) -> Frame:
-    """Return a control request with which the CLI removes the end of its conversation.
+    """Return a control request that makes the CLI remove the last messages from its conversation.
 
     Args:
-        cli: The process with the conversation.
+        cli: Connection to the process with the conversation.
         target: The frame of the first message that the CLI removes. The CLI also removes all later messages.
-        newest: The frame of the newest message of the user in the conversation.
-        to_reply: Whether `target` is a reply of the model. By default it is a message of the user.
+        newest: The frame of the newest user message in the conversation.
+        to_reply: Whether `target` is a reply of the model. By default it is a user message.
     """
     return cli.protocol.rewind(target["uuid"], newest["uuid"], to_reply=to_reply)
 
@@ -203,6 +203,43 @@ async def a_question_with_tool_results_can_be_rewound_only_to_its_reply(
     await cli.ask("next")
     *_, results_sent, reply, _ = last_request_body(upstream)["messages"]
     require_equal((results_sent["content"][0]["tool_use_id"], message_texts(reply)), ("toolu_1", ["other words"]))
+
+
+@contract_check("After a failed turn with tool results, the gateway removes the turn together with the call before it.")
+async def a_tool_call_can_be_removed_with_its_results_only_behind_other_results(
+    cli: CliDriver, upstream: FakeAnthropic
+) -> None:
+    async def fail_after_call() -> bool:
+        """Let a turn with tool results fail, and return whether the CLI rewinds to the call before them."""
+        call_frame = cli.protocol.replay_assistant(call, MODEL)
+        await cli.process.write(call_frame)
+        results = cli.protocol.prompt(user_turn(ToolResult("toolu_1", (Text("bad {{status 529}}"),))))
+        await cli.send(results)
+        await cli.send(rewind_frame(cli, call_frame, results, to_reply=True))
+        return cli.protocol.has_rewound
+
+    call = Turn("assistant", (ToolUse("toolu_1", "f", {}),))
+    await cli.send(cli.protocol.replay_user(user_turn("question")))
+    await cli.process.write(cli.protocol.replay_assistant(Turn("assistant", (ToolUse("toolu_0", "f", {}),)), MODEL))
+    await cli.send(cli.protocol.replay_user(user_turn(ToolResult("toolu_0", (Text("r"),)))))
+    for _ in range(2):
+        require_equal(await fail_after_call(), True)
+    await cli.process.write(cli.protocol.replay_assistant(call, MODEL))
+    await cli.send(cli.protocol.prompt(user_turn(ToolResult("toolu_1", (Text("good"),)))))
+    sent = last_request_body(upstream)["messages"]
+    require_equal([message["role"] for message in sent], ["user", "assistant"] * 2 + ["user"])
+    require("529" not in str(sent), sent)
+
+
+@contract_check("After such a turn behind a plain question, the gateway removes the question too and replays it.")
+async def a_tool_call_behind_a_plain_question_cannot_be_removed_alone(cli: CliDriver, _: FakeAnthropic) -> None:
+    await cli.send(cli.protocol.replay_user(user_turn("question")))
+    call_frame = cli.protocol.replay_assistant(Turn("assistant", (ToolUse("toolu_1", "f", {}),)), MODEL)
+    await cli.process.write(call_frame)
+    results = cli.protocol.prompt(user_turn(ToolResult("toolu_1", (Text("bad {{status 529}}"),))))
+    await cli.send(results)
+    await cli.send(rewind_frame(cli, call_frame, results, to_reply=True))
+    require(not cli.protocol.has_rewound, "the CLI rewound to the call")
 
 
 @contract_check("Each prompt must begin with the bytes of the previous one, so that the prompt cache matches.")

@@ -13,7 +13,10 @@ CheckFunction = Callable[[CliDriver, FakeAnthropic], Awaitable[None]]
 
 
 class ContractCheckFailed(Exception):
-    """Raised if the binary does not behave as the statement of a check says. The text is the actual behaviour."""
+    """Raised if the binary does not behave as the statement of a check says.
+
+    The text of the error describes the actual behaviour.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class ContractCheck:
 
 
 class ContractCheckRegistry:
-    """Decorator that stores the contract checks of one module in a list, in the order of their definitions."""
+    """Decorator that collects the contract checks in one module in a list, in the order of their definitions."""
 
     def __init__(self) -> None:
         self.checks: list[ContractCheck] = []
@@ -78,7 +81,7 @@ def require_equal(actual: Any, expected: Any) -> None:
 
 
 def require(condition: bool, actual: Any) -> None:
-    """Raise `ContractCheckFailed` if the condition is false. The text of the exception is the actual value."""
+    """Raise `ContractCheckFailed` if the condition is false. The text of the exception contains the value `actual`."""
     if not condition:
         raise ContractCheckFailed(_abbreviate(actual))
 

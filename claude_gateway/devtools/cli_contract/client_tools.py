@@ -35,10 +35,10 @@ _CLIENT_TOOLS: list[dict[str, Any]] = [
 
 
 async def set_client_tools(cli: CliDriver, tools: list[dict[str, Any]], server_name: str = "caller1") -> None:
-    """Set the client tools of the next request to the model.
+    """Set the client tools that the CLI offers to the model in the next request.
 
-    The function gives the CLI the names of the tools through an MCP server. It gives the CLI the definitions of the
-    tools in the environment variable `CLAUDE_CODE_EXTRA_BODY`, from which the CLI copies them into the request.
+    The CLI gets the names of the tools from an MCP server with the name `server_name`. It gets the definitions of the
+    tools in the environment variable `CLAUDE_CODE_EXTRA_BODY`, and copies the definitions into the request.
     """
     cli.protocol.set_tools(tuple(ToolDefinition(tool["name"], "", {}) for tool in tools))
     body = {"tools": tools} if tools else {}

@@ -1,6 +1,7 @@
 """Functions that run a `claude` process for contract checks.
 
-The process has the command line and the environment that the workers use, but no worker runs.
+The process starts with the same command line and environment as the `claude` processes of the workers, but no worker
+runs.
 """
 
 import asyncio
@@ -32,7 +33,7 @@ class CliDriver:
     Args:
         process: The `claude` process.
         protocol: The state of the protocol between the driver and the process.
-        start_successor: A function that starts another agent process, which resumes the conversation; None if the
+        start_successor: A function that starts a new agent process and makes it resume the conversation; None if the
             process is a chat process.
     """
 
@@ -47,9 +48,9 @@ class CliDriver:
         self.start_successor = start_successor
 
     async def send(self, *frames: Frame) -> list[Frame]:
-        """Send frames to the CLI, and return all frames that the CLI sends until it is idle.
+        """Send frames to the CLI, and return all frames that the CLI sends until the CLI is idle.
 
-        The driver also answers the control requests of the CLI.
+        The driver also answers the control requests that the CLI sends.
 
         Raises:
             ControlRejectedError: The CLI rejected a control request.
@@ -64,7 +65,7 @@ class CliDriver:
             return received
 
     async def receive(self) -> list[Frame]:
-        """Receive the next frames, update the protocol state, answer the control requests of the CLI.
+        """Receive the next frames from the CLI, update the protocol state, and answer control requests in the frames.
 
         Returns:
             The received frames.
@@ -109,7 +110,7 @@ def user_turn(*blocks: Block | str) -> Turn:
 
 
 def find_result(frames: list[Frame]) -> Frame:
-    """Return the first frame of type `result`, with which the CLI ends a turn."""
+    """Return the first frame of type `result`. The CLI sends such a frame at the end of each reply."""
     return next(frame for frame in frames if frame["type"] == "result")
 
 
@@ -135,8 +136,8 @@ async def run_cli(
 ) -> AsyncIterator[CliDriver]:
     """Run a `claude` process until the `async with` block ends.
 
-    The function has initialized a chat process when the block begins. It does not initialize an agent process, and does
-    not put the agent process into a sandbox.
+    The function initializes a chat process before the block begins. It does not initialize an agent process, and runs
+    the agent process without a sandbox.
 
     Args:
         binary: The `claude` binary.
@@ -154,7 +155,7 @@ async def run_cli(
         return
     argv, protocol = build_chat_command(launch, resume_file), CliProtocol()
     env = build_environment(launch, directory, host, MODEL if resume_file else None)
-    # Without this variable the CLI would request a token from Google.
+    # If this variable were not set, the CLI would request a token from Google.
     env |= {"CLAUDE_CODE_SKIP_VERTEX_AUTH": "1"} if auth_method is AuthMethod.VERTEX else {}
     async with _run_process(argv, env, directory) as process:
         cli = CliDriver(process, protocol)
@@ -185,7 +186,7 @@ async def _run_agent(
     resume_point: ResumePoint | None = None,
 ) -> AsyncIterator[CliDriver]:
     arguments = build_agent_arguments(launch, tools, sandboxed=False, resume_point=resume_point)
-    # Without this option the process writes its conversation to a file, as it does in a sandbox.
+    # Remove this option, so that the process writes its conversation to a file, as agent processes in a sandbox do.
     argv = (str(launch.cli_path), *(word for word in arguments if word != "--no-session-persistence"))
     env = build_agent_environment(launch, directory, host_env, None, resume_point.model if resume_point else None)
     protocol = CliProtocol(permission_policy=lambda _: DENIAL_MESSAGE)

@@ -12,7 +12,7 @@ contract_check = ContractCheckRegistry()
 
 _TOOL_CALL_TURN = Turn("assistant", (ToolUse("toolu_1", "f", {}),))
 _SMALL_PNG = make_png()
-# A model that the module `workers.conversation.media_limit` lists as a model with a long context.
+# A model to which the CLI sends more images and documents, according to `workers.conversation.media_limit`.
 _LONG_CONTEXT_MODEL = "claude-opus-4-8"
 _UNKNOWN_MODEL = "claude-of-tomorrow"
 # The CLI sends images of at most 512,000 bytes unchanged. This image is one byte larger.
@@ -34,21 +34,21 @@ def image_block(data: bytes, media_type: str = "image/png") -> Image:
 
 
 def pdf_document(**fields: Any) -> Document:
-    """Return a document block that contains a PDF and the given further fields."""
+    """Return a document block that contains a PDF and the additional fields `fields`."""
     return Document(
         {"source": {"type": "base64", "media_type": "application/pdf", "data": encode_base64(make_pdf())}, **fields}
     )
 
 
 def image_object(data: bytes, media_type: str = "image/png") -> dict[str, Any]:
-    """Return the JSON object with which the CLI sends an image block to the model."""
+    """Return the JSON object that the CLI sends upstream for an image block with the given bytes."""
     return {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": encode_base64(data)}}
 
 
 async def collect_sent_blocks(cli: CliDriver, upstream: FakeAnthropic, *turns: Turn) -> list[list[dict[str, Any]]]:
-    """Send the turns to the CLI, and return the content blocks of each message that the CLI sends to the model.
+    """Send the turns to the CLI, and return the content blocks in each message that the CLI sends to the model.
 
-    The returned blocks have no cache breakpoints.
+    The function removes the cache breakpoints from the returned blocks.
     """
     await cli.ask(*turns)
     return [

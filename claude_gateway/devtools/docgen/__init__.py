@@ -1,1 +1,1 @@
-"""Package that generates the tables in the documents from the code of the gateway."""
+"""Generators for the tables in the documents and for the example settings file. The input is the gateway's code."""

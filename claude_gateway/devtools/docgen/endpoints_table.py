@@ -1,4 +1,4 @@
-"""Generator of the Markdown tables that list the endpoints. Their content comes from the OpenAPI document."""
+"""Generator of the Markdown tables that list the endpoints. It reads the endpoints from the OpenAPI document."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +12,7 @@ from claude_gateway.web.route_lookup import DOCUMENTED_OPERATIONS
 def render_endpoint_tables() -> str:
     """Return Markdown with one section for each tag of the OpenAPI document.
 
-    Each section contains a table, which has one row for each operation with this tag.
+    Each section contains a table. The table has one row for each operation with this tag.
     """
     document = build_document(DOCUMENTED_OPERATIONS, PARAMETER_TABLES, version="")
     return "\n\n".join(

@@ -1,6 +1,6 @@
-"""Generator of an example settings file. It contains each setting of the settings class with its default value.
+"""Generator of an example settings file. The file contains each setting with its default value.
 
-Each setting in the example is a comment. The operator removes the `#` before a setting to change its value.
+Each setting in the example file is commented out. To change a setting, the operator removes the `#` before the setting.
 """
 
 import sys

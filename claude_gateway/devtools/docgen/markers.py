@@ -1,4 +1,4 @@
-"""Class for a generated part of a document. Two HTML comments mark the start and the end of this part."""
+"""Class that generates a part of a document. Two HTML comments in the document mark the start and end of this part."""
 
 import sys
 from collections.abc import Callable
@@ -8,19 +8,19 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class GeneratedSection:
-    """A part of a document that the gateway's code generates. Two marker lines in the document enclose this part.
+    """A part of a document whose text the program generates. One marker line comes before and one after this part.
 
     Attributes:
-        name: The subject of the generated tables, such as "endpoints". The markers contain this name, and the command
-            that generates the part has this name.
-        render: A function that returns the text of the part.
+        name: The subject of the generated tables, such as "endpoints". The markers contain this name, and it is also
+            the name of the command that generates the part.
+        render: A function that generates and returns the text of the part.
     """
 
     name: str
     render: Callable[[], str]
 
     def write(self, path: Path | None) -> int:
-        """Generate the text and write it between the markers of a file, or print it if `path` is None.
+        """Generate the text and write it between the markers in a file. Print the text if `path` is None.
 
         Returns:
             The exit status 0.
@@ -35,7 +35,7 @@ class GeneratedSection:
         return 0
 
     def check(self, path: Path) -> int:
-        """Return 0 if a file already contains the newly generated text between its markers, and else 1.
+        """Return 0 if the text between the markers in a file is up to date, and 1 if it is not.
 
         Raises:
             ValueError: The file does not contain the markers.

@@ -21,9 +21,9 @@ _TABLES: dict[str, SupportTable] = {
 
 
 def render_parameter_tables() -> str:
-    """Return Markdown with one section for each JSON object in requests.
+    """Return Markdown with one section for each kind of JSON object that requests contain.
 
-    Each section contains a table, which has one row for each parameter of the object.
+    Each section contains a table. The table has one row for each parameter in the object.
     """
     return "\n\n".join(f"## {title}\n\n{_render_table(table)}" for title, table in _TABLES.items())
 

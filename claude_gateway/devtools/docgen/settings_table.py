@@ -1,4 +1,4 @@
-"""Generator of the Markdown table that lists the settings. Its content comes from the settings class."""
+"""Generator of the Markdown table that lists the settings. It reads the settings from the settings class."""
 
 from pydantic_core import PydanticUndefined
 

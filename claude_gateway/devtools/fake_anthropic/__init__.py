@@ -1,1 +1,1 @@
-"""Fake Anthropic API, a server on loopback. Directives in the prompt determine the replies of the server."""
+"""Fake Anthropic API, a server on loopback. Instructions in the prompt (directives) determine the server's replies."""

@@ -1,7 +1,7 @@
-"""Functions that script the replies of a coding agent, which calls tools in dozens of turns. Does no I/O.
+"""Functions that script the replies of a coding agent. The agent calls tools in dozens of turns. Does no I/O.
 
 If a prompt contains ``{{agent turns=30 dir=/tmp/project}}``, the fake API replies as a coding agent that follows a
-fixed plan. In this plan the agent writes, reads and changes files in the directory, runs commands with small and large
+fixed plan. In this plan, the agent writes, reads and changes files in the directory, runs commands with small and large
 outputs, and calls several tools in one reply. To find the next turn of the plan, the fake API counts the earlier
 replies whose tool calls have results. The agent calls only tools that the request defines. The directive has these
 options:
@@ -39,8 +39,8 @@ TURN_FAULTS = ("529", "429", "cut", "too_long", "max_tokens")
 _DIRECTIVE = re.compile(r"\{\{agent ([^{}]*)\}\}")
 _SUMMARY_REQUEST = re.compile(r"\b(?:summar(?:y|ize|ise)|compact)", re.IGNORECASE)
 _FUNCTION_COUNT = 40
-# For each kind of tool, the names that client programs give to such a tool. `_PROPERTY_NAMES` does the same for the
-# parameters of tools.
+# The names that client programs give to each kind of tool. `_PROPERTY_NAMES` contains the names that client programs
+# give to each kind of tool parameter.
 _TOOL_NAMES = {
     "read": ("Read", "read_file", "read", "view"),
     "write": ("Write", "write_file", "write", "create_file"),
@@ -79,7 +79,7 @@ class AgentPlan:
 
 @dataclass(frozen=True, slots=True)
 class AgentAction:
-    """One action of the agent, for which it calls one tool.
+    """One action of the agent. The agent calls one tool for each action.
 
     Attributes:
         kind: The kind of the tool, a key of `_TOOL_NAMES`.
@@ -113,7 +113,8 @@ def build_agent_script(body: Body) -> Script | None:
         )
     if turn_index >= plan.turn_count or not body.get("tools"):
         return _build_text_script(f"All {plan.turn_count} steps are done.", plan)
-    # The key of a turn does not depend on the conversation, because the client can replace it by a summary.
+    # The key under which the server counts attempts does not depend on the conversation, because the client can replace
+    # the conversation by a summary.
     attempt_key = f"agent {_set_first_turn(options, 0)} turn {turn_index}"
     return _add_fault(_build_turn_script(body, plan, turn_index), plan.faults.get(turn_index), attempt_key)
 
@@ -179,7 +180,7 @@ def _set_first_turn(options: str, turn_index: int) -> str:
 
 
 def _count_completed_turns(messages: Sequence[Mapping[str, Any]]) -> int:
-    """Return the number of replies whose tool calls all have results. Replies without tool calls do not count."""
+    """Count the replies in which each tool call has a result. Do not count replies without tool calls."""
     calls = [[block["id"] for block in _content_blocks(message) if block["type"] == "tool_use"] for message in messages]
     results = {
         block["tool_use_id"]
@@ -191,7 +192,7 @@ def _count_completed_turns(messages: Sequence[Mapping[str, Any]]) -> int:
 
 
 def _has_final_reply(messages: Sequence[Mapping[str, Any]]) -> bool:
-    """Return whether the messages contain a reply, and the last reply contains no tool calls."""
+    """Return whether the agent has already sent its final reply, which is a last reply without tool calls."""
     replies = [message for message in messages if message["role"] == "assistant"]
     return bool(replies) and not any(block["type"] == "tool_use" for block in _content_blocks(replies[-1]))
 
@@ -241,8 +242,9 @@ def _add_fault(script: Script, fault: str | None, attempt_key: str) -> Script:
 def _turn_actions(plan: AgentPlan, turn_index: int) -> Iterator[AgentAction]:
     """Yield the actions of the agent in the given turn.
 
-    The plan repeats six turns. In the first five of them, the agent writes a file, reads it, changes it, runs a command
-    with a large output, and calls three tools. In the sixth turn, the agent runs a command with a small output.
+    The plan repeats a group of six turns. In the first turn the agent writes a file, in the second it reads the file,
+    in the third it changes the file. In the fourth turn it runs a command with a large output, in the fifth it calls
+    three tools, and in the sixth it runs a command with a small output.
     """
     base = turn_index - turn_index % 6
     path = f"{plan.directory}/{step_file_name(base)}"
@@ -307,7 +309,10 @@ def _build_arguments(schema: Mapping[str, Any], values: Mapping[str, str]) -> di
 
 
 def _default_value(schema: Mapping[str, Any]) -> Any:
-    """Return a valid value for a required parameter for which the action has no value."""
+    """Return any valid value for a parameter, given the JSON Schema of the parameter.
+
+    The function is used for required parameters for which the action has no value.
+    """
     if "enum" in schema:
         return schema["enum"][0]
     return {"boolean": False, "integer": 1, "number": 1, "array": [], "object": {}}.get(

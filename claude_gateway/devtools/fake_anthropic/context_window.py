@@ -1,4 +1,4 @@
-"""The limits of the real API for the size of a request body and for the number of tokens. Does no I/O."""
+"""Limits of the real API on the size of a request body and on the number of tokens. Does no I/O."""
 
 import re
 from collections.abc import Mapping
@@ -9,13 +9,14 @@ TOO_LARGE_MESSAGE = "Request exceeds the maximum size"
 _DEFAULT_CONTEXT_WINDOW_TOKENS = 200_000
 _LARGE_CONTEXT_WINDOW_TOKENS = 1_000_000
 _LARGE_CONTEXT_WINDOW_BETA = "context-1m-"
-# Matches older models. If the prompt and `max_tokens` together exceed the context window, the API rejects a request to
-# these models. With newer models, the API accepts the request and ends the reply at the end of the context window.
+# Pattern for the names of older models. For these models, the API rejects a request if the prompt and `max_tokens`
+# together exceed the context window. For newer models, the API accepts the request and ends the reply at the end of the
+# context window.
 _STRICT_LIMIT_MODELS = re.compile(r"claude-(?:3|(?:opus|sonnet|haiku)-4(?:-[01])?(?:-\d{8})?$)")
 
 
 def context_window_tokens(headers: Mapping[str, str]) -> int:
-    """Return the size of the context window for a request, in tokens. The request headers determine the size."""
+    """Return the size of the context window in tokens for a request with the given headers."""
     betas = next((value for name, value in headers.items() if name.lower() == "anthropic-beta"), "")
     return _LARGE_CONTEXT_WINDOW_TOKENS if _LARGE_CONTEXT_WINDOW_BETA in betas else _DEFAULT_CONTEXT_WINDOW_TOKENS
 

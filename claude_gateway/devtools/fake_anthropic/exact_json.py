@@ -1,6 +1,7 @@
 """Functions that parse and encode JSON without loss of data. Does no I/O.
 
-Unlike `orjson`, they keep integers of any length and lone surrogates, which are halves of a UTF-16 pair.
+Unlike `orjson`, these functions keep integers of any length and lone surrogates. A lone surrogate is one half of a
+UTF-16 surrogate pair without the other half.
 """
 
 import json
@@ -9,7 +10,7 @@ from typing import Any
 
 import orjson
 
-# Matches integers that may not fit into 64 bits. `orjson` would convert such an integer to a float.
+# Pattern for integers that may not fit into 64 bits. `orjson` would convert such an integer to a float.
 _LONG_INTEGER = re.compile(rb"\d{19}")
 
 
@@ -24,7 +25,7 @@ def loads(raw: bytes) -> Any:
 
 
 def loads_lenient(text: str) -> Any:
-    r"""Parse the JSON text in a directive. The text may contain lone surrogates as escapes such as `\ud83d`."""
+    r"""Parse the JSON text in a directive. The text may contain escapes for lone surrogates, such as `\ud83d`."""
     return json.loads(text)
 
 

@@ -1,4 +1,4 @@
-"""Function that makes malformed responses, which have status 200 and a body that is not a valid reply. No I/O."""
+"""Function that makes malformed responses. They have the status 200, but their body is not a valid reply. No I/O."""
 
 from claude_gateway.devtools.fake_anthropic.message import MessageObject, stream_steps
 from claude_gateway.devtools.fake_anthropic.script import Script

@@ -1,6 +1,6 @@
 """Functions that encode scripted replies in the format of the Messages API. Does no I/O.
 
-A reply is encoded as a JSON body or as the server-sent events of a stream.
+The functions encode a reply as a JSON body or as a stream of server-sent events.
 """
 
 import re
@@ -32,11 +32,11 @@ class StreamStep:
     """One or more events that the server sends together in a stream.
 
     Attributes:
-        stage: The stage that the stream reaches with these events, such as one of `script.STAGES` or `FAULT_STAGES`; ""
-            if the events reach no new stage.
+        stage: The stage that the stream reaches with these events, one of `script.STAGES` or `FAULT_STAGES`; "" if the
+            stream reaches no new stage with these events.
         data: The encoded events.
         block_index: The index of the content block to which the events belong.
-        is_delta: Whether the server waits for the scripted pace before it sends the events.
+        is_delta: Whether the server waits for the scripted time before it sends the events.
     """
 
     stage: str
@@ -46,14 +46,14 @@ class StreamStep:
 
 
 def build_message(body: dict[str, Any], script: Script, prompt_usage: PromptUsage | None = None) -> MessageObject:
-    """Return the message object of a reply. It is the body of a response that is not a stream.
+    """Return the message object for a reply. This JSON object is the body of a response that is not a stream.
 
-    `stream_steps` makes the events of a stream from the same object.
+    For a stream, `stream_steps` converts the same object to events.
 
     Args:
         body: The request body.
         script: The script of the reply.
-        prompt_usage: The numbers of prompt tokens; None to count all tokens of the prompt as uncached.
+        prompt_usage: The numbers of prompt tokens; None to count all tokens in the prompt as uncached.
     """
     # The ids in the reply contain this number. It depends on all messages, so that two tool calls in one conversation
     # never have the same id.
@@ -107,7 +107,7 @@ def _usage_object(body: dict[str, Any], script: Script, prompt_usage: PromptUsag
 
 
 def _web_search_blocks(id_: str) -> list[dict[str, Any]]:
-    """Return the content blocks for a web search that the API runs.
+    """Return the content blocks that the API adds to a reply for a web search.
 
     The CLI sends a separate request for each web search.
     """
@@ -119,7 +119,7 @@ def _web_search_blocks(id_: str) -> list[dict[str, Any]]:
 
 
 def stream_steps(message: MessageObject, script: Script) -> Iterator[StreamStep]:
-    """Yield the steps of a complete stream, without the scripted fault."""
+    """Yield the steps of a complete stream. Ignore faults in the script."""
     calls = iter(script.tool_calls)
     yield StreamStep("head", encode_message_start(message))
     for index, block in enumerate(message["content"]):
@@ -153,7 +153,7 @@ def stream_steps(message: MessageObject, script: Script) -> Iterator[StreamStep]
 def stream_steps_until_fault(message: MessageObject, script: Script) -> Iterator[StreamStep]:
     """Yield the steps of a stream. If the script contains a fault, the stream ends with this fault.
 
-    The step of the fault has one of the stages `FAULT_STAGES`.
+    The last step then has one of the stages in `FAULT_STAGES`.
     """
     text_count = 0
     if script.is_interrupted_at("nothing"):
@@ -177,7 +177,7 @@ def stream_steps_until_fault(message: MessageObject, script: Script) -> Iterator
 
 
 def _fault_step(script: Script) -> StreamStep:
-    """Return the step with which the scripted interruption ends the stream early."""
+    """Return the step that ends the stream early, according to the interruption in the script."""
     assert script.interruption is not None
     match script.interruption.kind:
         case "cut":

@@ -1,4 +1,4 @@
-"""Prompt cache of the fake API, which follows the documentation of the real API.
+"""Prompt cache of the fake API. It follows the documentation of the real API.
 
 The cache stores prefixes of prompts. A prefix ends at a cache breakpoint, which is a block with the field
 `cache_control`. Documentation: https://platform.claude.com/docs/en/build-with-claude/prompt-caching
@@ -20,7 +20,7 @@ _MAX_PREFIXES = 20_000
 _MAX_LOOKBACK_BLOCKS = 20
 _TTL_SECONDS = {"5m": 300.0, "1h": 3600.0}
 _MIN_CACHEABLE_TOKENS = 1_024
-# The minimum size of a cached prefix for newer models.
+# The minimum number of tokens in a cached prefix for the models that match `_NEWER_MODELS`.
 _MIN_CACHEABLE_TOKENS_NEWER = 4_096
 _NEWER_MODELS = re.compile(r"claude-(?:opus-4-[5-9]|haiku-4-5|opus-[5-9])")
 # The system block that begins with this text is different in each request, so it is not part of a cached prefix.
@@ -77,7 +77,7 @@ class PromptCache:
         self._expires_at.clear()
 
     def process_request(self, body: Json, prompt: Sequence[PromptBlock]) -> PromptUsage:
-        """Return the numbers of cached and uncached prompt tokens of a request, and cache the prefixes of its prompt.
+        """Return the numbers of cached and uncached prompt tokens in a request, and cache the prefixes of the prompt.
 
         Args:
             body: The request body.
@@ -124,7 +124,8 @@ def _iter_prefixes(body: Json, prompt: Sequence[PromptBlock]) -> Iterator[_Prefi
     for block in prompt:
         if block.role not in ("tool", "system") and not in_messages:
             in_messages = True
-            # According to the documentation of the API, a change of these parameters invalidates the cached messages.
+            # Include these parameters in the digest, because a change of them invalidates the cached messages according
+            # to the documentation of the API.
             digest = _extend_digest(digest, dumps([body.get("tool_choice"), body.get("thinking")]))
         tokens += block.tokens
         ttl, content = _ttl_and_content(block)

@@ -16,7 +16,7 @@ def smallest_instance(schema: Any, root: Any = None, depth: int = 0) -> Any:
     Args:
         schema: The schema.
         root: The schema that contains the definitions to which `$ref` refers; None if `schema` contains them.
-        depth: The depth of the recursion. A value deeper than `_MAX_DEPTH` is None.
+        depth: The depth of the recursion. If it exceeds `_MAX_DEPTH`, the function returns None.
     """
     root = schema if root is None else root
     if not isinstance(schema, dict) or depth > _MAX_DEPTH:

@@ -1,7 +1,8 @@
 """Functions that validate the request field `output_config.format` as the real Messages API does. Does no I/O.
 
-The error messages are those of the real API if they are known. The workers adapt the schemas of clients to the API in
-workers/params/output_schema.py. The two modules share no code, so that tests detect a mistake in either of them.
+If the error message of the real API is known, the functions return the same message. The module
+workers/params/output_schema.py converts the schemas of clients to schemas that the API accepts. It shares no code with
+this module, so that tests detect a mistake in either of them.
 """
 
 import re
@@ -13,8 +14,8 @@ import orjson
 _FIELD_PATH = "output_config.format.schema"
 _MAX_OPTIONAL_PARAMETERS = 24
 _MAX_UNION_PARAMETERS = 16
-# The real API limits the size of the grammar that it compiles from a schema. The limit is not documented, but schemas
-# of this size exceeded it.
+# The real API limits the size of the grammar that it compiles from a schema. The limit is not documented, but the API
+# rejected schemas of this size.
 _MAX_SCHEMA_BYTES = 11_000
 _SUPPORTED_FORMATS = ("date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid")
 _UNSUPPORTED_PATTERN = re.compile(r"\(\?|\\[1-9]|\\[bB]")

@@ -159,15 +159,15 @@ class Script:
         malformed: The kind of malformed response that replaces the reply; "" if the response contains the reply.
         stop_reason: The stop reason; "" if the fake API derives the stop reason from the reply.
         stop_sequence: The stop sequence; "" if the reply has no stop sequence.
-        usage: Token numbers that replace the numbers that the fake API counted.
+        usage: Numbers of tokens. They replace the numbers that the fake API has counted.
         windows: The windows of a subscription that the response headers report; empty if they report no windows.
         timestamped: Whether the text of each delta is the time at which the server sends the delta.
         context_window: The context window of the model, in tokens; 0 for the default size.
         is_echo: Whether the reply repeats the text of the user message.
-        attempt_key: The name under which the server counts the requests with this script; "" if the server counts the
-            requests with the same user message.
-        first_attempt: The reply to the first of the requests that the server counts together; None if it has no other
-            reply than later requests.
+        attempt_key: A name. The server counts the requests whose scripts have the same name; "" if the server counts
+            the requests that have the same user message.
+        first_attempt: The script for the first of the requests that the server counts together; None if the server
+            replies to the first request as it does to later requests.
     """
 
     deltas: tuple[str, ...] = ()
@@ -215,7 +215,7 @@ def has_directives(text: str) -> bool:
 
 
 def last_user_text(body: Body) -> str:
-    """Return the text of the newest user message, without the reminders that the CLI adds to the message.
+    """Return the text of the newest user message, without the reminder texts that the CLI adds to the message.
 
     Returns:
         The text, or "" if the request contains no user message.
@@ -224,7 +224,7 @@ def last_user_text(body: Body) -> str:
 
 
 def user_texts(body: Body) -> Iterator[str]:
-    """Yield the text of each user message, newest first, without the reminders that the CLI adds to the message.
+    """Yield the text of each user message, newest first, without the reminder texts that the CLI adds to the message.
 
     If a user message contains only tool results, the function yields the number of the results and the directives that
     the results contain.
@@ -246,14 +246,14 @@ def user_texts(body: Body) -> Iterator[str]:
 
 
 def _current_step(body: Body) -> str:
-    """Return the part of a message with `{{then}}` that contains the script of the next reply.
+    """Find a user message with several parts (separated by `{{then}}`), and return the part for the next reply.
 
-    `{{then}}` separates the parts of the message. The first part is the script of the reply to the message, and each
-    later part is the script of the reply to the next tool results. The function reads the newest user message, and also
-    earlier ones if all later user messages contain tool results.
+    The first part is the script of the reply to the message. Each later part is the script of the reply to the next
+    tool results. The function reads the newest user message. It also reads an earlier user message if all user messages
+    after that message contain tool results.
 
     Returns:
-        The part, or "" if none of these messages contains `{{then}}`.
+        The part, or "" if the messages that the function reads do not contain `{{then}}`.
     """
     reply_count = 0
     for message in reversed(body["messages"]):
@@ -272,7 +272,7 @@ def _current_step(body: Body) -> str:
 
 
 def _extract_directives(value: Any) -> str:
-    """Return all directives in tool results as one text. They are the script of the next reply."""
+    """Return all directives in tool results as one text. This text is the script of the next reply."""
     match value:
         case {"type": "text", "text": str(text)} | {"type": "tool_result", "content": str(text)}:
             return "".join(match[0] for match in _DIRECTIVE.finditer(text))
@@ -314,7 +314,7 @@ def parse_script(body: Body) -> Script:
 
 
 def truncate_at_context_window(tokens_left: int, script: Script) -> Script:
-    """Return a script whose reply is short enough for the rest of the context window.
+    """Shorten the reply in a script if the reply does not fit into the context window together with the prompt.
 
     If the reply is too long, the function removes the last deltas and all tool calls. It never shortens a reply that
     repeats the text of the user message.
@@ -322,6 +322,9 @@ def truncate_at_context_window(tokens_left: int, script: Script) -> Script:
     Args:
         tokens_left: The number of tokens in the context window that the prompt does not use.
         script: The script of the whole reply.
+
+    Returns:
+        The script of the shortened reply, or `script` itself if the reply is short enough.
     """
     if len(script.deltas) <= tokens_left or script.is_echo:
         return script
@@ -342,7 +345,7 @@ def _apply_directive(fields: dict[str, Any], name: str, argument: str) -> None:
             text = loads_lenient(argument or r'"\n\n"')
             fields["deltas"] = (text,) if text else ()
         case "again" | "agent":
-            pass  # other functions handle these two directives
+            pass  # other functions handle these directives
         case "deltas":
             fields["deltas"] = tuple(f"w{n} " for n in range(int(argument)))
         case "stamps":
@@ -404,7 +407,7 @@ def _apply_directive(fields: dict[str, Any], name: str, argument: str) -> None:
 
 
 def _parse_deltas(argument: str) -> tuple[str, ...]:
-    """Return the deltas for a JSON text. They are the strings of a JSON list, or the words of a JSON string.
+    """Split a JSON text into deltas. The deltas are the strings in a JSON list, or the words in a JSON string.
 
     Raises:
         ValueError: The text is neither a JSON string nor a JSON list of strings.

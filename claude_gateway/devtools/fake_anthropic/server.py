@@ -2,7 +2,7 @@
 
 Directives in the prompts determine the replies, as the module `script` describes. The server records the requests, so
 that tests can check the requests that a real model would receive. It listens only on loopback and accepts only
-`FAKE_API_KEY`. If a program sends a real key to the Messages API by mistake, the server rejects the request. It neither
+`FAKE_API_KEY`. If a program sends a real API key to this server by mistake, the server rejects the request. It neither
 uses nor records the key.
 """
 
@@ -62,7 +62,7 @@ _ERROR_TYPES = {
 
 @dataclass(slots=True)
 class RecordedRequest:
-    """A request that the server received. Times are in seconds of `time.perf_counter`.
+    """A request that the server has received. The times are values of `time.perf_counter`, in seconds.
 
     Attributes:
         path: The path with the query string.
@@ -72,6 +72,7 @@ class RecordedRequest:
         disconnected: An event that the server sets if the client disconnects before the end of the response.
         ended: An event that the server sets when it has ended the response or the client has disconnected.
         received_at: The time at which the server received the request.
+        ended_at: The time at which the server has ended the response or the client has disconnected; 0 before that.
         delta_sent_at: The times at which the server sent the text deltas.
         message: The message object of the reply; empty if the server rejected the request.
     """
@@ -83,12 +84,13 @@ class RecordedRequest:
     disconnected: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     received_at: float = field(default_factory=time.perf_counter)
+    ended_at: float = 0.0
     delta_sent_at: list[float] = field(default_factory=list)
     message: MessageObject = field(default_factory=dict)
 
     @property
     def usage(self) -> dict[str, Any]:
-        """The token numbers in the reply; empty if the server rejected the request."""
+        """The numbers of tokens in the reply. The dictionary is empty if the server rejected the request."""
         return dict(self.message.get("usage", {}))
 
     @property
@@ -106,8 +108,8 @@ class FakeAnthropic:
     Attributes:
         retired_models: The names of models for which the server rejects requests with status 404.
         requests: The requests that the server received, oldest first.
-        model_checks_allowed: An event. While it is not set, the server does not reply to requests with which the CLI
-            checks a model name.
+        model_checks_allowed: An event. As long as a test has cleared it, the server does not reply to requests with
+            which the CLI checks a model name.
         accepted_keys: The keys and tokens with which the server accepts requests.
         limits_by_key: The limits of the subscription to which a key or token belongs, as in the directive `limits`. The
             server reports the limits with each response to this key or token, and rejects its requests with status 429
@@ -130,7 +132,7 @@ class FakeAnthropic:
         self.url = ""
 
     async def start(self, port: int = 0) -> None:
-        """Start the server, which listens only on 127.0.0.1.
+        """Start the server on the address 127.0.0.1.
 
         Args:
             port: The port on which the server listens; 0 to choose a free port.
@@ -139,7 +141,8 @@ class FakeAnthropic:
         app.router.add_post("/v1/messages", self._handle_messages)
         app.router.add_post("/v1/messages/count_tokens", self._handle_count_tokens)
         app.on_response_prepare.append(_add_limit_headers)
-        # The APIs of Amazon and Google have other stream formats. The server records their requests and rejects them.
+        # The APIs of Amazon and Google have other stream formats. The server records requests to these APIs and rejects
+        # them.
         app.router.add_post("/model/{model}/invoke-with-response-stream", self._handle_cloud)
         app.router.add_post("/projects/{path:.*}", self._handle_cloud)
         app.router.add_route("*", "/{path:.*}", self._handle_unknown)
@@ -229,6 +232,7 @@ class FakeAnthropic:
             received.disconnected.set()
             return web.Response()  # the client has disconnected
         finally:
+            received.ended_at = time.perf_counter()
             received.ended.set()
 
     def _has_accepted_key(self, request: web.Request) -> bool:
@@ -346,9 +350,9 @@ async def _send_stream(
 
 
 def _close_connection(request: web.Request) -> None:
-    """Close the connection of a request, after the server has sent all written data.
+    """Close the connection of a request, after the server has sent all data that it has written to the connection.
 
-    The function does not call `abort()`, because `abort()` would discard the written data.
+    The function does not call `abort()`, because `abort()` would discard data that the server has not sent yet.
     """
     assert request.transport is not None
     request.transport.close()

@@ -9,9 +9,9 @@ _MAC_BYTES = 24
 
 
 def compute_thinking_signature(thinking: str) -> str:
-    """Return the signature for a thinking block with this text.
+    """Return the signature for a thinking block with the text `thinking`.
 
-    The first half of the signature signs the text. The second half signs the first half, so that the fake API can also
+    The first half of the signature signs the text. The second half signs the first half. So the fake API can also
     verify the signature of a block that a client sends back without the text.
     """
     mac = _mac(thinking.encode(errors="surrogatepass"))
@@ -21,7 +21,7 @@ def compute_thinking_signature(thinking: str) -> str:
 def has_valid_signature(block: dict[str, Any]) -> bool:
     """Return whether the signature of a thinking block is valid for the text of the block.
 
-    If the text is empty, return whether the fake API can have created the signature. Clients that request
+    If the text is empty, return whether the fake API has created the signature for any text. Clients that request
     `thinking.display: "omitted"` receive thinking blocks with an empty text, and send these blocks back.
     """
     thinking, signature = block.get("thinking", ""), block.get("signature", "")

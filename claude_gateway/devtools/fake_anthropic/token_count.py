@@ -1,8 +1,8 @@
 """Functions that estimate the number of prompt tokens in a request. Does no I/O.
 
-They count only those parts of the request that the model reads according to the documentation of the API. A token is
-four ASCII characters or 2.5 bytes of other text. These functions share no code with the gateway, so that tests detect
-if the gateway counts the wrong parts of a request.
+The functions count only those parts of the request that the model reads according to the documentation of the API. They
+count one token for four ASCII characters, or for 2.5 bytes of other text. The functions use no code of the gateway, so
+that tests detect if the gateway counts the wrong parts of a request.
 """
 
 import struct
@@ -25,7 +25,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class PromptBlock:
-    """One block of a prompt. A prompt consists of the tools, the blocks of the system prompt and those of the messages.
+    """One block of a prompt. The blocks are the tools, the blocks of the system prompt and the blocks of the messages.
 
     Attributes:
         role: "tool" if the block is a tool, "system" if it belongs to the system prompt, otherwise the role of the
@@ -45,7 +45,7 @@ def count_input_tokens(body: Json) -> int:
 
 
 def total_tokens(prompt: Sequence[PromptBlock]) -> int:
-    """Return the estimated number of tokens in a prompt that consists of the given blocks."""
+    """Return the estimated number of tokens in a prompt, given all blocks of the prompt."""
     return ceil(_REQUEST_TOKENS + sum(block.tokens for block in prompt))
 
 
@@ -108,7 +108,7 @@ def _encode_json(value: Any) -> str:
 def _image_tokens(source: Json) -> float:
     """Return the estimated number of tokens for an image.
 
-    The number for a PNG image depends on its width and height. The number for other images is the maximum.
+    For a PNG image, the number depends on the width and height. For other images, the function returns the maximum.
     """
     raw = b64decode(source.get("data") or "")
     if raw[1:4] != b"PNG":

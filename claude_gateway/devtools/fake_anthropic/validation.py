@@ -1,6 +1,6 @@
 """Functions that validate requests as the real Messages API does. Does no I/O.
 
-Because of this validation, no test can pass with a request that the real API would reject.
+Because of this validation, a test fails if the gateway or the CLI sends a request that the real API would reject.
 """
 
 import re
@@ -260,7 +260,7 @@ def _find_error_result_problems(body: Body) -> Iterator[str]:
 
 
 def _iter_blocks(body: Body) -> Iterator[tuple[str, Block]]:
-    """Yield the field path and the JSON object of each content block in messages, also of blocks in tool results."""
+    """Yield the field path and the JSON object of each content block in the messages, including tool result blocks."""
     for number, message in enumerate(body.get("messages", ())):
         for index, block in enumerate(_content_blocks(message)):
             field_path = f"messages.{number}.content.{index}"

@@ -1,9 +1,10 @@
 """Convert calls of built-in tools to blocks of a Messages response. No I/O.
 
-The API has no blocks for the built-in tools of Claude Code, and the official clients only have types for blocks of
-Anthropic's hosted tools. Therefore the gateway uses the names of hosted tools: a command becomes `bash_code_execution`,
-a file operation becomes `text_editor_code_execution`, and a call of an MCP server becomes `mcp_tool_use`. Every other
-call becomes `code_execution`, with the text of the call as the code.
+The API defines no blocks for the built-in tools of Claude Code. The official clients only know the blocks for hosted
+tools, which are tools that Anthropic runs. Therefore the gateway uses the names of hosted tools. A shell command
+becomes `bash_code_execution`, a file operation becomes `text_editor_code_execution`, a web search becomes `web_search`,
+and a call of an MCP tool becomes `mcp_tool_use`. Every other call becomes `code_execution`, and the text of the call
+becomes its code.
 """
 
 import re
@@ -40,11 +41,12 @@ _LINKS = re.compile(r"^Links: (\[.*\])$", re.MULTILINE)
 class BuiltinToolBlocks:
     """Builds the blocks for calls of built-in tools from the events of a reply.
 
-    A call may finish while another block is still open. The blocks of the call then wait until that other block ends.
+    A call may start or finish while another block of the response is open. The builder then returns the blocks for this
+    call only after that other block has ended.
     """
 
     def __init__(self) -> None:
-        # The unfinished calls by call id: the name of the tool, and the block that represents the call.
+        # Maps the id of each unfinished call to the name of the tool and to the block that represents the call.
         self._open_calls: dict[str, tuple[str, BlockObject]] = {}
         self._pending_blocks: list[BlockObject] = []
         self._in_block = False
@@ -52,7 +54,7 @@ class BuiltinToolBlocks:
 
     @property
     def usage(self) -> dict[str, Any]:
-        """The additional fields for the `usage` object: the number of successful web searches."""
+        """Fields of the `usage` object that contain the number of successful web searches, if there were any."""
         requests = {"web_search_requests": self._search_count, "web_fetch_requests": 0}
         return {"server_tool_use": requests} if self._search_count else {}
 
@@ -167,7 +169,7 @@ def _build_editor_content(arguments: ToolInput, finished: ToolCallFinished) -> B
 
 
 def _build_search_content(_: ToolInput, finished: ToolCallFinished) -> BlockObject | list[BlockObject]:
-    """Return the links in the text result of a web search as search results.
+    """Convert the result text of a web search to one search result object for each link in the text.
 
     `encrypted_content` stays empty, because only Anthropic can fill this field.
     """

@@ -69,11 +69,11 @@ NEUTRAL_VALUES: NeutralValues = {
 def warnings(fields: Mapping[str, Any]) -> list[str]:
     """Return a warning for each parameter in a request that the gateway ignores.
 
-    If the value of a parameter requests nothing, there is no warning.
+    If the value of a parameter is the default value or means "not set", there is no warning.
     """
     return support.find_parameter_warnings(fields, PARAMETERS, NEUTRAL_VALUES)
 
 
 def classify(fields: Mapping[str, Any]) -> list[ParameterSupport]:
-    """Return, for each parameter in a request, whether and how the gateway supports it."""
+    """Return one entry for each parameter in a request. The entry says whether the gateway supports the parameter."""
     return list(support.classify_parameters(fields, PARAMETERS, NEUTRAL_VALUES))

@@ -28,7 +28,7 @@ class MessagesSchema(BaseModel):
 class MessageParam(MessagesSchema):
     """One message of the conversation in a request."""
 
-    # Claude Code sends messages of the role `system` between those of the user and the assistant.
+    # Claude Code sends messages of the role `system` between the messages of the user and the assistant.
     role: Literal["user", "assistant", "system"]
     content: str | ContentBlocks
 

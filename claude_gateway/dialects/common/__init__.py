@@ -1,1 +1,1 @@
-"""Code that several dialects share to convert requests to jobs and events to responses."""
+"""Code that several API dialects share to convert requests to jobs, and the events of jobs to responses."""

@@ -1,9 +1,9 @@
-"""Error messages for conversations that are too long, in the words of OpenAI and of Google. No I/O.
+"""Format the error messages about conversations that are too long, in the wording of OpenAI and of Google. No I/O.
 
-Client programs search these messages for certain words, so the gateway uses the words of the real APIs. OpenAI's
-clients look for `code`, and for "maximum context length is N tokens", "exceeds the context window" or "reduce the
-length of the messages" (LiteLLM, aider, OpenCode, Cline, LangChain). Google's clients look for "exceeds the maximum
-number of tokens allowed" (LiteLLM, LangChain, OpenCode).
+Client programs search these messages for certain phrases, so the gateway uses the phrases of the original APIs. Clients
+of OpenAI's APIs (LiteLLM, aider, OpenCode, Cline, LangChain) search for the error code, and for "maximum context length
+is N tokens", "exceeds the context window" or "reduce the length of the messages". Clients of Google's API (LiteLLM,
+LangChain, OpenCode) search for "exceeds the maximum number of tokens allowed".
 """
 
 import re
@@ -12,14 +12,14 @@ from typing import NamedTuple
 from claude_gateway.core.errors import ApiError
 
 CONTEXT_LENGTH_CODE = "context_length_exceeded"
-# Patterns for the two error messages of the Messages API: one if the messages alone are too long, the other if the
-# messages and the requested output together are too long.
+# Patterns for two error messages of the Messages API. The API sends the first one if the messages alone are too long,
+# and the second one if the messages and the requested output together are too long.
 _MESSAGES_TOO_LONG = re.compile(r"prompt is too long\D*(\d+) tokens? > (\d+)", re.IGNORECASE)
 _MESSAGES_AND_OUTPUT_TOO_LONG = re.compile(r"exceed context limit\D*(\d+) \+ (\d+) > (\d+)")
 
 
 class _TokenCounts(NamedTuple):
-    """The token counts in an error message of the upstream about a conversation that is too long.
+    """Token counts that the upstream states in its error message about a conversation that is too long.
 
     Attributes:
         messages: Number of tokens in the messages.
@@ -33,7 +33,10 @@ class _TokenCounts(NamedTuple):
 
 
 def format_openai_message(error: ApiError) -> str:
-    """Return the message of an error. If the conversation is too long, the message has OpenAI's words."""
+    """Return an error message for clients of OpenAI's APIs.
+
+    If the conversation is too long, the message has the wording of OpenAI. Other messages stay unchanged.
+    """
     if error.code != CONTEXT_LENGTH_CODE:
         return error.message
     counts = _parse_token_counts(error.message)
@@ -54,7 +57,10 @@ def format_openai_message(error: ApiError) -> str:
 
 
 def format_gemini_message(error: ApiError) -> str:
-    """Return the message of an error. If the conversation is too long, the message has Google's words."""
+    """Return an error message for clients of Google's API.
+
+    If the conversation is too long, the message has the wording of Google. Other messages stay unchanged.
+    """
     if error.code != CONTEXT_LENGTH_CODE:
         return error.message
     counts = _parse_token_counts(error.message)

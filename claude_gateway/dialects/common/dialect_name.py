@@ -13,7 +13,7 @@ class DialectName(StrEnum):
 
     @property
     def kind(self) -> str:
-        """Short name of the dialect, which clients of `/v1/compatibility` and `/v1/debug/request` send and receive."""
+        """Short name of the dialect in the requests and responses of `/v1/compatibility` and `/v1/debug/request`."""
         return _KINDS[self]
 
 

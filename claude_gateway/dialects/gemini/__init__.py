@@ -1,1 +1,1 @@
-"""The dialect of Google's Gemini API: it converts requests to jobs, and the events of jobs to responses."""
+"""The dialect of Google's Gemini API. It converts requests to jobs, and the events of jobs to responses."""

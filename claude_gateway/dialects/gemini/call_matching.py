@@ -1,8 +1,8 @@
 """Find the function call to which each function response in a Gemini request belongs. No I/O.
 
 A function response of a newer client contains the id of the call. A function response of an older client only contains
-the name of the function, so the gateway uses the name and the order. If a part is invalid, the functions raise
-`ApiError` 400 with the field path of the part.
+the name of the function, so the gateway uses this name and the order of the calls. If a part is invalid, the functions
+raise `ApiError` 400 with the field path of the part.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,7 +22,7 @@ _DEFAULT_CALL_NAME = "unnamed"
 
 @dataclass(slots=True)
 class _PendingCall:
-    """A function call in the conversation that has no function response yet.
+    """A function call of the latest model turn. The matcher keeps it until the next model turn begins.
 
     Attributes:
         id: The id of the call.
@@ -38,11 +38,11 @@ class _PendingCall:
 class CallMatcher:
     """Finds the function call to which each function response belongs.
 
-    The user of this class passes the calls and the responses in the order of the conversation, and calls `clear` at the
+    The calling code passes the calls and the responses in the order of the conversation, and calls `clear` at the
     beginning of each new model turn.
 
     Args:
-        notes: The list that receives the warnings for the client.
+        notes: The list to which the matcher adds warnings for the client.
         open_calls: The calls at the end of the stored history that have no response yet.
     """
 
@@ -59,9 +59,10 @@ class CallMatcher:
         self._matched.clear()
 
     def parse_call(self, call: GeminiFunctionCall, field_path: str) -> ToolUse:
-        """Convert a function call, and remember the call until its function response follows."""
+        """Convert a function call to a tool call, and remember the call for its function response."""
         self._call_count += 1
-        # Each request of a conversation gets the same id, so that the gateway recognizes the conversation.
+        # The generated id of a call is the same in each request of a conversation, so that the gateway recognizes the
+        # conversation.
         id_ = call.id or f"unnamed_call_{self._call_count}"
         self._ids.add(id_)
         self._pending.append(_PendingCall(id_, call.name, has_client_id=bool(call.id)))
@@ -91,10 +92,10 @@ class CallMatcher:
         return matched_call.id if matched_call is not None else response.id or response.name or _DEFAULT_CALL_NAME
 
     def _find_call(self, response: FunctionResponse, calls: Sequence[_PendingCall]) -> _PendingCall | None:
-        """Find the call that has the id in the response, or else a call of the same function.
+        """Find the call that has the same id as the response. If there is no such call, find a call by function name.
 
-        The name of the function counts only if the client sent no id for the call or for the response, or if no call in
-        the conversation has the id in the response.
+        The method uses the name only if the gateway generated the id of the call, if the response has no id, or if no
+        call in the conversation has the id of the response.
         """
         by_id = (call for call in calls if response.id and call.id == response.id)
         is_known_id = response.id in self._ids
@@ -115,8 +116,8 @@ class CallMatcher:
 def _parse_response_text(response: Any) -> tuple[str, bool]:
     """Return the text of a function response, and whether the text reports an error.
 
-    Google's documentation defines the fields `output` and `error` of a response. The text of any other object is its
-    JSON.
+    If the response object has only the field `output` or only the field `error`, the text is the value of this field.
+    Google's documentation defines these two fields. Any other object becomes JSON text.
     """
     if response is None or response == {}:
         return "", False

@@ -34,7 +34,7 @@ class ContentsParser:
     """Adds the contents of one request to a conversation.
 
     Args:
-        conversation: The conversation that receives the messages and the warnings.
+        conversation: The conversation to which the parser adds messages and warnings.
         signer: Verifies the signed thinking that clients send back.
         history_turns: The stored turns that the contents continue, if the request belongs to a session.
     """
@@ -53,8 +53,9 @@ class ContentsParser:
     def parse(self, contents: Sequence[GeminiContent]) -> None:
         """Add all contents of the request to the conversation.
 
-        Successive contents of the model become one message, and so do those of the user. One reply may consist of
-        several contents, because clients that stream store each chunk of a reply as a separate content.
+        The parser merges successive contents of the model into one message, and successive contents of the user into
+        one message. A reply may consist of several contents, because some clients store each chunk of a streamed reply
+        as a separate content.
         """
         for is_model, group in groupby(enumerate(contents), key=lambda numbered: numbered[1].role == "model"):
             parts = [
@@ -97,9 +98,10 @@ class ContentsParser:
         self._conversation.add_message("assistant", message_blocks)
 
     def _parse_thinking(self, part: GeminiPart, field_path: str) -> tuple[ThinkingBlock | RedactedThinkingBlock, ...]:
-        """Return the thinking blocks in the signature of a part, or an empty tuple if this gateway did not sign them.
+        """Return the thinking blocks in the field `thoughtSignature` of a part.
 
-        In the conversation, the thinking comes before the part.
+        In the conversation, these blocks come before the part. If this gateway did not sign the value of the field, the
+        result is empty, and the method adds a warning for the client.
         """
         if not part.thought_signature:
             return ()
@@ -119,7 +121,7 @@ class ContentsParser:
             self._notes.append(f"{field_path}: omitted (a model message must not contain media)")
             return None
         if part.thought:
-            return None  # a copy for display; the next part has the whole thinking in its signature
+            return None  # this part is a copy for display; the field `thoughtSignature` contains the whole thinking
         return self._parse_text(part, field_path)
 
     def _parse_user_part(self, part: GeminiPart, field_path: str) -> Block | None:
@@ -154,9 +156,9 @@ class ContentsParser:
         return None
 
     def _note_ignored_fields(self, part: GeminiPart, field_path: str) -> None:
-        """Add a warning for each field in a part that only Google's models support.
+        """Add a warning for each field of a part that only Google's models support.
 
-        Such fields are a resolution or a video clip, for example.
+        For example, such a field sets the resolution of an image.
         """
         if not part.unknown_fields:
             return
@@ -166,7 +168,7 @@ class ContentsParser:
                     self._note_once(f"{field_path}.{name[:40]}", "ignored (Claude has no such parameter)")
 
     def _note_once(self, field_path: str, message: str) -> None:
-        """Add a warning about a field of a part, unless another part has already had a warning about this field.
+        """Add a warning about a field of a part, unless there is already a warning about this field in another part.
 
         A request may contain hundreds of parts with the same field.
         """

@@ -126,9 +126,9 @@ class GeminiBodyBuilder:
                 assert_never(event)
 
     def _add_part(self, part: Json) -> None:
-        """Add a part to the body. If the last part has text of the same kind, append the new text to that part instead.
+        """Add a part to the body, or append its text to the last part if both parts have text of the same kind.
 
-        A part that has a signature always stays a separate part.
+        The kind of a text is reply or thinking. A part that has a signature always becomes a new part.
         """
         last = self._merged_parts[-1] if self._merged_parts else {}
         has_only_text = part.keys() <= {"text", "thought"}
@@ -158,16 +158,17 @@ class GeminiBodyBuilder:
 
 
 def candidate_object(parts: list[Json], finish_reason: str | None = None) -> Json:
-    """Return the JSON object of a candidate. Each response and each chunk of this gateway has exactly one candidate."""
+    """Return the JSON object of a candidate, which is one reply. Each response and each chunk has one candidate."""
     reason = {"finishReason": finish_reason} if finish_reason else {}
     return {"content": {"parts": parts, "role": "model"}, **reason, "index": 0}
 
 
 def usage_object(usage: TokenUsage) -> Json:
-    """Return the token counts of a response as its `usageMetadata` object.
+    """Convert the token counts of a reply to the `usageMetadata` object of a response.
 
-    Gemini includes cached tokens in the prompt, but the Messages API counts cached tokens separately. The Messages API
-    includes thinking tokens in the output, but Gemini counts thinking tokens separately.
+    `usage` has the counts of the Messages API. In the Messages API, the count of input tokens excludes cached tokens,
+    and the count of output tokens includes thinking tokens. In Gemini's API, the count of prompt tokens includes cached
+    tokens, and the count of output tokens excludes thinking tokens.
     """
     prompt = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
     cached = {"cachedContentTokenCount": usage.cache_read_tokens} if usage.cache_read_tokens else {}
@@ -187,5 +188,6 @@ def _get_finish_reason(event: Finished, part_builder: PartBuilder) -> str:
 
 
 # While a job produces no output, the gateway sends this empty chunk to keep the connection open. All tested Google
-# clients accept an empty chunk, but a comment (the usual keep-alive) ends their stream.
+# clients accept an empty chunk. The gateway does not send a comment, as servers usually do for this purpose, because
+# Google clients end the stream when they receive a comment.
 KEEP_ALIVE_DATA = encode_json({"candidates": [candidate_object([{"text": ""}])]})

@@ -24,7 +24,7 @@ _ERROR_DOMAIN = "claude-gateway"
 
 
 def get_http_status(error: ApiError) -> int:
-    """Return the HTTP status for an error. If the gateway uses 422, the result is 400, as in Google's APIs."""
+    """Return the HTTP status that Google's APIs use for an error. A status of 422 becomes 400."""
     return 400 if error.status == 422 else error.status
 
 
@@ -45,9 +45,9 @@ def error_object(error: ApiError) -> dict[str, Any]:
 
 
 def _build_error_details(error: ApiError, violations: list[dict[str, str]]) -> list[dict[str, Any]]:
-    """Return the details of an error in the types that Google defines.
+    """Return the objects for the field `details` of an error. Google defines the types of these objects.
 
-    Google's clients read from `RetryInfo` how long they must wait before the next attempt.
+    In `RetryInfo`, Google's clients find the time for which they must wait before the next attempt.
     """
     details: list[dict[str, Any]] = []
     if error.code:
@@ -60,5 +60,5 @@ def _build_error_details(error: ApiError, violations: list[dict[str, str]]) -> l
 
 
 def _to_field_path(field: str) -> str:
-    """Convert a path such as `body -> contents -> 0` to the form `contents.0`, which all other field paths have."""
+    """Convert a field path of the form `body -> contents -> 0` to the usual form `contents.0`."""
     return ".".join(field.split(" -> ")[1:]) or field

@@ -1,9 +1,10 @@
 """Convert the schemas in Gemini requests to JSON Schema. No I/O.
 
-Clients send two kinds of schemas. The first kind is Google's variant of OpenAPI, with types in upper case, `nullable`,
-`propertyOrdering`, keywords in camel case or snake case, and numbers as strings. The second kind is JSON Schema, but
-some clients write its types in upper case, too. Property names, examples, default values and enum values belong to the
-client and stay unchanged. If a schema is invalid, the functions raise `ApiError` 400 with the field path of the schema.
+Clients send two kinds of schemas. The first kind is Google's variant of OpenAPI. It has type names in upper case, the
+keywords `nullable` and `propertyOrdering`, keywords in camel case or snake case, and numbers as strings. The second
+kind is JSON Schema, but some clients write the type names in upper case here, too. The gateway does not change property
+names, examples, default values and enum values. If a schema is nested too deeply, the functions raise `ApiError` 400
+with the field path of the schema.
 """
 
 from collections.abc import Callable
@@ -48,13 +49,13 @@ _COUNT_KEYWORDS = frozenset({"minItems", "maxItems", "minLength", "maxLength", "
 def from_openapi(schema: Any, field_path: str) -> Any:
     """Convert a schema in Google's variant of OpenAPI to JSON Schema.
 
-    If the value is not an object, the result is the same value, which the tool parser then rejects.
+    If the value is not an object, the function returns it unchanged, and the tool parser rejects it later.
     """
     return _convert_recursively(schema, field_path, 0, _convert_openapi_level)
 
 
 def from_json_schema(schema: Any, field_path: str) -> Any:
-    """Return a JSON Schema with its type names in lower case. Everything else stays unchanged."""
+    """Convert the type names in a JSON Schema to lower case. All other parts of the schema stay unchanged."""
     return _convert_recursively(schema, field_path, 0, _lowercase_types)
 
 
@@ -93,7 +94,7 @@ def _lowercase_types(schema: Schema) -> Schema:
 
 
 def _convert_openapi_level(schema: Schema) -> Schema:
-    """Convert the top level of a schema in Google's variant of OpenAPI, without its subschemas.
+    """Convert a schema in Google's variant of OpenAPI to JSON Schema, but leave its subschemas unchanged.
 
     The function replaces a keyword that JSON Schema does not have with an equivalent keyword. It drops a keyword that
     has no meaning for the model.

@@ -24,5 +24,5 @@ def model_object(name: str) -> dict[str, Any]:
 
 
 def model_list_object(names: Iterable[str]) -> dict[str, Any]:
-    """Return the model list on one page. There are few models, and `pageSize` only sets a maximum."""
+    """Return all models on one page of the model list. The gateway ignores `pageSize`, because there are few models."""
     return {"models": [model_object(name) for name in names]}

@@ -118,7 +118,7 @@ _UNBLOCKED_THRESHOLDS = ("BLOCK_NONE", "OFF", "HARM_BLOCK_THRESHOLD_UNSPECIFIED"
 def warnings(fields: Mapping[str, Any]) -> list[str]:
     """Return a warning for each top-level parameter in a request that the gateway ignores.
 
-    If the value of a parameter requests nothing, there is no warning.
+    If the value of a parameter is the default value or means "not set", there is no warning.
     """
     return find_nested_warnings(
         "", PARAMETERS, {name: value for name, value in fields.items() if not _is_safety_off(name, value)}
@@ -126,13 +126,13 @@ def warnings(fields: Mapping[str, Any]) -> list[str]:
 
 
 def drop_unset_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters of a request, or of an object in it, without those whose value means "not set"."""
+    """Return the fields of a request, or of an object in the request, without fields that mean "not set"."""
     neutral = {name: _NEUTRAL_VALUES.get(to_camel(name) if "_" in name else name, ()) for name in fields}
     return drop_unset(fields, neutral)
 
 
 def find_nested_warnings(path_prefix: str, table: SupportTable, fields: Mapping[str, Any]) -> list[str]:
-    """Return the warnings about ignored parameters of an object in the request.
+    """Return a warning for each parameter in an object of the request that the gateway ignores.
 
     Args:
         path_prefix: The field path of the object, with a dot at the end.
@@ -146,9 +146,9 @@ def find_nested_warnings(path_prefix: str, table: SupportTable, fields: Mapping[
 
 
 def classify(fields: Mapping[str, Any]) -> list[ParameterSupport]:
-    """Return, for each parameter in a request, whether and how the gateway supports it.
+    """Return one entry for each parameter in a request. The entry says whether the gateway supports the parameter.
 
-    The name of a nested parameter contains its whole field path.
+    For a parameter in a nested object, the name in the result is the field path, such as `generationConfig.topK`.
     """
     top_level = {name: None if _is_safety_off(name, value) else value for name, value in fields.items()}
     result = _classify_nested("", PARAMETERS, top_level)
@@ -187,7 +187,7 @@ def _canonicalize_name(name: str, table: SupportTable) -> str:
 def _is_safety_off(name: str, value: Any) -> bool:
     """Return whether a parameter is `safetySettings` and switches all safeguards off.
 
-    Most clients send such a value. It requests nothing.
+    Most clients send such a value, so the gateway does not warn about it.
     """
     settings: Iterable[Any] = value if isinstance(value, list) else [value]
     return _canonicalize_name(name, PARAMETERS) == "safetySettings" and all(

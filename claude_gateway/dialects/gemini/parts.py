@@ -22,9 +22,9 @@ from workers.params.call_arguments import parse_arguments_for_client
 class PartBuilder:
     """Builds the parts of a Gemini response from the events of a job.
 
-    Each delta of text or thinking becomes a part. A function call becomes one part, once it is complete. The signed
-    thinking goes into the field `thoughtSignature` of the next part, whether or not the response shows its text.
-    Clients send this signature back, and often nothing else of the thinking.
+    Each delta of text or thinking becomes a part. A function call becomes one part as soon as the call is complete. The
+    builder writes the signed thinking into the field `thoughtSignature` of the next part, even if the response does not
+    show the text of the thinking. Many clients send back only this field, and not the parts with the text.
 
     Args:
         signer: Signs the thinking.
@@ -45,7 +45,7 @@ class PartBuilder:
         self.has_broken_call = False
 
     def feed(self, event: BlockEvent) -> Iterator[dict[str, Any]]:
-        """Yield the parts that an event of a block completes."""
+        """Process an event of the job, and yield the parts that are complete after this event."""
         match event:
             case TextDelta(text) if text:
                 yield {"text": text, **self.pop_signature()}
@@ -95,7 +95,7 @@ class PartBuilder:
 
 
 def _parse_arguments(text: str) -> Any:
-    """Return the arguments of a call in the form for clients, or None if the text is not a JSON object."""
+    """Parse the arguments of a function call for the client. Return None if the text is not a JSON object."""
     try:
         value = parse_arguments_for_client(text)
     except orjson.JSONDecodeError:

@@ -1,8 +1,8 @@
 """Pydantic models for the body of a Gemini request.
 
-Field names may be in camel case or snake case, enum values may be in any case, and a single object may stand in place
-of a list, because Google's clients and examples use all these forms. Data that belongs to the client (schemas,
-arguments, responses) has the type `Any` and stays unchanged.
+Field names may be in camel case or snake case, enum values may be in any case, and the client may send a single object
+in place of a list. Google's clients and examples use all these forms. Schemas, call arguments and function responses
+have the type `Any`, so that pydantic does not change them.
 """
 
 from typing import Annotated, Any, Literal, TypeVar
@@ -33,7 +33,7 @@ def _as_list(value: Any) -> Any:
 
 
 def _as_content(value: Any) -> Any:
-    """Convert a string, or a text part that is not inside a content, to a content."""
+    """Convert a string or a single text part to a content. Return any other value unchanged."""
     if isinstance(value, str):
         return {"parts": [{"text": value}]}
     if isinstance(value, dict) and "text" in value and "parts" not in value:
@@ -56,7 +56,7 @@ class GeminiSchema(BaseModel):
 
 
 class GeminiParametersSchema(GeminiSchema):
-    """Base class of objects that hold parameters. It drops each parameter whose value means "not set"."""
+    """Base class of the models that contain request parameters. It drops parameters with a value for "not set"."""
 
     @model_validator(mode="before")
     @classmethod
@@ -184,7 +184,7 @@ class FunctionDeclaration(GeminiSchema):
 
 
 class GeminiTool(GeminiSchema):
-    """An entry in `tools`: it declares functions of the client, or enables a tool that Google runs."""
+    """An entry in `tools`, which declares functions of the client, or enables a tool that Google runs."""
 
     function_declarations: OneOrMany[FunctionDeclaration] | None = None
     google_search: Any = None
@@ -225,14 +225,14 @@ class GenerateContentRequest(GeminiParametersSchema):
 
 
 class CountTokensRequest(GeminiSchema):
-    """The body of a `countTokens` request, which holds only contents or a whole request."""
+    """The body of a `countTokens` request. It contains either contents or a whole `generateContent` request."""
 
     contents: Contents | None = None
     generate_content_request: GenerateContentRequest | None = None
 
     @property
     def request_to_count(self) -> GenerateContentRequest | None:
-        """The request whose tokens the gateway counts; None if the body holds neither contents nor a request."""
+        """The request for which the gateway counts the tokens; None if the body has no contents and no request."""
         if self.generate_content_request is None and self.contents is not None:
             return GenerateContentRequest(contents=self.contents)
         return self.generate_content_request

@@ -25,7 +25,7 @@ _HOSTED_TOOL_KINDS: Mapping[str, HostedToolKind] = {
 
 
 def parse_hosted_tools(tools: Sequence[schema.GeminiTool]) -> list[HostedTool]:
-    """Return those tools which Google would run and for which Claude Code has a built-in tool."""
+    """Return the hosted tools, which are the tools that Google would run, if Claude Code has a similar tool."""
     return [
         HostedTool(f"tools.{number}.{to_camel(name)}", to_camel(name), kind, list_hosted_settings(getattr(tool, name)))
         for number, tool in enumerate(tools)
@@ -61,10 +61,10 @@ def parse_functions(tools: Sequence[schema.GeminiTool], notes: list[str]) -> tup
 def parse_calling_config(
     config: schema.FunctionCallingConfig | None, functions: tuple[ToolDefinition, ...], notes: list[str]
 ) -> tuple[tuple[ToolDefinition, ...], ToolChoice | None]:
-    """Return the functions that the model may call, and the tool choice for them.
+    """Return the functions that the gateway passes to Claude, and the tool choice for these functions.
 
-    With a tool choice, the gateway can force Claude to call one given function, or any function. If Claude may call
-    only some of the functions, the gateway passes only these to Claude.
+    A tool choice can force Claude to call one given function, or any function, but it cannot limit the choice to
+    several functions. If the client allows only some of the functions, the gateway passes only these to Claude.
     """
     mode = (config and config.mode) or "auto"
     allowed = (config and config.allowed_function_names) or []

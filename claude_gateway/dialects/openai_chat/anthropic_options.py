@@ -1,6 +1,6 @@
-"""Apply `anthropic_options`, a field of a chat request with parameters of the Messages API. No I/O.
+"""Apply the field `anthropic_options`, in which a chat request contains parameters of the Messages API. No I/O.
 
-These parameters take precedence over the parameters of the chat request itself.
+The parameters in this field (options) take precedence over the other parameters of the chat request.
 """
 
 from typing import Any
@@ -21,9 +21,12 @@ _CHAT_NAMES = {
 
 
 def apply_options(request: ChatRequest, notes: list[str]) -> tuple[ChatRequest, AnthropicOptions]:
-    """Return the chat request with the options in place of its own parameters, and the options themselves.
+    """Copy the values in `anthropic_options` to the parameters of the chat request that have the same meaning.
 
     The function adds a warning for each option that replaces a different value, and for each option that has no effect.
+
+    Returns:
+        The changed chat request, and all options.
     """
     options = request.anthropic_options
     if options is None:

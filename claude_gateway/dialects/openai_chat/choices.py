@@ -1,7 +1,8 @@
-"""Encode several replies to one chat request. The client requests them with the parameter `n`. No I/O.
+"""Encode several replies to one chat request as one response. No I/O.
 
-Each reply becomes one choice of the response. The response is a stream of chunks or one body. The calling code passes
-each event together with the index of its choice.
+The client sets the number of replies with the parameter `n`. In the response, each reply is called a choice, and each
+choice has an index. The response is a stream of chunks or one body. Each choice has its own job, and the calling code
+passes each event of a job together with the index of the choice.
 """
 
 from collections.abc import Iterable
@@ -107,10 +108,10 @@ class ChatChoicesBodyBuilder:
 
 
 def sum_usage(usages: Iterable[TokenUsage]) -> TokenUsage:
-    """Return the token usage of all choices together. As in OpenAI's API, it counts the prompt only once.
+    """Return the token usage of all choices together. As in OpenAI's API, the result counts the prompt only once.
 
-    Each choice has its own job, and the jobs can report different prompt tokens. The result contains the prompt tokens
-    of the job that reports most, so that it does not depend on the order in which the choices finish.
+    Each choice has its own job, and the jobs can report different numbers of prompt tokens. The result contains the
+    largest of these numbers, so that the result does not depend on the order in which the jobs finish.
     """
     all_usages = list(usages)
     prompt = max(

@@ -1,6 +1,7 @@
 """Convert the content of a chat message to blocks. No I/O.
 
-Besides OpenAI's parts, the content may contain Anthropic's blocks, because Cursor mixes them.
+The content may contain parts in OpenAI's format and blocks in Anthropic's format, because the editor Cursor mixes both
+formats.
 """
 
 from typing import Any
@@ -11,7 +12,7 @@ from claude_gateway.dialects.common.content.blocks import is_block_type, parse_b
 from claude_gateway.dialects.openai_chat.schema import ChatMessage
 from workers.core.job import Block, Text
 
-# Values of `detail` that request nothing, because Claude always sees the whole image.
+# Values of `detail` for which there is no warning, because Claude always sees the whole image.
 _DEFAULT_DETAILS = (None, "auto", "high", "original")
 
 

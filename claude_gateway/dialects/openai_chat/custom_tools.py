@@ -1,8 +1,9 @@
 """Convert the custom tools in a chat request to functions. No I/O.
 
-OpenAI's format nests the fields of a custom tool, and those of its calls, in an object `custom`. Editors send custom
-tools in the flat format of `/v1/responses` instead. These editors expect a call of a custom tool in the form of a
-function call, with the plain input text as the arguments.
+The input of a custom tool is plain text. In OpenAI's chat format, an object `custom` contains the fields of a custom
+tool, and another such object contains the fields of a call. Some editors send custom tools in the flat format of
+`/v1/responses` instead. These editors expect a call of a custom tool in the form of a function call, and expect the
+plain text in the field `arguments`.
 """
 
 from collections.abc import Mapping, Sequence

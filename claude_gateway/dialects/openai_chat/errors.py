@@ -1,4 +1,4 @@
-"""Encodes errors in the format of OpenAI's APIs. No I/O."""
+"""Encode errors in the format of OpenAI's APIs. No I/O."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from claude_gateway.dialects.common.context_length_errors import format_openai_m
 
 
 def error_object(error: ApiError) -> dict[str, Any]:
-    """Return the body of an error response, which is also the `data` of an error inside a stream."""
+    """Return the body of an error response. If a stream fails, its last event contains the same object as its data."""
     inner: dict[str, Any] = {"message": format_openai_message(error), "type": error.type, "code": error.code}
     if error.param is not None:
         inner["param"] = error.param

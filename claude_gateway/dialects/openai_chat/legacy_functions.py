@@ -1,7 +1,7 @@
-"""Convert OpenAI's older parameter `functions`, and calls in the older form, to tools and tool calls. No I/O.
+"""Convert OpenAI's older parameter `functions` to tools, and older function calls to tool calls. No I/O.
 
-In the older form, calls have no ids, and a message contains at most one call. The message with the role `function` that
-follows contains the result of the call.
+In the older format, calls have no ids, and a message contains at most one call. The next message has the role
+`function` and contains the result of the call.
 """
 
 from typing import Any

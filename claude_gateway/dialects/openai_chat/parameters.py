@@ -108,7 +108,8 @@ OPTIONS_NEUTRAL_VALUES: NeutralValues = {
     "service_tier": (*UNSET_TEXT, "auto"),
     "speed": (*UNSET_TEXT, "standard"),
 }
-# Values that request nothing. Many clients send every parameter that they know, with such values.
+# For each parameter, the values that are the default or mean "not set". Many clients send every parameter that they
+# know, with such values.
 NEUTRAL_VALUES: NeutralValues = {
     **{name: UNSET_TEXT for name in PARAMETERS if name not in _BLANK_ALLOWED_FIELDS},
     "max_tokens": UNSET_LIMIT,
@@ -127,7 +128,7 @@ NEUTRAL_VALUES: NeutralValues = {
 def warnings(fields: Mapping[str, Any]) -> list[str]:
     """Return a warning for each parameter in a request that the gateway ignores.
 
-    If the value of a parameter requests nothing, there is no warning.
+    If the value of a parameter is the default value or means "not set", there is no warning.
     """
     return support.find_parameter_warnings(fields, PARAMETERS, NEUTRAL_VALUES)
 
@@ -138,7 +139,7 @@ def option_warnings(fields: Mapping[str, Any]) -> list[str]:
 
 
 def classify(fields: Mapping[str, Any]) -> list[ParameterSupport]:
-    """Return, for each parameter in a request, whether and how the gateway supports it.
+    """Return one entry for each parameter in a request. The entry says whether the gateway supports the parameter.
 
     The name of a parameter in `anthropic_options` starts with `anthropic_options.`.
     """

@@ -4,7 +4,7 @@ If a field is invalid, the functions raise `ApiError` 400 with the path of the f
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -32,6 +32,7 @@ from claude_gateway.dialects.openai_chat.parameters import warnings
 from claude_gateway.dialects.openai_chat.schema import AnthropicOptions, ChatMessage, ChatRequest, ResponseFormat
 from claude_gateway.dialects.openai_chat.tool_calls import assign_call_ids, parse_tool_calls
 from claude_gateway.structured_output.schema_limits import any_json_object, parse_output_schema
+from workers.core.frozen import with_changes
 from workers.core.job import Block, ChatJob, GenerationParams, OutputSchema, Role, Text, ToolResult, Turn
 from workers.params.generation_params import fit_to_model
 
@@ -84,7 +85,7 @@ def parse(request: ChatRequest, key_id: str, model: str, history: SessionHistory
     tools = drop_unsupported_strict(allowed.tools, model, notes)
     choice = parse_tool_choice(allowed.choice, tools, notes, parallel=request.parallel_tool_calls is not False)
     limit_name = "max_completion_tokens" if request.max_completion_tokens else "max_tokens"
-    requested_params = replace(_parse_generation_params(request, anthropic_options, notes), tool_choice=choice)
+    requested_params = with_changes(_parse_generation_params(request, anthropic_options, notes), tool_choice=choice)
     params, fit_warnings = fit_to_model(requested_params, model, turns, max_tokens_name=limit_name)
     stream_options = request.stream_options
     return ParsedChatRequest(
@@ -159,8 +160,8 @@ def _parse_response_format(response_format: ResponseFormat | None, notes: list[s
 def _parse_thinking(request: ChatRequest, options: AnthropicOptions, notes: list[str]) -> ThinkingSetting:
     """Combine the parameters of a request that control thinking.
 
-    Anthropic's parameters take precedence over all others. The effort level in `anthropic_options` applies even if
-    another parameter switches thinking on.
+    The parameters in `anthropic_options` have the highest precedence. The effort level in `anthropic_options` replaces
+    every other effort level, even if another parameter determines the thinking mode.
     """
     thinking = resolve_thinking(
         [
@@ -174,7 +175,7 @@ def _parse_thinking(request: ChatRequest, options: AnthropicOptions, notes: list
     effort = (options.output_config and options.output_config.effort) or options.effort
     if effort is not None and thinking.effort not in (None, effort):
         notes.append(f"{thinking.field_path}: ignored its effort (`{OPTIONS_FIELD}` takes precedence)")
-    return replace(thinking, effort=effort or thinking.effort)
+    return with_changes(thinking, effort=effort or thinking.effort)
 
 
 def _build_conversation(
@@ -187,7 +188,8 @@ def _build_conversation(
 ) -> tuple[str, tuple[Turn, ...]]:
     """Return the system prompt, and the turns with alternating roles.
 
-    `extra_system` contains the system prompts that are not in the messages. They come before the system messages.
+    `extra_system` contains the system prompts that the client did not send as messages. In the result, they come before
+    the texts of the system messages.
     """
     conversation = ConversationBuilder(history)
     system = [join_system_text(prompt, conversation.notes) for prompt in extra_system]
@@ -211,7 +213,10 @@ def _build_conversation(
 
 
 def _parse_system_message(parts: list[Block], field_path: str, conversation: ConversationBuilder) -> list[str]:
-    """Return the texts of a system message; other parts, such as images, move into a user message."""
+    """Return the texts of a system message. Add its other parts, such as images, to the conversation as a user message.
+
+    If the function moves a text or another part to a different position, it adds a note for the client.
+    """
     other_blocks = [check_role("user", part, field_path) for part in parts if not isinstance(part, Text)]
     if other_blocks:
         conversation.notes.append(

@@ -32,7 +32,7 @@ class ChatSchema(BaseModel):
 
 
 class ChatContentPart(ChatSchema):
-    """A part in the content of a message. Its other fields depend on `type`, and `content_parts` validates them."""
+    """A part in the content of a message. The module `content_parts` validates the fields of each type."""
 
     type: str
 
@@ -146,7 +146,7 @@ class ChatRequest(ChatSchema):
     top_k: Count | None = None
     stop: str | Annotated[list[str], Field(fail_fast=True, max_length=MAX_STOP_SEQUENCES)] | None = None
     reasoning_effort: ReasoningEffort | None = None
-    # `thinking` is a parameter of Anthropic's OpenAI-compatible endpoint, `reasoning` of OpenRouter.
+    # Anthropic's OpenAI-compatible endpoint defines `thinking`, and OpenRouter defines `reasoning`.
     thinking: ThinkingParameter | None = None
     reasoning: ReasoningParameter | None = None
     anthropic_options: AnthropicOptions | None = None

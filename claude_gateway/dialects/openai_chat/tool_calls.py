@@ -20,10 +20,11 @@ def parse_tool_calls(
 
 
 def assign_call_ids(messages: Sequence[ChatMessage]) -> Iterator[ChatMessage]:
-    """Yield the messages with an id in each call, and with the call id in each tool message.
+    """Yield the messages. Add an id to each call that has none, and add the call id to each tool message that has none.
 
-    A tool message without an id gets the id of the first call of the named function that has no result yet. If there is
-    no such call, it gets the id of the first call without a result.
+    A tool message contains the result of a call, and may name the called function. A tool message without an id gets
+    the id of the first call of this function that has no result yet. If there is no such call, the tool message gets
+    the id of the first call without a result.
     """
     pending: list[ChatToolCall] = []
     for number, message in enumerate(messages):

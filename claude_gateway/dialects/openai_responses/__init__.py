@@ -1,1 +1,1 @@
-"""The dialect of OpenAI's Responses API: it converts requests to jobs, and the events of jobs to responses."""
+"""The dialect of OpenAI's Responses API. It converts requests to jobs, and the events of jobs to responses."""

@@ -29,9 +29,9 @@ def parse_content(content: Any, field_path: str) -> list[ContentPart]:
 
 
 def parse_action_output(item: Mapping[str, Any], field_path: str) -> list[ContentPart]:
-    """Convert the output of an action that the client has run for the model.
+    """Convert the output of an action that the client ran for the model to texts and images.
 
-    The action is a shell command, a patch or a computer action.
+    The action is a shell command, the application of a patch, or an input to the computer such as a mouse click.
     """
     match item.get("output"):
         case {"type": "computer_screenshot", "image_url": str(url)}:

@@ -3,7 +3,7 @@
 Response events are the events that the Responses API defines for streams.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from claude_gateway.core.errors import ApiError, stream_interrupted
@@ -23,10 +23,10 @@ def encode_events(events: Iterable[ResponseEvent]) -> list[StreamMessage]:
 
 
 def encode_last_events(events: Iterable[ResponseEvent]) -> list[StreamMessage]:
-    """Return the last response events of a stream as server-sent events, even if JSON cannot encode all of their data.
+    """Return the last response events of a stream as server-sent events, even if an event cannot be encoded as JSON.
 
-    If JSON cannot encode an event, the function reduces the response in the event to the id, the status, the error and
-    a few other fields. If the event contains no response, the function omits the event.
+    If the function cannot encode an event as JSON, it reduces the response in the event to the id, the status, the
+    error and a few other fields. If such an event contains no response, the function omits the event.
     """
     messages: list[StreamMessage] = []
     for event in events:
@@ -45,9 +45,9 @@ class ResponsesStreamEncoder:
     def __init__(self, builder: ResponseBuilder) -> None:
         self._builder = builder
 
-    def feed(self, events: Iterable[ResponseEvent]) -> list[StreamMessage]:
-        """Return each response event as a server-sent event."""
-        return encode_events(events)
+    def feed(self, event: ResponseEvent) -> list[StreamMessage]:
+        """Return a response event as a server-sent event."""
+        return encode_events([event])
 
     def fail(self, error: ApiError) -> list[StreamMessage]:
         """Return the last server-sent events of a failed stream, which report the error."""
@@ -55,22 +55,22 @@ class ResponsesStreamEncoder:
 
 
 class EventLogEncoder:
-    """Passes stored server-sent events to the client unchanged. If the stream fails, it appends an error.
+    """Returns stored server-sent events unchanged. If the stream fails, it returns an error event.
 
     Args:
-        last_sequence_number: The sequence number of the event before the first stored event to send.
+        last_sequence_number: The sequence number of the event before the first event that the encoder returns.
     """
 
     def __init__(self, last_sequence_number: int) -> None:
         self._last_sequence_number = last_sequence_number
 
-    def feed(self, events: Sequence[StreamMessage]) -> Sequence[StreamMessage]:
-        """Count the stored events, and return them unchanged."""
-        self._last_sequence_number += len(events)
-        return events
+    def feed(self, event: StreamMessage) -> list[StreamMessage]:
+        """Count a stored event, and return it unchanged."""
+        self._last_sequence_number += 1
+        return [event]
 
     def fail(self, error: ApiError) -> list[StreamMessage]:
-        """Return an error event that ends this stream. The response itself may continue in the background."""
+        """Return an error event that ends this stream. The job of the response may continue in the background."""
         return encode_events(
             [
                 {
@@ -87,7 +87,8 @@ class ResponsesBodyBuilder:
     """Builds the body of a response that is not streamed, from the events of a job.
 
     Args:
-        create_builder: Function that creates an empty response builder, at the start and after each `StreamReset`.
+        create_builder: Function that creates an empty response builder. This class calls the function at the start and
+            after each `StreamReset`.
 
     Attributes:
         builder: The current response builder.

@@ -1,6 +1,6 @@
-"""Encodes the error of a failed response. No I/O.
+"""Encode the error for a response object whose job has failed. No I/O.
 
-An error response, before the job starts, has the body of `dialects/openai_chat/errors.py`.
+If the gateway rejects a request before the job starts, the module `dialects/openai_chat/errors.py` encodes the error.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ _ERROR_CODES = {
 
 
 def response_error_object(error: ApiError) -> dict[str, Any]:
-    """Return the error of a failed response."""
+    """Convert an error to the code and the message for the field `error` of a failed response object."""
     code = "rate_limit_exceeded" if error.status == 429 else _ERROR_CODES.get(error.code or "", "server_error")
     message = format_openai_message(error)
     if error.retry_after is not None:

@@ -30,9 +30,9 @@ _USER_ITEM_SUFFIXES = ("_output", "_response")
 
 @dataclass(frozen=True, slots=True)
 class ConversationMessages:
-    """The texts of the system prompt, and the messages of a conversation in their order.
+    """The texts of a system prompt, and the messages of a conversation in order.
 
-    Successive messages may have the same role. `Conversation` merges such messages.
+    Successive messages may have the same role. The class `ConversationBuilder` merges such messages later.
     """
 
     system: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ class ConversationMessages:
 
 @dataclass(frozen=True, slots=True)
 class ResponseHistory:
-    """The stored data that a request needs: the conversation before it, and the items to which it refers.
+    """The stored data that a request needs. It consists of the earlier conversation and of the referenced items.
 
     Attributes:
         conversation: The messages of the previous responses.
@@ -64,7 +64,7 @@ class InputItemParser:
         history: The stored data that the request continues.
         toolset: The tools of the request.
         signer: Verifies the signed thinking that the client sends back.
-        notes: The list that receives the warnings for the client.
+        notes: The list to which the parser adds warnings for the client.
     """
 
     def __init__(self, history: ResponseHistory, toolset: Toolset, signer: ThinkingSigner, notes: list[str]) -> None:
@@ -74,7 +74,8 @@ class InputItemParser:
         self._notes = notes
         self._system: list[str] = []
         self._messages: list[Turn] = []
-        # Thinking that belongs before the next blocks of the assistant. Thinking without such blocks is not a message.
+        # Thinking blocks that the parser puts before the next assistant blocks. If no assistant blocks follow, it
+        # drops the thinking blocks.
         self._pending_thinking: list[ThinkingBlock | RedactedThinkingBlock] = []
 
     def parse(self, items: Sequence[Any]) -> ConversationMessages:
@@ -157,7 +158,7 @@ class InputItemParser:
         return texts
 
     def _parse_other_item(self, kind: str, item: InputItem, field_path: str) -> None:
-        """Convert an item to text if it is a call of a hosted tool or has an unknown type."""
+        """Convert to text an item that is a call of a hosted tool, or that has an unknown type."""
         rendered_text = "" if kind in _TOOL_LIST_TYPES else render_as_text(kind[:60], item)
         note_conversion(kind, rendered_text, field_path, self._notes, "an item")
         if rendered_text and kind.endswith(_USER_ITEM_SUFFIXES):
@@ -210,7 +211,10 @@ class InputItemParser:
 
 
 def get_item_type(item: InputItem) -> str | None:
-    """Return the type of an input item, or None if it is unknown. Messages and references may have no field `type`."""
+    """Return the type of an input item, or None if the type is unknown.
+
+    Messages, and references to stored items, may have no field `type`. The function recognizes them by other fields.
+    """
     match item:
         case {"object": "response"}:
             return "response"
@@ -235,8 +239,8 @@ def resolve_references(items: Sequence[Any], stored_items: Mapping[str, InputIte
     """Replace each reference to a stored item with the stored item.
 
     Raises:
-        ApiError: 400 if there are two references to the same item. A thousand references to one long item would make a
-            very long request.
+        ApiError: 400 if there are two references to the same item. Otherwise, a short request with a thousand
+            references to one long item would become a very long conversation.
     """
     used_ids: set[str] = set()
     resolved = []

@@ -15,7 +15,7 @@ OutputItemStatus = Literal["in_progress", "completed", "incomplete"]
 
 
 class OutputItemBuilder(Protocol):
-    """Builder of one output item. Call `start` first, then `add_delta` for each delta, and `end` at the end.
+    """Builder of one output item. Call `start` first, then `add_delta` for each piece of text, and `end` last.
 
     Attributes:
         id_prefix: The prefix of the item id, which depends on the type of the item.
@@ -40,7 +40,10 @@ class OutputItemBuilder(Protocol):
         ...
 
     def to_block(self) -> Block | None:
-        """Return the item as a block for later requests, or None if the model would not accept the content."""
+        """Return the item as a block of a stored turn, or None if the upstream would reject the block.
+
+        The gateway sends the stored turn to the upstream again when a later request continues the conversation.
+        """
         ...
 
 
@@ -73,7 +76,7 @@ class MessageItemBuilder:
         return {"type": "message", "role": "assistant", "status": status, "content": content}
 
     def to_block(self) -> Block | None:
-        """Return the message as a block for later requests, or None if the text is blank."""
+        """Return the message as a block of a stored turn, or None if the text is blank."""
         text = "".join(self._texts)
         return Text(text) if text.strip() else None
 
@@ -127,9 +130,9 @@ class ReasoningItemBuilder:
         return item
 
     def to_block(self) -> ThinkingBlock | RedactedThinkingBlock | None:
-        """Return the thinking as a block for later requests, or None if it has no signature.
+        """Return the thinking as a block of a stored turn, or None if the thinking has no signature.
 
-        The model does not accept thinking without a signature.
+        The upstream rejects thinking without a signature.
         """
         if self._redacted is not None or not self._signature:
             return self._redacted
@@ -180,7 +183,7 @@ class FunctionCallItemBuilder:
         }
 
     def to_block(self) -> Block | None:
-        """Return the call as a block for later requests, or None if its arguments are truncated."""
+        """Return the call as a block of a stored turn, or None if its arguments are truncated."""
         return _complete_call(self._call, "".join(self._arguments))
 
 
@@ -220,7 +223,7 @@ class CustomToolCallItemBuilder:
         }
 
     def to_block(self) -> Block | None:
-        """Return the call as a block for later requests, or None if its input is truncated."""
+        """Return the call as a block of a stored turn, or None if its input is truncated."""
         return _complete_call(self._call, "".join(self._arguments))
 
     def _build_delta_events(self, text: str) -> Iterator[PartialEvent]:
@@ -229,7 +232,7 @@ class CustomToolCallItemBuilder:
 
 
 class ToolSearchCallItemBuilder:
-    """Builds an item for a call of a tool search that the client runs. The API defines no progress events for it."""
+    """Builds an item for a tool search call, if the client runs the search. The API defines no events for its input."""
 
     id_prefix = "tsc"
 
@@ -258,7 +261,7 @@ class ToolSearchCallItemBuilder:
         return item | {"call_id": self._call.id}
 
     def to_block(self) -> ToolUse | None:
-        """Return the call as a block for later requests, or None if its arguments are truncated."""
+        """Return the call as a block of a stored turn, or None if its arguments are truncated."""
         return _complete_call(self._call, "".join(self._arguments))
 
 

@@ -41,14 +41,15 @@ class ParsedResponsesRequest:
     Attributes:
         job: The job.
         stream: Whether the client wants a stream.
-        include_usage: Whether the stream contains the usage, if the client expects the stream of a chat.
+        include_usage: Whether the stream contains the usage. This only matters if the client sent the request to the
+            path of chat requests, and therefore expects a stream in the chat format.
         store: Whether the gateway stores the response.
         background: Whether the job runs in the background.
         include_encrypted_reasoning: Whether reasoning items contain the signed thinking.
         client_tools: Maps the function names that Claude sees to the tools of the client.
         echo: Fields of the request that the response repeats.
         input_messages: The messages that this request adds to the stored conversation.
-        items: The input items, with stored items in place of the references to them.
+        items: The input items. A stored item replaces each reference to it.
         hosted_tools: The requested hosted tools that the gateway may replace with built-in tools.
         warnings: Warnings for the client about ignored or changed parts of the request.
     """
@@ -148,7 +149,10 @@ def find_referenced_ids(request: ResponsesRequest) -> list[str]:
 
 
 def keep_only_references(request: ResponsesRequest) -> dict[str, Any]:
-    """Return the field `input` reduced to the references to stored items, which `find_referenced_ids` reads."""
+    """Return the field `input` with only the references to stored items. Omit all other items.
+
+    The gateway needs these references to load the stored items before it parses the whole request.
+    """
     return {"input": [{"type": "item_reference", "id": id_} for id_ in find_referenced_ids(request)]}
 
 

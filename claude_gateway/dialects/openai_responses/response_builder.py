@@ -1,4 +1,7 @@
-"""Build a response: convert the events of a job to response events, and update the response object. No I/O."""
+"""Convert the events of a job to response events, and update the response object with each event. No I/O.
+
+Response events are the events that the Responses API defines for streams.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, assert_never
@@ -99,12 +102,15 @@ class ResponseBuilder:
         return Turn("assistant", tuple(blocks)) if blocks else None
 
     def get_thinking_blocks(self) -> dict[str, ThinkingBlock | RedactedThinkingBlock]:
-        """Return the thinking blocks that have a signature, by the ids of their items."""
+        """Map the id of each reasoning item to the thinking block of the item. Omit blocks without a signature."""
         blocks = {item["id"]: builder.to_block() for item, builder in zip(self._output, self._items, strict=False)}
         return {id_: block for id_, block in blocks.items() if isinstance(block, ThinkingBlock | RedactedThinkingBlock)}
 
     def mark_queued(self) -> list[ResponseEvent]:
-        """Return the response events of a queued response. Call this method only before the first event of the job."""
+        """Set the status of the response to `queued`, and return the response events that report this status.
+
+        Call this method only before the first event of the job.
+        """
         self._state["status"] = "queued"
         return [self._build_response_event("response.created"), self._build_response_event("response.queued")]
 
@@ -119,8 +125,8 @@ class ResponseBuilder:
     def fail(self, error: ApiError) -> list[ResponseEvent]:
         """Mark the response as failed, and return its last response events.
 
-        The open item ends. Two response events contain the error, because some clients read `error` and others read
-        `response.failed`.
+        If an output item is open, the method ends the item first. Two response events contain the error, because some
+        clients read the event `error` and others read the event `response.failed`.
         """
         if self.is_complete:
             self._sequence_number -= 1  # use the last number again, because the client has not received its event
@@ -194,10 +200,10 @@ class ResponseBuilder:
                 return _CALL_ITEM_BUILDERS[client_tool.kind](id_, name, client_tool)
 
     def _close_item(self, status: OutputItemStatus) -> Iterator[ResponseEvent]:
-        """End the open item, if there is one.
+        """End the open output item, if there is one.
 
-        After its block has ended, an item stays open until the next event. Only this next event shows whether the model
-        finished the reply or the reply was truncated.
+        An item stays open after the model has ended its block, until the next event of the job. Only this next event
+        shows whether the item is complete or truncated.
         """
         if len(self._output) == len(self._items):
             return
@@ -224,7 +230,10 @@ class ResponseBuilder:
         return {"output_index": len(self._items) - 1}
 
     def _get_item_id(self) -> str:
-        """Return the id of the newest item. It contains the response id, by which the gateway finds the item later."""
+        """Return the id of the newest output item.
+
+        The item id contains the response id, so that the gateway finds the stored response for a reference to the item.
+        """
         return f"{self._items[-1].id_prefix}_{self._identity.id.removeprefix('resp_')}_{len(self._items) - 1}"
 
     def _item_object(self, status: OutputItemStatus) -> dict[str, Any]:

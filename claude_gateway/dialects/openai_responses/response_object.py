@@ -18,7 +18,8 @@ _ECHOED_FIELDS: Mapping[str, type] = {
     "user": str,
 }
 _MAX_ECHO_BYTES = 256 * 1024
-# Values that replace fields which are too large to repeat. The official client requires a value for these fields.
+# Values that replace the values of fields if these are too large for the response. The official client requires a value
+# for these fields.
 _LARGE_FIELD_DEFAULTS: Mapping[str, Any] = {
     "metadata": {},
     "text": {"format": {"type": "text"}, "verbosity": "medium"},
@@ -45,9 +46,9 @@ class ResponseIdentity:
 def echo_request(request: ResponsesRequest) -> dict[str, Any]:
     """Return the fields of the request that the response repeats. The official client requires most of these fields.
 
-    The result omits a value that cannot be encoded as JSON, because this value would make the whole response fail. It
-    also omits a value of more than `_MAX_ECHO_BYTES`, because this value would appear in the response, in the store,
-    and four times in the stream.
+    The function replaces a value that the gateway cannot encode as JSON with None, because the gateway could not encode
+    the response otherwise. It replaces a value of more than `_MAX_ECHO_BYTES` with a short default value, because the
+    gateway would store this value with the response, and would send it four times in a stream.
     """
     echo = _collect_echo_fields(request)
     for name, value in echo.items():
@@ -119,9 +120,9 @@ def response_object(identity: ResponseIdentity, echo: Mapping[str, Any], **state
 
 
 def usage_object(usage: TokenUsage) -> dict[str, Any]:
-    """Return the token counts of a response as its `usage` object.
+    """Convert the token counts of a reply to the `usage` object of a response.
 
-    OpenAI includes cached tokens in the input, but the Messages API counts cached tokens separately.
+    OpenAI counts cached tokens as a part of the input. The Messages API counts cached tokens separately.
     """
     input_tokens = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
     return {

@@ -1,7 +1,6 @@
 """Pydantic models for the body of `POST /v1/responses`. They keep unknown fields, so that warnings can name them.
 
-These models do not validate the input items and the tools. The modules `input_items` and `tools` validate and convert
-the ones that the gateway supports.
+These models do not validate the input items and the tools. The modules `input_items` and `tools` do this later.
 """
 
 from typing import Annotated, Any
@@ -40,8 +39,8 @@ class TextConfig(ResponsesSchema):
 class ResponsesStreamOptions(ResponsesSchema):
     """The object `stream_options` of a Responses request."""
 
-    # A parameter of chat requests. An editor sends a Responses body to the path of chats, and expects the stream of a
-    # chat, with its usage chunk.
+    # Only chat requests define this parameter. An editor sends a Responses body to the path of chat requests, and
+    # expects a stream in the chat format that ends with a chunk for the usage.
     include_usage: bool | None = None
     include_obfuscation: bool | None = None
 

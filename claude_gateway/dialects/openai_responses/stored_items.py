@@ -1,7 +1,7 @@
 """Convert input items to the form in which the gateway stores and lists them. No I/O.
 
-A stored item has a type and an id, and its content is a list of parts. If the gateway generates the id of an input item
-or an output item, the id contains the id of the response with which the gateway stores the item.
+A stored item has a type and an id. The content of a stored message is a list of parts. The gateway stores each item
+with one response. If the gateway generates the id of an item, the item id contains the id of this response.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,9 +32,9 @@ def to_stored_items(items: Sequence[InputItem], response_id: str) -> list[dict[s
 
 
 def locate_item(item_id: str) -> tuple[str, Literal["object", "items"]]:
-    """Return where the gateway has stored an item, if the gateway generated the item id.
+    """Derive from an item id the response and the field in which the gateway has stored the item.
 
-    For any other id, the result has no meaning.
+    If the client chose the item id, the result has no meaning.
 
     Returns:
         The id of the response with which the gateway stored the item, and the name of the stored field that contains

@@ -1,4 +1,4 @@
-"""Convert the tools of the client to functions, and remember their original format. No I/O.
+"""Convert the tools of the client to functions, and remember the original format of each tool. No I/O.
 
 Claude only supports functions. A custom tool becomes a function with one string parameter. The tools of a namespace
 become functions that have the name of the namespace as a prefix. A tool search that the client runs becomes an ordinary
@@ -43,10 +43,10 @@ class ClientTool:
 
 
 class Toolset:
-    """Collects the tools of one request.
+    """Collects the tools of one request, and converts them to functions.
 
     Args:
-        notes: The list that receives the warnings for the client.
+        notes: The list to which the toolset adds warnings for the client.
 
     Attributes:
         client_tools: Maps the function names that Claude sees to the tools of the client.
@@ -65,7 +65,7 @@ class Toolset:
 
     @property
     def tools(self) -> tuple[ToolDefinition, ...]:
-        """The functions that stand for the tools of the client."""
+        """The functions that replace the tools of the client."""
         return tuple(self._tools.values())
 
     def add(self, definitions: Sequence[Any], field_path: str, *, allow_replacement: bool = False) -> None:
@@ -83,7 +83,7 @@ class Toolset:
             self._add_definition(definition, f"{field_path}.{index}", allow_replacement)
 
     def get_function_name(self, name: str, namespace: str | None = None) -> str:
-        """Return the name of the function that stands for a client tool. The request need not define this tool."""
+        """Return the name of the function that replaces a client tool. The request need not define this tool."""
         if namespace is None and name not in self.client_tools and len(self._functions_by_bare_name.get(name, ())) == 1:
             (name,) = self._functions_by_bare_name[name]  # clients may leave out the namespace
         return _qualify_name(name, namespace)
@@ -98,7 +98,8 @@ class Toolset:
     ) -> tuple[tuple[ToolDefinition, ...], tuple[HostedTool, ...], ToolChoice | None]:
         """Select the tools that the gateway offers to the model.
 
-        The gateway offers a deferred tool only if the turns or the choice refer to it.
+        The client marks a tool as deferred if the model may see it only after a tool search. The gateway offers a
+        deferred tool only if the turns or the choice refer to the tool.
 
         Args:
             choice: The `tool_choice` of the request.
@@ -178,7 +179,7 @@ class Toolset:
 
 
 def list_function_names(definitions: Sequence[Any]) -> list[str]:
-    """Return the names of the functions that stand for these tools."""
+    """Return the names of the functions that replace the tools with these definitions."""
     names: list[str] = []
     for definition in definitions:
         match definition:

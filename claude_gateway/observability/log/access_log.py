@@ -1,4 +1,7 @@
-"""Fields of the access log for a completed request: times and counts, without prompts or replies. No I/O."""
+"""Functions that return the access log's fields for a completed request. No I/O.
+
+The fields contain times and counts, but no prompts or replies.
+"""
 
 from typing import Any
 
@@ -48,7 +51,7 @@ def build_access_log(context: RequestContext, duration_seconds: float) -> dict[s
 
 
 def format_access_log(log_fields: dict[str, Any]) -> str:
-    """Format the fields for the console. The duration is omitted, because the message of the log line has it."""
+    """Return the fields as text for the console. Omit the duration, because the log line already contains it."""
     return " ".join(f"{name}={value}" for name, value in log_fields.items() if name != "duration_ms")
 
 

@@ -45,20 +45,20 @@ def _create_formatter(log_format: LogFormat) -> logging.Formatter:
 
 
 class ConsoleFormatter(logging.Formatter):
-    """Formatter for lines that people read: one line of text, followed by the request id."""
+    """Formatter for log lines that people read. Each line is text, followed by the request id."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the text line for a record, without secrets."""
+        """Return the text for a log record, without secrets."""
         request_id = CURRENT_REQUEST_ID.get()
         line = redact_secrets(super().format(record))
         return f"{line} [{request_id}]" if request_id is not None and request_id not in line else line
 
 
 class JsonFormatter(logging.Formatter):
-    """Formatter for lines that programs read: one JSON object per line."""
+    """Formatter for log lines that programs read. Each line is one JSON object."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the JSON object for a record, without secrets in its message and exception."""
+        """Return the JSON object for a log record, without secrets in its message and exception."""
         request_id = CURRENT_REQUEST_ID.get()
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),

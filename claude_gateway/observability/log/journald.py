@@ -1,4 +1,4 @@
-"""Log lines for journald.
+"""Formatter that writes log lines for journald.
 
 As sd-daemon(3) describes, journald reads the priority of a line from its first characters.
 """
@@ -14,7 +14,7 @@ _DEBUG_PRIORITY = 7
 
 
 def is_journald_stream(stream: TextIO, environment: Mapping[str, str]) -> bool:
-    """Return whether a stream leads to journald, and not to a file or a terminal."""
+    """Return whether journald receives the data of a stream, and not a file or a terminal."""
     try:
         stat = os.fstat(stream.fileno())
     except (OSError, ValueError):
@@ -34,6 +34,6 @@ class JournaldFormatter(logging.Formatter):
         self._inner = inner
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the lines for a record, each with the priority of the record."""
+        """Return the lines for a log record. Each line begins with the priority of the record."""
         priority = next((number for level, number in _PRIORITIES if record.levelno >= level), _DEBUG_PRIORITY)
         return "\n".join(f"<{priority}>{line}" for line in self._inner.format(record).splitlines() or [""])

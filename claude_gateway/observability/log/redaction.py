@@ -9,7 +9,7 @@ _REDACTED = "[redacted]"
 _SECRET_PATTERNS = (
     # API keys with a known format, from the gateway, Anthropic, Google, other providers and AWS.
     re.compile(r"cgw_[0-9a-f]{12}_[0-9a-f]+|sk-[A-Za-z0-9_-]{8,}|AIza[\w-]{20,}|A[KS]IA[A-Z0-9]{12,}"),
-    # The value after a header or field name that announces a secret, up to the next space or delimiter.
+    # The value after the name of a header or field that contains a secret, up to the next space or delimiter.
     re.compile(
         r"(?i)(?<![\w-])"
         r"((?:proxy-)?authorization|x-api-key|x-goog-api-key|[\w-]*api[_-]?key|key|cookie|[\w-]*(?:token|secret|password))"

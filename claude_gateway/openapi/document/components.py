@@ -77,7 +77,10 @@ def _with_short_refs(value: Any) -> Any:
 
 
 def _short_name(name: str) -> str:
-    """Return a short, unique name for a schema, such as `GeminiPart` for the example at `_QUALIFIED_NAME`."""
+    """Return a short, unique name for a schema.
+
+    For `claude_gateway__dialects__gemini__schema__Part`, this name is `GeminiPart`.
+    """
     match = _QUALIFIED_NAME.fullmatch(name)
     if match is None:
         return name

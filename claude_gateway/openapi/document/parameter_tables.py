@@ -1,4 +1,4 @@
-"""For each request schema, the table that says how the gateway supports each parameter. Does no I/O."""
+"""Maps each request schema to a table that says how the gateway supports each parameter. Does no I/O."""
 
 from claude_gateway.dialects.anthropic import parameters as anthropic
 from claude_gateway.dialects.anthropic.schema import MessagesRequest
@@ -10,7 +10,7 @@ from claude_gateway.dialects.openai_chat.schema import ChatRequest
 from claude_gateway.dialects.openai_responses import parameters as openai_responses
 from claude_gateway.dialects.openai_responses.schema import ResponsesRequest
 
-# For each request schema, the table that says how the gateway supports each parameter. The parsers of requests use
+# Maps each request schema to a table that says how the gateway supports each parameter. The parsers of requests use
 # the same tables.
 PARAMETER_TABLES: dict[type, SupportTable] = {
     ChatRequest: openai_chat.PARAMETERS,

@@ -1,4 +1,4 @@
-"""Descriptions of the operations in `web/endpoints/admin_keys.py`, with which operators manage API keys."""
+"""Descriptions of the operations with which operators manage API keys (`web/endpoints/admin_keys.py`)."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""Description of the operation in `web/endpoints/admin_live.py`, which streams the current state of the gateway."""
+"""Description of the operation that streams the current state of the gateway (`web/endpoints/admin_live.py`)."""
 
 from typing import Literal
 
@@ -15,12 +15,17 @@ class LiveQueue(ResponseModel):
 
 
 class LiveWorker(ResponseModel):
-    """The state of one worker process. `key_id` is null until the process has run a job of an API key."""
+    """The state of one worker process.
+
+    `key_id` is the API key of the last job; it is null until the process has run a job. `group` is the group of keys
+    that share the process; it is null if the process belongs to a single key or to none yet.
+    """
 
     pool: Literal["chat", "agent"]
     pid: int
     phase: str
     key_id: str | None
+    group: str | None
     model: str
     completed_jobs: int
     memory_mib: int
@@ -29,7 +34,7 @@ class LiveWorker(ResponseModel):
 class LiveKeySessions(ResponseModel):
     """The number and the size of the stored sessions of one API key.
 
-    `last_accessed` is the time at which the key last used a session, in seconds since the epoch.
+    `last_accessed` is the time at which a client last used a session of the key, in seconds since the epoch.
     """
 
     key_id: str
@@ -55,7 +60,18 @@ _SNAPSHOT = {
     "ready": True,
     "queues": {"chat": {"running": 0, "waiting": 0}},
     "logins": [LOGIN_EXAMPLE],
-    "workers": [],
+    "workers": [
+        {
+            "pool": "chat",
+            "pid": 4711,
+            "phase": "ready",
+            "key_id": "5f0c2a91b7de",
+            "group": "family",
+            "model": "claude-sonnet-4-5-20250929",
+            "completed_jobs": 12,
+            "memory_mib": 214,
+        }
+    ],
     "sessions": [],
 }
 

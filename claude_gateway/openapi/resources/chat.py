@@ -1,4 +1,4 @@
-"""Description of the operation in `web/endpoints/chat.py`, which has the format of OpenAI Chat Completions."""
+"""Description of the operation in the format of OpenAI Chat Completions (`web/endpoints/chat.py`)."""
 
 from typing import Any, Literal
 

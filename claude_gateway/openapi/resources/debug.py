@@ -1,4 +1,4 @@
-"""Descriptions of the operations in `web/endpoints/debug.py`, which show how the gateway would process a request."""
+"""Descriptions of the operations that show how the gateway would process a request (`web/endpoints/debug.py`)."""
 
 from typing import Any, Literal
 
@@ -20,7 +20,7 @@ class DetectedRequest(ResponseModel):
 
 
 class ParameterSupportInfo(ResponseModel):
-    """A parameter of a request. `reason` says why the gateway ignores or rejects it, or which values it can have."""
+    """A parameter of a request. `reason` says why the gateway ignores or rejects it, or which values it accepts."""
 
     name: str
     reason: str

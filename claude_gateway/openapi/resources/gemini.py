@@ -1,4 +1,4 @@
-"""Descriptions of the operations in `web/endpoints/gemini.py`, which have the format of Google's Gemini API."""
+"""Descriptions of the operations in the format of the Gemini API of Google (`web/endpoints/gemini.py`)."""
 
 from typing import Any, Literal
 

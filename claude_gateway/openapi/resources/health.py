@@ -1,4 +1,4 @@
-"""Descriptions of the operations in `web/endpoints/health.py`, which report the state of the gateway."""
+"""Descriptions of the operations that report the state of the gateway (`web/endpoints/health.py`)."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from claude_gateway.openapi.spec import OperationSpec, OptionalField, ResponseMo
 
 
 class HealthResponse(ResponseModel):
-    """The response of the health check, which shows that the gateway is running."""
+    """The response to the health check. The response shows that the gateway is running."""
 
     status: Literal["healthy"]
     service: Literal["claude-gateway"]
@@ -16,7 +16,7 @@ class HealthResponse(ResponseModel):
 
 
 class LivenessResponse(ResponseModel):
-    """The response of the liveness check, which shows that the process of the gateway is running."""
+    """The response to the liveness check. The response shows that the process of the gateway is running."""
 
     status: Literal["alive"]
 
@@ -24,8 +24,9 @@ class LivenessResponse(ResponseModel):
 class PoolCheck(ResponseModel):
     """The state of the worker pool.
 
-    `serving` is true if at least one worker can run jobs. `workers` contains the number of workers in each state.
-    `queue` contains the numbers of running and of waiting jobs.
+    `serving` is true if jobs can run. If no worker is left because none had a job for a long time, it stays true, and
+    the next job starts a worker. `workers` contains the number of workers in each state. `queue` contains the numbers
+    of running and of waiting jobs.
     """
 
     serving: bool
@@ -105,7 +106,7 @@ class ReadinessChecks(ResponseModel):
 
 
 class ReadinessResponse(ResponseModel):
-    """The response of the readiness check, which shows whether the gateway can process chats.
+    """The response to the readiness check. The response shows whether the gateway can process chats.
 
     If the gateway cannot process chats, `reason` tells the operator what to do.
     """
@@ -143,7 +144,7 @@ class ClaudeCodeAuth(ResponseModel):
 
 
 class ServerInfo(ResponseModel):
-    """Facts about the gateway: its version, whether it requires an API key, and where it reads the keys."""
+    """The version of the gateway, whether the gateway requires an API key, and from where it reads the keys."""
 
     api_key_required: bool
     api_key_source: Literal["environment", "database", "none"]

@@ -1,4 +1,4 @@
-"""Descriptions of the operations in `web/endpoints/mcp.py`, with which clients manage their MCP servers."""
+"""Descriptions of the operations with which clients manage their MCP servers (`web/endpoints/mcp.py`)."""
 
 from typing import Annotated, Any, Literal
 

@@ -1,4 +1,4 @@
-"""Descriptions of the operations in `web/endpoints/messages.py`, which have the format of Anthropic Messages."""
+"""Descriptions of the operations in the format of Anthropic Messages (`web/endpoints/messages.py`)."""
 
 from typing import Annotated, Any, Literal
 
@@ -52,8 +52,8 @@ class ToolUseBlockObject(ResponseModel):
 class ServerToolUseBlockObject(ResponseModel):
     """A content block with which the model called a built-in tool of Claude Code.
 
-    The gateway sends such blocks only if the client requests them. `name` is the name of the tool of Anthropic's API
-    that has the same purpose as the built-in tool.
+    The gateway sends such blocks only if the client requests them. `name` is the name that Anthropic's API uses for a
+    tool with the same purpose.
     """
 
     type: Literal["server_tool_use"]
@@ -75,7 +75,7 @@ class McpToolUseBlockObject(ResponseModel):
 class BuiltinToolResultBlockObject(ResponseModel):
     """A content block with the result of a call of a built-in tool of Claude Code.
 
-    The result has the format of the tool of Anthropic's API that has the same purpose as the built-in tool.
+    The result has the format that Anthropic's API uses for a tool with the same purpose.
     """
 
     type: Literal[
@@ -155,7 +155,7 @@ class MessageStartEvent(ResponseModel):
 
 
 class PingEvent(ResponseModel):
-    """An event without content, which the gateway sends so that the connection of a stream stays open."""
+    """An event without content. The gateway sends it to keep the connection of a stream open."""
 
     type: Literal["ping"]
 
@@ -183,7 +183,7 @@ class ThinkingDeltaObject(ResponseModel):
 
 
 class SignatureDeltaObject(ResponseModel):
-    """The signature of a thinking block, which the gateway sends before the end of the block."""
+    """The signature of a thinking block. The gateway sends the signature before the end of the block."""
 
     type: Literal["signature_delta"]
     signature: str

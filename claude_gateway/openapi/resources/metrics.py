@@ -1,4 +1,4 @@
-"""Description of the operation in `web/endpoints/metrics.py`, which returns the metrics for Prometheus."""
+"""Description of the operation that returns the metrics for Prometheus (`web/endpoints/metrics.py`)."""
 
 from claude_gateway.openapi.spec import OperationSpec, ResponseSpec, Tag
 

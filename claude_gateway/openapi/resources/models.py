@@ -1,4 +1,4 @@
-"""Descriptions of the operations in `web/endpoints/models.py`, which list the models in the dialect of the client."""
+"""Descriptions of the operations that return the models in the dialect of the client (`web/endpoints/models.py`)."""
 
 from typing import Literal
 

@@ -14,7 +14,7 @@ from claude_gateway.openapi.spec import ResponseModel
 
 
 class SequencedEvent(ResponseModel):
-    """Base class for the schemas of all events. `sequence_number` is 0 in the first event and grows by 1."""
+    """Base class for the schemas of all events. `sequence_number` is 0 in the first event and grows by 1 per event."""
 
     sequence_number: int
 

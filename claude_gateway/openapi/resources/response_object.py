@@ -1,4 +1,4 @@
-"""Schemas of the response object and of the output items in the API OpenAI Responses."""
+"""Schemas of the response object and of the output items in the OpenAI Responses API."""
 
 from typing import Annotated, Any, Literal
 
@@ -137,7 +137,7 @@ class ReasoningEcho(ResponseModel):
 
 
 class TextEcho(ResponseModel):
-    """The parameters of the request for the format of the text, which the response repeats."""
+    """The field `text` of a response. It repeats the text format and verbosity of the request, or their defaults."""
 
     format: dict[str, Any]
     verbosity: str

@@ -1,4 +1,4 @@
-"""Descriptions of the operations in `web/endpoints/responses.py`, which have the format of OpenAI Responses."""
+"""Descriptions of the operations in the format of OpenAI Responses (`web/endpoints/responses.py`)."""
 
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ from claude_gateway.openapi.spec import OperationSpec, Parameter, RequestBodySpe
 
 
 class InputItemList(ResponseModel):
-    """A page of the input items from which a response was created. Each item has the format that the client sent."""
+    """A page of the input items of a response. Each item has the format in which the client sent the item."""
 
     object: Literal["list"]
     data: list[dict[str, Any]]

@@ -1,4 +1,4 @@
-"""Descriptions of the operations in `web/endpoints/session_files.py`, with which clients manage a session's files."""
+"""Descriptions of the operations for the files of a session (`web/endpoints/session_files.py`)."""
 
 from claude_gateway.openapi.resources.sessions import SESSION_ID_PARAMETER, SessionActionResponse
 from claude_gateway.openapi.spec import OperationSpec, Parameter, RequestBodySpec, ResponseModel, ResponseSpec, Tag

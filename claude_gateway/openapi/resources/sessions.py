@@ -1,4 +1,4 @@
-"""Descriptions of the operations in `web/endpoints/sessions.py`, with which clients list and delete sessions."""
+"""Descriptions of the operations with which clients list and delete sessions (`web/endpoints/sessions.py`)."""
 
 from claude_gateway.openapi.spec import OperationSpec, Parameter, ResponseModel, ResponseSpec, Tag
 
@@ -23,7 +23,7 @@ class SessionListResponse(ResponseModel):
 
 
 class SessionStats(ResponseModel):
-    """The numbers of active sessions, of expired sessions and of messages that the API key has in the gateway."""
+    """The numbers of active sessions, of expired sessions and of messages that are stored for the API key."""
 
     active_sessions: int
     expired_sessions: int

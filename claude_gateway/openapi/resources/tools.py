@@ -1,4 +1,4 @@
-"""Descriptions of the operations in `web/endpoints/tools.py`, with which clients list and select built-in tools."""
+"""Descriptions of the operations with which clients list and select built-in tools (`web/endpoints/tools.py`)."""
 
 from typing import Annotated, Any
 
@@ -50,7 +50,7 @@ class ToolListResponse(ResponseModel):
 
 
 class ToolConfigResponse(ResponseModel):
-    """The tools that are selected for the API key or for a session.
+    """The tool configuration of the API key or of a session.
 
     `effective_tools` are the tools that the jobs can actually use.
     """

@@ -1,4 +1,4 @@
-"""Description of the operation in `web/endpoints/usage.py`, which returns the usage and the budget of API keys."""
+"""Description of the operation that returns the usage and the budget of API keys (`web/endpoints/usage.py`)."""
 
 from typing import Literal
 

@@ -1,1 +1,1 @@
-"""State of the application and of each request, which all parts of the web layer share."""
+"""Data of the application and of each request. All parts of the web layer share this data."""

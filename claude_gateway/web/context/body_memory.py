@@ -1,17 +1,17 @@
-"""Memory limit for all request bodies together. A request waits until there is enough memory for its body."""
+"""Limit on the memory for all request bodies. A request waits until there is enough memory for its body."""
 
 import asyncio
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
-# The limit does not count smaller bodies. One small body for every possible connection takes less memory than one large
-# body.
+# Bodies up to this size do not count toward the limit, because such bodies on all possible connections together take
+# less memory than one large body.
 MAX_UNCOUNTED_BYTES = 16 * 1024
 
 
 @dataclass(eq=False, slots=True)
 class BodyReservation:
-    """Memory that the gateway has reserved for one request body. Releasing it twice changes nothing."""
+    """Memory that the gateway has reserved for one request body. A second release has no effect."""
 
     memory: "BodyMemory"
     key_id: str
@@ -36,10 +36,11 @@ class _Waiter:
 
 
 class BodyMemory:
-    """Memory for request bodies. Requests that wait for memory get it in the order in which they arrived.
+    """Memory for all request bodies. Requests that wait for memory get it in the order in which they arrived.
 
-    One key may hold at most half of the memory, so that a key with many large bodies leaves memory for the other keys.
-    A body that is larger than the whole memory gets it when no other body holds any.
+    The bodies of one key together may hold at most half of the memory, unless the key has only one body. This leaves
+    memory for the other keys. If a body is larger than the whole memory, its request waits until no other body holds
+    memory.
 
     Args:
         max_bytes: The bytes that all bodies together may take.
@@ -100,7 +101,7 @@ class BodyMemory:
     def _grant_waiters(self) -> None:
         """Give memory to waiting requests in the order of their arrival, up to the first one whose body does not fit.
 
-        A key that already holds its half of the memory does not block the other keys.
+        Skip a request if its key would hold more than half of the memory, so that it does not block other keys.
         """
         for waiter in list(self._waiters):
             if waiter.granted.done():

@@ -1,4 +1,4 @@
-"""A request with a valid key: its key, headers and query, but not its body."""
+"""Class for a request with a valid API key. It holds the key, the headers and the query, but not the body."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -19,7 +19,8 @@ _log = logging.getLogger(__name__)
 class LiveConfig:
     """The current settings and the current model catalog.
 
-    Both are immutable objects, and a reload replaces the whole object. A request uses the same object until its end.
+    Both are immutable objects. A reload replaces the whole object, so an object that a request already uses does not
+    change.
 
     Attributes:
         settings: The current settings.
@@ -32,7 +33,7 @@ class LiveConfig:
     list_reported_models: Callable[[], Iterable[Mapping[str, Any]]]
 
     def mark_model_rejected(self, model: str) -> None:
-        """Record that the upstream has rejected a model as unknown, so that later requests use its replacement."""
+        """Record that the upstream has rejected a model as unknown. Later requests use the replacement of the model."""
         catalog = self.catalog.with_retired(model)
         if catalog is not self.catalog:
             self.catalog = catalog

@@ -1,4 +1,4 @@
-"""Type of a route: its path, its handler and the rules for requests to it."""
+"""Classes for a route and for the rule that applies to requests for the route."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -18,38 +18,38 @@ _PARAMETER = re.compile(r"\{(\w+)(?::([^{}]+))?\}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteRule:
-    """Rule for the requests to a route: the scope that the key must have, and the rate-limit group.
+    """Rule for requests to a route. It contains the scope that the key must have, and the rate-limit group.
 
     Attributes:
         scope: The scope that the key must have; None if every key may send the request.
-        rate_limit_group: The group of requests that share a rate limit; None if there is no limit.
+        rate_limit_group: The group of routes that share one rate limit; None if there is no limit.
     """
 
     scope: str | None
     rate_limit_group: RateLimitGroup | None
 
 
-# The rule for a route that the route table does not list. If a developer forgets a route, clients still need a key for
-# it.
+# The rule for a route that the route table does not list. If a developer forgets to list a route, clients still need a
+# key for the route.
 UNLISTED_ROUTE_RULE = RouteRule(scope="admin", rate_limit_group="general")
-# The rule for a request that matches no route. The gateway responds to it with 404 or 405.
+# The rule for a request that matches no route. The gateway responds to such a request with 404 or 405.
 UNKNOWN_PATH_RULE = RouteRule(scope=None, rate_limit_group="general")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Route:
-    """A route: one HTTP method on one path.
+    """A route of the gateway. It assigns a handler to the requests with one HTTP method and one path.
 
     Attributes:
         method: The HTTP method. A GET route also accepts HEAD, unless `takes_head` is False.
         path: The path without its prefix, in the notation of aiohttp: `{name}` or `{name:regular expression}`.
         handler: The handler for the requests.
         rule: The scope that the key must have, and the rate limit.
-        prefixes: The prefixes with which the path is available. The OpenAPI document shows the first one.
+        prefixes: The prefixes that a client may put before the path. The OpenAPI document shows the first prefix.
         dialect: The dialect of the requests; None if they have no dialect, or if only their headers show the dialect.
-        is_dialect_from_headers: Whether several dialects share the path, so that the headers show the dialect.
+        is_dialect_from_headers: Whether several dialects share the path, so that only the headers show the dialect.
         is_open: Whether clients may send requests without a key.
-        open_files: The only paths of an open route for which clients need no key; None for all paths of the route.
+        open_files: The paths for which clients need no key if the route is open; None if this applies to all its paths.
         operation: The description of the route in the OpenAPI document; None if the document omits the route.
         takes_head: Whether a GET route accepts HEAD.
     """
@@ -68,12 +68,12 @@ class Route:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The HTTP methods of the route."""
+        """The HTTP methods that the route accepts."""
         return ("HEAD", "GET") if self.method == "GET" and self.takes_head else (self.method,)
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """The path with each of its prefixes."""
+        """The full paths of the route. Each consists of one of the prefixes and the path."""
         return tuple(f"{prefix}{self.path}" for prefix in self.prefixes)
 
     @property
@@ -86,7 +86,7 @@ class Route:
     def path_pattern(self) -> re.Pattern[str]:
         """Return a regular expression that matches the paths of the route.
 
-        For a path without parameters, it also matches all paths below it.
+        If the path has no parameters, the expression also matches all paths below this path.
         """
         prefixes = "|".join(map(re.escape, self.prefixes))
         literals = _PARAMETER.split(self.path)[::3]

@@ -34,7 +34,7 @@ from claude_gateway.web.context.route import RouteRule
 
 @dataclass(frozen=True, slots=True)
 class AppState:
-    """All services behind the web layer. Tests replace them with scripted services."""
+    """All services that the web layer uses. Tests replace them with scripted services."""
 
     live_config: LiveConfig
     authenticator: Authenticator
@@ -64,12 +64,13 @@ class AppState:
 
     @property
     def catalog(self) -> ModelCatalog:
-        """The current models."""
+        """The current model catalog."""
         return self.live_config.catalog
 
 
 STATE = web.AppKey("state", AppState)
-# The key for the operations of the OpenAPI document. The gateway builds them from the route table.
+# The key under which the application holds the operations of the OpenAPI document. The gateway builds the operations
+# from the route table.
 OPERATIONS: web.AppKey[tuple[Operation, ...]] = web.AppKey("operations", tuple)
 
 API_KEY = web.RequestKey("key", ApiKey)

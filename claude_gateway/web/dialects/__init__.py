@@ -1,1 +1,1 @@
-"""The four dialects of the HTTP layer. Each has a parser, encoders and response headers."""
+"""The four dialects (API formats) that clients can use. Each dialect has a parser, encoders and response headers."""

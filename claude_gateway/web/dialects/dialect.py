@@ -1,4 +1,4 @@
-"""Type of a dialect: the data and functions by which the four APIs differ in their requests and responses."""
+"""Class `Dialect`. It holds the data and functions by which the four APIs differ in their requests and responses."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -17,15 +17,14 @@ from claude_gateway.request_reading.formats import RequestFormat
 from claude_gateway.web.context.client_request import ClientRequest
 from claude_gateway.web.streaming.framing import SSE_FRAMING, Framing
 from claude_gateway.web.streaming.sse import EventT_contra, StreamEncoder
-from workers.core.events import Event
+from workers.core.events import EventStream
 from workers.core.job import ChatJob
 
 JsonObject = dict[str, Any]
-EventStream = AsyncGenerator[Event, None]
 
 
 class ParsedRequest(Protocol):
-    """Interface of a parsed request: the fields that the parsed requests of all dialects have."""
+    """Interface with the fields that the parsed requests of all dialects have."""
 
     @property
     def job(self) -> ChatJob:
@@ -34,7 +33,7 @@ class ParsedRequest(Protocol):
 
     @property
     def hosted_tools(self) -> tuple[HostedTool, ...]:
-        """The tools that would run at the provider, such as web search."""
+        """The tools that the client asks the provider of the API to run, such as web search."""
         ...
 
     @property
@@ -44,14 +43,17 @@ class ParsedRequest(Protocol):
 
 
 class StoredConversation(Protocol):
-    """The conversation that a request continues: a session, stored responses, or nothing."""
+    """Interface of the conversation that a request continues.
+
+    The conversation is a session, or it consists of stored responses. If a request continues nothing, it is empty.
+    """
 
     @property
     def history(self) -> Any:
         """The earlier turns of the conversation, in the form that the parser of the dialect accepts."""
         ...
 
-    def persist_stream(self, job: ChatJob, events: EventStream) -> EventStream:
+    def persist_stream(self, job: ChatJob, batches: EventStream) -> EventStream:
         """Return the events of the job, and store the reply if the gateway stores the conversation."""
         ...
 
@@ -79,9 +81,9 @@ class PreparedRequest:
     Attributes:
         dialect: The dialect of the response.
         client: The request of the client, without its body.
-        parsed: The parsed request in its dialect, with its tools and media.
+        parsed: The parsed request of the dialect, with its built-in tools and its media.
         conversation: The conversation that the request continues.
-        model_name: The model that the response names.
+        model_name: The model name that the response contains.
         is_streamed: Whether the gateway sends the response as a stream.
         choice_count: The number of replies that the client wants.
     """
@@ -101,9 +103,9 @@ class PreparedRequest:
         return job
 
 
-# The events of a response, together with the encoder for its stream or the builder for its body.
-EncodedStream = tuple[AsyncGenerator[Any, None], StreamEncoder[Any]]
-CollectedBody = tuple[AsyncGenerator[Any, None], BodyBuilder[Any]]
+# The batches of events of a response, together with the encoder for its stream or the builder for its body.
+EncodedStream = tuple[AsyncGenerator[Sequence[Any], None], StreamEncoder[Any]]
+CollectedBody = tuple[AsyncGenerator[Sequence[Any], None], BodyBuilder[Any]]
 
 
 def get_only_stream(streams: Sequence[EventStream]) -> EventStream:
@@ -113,7 +115,9 @@ def get_only_stream(streams: Sequence[EventStream]) -> EventStream:
 
 
 async def open_session(client: ClientRequest, head: Any, resources: AsyncExitStack) -> StoredConversation:
-    """Open the session that the request names, until `resources` are closed."""
+    """Open the session that the request names. The session stays open until the calling code closes `resources`."""
+    if not head.session_id:
+        return client.state.sessions.no_session(client.key.id)
     return await resources.enter_async_context(client.state.sessions.open_session(client.key.id, head.session_id))
 
 
@@ -144,7 +148,7 @@ def _without_changes(parsed: Any, _: FetchedMedia) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Dialect:
-    """A dialect: the data and functions for its requests, responses, errors and headers.
+    """Data and functions for the requests, responses, errors and headers of a dialect.
 
     Attributes:
         name: The name of the dialect in usage records and metrics.
@@ -161,14 +165,15 @@ class Dialect:
         check_request: Raises `ApiError` if the endpoint does not accept the request.
         open_conversation: Opens the conversation that a request continues. The conversation stays open until the
             gateway has sent the response.
-        has_sessions: Whether the conversations of this dialect are sessions of the gateway.
-        create_tool_request: Returns the built-in tools that a request asks for. Its arguments are the settings, the
-            request and the parsed request.
+        has_sessions: Whether requests in this dialect can continue a session.
+        create_tool_request: Returns the built-in and hosted tools that a request asks for. Its arguments are the
+            settings, the request and the parsed request.
         count_choices: Returns the number of replies that a request asks for. Raises `ApiError` 400 if it is too high.
-        with_fetched_media: Returns the parsed request with the fetched media in the fields that the gateway stores.
-        choose_framing: Returns the framing of a stream. Its argument is the query.
-        request_id_header: Name of a further response header for the request id, because clients of this dialect read
-            it; "" if they read none.
+        with_fetched_media: Returns the parsed request with the content of the fetched media instead of their URLs, in
+            the fields that the gateway stores.
+        choose_framing: Returns the format in which the gateway sends a stream. Its argument is the query.
+        request_id_header: The name of a second response header with the request id, because clients of this dialect
+            read that header; "" if the response has no second header.
         takes_key_in_query: Whether clients may send the API key in the query.
     """
 

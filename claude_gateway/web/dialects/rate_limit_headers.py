@@ -6,7 +6,7 @@ from claude_gateway.auth.rate_limit import RateLimitState
 
 
 def openai_rate_limit_headers(state: RateLimitState, now: datetime) -> dict[str, str]:  # noqa: ARG001 - all dialects have it
-    """Return OpenAI's rate-limit headers. They contain the duration until the whole limit is available again."""
+    """Return OpenAI's rate-limit headers. They state how long it takes until the whole limit is available again."""
     return {
         "x-ratelimit-limit-requests": str(state.limit),
         "x-ratelimit-remaining-requests": str(state.remaining),
@@ -15,7 +15,7 @@ def openai_rate_limit_headers(state: RateLimitState, now: datetime) -> dict[str,
 
 
 def anthropic_rate_limit_headers(state: RateLimitState, now: datetime) -> dict[str, str]:
-    """Return Anthropic's rate-limit headers. They contain the time when the whole limit is available again."""
+    """Return Anthropic's rate-limit headers. They state at what time the whole limit is available again."""
     return {
         "anthropic-ratelimit-requests-limit": str(state.limit),
         "anthropic-ratelimit-requests-remaining": str(state.remaining),

@@ -1,4 +1,4 @@
-"""All dialects by name, and the key under which an aiohttp request holds its dialect."""
+"""Table of all dialects by name, and the key under which an aiohttp request holds its dialect."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Handlers for `/v1/admin/keys`, with which a key with the scope `admin` manages API keys."""
+"""Handlers for `/v1/admin/keys`. Clients whose key has the scope `admin` use them to manage API keys."""
 
 from aiohttp import web
 

@@ -1,4 +1,4 @@
-"""Handler for `GET /v1/admin/live`: a stream of snapshots of the queues, workers and sessions."""
+"""Handler for `GET /v1/admin/live`. It sends a stream of snapshots of the queues, workers and sessions."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -20,7 +20,7 @@ Snapshot = dict[str, Any]
 
 
 async def stream_live(request: web.Request) -> web.StreamResponse:
-    """Send a snapshot at once, and then a new one in each second in which something has changed.
+    """Send a snapshot of the queues, workers and sessions at once, and a new one after each second with a change.
 
     The stream ends when the client disconnects, when the gateway shuts down, or when the key becomes invalid.
     """
@@ -37,17 +37,17 @@ class _SnapshotEncoder:
         return [("snapshot", orjson.dumps(snapshot).decode())]
 
     def fail(self, error: ApiError) -> Sequence[StreamMessage]:
-        """Return the message for an error, as the last one of the stream."""
+        """Return the message for an error. The stream ends after this message."""
         return [("error", orjson.dumps({"error": {"message": error.message, "type": error.type}}).decode())]
 
 
-async def _watch_snapshots(request: web.Request) -> AsyncGenerator[Snapshot, None]:
+async def _watch_snapshots(request: web.Request) -> AsyncGenerator[Sequence[Snapshot], None]:
     state, last_snapshot = request.app[STATE], None
     while not state.shutdown.is_draining:
         await authenticate_request(request)
         snapshot = await _take_snapshot(state)
         if snapshot != last_snapshot:
-            yield snapshot
+            yield [snapshot]
             last_snapshot = snapshot
         await asyncio.sleep(_SNAPSHOT_INTERVAL_SECONDS)
 
@@ -64,6 +64,7 @@ async def _take_snapshot(state: AppState) -> Snapshot:
                 "pid": process.pid,
                 "phase": process.phase,
                 "key_id": process.key_id,
+                "group": process.group,
                 "model": process.model,
                 "completed_jobs": process.job_count,
                 "memory_mib": memory_mib,

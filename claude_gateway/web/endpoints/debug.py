@@ -1,6 +1,6 @@
 """Handlers for `POST /v1/compatibility` and `POST /v1/debug/request`.
 
-They show how the gateway parses a request, without a call to a model.
+The handlers show how the gateway parses a request. They do not call a model.
 """
 
 from contextlib import AsyncExitStack
@@ -29,7 +29,7 @@ from claude_gateway.web.responses.json_response import json_response
 from workers.core.job import ChatJob
 from workers.core.job_size import estimate_job_bytes
 
-# Maximum number of the parser's warnings that a response lists.
+# The maximum number of warnings from the parser that a response lists.
 _MAX_WARNINGS = 1_000
 
 
@@ -79,7 +79,7 @@ async def check_compatibility(request: web.Request) -> web.Response:
 
 
 async def debug_request(request: web.Request) -> web.Response:
-    """Return a request as the gateway parses it, and the job that it would run."""
+    """Return a request as the gateway parses it, and the job that the gateway would run for the request."""
     inspection = await _inspect(request)
     secrets = [*extract_api_keys(request.headers), *request.query.getall("key", [])]
     job = inspection.job
@@ -140,9 +140,9 @@ async def _parse(received: ReceivedRequest, head: Any, examination: ExaminedRequ
 
 
 def _get_model_name(client: ClientRequest, head: Any, examination: ExaminedRequest) -> str:
-    """Return the name of the model.
+    """Return the name of the model that a request names.
 
-    In the Gemini dialect, the path of a request contains it, in the others the body.
+    In the Gemini dialect, the path of the request contains the name. In the other dialects, the body contains the name.
     """
     if examination.dialect is not DialectName.GEMINI:
         name: str = head.model

@@ -1,4 +1,4 @@
-"""Handlers for `POST …/models/{model}:generateContent` and the other methods of a model, in the Gemini dialect."""
+"""Handlers for `POST …/models/{model}:generateContent` and similar paths of the Gemini dialect."""
 
 from aiohttp import web
 
@@ -12,12 +12,12 @@ from claude_gateway.web.responses.json_response import json_response
 
 
 async def generate_content(request: web.Request) -> web.StreamResponse:
-    """Respond to a Gemini request with one body."""
+    """Respond to a `generateContent` request with the whole reply in one body."""
     return await respond(request, GEMINI, model_name=_get_model_name(request), is_streamed=False)
 
 
 async def stream_generate_content(request: web.Request) -> web.StreamResponse:
-    """Respond to a Gemini request with a stream."""
+    """Respond to a `streamGenerateContent` request with a stream."""
     return await respond(request, GEMINI, model_name=_get_model_name(request), is_streamed=True)
 
 
@@ -28,7 +28,7 @@ async def count_tokens(request: web.Request) -> web.Response:
 
 
 async def refuse_method(request: web.Request) -> web.StreamResponse:
-    """Refuse a request for a method that the gateway does not support.
+    """Refuse a request whose path names a method that the gateway does not support.
 
     Raises:
         ApiError: 404 for every request.
@@ -40,7 +40,7 @@ async def refuse_method(request: web.Request) -> web.StreamResponse:
 
 
 def _get_model_name(request: web.Request) -> str:
-    """Return the name of the model: the part of the path before the last colon. It may contain slashes.
+    """Return the name of the model in the path. The name ends before the last colon, and may contain slashes.
 
     Raises:
         ApiError: 404 if the name has a second prefix `models/`.

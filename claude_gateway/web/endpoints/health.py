@@ -17,7 +17,7 @@ async def get_health(request: web.Request) -> web.Response:
 
 
 async def get_liveness(_: web.Request) -> web.Response:
-    """Report that the gateway's process responds."""
+    """Report that the process of the gateway responds to requests."""
     return json_response({"status": "alive"})
 
 

@@ -1,4 +1,4 @@
-"""Handlers for `/v1/mcp`, with which a key manages its MCP servers.
+"""Handlers for `/v1/mcp`. Clients use them to manage the MCP servers of their key.
 
 Responses never contain the secrets of the servers.
 """
@@ -17,7 +17,7 @@ from claude_gateway.web.context.state import API_KEY, STATE
 from claude_gateway.web.request import body
 from claude_gateway.web.responses.json_response import json_response
 
-# The transports, by the names that they have in the configurations of MCP clients.
+# The kinds of HTTP transport, by the names that configurations of MCP clients use.
 _TRANSPORTS: dict[str, HttpTransportKind] = {
     "http": "http",
     "streamable-http": "http",
@@ -27,13 +27,13 @@ _TRANSPORTS: dict[str, HttpTransportKind] = {
 
 
 async def list_servers(request: web.Request) -> web.Response:
-    """List the MCP servers that the key has registered."""
+    """List the MCP servers that clients have registered with this key."""
     servers = await _get_server_manager(request).list_servers(request[API_KEY].id)
     return json_response({"servers": [_server_to_json(server) for server in servers], "total": len(servers)})
 
 
 async def register_server(request: web.Request) -> web.Response:
-    """Register an MCP server. If the key already has a server with this name, replace it."""
+    """Register an MCP server for the key of the client. Replace a server of the key that has the same name."""
     server = _parse_server(await body.read_small_body(request, RegisterServerRequest))
     is_new = await _get_server_manager(request).register(request[API_KEY].id, server)
     message = f"MCP server '{server.name}' {'registered' if is_new else 'replaced'}"
@@ -43,28 +43,28 @@ async def register_server(request: web.Request) -> web.Response:
 
 
 async def delete_server(request: web.Request) -> web.Response:
-    """Delete an MCP server of the key, and disconnect it."""
+    """Disconnect from an MCP server of the key, and delete the server."""
     name = request.match_info["name"]
     await _get_server_manager(request).delete(request[API_KEY].id, name)
     return json_response({"message": f"MCP server '{name}' deleted"})
 
 
 async def connect_server(request: web.Request) -> web.Response:
-    """Connect an MCP server of the key, and return the numbers of its tools, resources and prompts."""
+    """Connect to an MCP server of the key, and return how many tools, resources and prompts the server has."""
     name = (await body.read_small_body(request, ServerNameRequest)).name
     catalog = await _get_server_manager(request).connect(request[API_KEY].id, name)
     return json_response({"message": f"Connected to MCP server '{name}'", **_count_catalog(catalog)})
 
 
 async def disconnect_server(request: web.Request) -> web.Response:
-    """Disconnect an MCP server of the key. The server stays registered."""
+    """Disconnect from an MCP server of the key. The server stays registered."""
     name = (await body.read_small_body(request, ServerNameRequest)).name
     await _get_server_manager(request).disconnect(request[API_KEY].id, name)
     return json_response({"message": f"Disconnected from MCP server '{name}'"})
 
 
 async def get_mcp_stats(request: web.Request) -> web.Response:
-    """Return statistics of the key's MCP servers. `/v1/tools/stats` has the numbers of calls for each tool."""
+    """Return statistics of the key's MCP servers. `/v1/tools/stats` returns how often each tool was called."""
     servers = await _get_server_manager(request).list_servers(request[API_KEY].id)
     connections = [server.connection for server in servers if server.connection is not None]
     catalogs = [connection.catalog for connection in connections if connection.status == "connected"]
@@ -125,9 +125,9 @@ def _server_to_json(registered_server: RegisteredServer) -> dict[str, Any]:
 
 
 def _transport_to_json(transport: StdioConfig | HttpConfig) -> dict[str, Any]:
-    """Return the JSON fields of a transport.
+    """Return the JSON fields that describe the connection to an MCP server.
 
-    They contain the names of its variables and headers, but not the values.
+    The fields contain the names of environment variables and HTTP headers, but not their values.
     """
     match transport:
         case StdioConfig(command, env):

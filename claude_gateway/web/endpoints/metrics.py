@@ -1,4 +1,4 @@
-"""Handler for `GET /metrics`, which Prometheus requests with a key that has the scope `admin`."""
+"""Handler for `GET /metrics`. Prometheus sends this request with a key that has the scope `admin`."""
 
 import asyncio
 import os
@@ -21,5 +21,6 @@ async def get_metrics(request: web.Request) -> web.Response:
         engine_status.queue_counts_by_kind(),
         state.usage_recorder.unwritten_records,
         state.health.logins.summarize(),
+        engine_status.chat_capacity,
     )
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})

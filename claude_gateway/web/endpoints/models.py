@@ -10,7 +10,7 @@ from claude_gateway.web.responses.json_response import json_response
 
 
 async def list_models(request: web.Request) -> web.Response:
-    """List the models that the key may use."""
+    """List the models that the key of the client may use."""
     catalog, allowed = request.app[STATE].catalog, request[API_KEY].models
     with_aliases = request.app[STATE].settings.list_model_aliases or _is_included(request, "aliases")
     listed = catalog.listed_names_and_aliases if with_aliases else catalog.listed_names

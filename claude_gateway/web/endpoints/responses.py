@@ -1,4 +1,4 @@
-"""Handlers for `/v1/responses`, in the dialect OpenAI Responses, including those for stored responses."""
+"""Handlers for `/v1/responses`. They create responses, and return, cancel and delete stored responses."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, nullcontext
@@ -33,7 +33,7 @@ _MAX_PAGE_ITEMS = 100
 
 
 async def create_response(request: web.Request) -> web.StreamResponse:
-    """Respond to a request, or start its job in the background."""
+    """Respond to a Responses request. If the request has `background` set, run its job in the background."""
     async with AsyncExitStack() as resources:
         prepared = await prepare_request(request, OPENAI_RESPONSES, resources)
         if prepared.parsed.background:
@@ -42,7 +42,10 @@ async def create_response(request: web.Request) -> web.StreamResponse:
 
 
 async def get_response(request: web.Request) -> web.StreamResponse:
-    """Return a stored response in its current state, or a stream of its events from a given event on."""
+    """Return a stored response in its current state, or a stream of its events.
+
+    The query parameter `stream` selects the stream. The stream contains the events after the number `starting_after`.
+    """
     key_id, id_ = _get_key_and_response_id(request)
     if request.query.get("stream", "").lower() in ("true", "1"):
         after = _read_query_integer(request, "starting_after", -1, minimum=0)
@@ -67,7 +70,7 @@ async def delete_response(request: web.Request) -> web.Response:
 
 
 async def cancel_response(request: web.Request) -> web.Response:
-    """Cancel the job of a background response. A completed response does not change."""
+    """Cancel the job of a background response. If the response is already complete, do not change it."""
     key_id, id_ = _get_key_and_response_id(request)
     await request.app[STATE].background_responses.cancel(key_id, id_)
     response = await request.app[STATE].stored_responses.get_response(key_id, id_)
@@ -77,7 +80,7 @@ async def cancel_response(request: web.Request) -> web.Response:
 
 
 async def list_input_items(request: web.Request) -> web.StreamResponse:
-    """List the input items of a stored response, in pages."""
+    """List the input items of a stored response. Each request returns one page of the list."""
     key_id, id_ = _get_key_and_response_id(request)
     responses = request.app[STATE].stored_responses
     async with responses.reserve_memory(key_id, id_):
@@ -105,7 +108,7 @@ def _paginate(request: web.Request, items: list[dict[str, Any]]) -> web.Response
 async def refuse_websocket(request: web.Request) -> web.Response:
     """Refuse a WebSocket connection with status 426.
 
-    Some clients try to open one first. After this status, they use POST at once.
+    Some clients first try to open such a connection. After this status, they immediately use POST.
     """
     if request.headers.get("Upgrade", "").lower() != "websocket":
         raise web.HTTPMethodNotAllowed(request.method, ["POST"])
@@ -126,7 +129,7 @@ async def _start_in_background(
     pending = create_pending_response(prepared)
     with background.acquire_follower_slot(pending.key_id) if parsed.stream else nullcontext():
         run = await background.start(pending, create_builder(prepared, create_identity(prepared)))
-        # From here on, the background job holds the memory of the body, and releases it at its end.
+        # From this point, the background job holds the memory for the body. The job releases the memory at its end.
         run.add_end_callback(detach_body_memory(request).release)
         resources.pop_all()
         run.add_end_callback(pending.context.release)

@@ -1,4 +1,4 @@
-"""Handlers for `/v1/sessions/{id}/files`, with which clients upload and download files of a session's workspace."""
+"""Handlers for `/v1/sessions/{id}/files`. Clients use them to upload and download files in a session's workspace."""
 
 import os
 from collections.abc import AsyncIterator
@@ -27,8 +27,8 @@ async def list_files(request: web.Request) -> web.Response:
 async def download_file(request: web.Request) -> web.StreamResponse:
     """Send a file of a session as a download.
 
-    The browser must not show it as a page, because a file that the model wrote could then run scripts in the gateway's
-    origin.
+    The response headers prevent the browser from showing the file as a page. Otherwise a file that the model wrote
+    could run scripts in the gateway's origin.
     """
     async with _open_directory(request) as directory:
         file = await directory.open(request.match_info["path"])
@@ -51,7 +51,7 @@ async def download_file(request: web.Request) -> web.StreamResponse:
 
 
 async def upload_file(request: web.Request) -> web.Response:
-    """Store a file in the workspace of a session. Create the session if it does not exist."""
+    """Store the request body as a file in the workspace of a session. Create the session if it does not exist."""
     content = await body.read_body_bytes(request)
     async with _open_directory(request, create=True) as directory:
         is_new = await directory.write(request.match_info["path"], content)
@@ -76,7 +76,7 @@ async def _open_directory(request: web.Request, *, create: bool = False) -> Asyn
         create: Whether to create a missing session.
 
     Raises:
-        ApiError: 404 if the session does not exist. Also the errors of `recheck_key`.
+        ApiError: 404 if the session does not exist, 401 or 403 if the key has lost its rights during the wait.
     """
     key_id, id_ = request[API_KEY].id, request.match_info["id"]
     sessions = request.app[STATE].sessions

@@ -1,4 +1,4 @@
-"""Handlers for `/v1/sessions`, with which clients list and delete the sessions of their key."""
+"""Handlers for `/v1/sessions`. Clients use them to list and delete the sessions of their key."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -12,14 +12,17 @@ from claude_gateway.web.responses.json_response import json_response
 
 
 async def list_sessions(request: web.Request) -> web.Response:
-    """List the thousand sessions of the key that were used last. The field `total` counts all its sessions."""
+    """List the sessions of the key that were used last, at most 1000.
+
+    The field `total` contains the number of all sessions of the key.
+    """
     sessions, key_id = request.app[STATE].sessions, request[API_KEY].id
     infos, totals = await sessions.list_sessions(key_id), await sessions.get_totals(key_id)
     return json_response({"sessions": [_session_to_json(info) for info in infos], "total": totals.active_count})
 
 
 async def get_session_stats(request: web.Request) -> web.Response:
-    """Return statistics of the key's sessions, the interval of the cleanup and the time to live of a session."""
+    """Return statistics of the key's sessions, and the settings for the deletion of expired sessions."""
     sessions = request.app[STATE].sessions
     totals = await sessions.get_totals(request[API_KEY].id)
     return json_response(
@@ -64,5 +67,5 @@ def _format_time(seconds: float) -> str:
 
 
 def _round_number(value: float) -> float:
-    """Return a number with a whole value as an integer, because people read the response too, and 1.0 looks odd."""
+    """Return a whole number as an integer, so that the JSON contains 1, not 1.0. Round other numbers."""
     return int(value) if value == int(value) else round(value, 4)

@@ -1,4 +1,4 @@
-"""Handlers for `/v1/tools`: the built-in tools, the tool configuration of the key, and the numbers of tool calls."""
+"""Handlers for `/v1/tools`. They list built-in tools, manage a key's tool configuration, and return call counts."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ async def list_tools(request: web.Request) -> web.Response:
 
 
 async def get_tool_config(request: web.Request) -> web.Response:
-    """Return the tool configuration of the key. With the query parameter `session_id`, return that of a session."""
+    """Return the tool configuration of the key, or of the session that the query parameter `session_id` names."""
     return await _respond_with_tool_config(request, request.query.get("session_id") or ALL_SESSIONS)
 
 

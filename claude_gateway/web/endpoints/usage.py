@@ -1,4 +1,4 @@
-"""Handler for `GET /v1/usage`. It shows the usage of the key, or of all keys to a key with the scope `admin`."""
+"""Handler for `GET /v1/usage`. It reports the usage of the key. A key with the scope `admin` can see all keys."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ from claude_gateway.web.streaming.chunked_body import send_if_large
 
 
 async def get_usage(request: web.Request) -> web.StreamResponse:
-    """Return the usage report as JSON or CSV. The JSON form also contains the budget of the key."""
+    """Return the usage report as JSON or CSV. The JSON form also contains the daily budget of the key."""
     key, usage_recorder, now = request[API_KEY], request.app[STATE].usage_recorder, time.time()
     requested_key_id = request.query.get("key") or (None if "admin" in key.scopes else key.id)
     if requested_key_id != key.id:

@@ -1,4 +1,4 @@
-"""Checks of the API key, the rate limits and the scope of a request, before the gateway reads its body."""
+"""Middleware that checks the API key, the rate limits and the scope of a request, before the gateway reads the body."""
 
 import asyncio
 import math
@@ -19,8 +19,8 @@ from workers.core.event_loop import loop_time
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-# The rate-limit group for requests with a wrong key on paths without a rate limit. Without it, a client could guess
-# keys there.
+# The rate-limit group for requests with a wrong key on paths without a rate limit. Without this limit, a client could
+# guess keys on these paths.
 _FAILED_AUTH_GROUP = "general"
 
 

@@ -1,4 +1,4 @@
-"""CORS headers, for the web pages that the operator allows to read responses (`CORS_ORIGINS`).
+"""CORS headers. They allow the web pages that the operator lists in `CORS_ORIGINS` to read responses.
 
 These headers alone give no access. Every page must send an API key, and browsers send none by themselves, because the
 gateway accepts no cookie as a key. While no API key exists, every client on this machine has access. A web page must
@@ -52,7 +52,10 @@ async def handle_preflight(request: web.Request, handler: Handler) -> web.Stream
 
 
 async def add_cors_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Add the CORS headers to a response just before its head is sent. Errors and streams get them, too."""
+    """Add the CORS headers to a response just before the gateway sends its head.
+
+    Error responses and streams also get these headers.
+    """
     if "*" not in request.app[STATE].settings.allowed_origins:
         response.headers["Vary"] = ", ".join([*response.headers.getall("Vary", ()), "Origin"])
     if "Origin" in request.headers and (allowed_origin := await _find_allowed_origin(request)) is not None:

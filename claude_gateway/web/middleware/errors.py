@@ -33,7 +33,7 @@ _CLIENT_DISCONNECTED_STATUS = 499
 async def track_request(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give a request an id, handle the request, and log its completion.
 
-    The gateway uses the id that the client sent, if it contains only characters that are safe in a log.
+    If the client sent an id that contains only characters that are safe in a log, the gateway uses this id.
     """
     client_id = request.headers.get("x-request-id", "")
     request_id = client_id if _REQUEST_ID_PATTERN.fullmatch(client_id) else uuid.uuid4().hex
@@ -75,7 +75,7 @@ def _record_completion(request: web.Request, status: int, seconds: float) -> Non
 
 
 async def add_request_id(request: web.Request, response: web.StreamResponse) -> None:
-    """Add the request id to a response just before its head is sent. Streams get it, too."""
+    """Add the request id and the `Server` header to a response just before the gateway sends its head."""
     response.headers["Server"] = SERVER_NAME
     if request.app[STATE].shutdown.is_draining:
         # The client must send its next request to the next gateway process. aiohttp sets the Connection header before
@@ -136,7 +136,7 @@ def _http_error_response(error: web.HTTPException, request: web.Request) -> web.
 def _find_route_path(request: web.Request) -> str:
     """Return the path of the route, with placeholders for its parameters.
 
-    Metrics use this path as a label, and so have a limited number of labels.
+    The metrics use this path as a label, because there would be too many labels if each requested path were a label.
     """
     resource = request.match_info.route.resource
     return resource.canonical if resource else ""

@@ -1,4 +1,4 @@
-"""Middleware that uses a replacement for a model that the upstream rejects."""
+"""Middleware that handles a request again with a replacement model if the upstream rejects its model."""
 
 from collections.abc import Awaitable, Callable
 
@@ -16,8 +16,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 async def retry_with_replacement(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Handle a request. If the upstream rejects its model, handle it a second time with the replacement model.
 
-    At that time, the client has not received anything. The gateway parses the request again, because the valid
-    parameters depend on the model.
+    The client has not received anything when the upstream rejects the model. The gateway parses the request again,
+    because the valid parameters depend on the model.
     """
     try:
         return await handler(request)

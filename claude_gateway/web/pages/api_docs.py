@@ -1,7 +1,7 @@
-"""Handlers for `/openapi.json` and its two viewers: Swagger UI at `/docs`, and ReDoc at `/redoc`.
+"""Handlers for the OpenAPI document at `/openapi.json`, and for the two web pages that show it.
 
-The files of both viewers are in `docs_vendor`. The command `claude_gateway.devtools.vendor_api_docs` copied them from
-npm packages.
+The page `/docs` uses the viewer Swagger UI, and the page `/redoc` uses the viewer ReDoc. The files of both viewers are
+in `docs_vendor`. The command `claude_gateway.devtools.vendor_api_docs` copied them from npm packages.
 """
 
 import asyncio
@@ -31,13 +31,13 @@ _CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'{styles}; connect-src 'self'; img-src 'self' data:; "
     "{extra}frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
-# Hashes of the two inline styles of ReDoc, which the content security policy must allow. The first style is empty, and
-# a script fills it later without a permission. The second has a fixed text. If a new version of ReDoc has another
-# style, the browser test fails, and the browser's console shows the new hash.
+# Hashes of the two inline styles of ReDoc, which the content security policy must allow. The first style is empty. A
+# script fills it later, which needs no permission. The second style has a fixed text. If a new version of ReDoc has
+# another style, the browser test fails, and the browser's console shows the new hash.
 _REDOC_STYLE_HASHES = (
     " 'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=' 'sha256-QMIg+bpjm3JdElJ388KYke01izlUW0UoNOeKjpMxdgc='"
 )
-# ReDoc runs its search in a web worker, which it creates from a blob. Its policy must allow this.
+# ReDoc runs its search in a web worker, which it creates from a blob. The policy for its page must allow this.
 _POLICIES_BY_PAGE = {
     "docs.html": _CONTENT_SECURITY_POLICY.format(styles="", extra=""),
     "redoc.html": _CONTENT_SECURITY_POLICY.format(styles=_REDOC_STYLE_HASHES, extra="worker-src blob:; "),
@@ -49,7 +49,7 @@ def _read_docs_files() -> dict[str, bytes]:
 
 
 def _list_vendored_files() -> dict[str, Path]:
-    """Return the paths of all files in `docs_vendor` by name, so that text of a request never becomes a path."""
+    """Return the paths of all files in `docs_vendor` by name, so that no handler makes a path from a request's text."""
     return {
         Path(file).name: _VENDOR_DIRECTORY / package / Path(file).name
         for package, description in orjson.loads(_VENDOR_MANIFEST.read_bytes()).items()
@@ -60,8 +60,8 @@ def _list_vendored_files() -> dict[str, Path]:
 
 _DOCS_FILES = _read_docs_files()
 _VENDORED_FILES = _list_vendored_files()
-# Part of the URL of each file. The URL changes with the files, so that browsers may cache a file forever, and all files
-# that a page loads have the same version.
+# This hash is a part of the URL of each file. The URL changes with the files, so that browsers may cache files forever,
+# and all files that a page loads have the same version.
 _DIGEST = hashlib.sha256(
     b"".join([_VENDOR_MANIFEST.read_bytes(), *(_DOCS_FILES[name] for name in sorted(_DOCS_FILES))])
 ).hexdigest()[:16]
@@ -118,7 +118,7 @@ def _load_asset(name: str) -> bytes:
 
 
 def read_vendored_file(path: Path) -> bytes:
-    """Return the content of a file in `docs_vendor`. Large files are compressed there, so decompress them."""
+    """Return the content of a file in `docs_vendor`. If the folder contains it in compressed form, decompress it."""
     compressed = path.with_name(f"{path.name}.gz")
     return gzip.decompress(compressed.read_bytes()) if compressed.exists() else path.read_bytes()
 

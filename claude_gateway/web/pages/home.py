@@ -25,14 +25,14 @@ _INDEX_NAME = "index.html"
 
 
 def _read_static_files() -> dict[str, bytes]:
-    """Read all static files at the start, so that text of a request never becomes a file name."""
+    """Read all static files at the start, so that no handler makes a file name from the text of a request."""
     return {file.name: file.read_bytes() for file in files("claude_gateway.web.pages").joinpath("static").iterdir()}
 
 
 _FILES_BY_NAME = _read_static_files()
 _TEMPLATE = _FILES_BY_NAME.pop(_INDEX_NAME).decode()
-# Part of the URL of each file. The URL changes with the files, so that browsers may cache a file forever, and all files
-# that a page loads have the same version.
+# This hash is a part of the URL of each file. The URL changes with the files, so that browsers may cache files forever,
+# and all files that a page loads have the same version.
 _DIGEST = hashlib.sha256(
     b"".join(name.encode() + content for name, content in sorted(_FILES_BY_NAME.items()))
 ).hexdigest()[:16]
@@ -47,7 +47,7 @@ _PAGES_BY_LANGUAGE = {
 async def get_home_page(request: web.Request) -> web.Response:
     """Return the home page in the reader's language and theme.
 
-    The browser receives both with the page, so that the page does not change its look while it loads.
+    The page already contains both when the browser receives it, so that its look does not change while it loads.
     """
     language = templating.choose_language(
         request.query.get("language"), request.cookies.get("language"), request.headers.get("Accept-Language", "")

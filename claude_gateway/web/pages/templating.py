@@ -1,4 +1,4 @@
-"""Rendering of the home page from a template and a table of strings. Does no I/O.
+"""Functions that render the home page from a template and a table of strings. No I/O.
 
 Elements of the template name their strings in attributes: `data-text="key"` for the text, `data-label="key"` for the
 `aria-label`, `data-hint="key"` for the `placeholder`, and `data-content="key"` for the `content` of a meta element. The
@@ -22,7 +22,7 @@ _LANGUAGE_RANGE = re.compile(r"\s*([a-zA-Z*]+)[^,;]*(?:;\s*q=([0-9.]+))?")
 
 
 def render_page(template: str, strings: Strings, language: str) -> str:
-    """Return the page that the template becomes with the strings in one language.
+    """Render the template with the strings in one language, and return the page.
 
     Raises:
         KeyError: The template contains a key that the table of strings lacks.
@@ -36,7 +36,7 @@ def render_page(template: str, strings: Strings, language: str) -> str:
 
 
 def add_root_attributes(page: str, language: str, data_attributes: Mapping[str, str]) -> str:
-    """Return the page with further attributes on its root element: language, text direction, and `data-` attributes."""
+    """Return the page with a language, a text direction and `data-` attributes on its root element."""
     data = "".join(f' data-{name}="{escape(value)}"' for name, value in data_attributes.items())
     return page.replace("<html>", f'<html lang="{language}" dir="{_DIRECTIONS[language]}"{data}>', 1)
 

@@ -1,4 +1,4 @@
-"""Built-in tools for requests that enable them in the body or the headers. They work the same way in every dialect."""
+"""Step that attaches built-in tools to the job of a request that enables them. It is the same in every dialect."""
 
 from claude_gateway.builtin_tools.catalog import parse_tool_headers
 from claude_gateway.builtin_tools.service import ToolRequest, with_thinking_budget
@@ -16,7 +16,7 @@ _TOOL_HEADERS = (
 async def attach_builtin_tools(
     client: ClientRequest, job: ChatJob, tool_request: ToolRequest
 ) -> tuple[ChatJob, tuple[str, ...]]:
-    """Return the job with the built-in tools that the request, its session and its key choose.
+    """Return the job with its built-in tools. The headers of the request, its session or its key select these tools.
 
     Returns:
         The job, and warnings for the client.

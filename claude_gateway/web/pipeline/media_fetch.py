@@ -16,6 +16,7 @@ from claude_gateway.dialects.common.content.remote_media import (
 from claude_gateway.net.fetcher import FetchBudget, FetchError, FetchTooLargeError
 from claude_gateway.web.context.client_request import ClientRequest
 from workers.core.job import ChatJob
+from workers.core.message_blocks import is_plain_text
 from workers.host.large_job_threads import run_for_job
 
 _MAX_URLS = 20
@@ -27,7 +28,7 @@ class ResolvedMedia:
 
     Attributes:
         job: The job.
-        warnings: The changes that Claude Code will make to images and documents.
+        warnings: Warnings about the changes that Claude Code will make to images and documents.
         fetched_media: The media that the gateway fetched.
     """
 
@@ -39,12 +40,14 @@ class ResolvedMedia:
 async def resolve_remote_media(client: ClientRequest, job: ChatJob) -> ResolvedMedia:
     """Fetch the media that a job names by URL, and put their content into the job.
 
-    This is the last step of the pipeline, so that the gateway fetches nothing for a key that lacks a permission.
+    This is the last step before the job runs, so that the gateway fetches nothing for a key that lacks a permission.
 
     Raises:
         ApiError: 400 if the gateway cannot fetch a URL, or if Claude does not accept the media. The error contains the
             field path of the URL.
     """
+    if is_plain_text(job.turns):
+        return ResolvedMedia(job, (), {})
     remote_media = await run_for_job(job, find_remote_media, job)
     fetched = await _fetch_all(client, remote_media) if remote_media else {}
     if fetched:
@@ -65,7 +68,7 @@ async def _fetch_all(client: ClientRequest, remote_media: Sequence[RemoteMedia])
             remote_media[_MAX_URLS].field_path, f"the gateway fetches at most {_MAX_URLS} URLs for a request"
         )
     urls = list(dict.fromkeys(remote.url for remote in remote_media))
-    # The limit is the same as for media in the request itself. There, base64 turns three bytes into four.
+    # Media in the request body may have the same total size, because base64 turns three bytes into four.
     budget = FetchBudget(settings.max_request_size * 3 // 4)
     results = await asyncio.gather(
         *(client.state.fetcher.fetch(url, budget, client.key.id) for url in urls), return_exceptions=True

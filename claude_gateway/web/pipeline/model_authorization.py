@@ -30,8 +30,8 @@ def authorize_model(client: ClientRequest, requested_name: str, *, check_budget:
 def get_response_model_name(client: ClientRequest, requested_name: str) -> str:
     """Return the name of the model for the response.
 
-    If the request has a short name such as `sonnet`, this is the full name of the model. Otherwise it is the name in
-    the request, because the client knows the model by this name.
+    If the request contains a short name such as `sonnet`, return the full name of the model. Otherwise return the name
+    in the request, because the client knows the model by this name.
     """
     is_short = client.state.catalog.is_short_name(requested_name)
     return client.context.authorized_model if is_short else requested_name

@@ -1,11 +1,10 @@
-"""Steps from an arriving request to one that is ready to run, in the same order for every dialect.
+"""Steps that prepare a received request so that its job can run. Their order is the same for every dialect.
 
-Authorization comes before all steps with an effect: the gateway checks the model, the budget and the scopes of the key
+The gateway checks the model, the budget and the scopes of the key before it takes a step with an effect, for example
 before it fetches a URL.
 """
 
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -16,6 +15,7 @@ from claude_gateway.web.pipeline.media_fetch import resolve_remote_media
 from claude_gateway.web.pipeline.model_authorization import authorize_model, get_response_model_name
 from claude_gateway.web.pipeline.received_request import ReceivedRequest
 from claude_gateway.web.request.body import receive_body
+from workers.core.frozen import with_changes
 
 
 async def prepare_request(
@@ -26,14 +26,14 @@ async def prepare_request(
     model_name: str | None = None,
     is_streamed: bool | None = None,
 ) -> PreparedRequest:
-    """Receive a request, authorize it, and build its job. The body is not held in memory after that.
+    """Receive a request, authorize it, and build its job.
 
     Args:
         request: The request.
         dialect: The dialect of the path.
         resources: Receives the locks and the memory that the request holds until the gateway has sent its response.
         model_name: The model in the path; None if the body names the model.
-        is_streamed: Whether the path asks for a stream; None if the body does.
+        is_streamed: Whether the path asks for a stream; None if the body determines this.
 
     Raises:
         ApiError: The gateway refuses the request.
@@ -49,7 +49,7 @@ async def prepare_request(
     conversation = await dialect.open_conversation(client, head, resources)
     parsed = await parse_with_tools(received, dialect, head, model, conversation)
     media = await resolve_remote_media(client, parsed.job)
-    parsed = replace(parsed, job=media.job, warnings=(*parsed.warnings, *media.warnings))
+    parsed = with_changes(parsed, job=media.job, warnings=(*parsed.warnings, *media.warnings))
     if media.fetched_media:
         parsed = dialect.with_fetched_media(parsed, media.fetched_media)
     return PreparedRequest(
@@ -76,7 +76,7 @@ async def parse_with_tools(
     Args:
         received: The request.
         dialect: The dialect of the response.
-        head: The request with its short fields only.
+        head: The request without its long fields.
         model: The model for the job.
         conversation: The conversation that the request continues.
         max_warnings: The maximum number of warnings from the parser; None for all warnings.
@@ -88,4 +88,4 @@ async def parse_with_tools(
     parsed = await received.parse(dialect.format, model, conversation.history)
     tool_request = dialect.create_tool_request(client.state.settings, head, parsed)
     job, warnings = await attach_builtin_tools(client, parsed.job, tool_request)
-    return replace(parsed, job=job, warnings=(*parsed.warnings[:max_warnings], *warnings))
+    return with_changes(parsed, job=job, warnings=(*parsed.warnings[:max_warnings], *warnings))

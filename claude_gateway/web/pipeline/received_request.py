@@ -1,4 +1,4 @@
-"""A received request, and its parsing.
+"""Class for a request whose whole body has arrived. It parses the body.
 
 The gateway parses small requests in the event loop, and large ones in another process.
 """
@@ -31,7 +31,8 @@ class ReceivedRequest:
     """A request whose whole body has arrived.
 
     Args:
-        request: The request. The gateway has checked its key again after the body arrived, which may take minutes.
+        request: The request. Its body may take minutes to arrive. Therefore the gateway has checked the key again
+            after the arrival.
         body: The body.
         choose_schema: Returns the schema for the body.
         keep_fields: Returns the long fields that the gateway needs before it parses the whole request; None if it needs
@@ -69,8 +70,9 @@ class ReceivedRequest:
                 self._key_id, parse_request_head, self._body, self._choose_schema, self._keep_fields
             )
         if self._validated_request is None:
-            with self._offload.track_inline_time(self._key_id):
-                self._validated_request = parse_request(self._body, self._choose_schema)
+            self._validated_request = self._offload.run_inline(
+                self._key_id, parse_request, self._body, self._choose_schema
+            )
         return self._validated_request
 
     async def parse(self, request_format: RequestFormat, model: str, *history: Any) -> Any:
@@ -91,8 +93,7 @@ class ReceivedRequest:
         arguments = (self._key_id, model, *signer, *history)
         if self._is_small and all(map(self._is_small_argument, history)):
             head = await self.read_head()
-            with self._offload.track_inline_time(self._key_id):
-                return request_format.parse(head, *arguments)
+            return self._offload.run_inline(self._key_id, request_format.parse, head, *arguments)
         portable = tuple(_without_local_state(argument) for argument in arguments)
         result, missing = await self._parse_in_process(request_format, portable, {})
         session_history = next((argument for argument in history if isinstance(argument, SessionHistory)), None)
@@ -104,7 +105,7 @@ class ReceivedRequest:
     async def run(self, function: Callable[..., T], *arguments: Any, is_small: bool = True) -> T:
         """Call a function with the body, `choose_schema` and further arguments.
 
-        If any of these are large, use another process.
+        If the body or another argument is large, call the function in another process.
 
         Args:
             function: The function.
@@ -112,8 +113,7 @@ class ReceivedRequest:
             is_small: Whether the further arguments are small.
         """
         if self._is_small and is_small:
-            with self._offload.track_inline_time(self._key_id):
-                return function(self._body, self._choose_schema, *arguments)
+            return self._offload.run_inline(self._key_id, function, self._body, self._choose_schema, *arguments)
         return await self._offload.run(self._key_id, function, self._body, self._choose_schema, *arguments)
 
     def _is_small_argument(self, argument: Any) -> bool:

@@ -9,11 +9,12 @@ from aiohttp import web
 
 from claude_gateway.jobs import structured_output
 from claude_gateway.web.context.state import AppState
-from claude_gateway.web.dialects.dialect import Dialect, EventStream, PreparedRequest
+from claude_gateway.web.dialects.dialect import Dialect, PreparedRequest
 from claude_gateway.web.pipeline.prepare import prepare_request
 from claude_gateway.web.responses.json_response import json_response
 from claude_gateway.web.responses.response_headers import build_response_headers
 from claude_gateway.web.streaming.sse import StreamTiming, send_stream
+from workers.core.events import EventStream
 
 
 async def respond(
@@ -25,7 +26,7 @@ async def respond(
         request: The request.
         dialect: The dialect of the path.
         model_name: The model in the path; None if the body names the model.
-        is_streamed: Whether the path asks for a stream; None if the body does.
+        is_streamed: Whether the path asks for a stream; None if the body determines this.
 
     Raises:
         ApiError: The gateway refuses the request.
@@ -39,24 +40,25 @@ async def respond(
 async def send_reply(request: web.Request, prepared: PreparedRequest) -> web.StreamResponse:
     """Run the job of a prepared request, and send the reply.
 
-    If the client wants several choices, run it once for each.
+    If the client wants several choices, run the job once for each choice.
     """
     client, dialect = prepared.client, prepared.dialect
     streams = [_run_job(prepared) for _ in range(prepared.choice_count)]
     headers = build_response_headers(prepared.job.model, prepared.parsed.warnings)
     if prepared.is_streamed:
-        events, encoder = dialect.encode_stream(prepared, streams)
+        batches, encoder = dialect.encode_stream(prepared, streams)
         framing = dialect.choose_framing(client.query)
-        return await send_stream(request, events, encoder, get_stream_timing(client.state), headers, framing)
-    events, builder = dialect.collect_body(prepared, streams)
-    async with aclosing(events):
-        async for event in events:
-            builder.feed(event)
+        return await send_stream(request, batches, encoder, get_stream_timing(client.state), headers, framing)
+    batches, builder = dialect.collect_body(prepared, streams)
+    async with aclosing(batches):
+        async for batch in batches:
+            for event in batch:
+                builder.feed(event)
     return json_response(builder.body(), headers=headers)
 
 
 def _run_job(prepared: PreparedRequest) -> EventStream:
-    """Start a job, and return its events. The conversation stores the reply.
+    """Start the job of a request, and return its events. The conversation of the request stores the reply.
 
     Raises:
         WorkerError: The gateway is shutting down.
@@ -70,5 +72,5 @@ def _run_job(prepared: PreparedRequest) -> EventStream:
 
 
 def get_stream_timing(state: AppState) -> StreamTiming:
-    """Return the time limits for a stream from the settings."""
+    """Return the time limits for a stream. The settings define them."""
     return StreamTiming(state.settings.stream_head_timeout_seconds, state.settings.heartbeat_interval_seconds)

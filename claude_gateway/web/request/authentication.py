@@ -22,7 +22,7 @@ async def authenticate_request(request: web.Request) -> ApiKey:
 
 
 async def has_valid_key(request: web.Request) -> bool:
-    """Return whether the client sends a valid key on an open path. If the gateway requires no keys, return True.
+    """Return whether a request for an open path contains a valid key. If the gateway requires no keys, return True.
 
     The path must have a rate limit, because the response shows the client whether its key is valid.
     """

@@ -78,7 +78,7 @@ async def _decompress(request: web.Request, body: RequestBody) -> RequestBody:
 async def read_body_bytes(
     request: web.Request, max_bytes: int | None = None, limit_name: str = "MAX_REQUEST_SIZE"
 ) -> bytes:
-    """Read the body of a request, and return its bytes as the client sent them.
+    """Read the body of a request, and return its bytes as the client sent them, possibly compressed.
 
     Args:
         request: The request.
@@ -87,7 +87,7 @@ async def read_body_bytes(
 
     Raises:
         ApiError: 413 if the body is too large, 503 if not enough memory becomes free for it, 408 if it takes too long
-            to arrive. Also the errors of `recheck_key`, if the key lost its rights while the body arrived.
+            to arrive, 401 or 403 if the key lost its rights while the body arrived.
     """
     settings = request.app[STATE].settings
     max_bytes = min(max_bytes or settings.max_request_size, settings.max_request_size)
@@ -97,8 +97,11 @@ async def read_body_bytes(
         return request[_RAW_BODY]
     request[_RESERVATION] = await _reserve_memory(request)
     try:
-        async with asyncio.timeout(settings.max_timeout / 1000):
+        if request.content.is_eof():  # the whole body has arrived, as in most requests
             raw = request[_RAW_BODY] = await _receive_bytes(request, max_bytes, limit_name)
+        else:
+            async with asyncio.timeout(settings.max_timeout / 1000):
+                raw = request[_RAW_BODY] = await _receive_bytes(request, max_bytes, limit_name)
     except TimeoutError:
         raise ApiError(
             408, "timeout_error", "The request body took too long to arrive (MAX_TIMEOUT).", code="request_timeout"
@@ -124,9 +127,9 @@ async def release_body_memory(request: web.Request, handler: Handler) -> web.Str
 
 
 def detach_body_memory(request: web.Request) -> BodyReservation:
-    """Return the memory reservation of a body, for a job that continues after the response.
+    """Return the memory reservation of a body, for a job that continues after the gateway has sent the response.
 
-    The calling code must release the memory.
+    The calling code must release the memory when the job ends.
     """
     reservation = request[_RESERVATION]
     request[_RESERVATION] = BodyReservation(reservation.memory, reservation.key_id, 0)
@@ -136,7 +139,7 @@ def detach_body_memory(request: web.Request) -> BodyReservation:
 async def _receive_bytes(request: web.Request, max_bytes: int, limit_name: str) -> bytes:
     await send_continue(request)
     body = bytearray()
-    async for chunk in request.content.iter_any():
+    while chunk := await request.content.readany():
         body += chunk
         if len(body) > max_bytes:
             raise body_too_large(limit_name)

@@ -2,7 +2,7 @@
 
 A client with a large body sends this header, and then waits until the gateway has checked its key and its headers.
 aiohttp would respond to the header before the gateway has checked the key and counted the request. Therefore the
-gateway removes the header before aiohttp handles the request, and keeps its value with the request.
+gateway removes the header before aiohttp handles the request, and stores its value in the request object.
 """
 
 from collections.abc import Awaitable, Callable
@@ -34,7 +34,7 @@ def strip_expect_header(message: RawRequestMessage) -> tuple[RawRequestMessage, 
 
 @web.middleware
 async def check_expectation(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse a request with an expectation that the gateway does not support.
+    """Refuse a request whose `Expect` header has a value that the gateway does not support.
 
     Raises:
         ApiError: 417 if the value of the header is not 100-continue.

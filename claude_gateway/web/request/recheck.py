@@ -1,4 +1,4 @@
-"""Second check of a request's key. The wait for the body or for the session lock may take minutes before it."""
+"""Second check of a request's key, after the gateway has waited for the body or the session lock, maybe for minutes."""
 
 from dataclasses import replace
 

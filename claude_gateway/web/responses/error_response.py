@@ -10,8 +10,8 @@ from claude_gateway.web.dialects.dialect import Dialect
 
 # The value of the `Server` header. The default value of aiohttp would publish the versions of aiohttp and Python.
 SERVER_NAME = "claude-gateway"
-# Codes of errors after which a retry within seconds fails too. By their HTTP status alone, the official clients would
-# retry.
+# Codes of errors that a client cannot fix by a retry. Without the header `x-should-retry`, the official client
+# libraries would retry because of the HTTP status of these errors.
 _NON_RETRYABLE_CODES = frozenset({"claude_login_failed", "login_limit_reached", "tools_unavailable", "budget_exceeded"})
 
 

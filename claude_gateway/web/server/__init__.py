@@ -1,1 +1,1 @@
-"""Server of the HTTP layer: the connections of clients, and the shutdown."""
+"""HTTP server of the gateway. It manages the connections of clients, and the shutdown."""

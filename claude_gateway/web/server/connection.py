@@ -26,10 +26,10 @@ CONNECTION_OPTIONS: dict[str, Any] = {
     "access_log": None,
     "keepalive_timeout": _IDLE_TIMEOUT_SECONDS,
     # A body can be a thousand times larger after decompression. Therefore the gateway decompresses it only after it has
-    # checked the key, and aiohttp must not do so before.
+    # checked the key, and aiohttp must not decompress it earlier.
     "auto_decompress": False,
 }
-# While connections are scarce, the gateway looks for idle connections in this interval.
+# While few connections are free, the gateway looks for idle connections in this interval.
 _IDLE_CHECK_SECONDS = 0.25
 _LOG_INTERVAL_SECONDS = 10.0
 _RETRY_SECONDS = 5
@@ -39,7 +39,7 @@ class ClientConnection(RefusingHandler):
     """Connection of one client.
 
     The gateway aborts the connection if the client stops reading. Otherwise a few thousand such clients, with or
-    without a key, would be enough to use up MAX_CONNECTIONS.
+    without a key, could occupy all connections that MAX_CONNECTIONS allows.
 
     Args:
         server: The aiohttp server.
@@ -55,7 +55,7 @@ class ClientConnection(RefusingHandler):
         self._tracked: TrackedConnection | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Handle the start of the connection. Close it if the gateway has no free connection for it."""
+        """Handle the start of the connection. Close it if the gateway must not keep one more connection open."""
         super().connection_made(transport)
         self._write_transport = cast(asyncio.Transport, transport)  # uvloop's transport is not a subclass
         self._unsent_bytes, self._has_progressed = 0, False
@@ -71,7 +71,7 @@ class ClientConnection(RefusingHandler):
         self._has_progressed = True
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Handle the end of the connection, which then no longer counts as open."""
+        """Handle the end of the connection. After this, the connection does not count as open."""
         self._stall_check.cancel()
         if self._tracked is not None:
             self._factory.shares.remove(self._tracked)
@@ -115,9 +115,9 @@ class ClientConnection(RefusingHandler):
     def abort_if_stalled(self) -> None:
         """Abort the connection if the client has read no data since the last check.
 
-        The unsent data can only shrink while aiohttp pauses writing, or after the gateway has begun to close the
-        connection. Therefore the client has read nothing if there is as much unsent data as before. Running streams
-        have a timeout of their own.
+        While aiohttp pauses writing, or after the gateway has begun to close the connection, the amount of unsent data
+        can only decrease. If it is not less than at the last check, the client has read nothing. Running streams have a
+        separate timeout.
         """
         self._stall_check.cancel()
         last_unsent_bytes, self._unsent_bytes = self._unsent_bytes, self._write_transport.get_write_buffer_size()
@@ -180,7 +180,7 @@ class ConnectionFactory:
         return tracked
 
     def start_request(self, tracked: TrackedConnection, request: web.BaseRequest) -> None:
-        """Record that a request has begun on a connection, and the address of the client that sent it."""
+        """Record that a request has begun on a connection. Record the address of the client that sent the request."""
         self.shares.start_request(tracked, client_address(request.remote, request.headers, self._proxies()))
 
     def close_idle_connections(self) -> None:
@@ -221,9 +221,9 @@ async def track_connection(request: web.Request, handler: Handler) -> web.Stream
 
 
 def assign_key_to_connection(request: web.Request, key_id: str) -> None:
-    """Record the API key of a request for its connection.
+    """Record on the connection of a request which API key the client has sent.
 
-    The gateway never closes a busy connection with a key to make room for a client without a key.
+    While the gateway handles a request with a key, it never closes the connection to make room for other clients.
 
     Raises:
         ApiError: 429 if requests of the key already use too many connections.

@@ -1,11 +1,11 @@
 """Rules that divide the maximum number of connections among the clients. No I/O.
 
 The calling code passes the current time and closes the connections. Any client can open a connection without a key,
-because a client sends its key only with its first request. A connection is anonymous until it sends a key. An anonymous
-connection is provisional if more than three quarters of all connections would be anonymous, or if more than half of
-that number would come from its address. The gateway closes a provisional connection that does not send a request at
-once. If all connections are in use, a new connection replaces a provisional one. Therefore a client with a key gets a
-connection, even if clients without a key hold many idle connections.
+because a client sends its key only with its first request. A connection is anonymous until the client sends a key. At
+most three quarters of all connections may be anonymous, and at most half of these may come from one address. Each
+further anonymous connection is provisional. The gateway closes a provisional connection if the client does not send a
+request at once. If all connections are in use, a new connection replaces a provisional one. Therefore a client with a
+key gets a connection, even if clients without a key hold many idle connections.
 """
 
 from collections import Counter, defaultdict
@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 
-# Maximum idle times: the first for a provisional connection, the second for other anonymous connections while
-# connections are scarce. A connection is idle while the gateway handles no request that came over it.
+# The maximum idle time of a provisional connection, and that of other anonymous connections while few connections are
+# free. A connection is idle while the gateway handles no request that came over it.
 MAX_PROVISIONAL_IDLE_SECONDS = 3.0
 MAX_SCARCE_IDLE_SECONDS = 10.0
 
@@ -25,8 +25,8 @@ class TrackedConnection:
 
     Attributes:
         close: Closes the connection.
-        peer: The address at the other end of the connection; "" for a trusted proxy.
-        address: The address of the client; "" for a trusted proxy while it sends no request.
+        peer: The address at the other end of the connection; "" if a trusted proxy is at the other end.
+        address: The address of the client; "" if a trusted proxy is connected and sends no request at this time.
         idle_since: The time when the connection was opened, or when the last response was complete.
         is_provisional: Whether the connection is anonymous and exceeds the limits for anonymous connections.
         is_busy: Whether the gateway is handling a request that came over the connection.
@@ -42,12 +42,12 @@ class TrackedConnection:
     key_id: str = ""
 
 
-# For each address or key id, its connections in the order in which the gateway added them to the group.
+# Maps each address or key id to its connections, in the order in which the gateway added them to the group.
 _ConnectionGroup = defaultdict[str, dict[TrackedConnection, None]]
 
 
 class ConnectionShares:
-    """The open connections, in groups by address or key.
+    """Register of the open connections. It groups them by address or key.
 
     Args:
         limit: The maximum number of connections.
@@ -82,7 +82,7 @@ class ConnectionShares:
 
         Args:
             close: Closes the new connection.
-            peer: The address at the other end of the connection; "" for a trusted proxy.
+            peer: The address at the other end of the connection; "" if a trusted proxy is at the other end.
             now: The current time.
 
         Returns:
@@ -106,7 +106,7 @@ class ConnectionShares:
             self._remove_from_group(connection)
 
     def start_request(self, connection: TrackedConnection, address: str) -> None:
-        """Record that a request has begun on a connection, and the address of the client that sent it."""
+        """Record that a request has begun on a connection. Record the address of the client that sent the request."""
         if connection in self._connections:
             self._remove_from_group(connection)
             connection.address, connection.is_busy = address, True
@@ -194,12 +194,12 @@ class ConnectionShares:
         """Choose the connection that the gateway closes for a new one. Return None if it may close none.
 
         The gateway prefers provisional connections, then idle anonymous ones, then busy anonymous ones. In each group
-        it takes one from the address with the most anonymous connections. If there are none, it takes an idle
-        connection of the key with the most idle connections.
+        it takes one from the address with the most anonymous connections. If there is no anonymous connection, it takes
+        an idle connection of the key with the most idle connections.
         """
         for group in (self._provisional, self._idle_anonymous, self._busy_anonymous):
             if group:
-                # A connection of a trusted proxy is the last choice, because a proxy connects many clients.
+                # The gateway chooses a connection of a trusted proxy last, because many clients use it.
                 largest = max(group, key=lambda address: (address != "", self._anonymous_by_address[address]))
                 return next(iter(group[largest]))
         if self._idle_with_key:

@@ -33,7 +33,7 @@ _REQUEST_LINE_PATH = re.compile(rb"\s*[!-~]+ (?:https?://[^/\s]*)?(/[^\s?#]*)")
 
 
 class RefusingHandler(web.RequestHandler):
-    """Request handler for aiohttp that sends error responses in the dialect of the path.
+    """Request handler for aiohttp that sends error responses in the dialect to which the requested path belongs.
 
     Each error response has a request id, and the gateway writes a log line for it.
     """
@@ -41,7 +41,7 @@ class RefusingHandler(web.RequestHandler):
     __slots__ = ("_head_prefix", "_head_timer", "_payload")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Handle the start of a connection, on which no request has begun yet."""
+        """Handle the start of a connection. Prepare the attributes for its first request."""
         # The body of the current request, and the first bytes of the next request's head.
         self._payload: StreamReader | None = None
         self._head_prefix = b""
@@ -49,15 +49,15 @@ class RefusingHandler(web.RequestHandler):
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Handle the end of the connection: stop the timer for the head of a request."""
+        """Handle the end of the connection. Stop the timer that limits the wait for the head of a request."""
         self._stop_head_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Handle data from the client.
 
-        The handler keeps the first bytes of a request's head and starts the timer for the head. If the rest of a body
-        is not valid HTTP, it passes the error to the handler of the request.
+        This method keeps the first bytes of a request's head, and starts the timer that limits the wait for the whole
+        head. If a later part of the body is not valid HTTP, the method raises an error in the code that reads the body.
         """
         if self._payload is None and len(self._head_prefix) < _MAX_HEAD_PREFIX_BYTES:
             self._head_prefix += data[:_MAX_HEAD_PREFIX_BYTES]
@@ -71,17 +71,17 @@ class RefusingHandler(web.RequestHandler):
     def _fail_body(self, payload: StreamReader) -> None:
         """Raise an error in the handler of the current request, because the request's body is not valid HTTP.
 
-        aiohttp itself would send the error only after the response to the current request. The handler would wait for
-        the rest of the body until its timeout.
+        Without this method, aiohttp would send the error only after the response to the current request. Until then,
+        the handler would wait for the rest of the body.
         """
         self._messages.pop()
         self.close()
         if not payload.is_eof():
             payload.set_exception(_invalid_http_error(400, None))
-            payload.feed_eof()  # so that aiohttp does not wait for the rest after the response
+            payload.feed_eof()  # so that aiohttp does not wait for the rest of the body
 
     def start_body(self, payload: StreamReader) -> None:
-        """Record that aiohttp has read the head of a request, even if the head is not valid HTTP."""
+        """Record that aiohttp has read the whole head of a request, even if the head is not valid HTTP."""
         self._stop_head_timer()
         self._payload = payload
 
@@ -106,7 +106,7 @@ class RefusingHandler(web.RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send the response, and then drop the data of its request."""
+        """Send the response to a request, and then delete the data of the request from this handler."""
         try:
             return await super().finish_response(request, resp, start_time)
         finally:
@@ -121,7 +121,7 @@ class RefusingHandler(web.RequestHandler):
     ) -> web.StreamResponse:
         """Return the response for an error that aiohttp reports.
 
-        If the request line is readable, use the dialect of its path.
+        If the request line is readable, the response is in the dialect to which its path belongs.
         """
         request_id = request.get(REQUEST_ID) or uuid.uuid4().hex
         if isinstance(exc, HttpProcessingError):
@@ -154,7 +154,7 @@ class RefusingHandler(web.RequestHandler):
 def _invalid_http_error(status: int, cause: BaseException | None) -> ApiError:
     """Return the error for a request that is not valid HTTP.
 
-    It does not repeat the request, which may contain a key.
+    The text of the error does not repeat the request, because the request may contain a key.
     """
     message = "The request is not valid HTTP."
     if isinstance(cause, LineTooLong):
@@ -163,7 +163,7 @@ def _invalid_http_error(status: int, cause: BaseException | None) -> ApiError:
 
 
 def _encode_response(response: web.Response) -> bytes:
-    """Return the bytes of a whole HTTP response. aiohttp cannot send it, because aiohttp has not parsed the request."""
+    """Return the bytes of a whole HTTP response, for a request that aiohttp has not parsed."""
     assert isinstance(response.body, bytes)
     headers = {**response.headers, "Content-Length": str(len(response.body)), "Connection": "close"}
     lines = [f"HTTP/1.1 {response.status} {response.reason}", *(f"{name}: {value}" for name, value in headers.items())]

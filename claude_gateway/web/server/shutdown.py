@@ -1,4 +1,4 @@
-"""Server of the application, and its graceful shutdown. Running jobs may finish within the drain timeout."""
+"""Function that serves the application and shuts it down. Running jobs may finish within the drain timeout."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ from workers.core.event_loop import loop_time
 
 _log = logging.getLogger(__name__)
 
-# After the gateway has stopped a job, it waits this long until the client has received the error.
+# After the gateway has stopped the running jobs, it waits at most this long for the clients to receive the error.
 _FINAL_RESPONSE_SECONDS = 2.0
 
 
@@ -26,7 +26,7 @@ class ShutdownActions:
     Attributes:
         reject_waiting: Rejects all waiting jobs. Its argument is the `Retry-After` for the clients in seconds.
         stop_jobs: Stops all running jobs.
-        force_shutdown: Set if the gateway must not wait for running jobs any longer.
+        force_shutdown: Event that is set if the gateway must not wait for running jobs any longer.
     """
 
     reject_waiting: Callable[[float], None]
@@ -38,7 +38,7 @@ class ShutdownActions:
 async def serve_app(app: web.Application, listener: Listener, actions: ShutdownActions) -> AsyncIterator[None]:
     """Serve the application while a `with` block runs.
 
-    After the block, the gateway shuts down. It starts no job, and running jobs may continue for
+    After the block, the gateway shuts down. It starts no further jobs, and running jobs may continue for
     `DRAIN_TIMEOUT_SECONDS`. Then the gateway ends the jobs that are still running with an error.
     """
     state = app[STATE]

@@ -1,6 +1,7 @@
 """Sending of large response bodies in chunks.
 
-The gateway holds only one chunk in memory for a client that does not read, and then closes the connection.
+If a client does not read, the buffer of its connection holds only one chunk. After a timeout, the gateway aborts the
+connection.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ _MIN_BYTES_PER_SECOND = 64 * 1024
 
 
 async def send_if_large(request: web.Request, response: web.Response) -> web.StreamResponse:
-    """Send a response now if it is large, so that the calling code can free its data afterwards.
+    """Send a response now if it is large. The calling code can then free the data of the response.
 
     If the response is small, only return it. aiohttp sends it later.
     """

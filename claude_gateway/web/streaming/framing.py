@@ -1,10 +1,11 @@
-"""Framing of the messages in a stream: either as server-sent events, or as elements of one JSON array."""
+"""Framing of the messages in a stream. The messages are server-sent events, or elements of one JSON array."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-# A message: its name, and its data as JSON in one line. The name is None if the dialect has no names for messages.
+# A message consists of its name and its data as JSON in one line. The name is None if the dialect has no names for
+# messages.
 StreamMessage = tuple[str | None, str]
 # The gateway encodes and sends a longer text in chunks.
 MAX_CHUNK_CHARS = 65_536
@@ -74,7 +75,8 @@ class SseFraming:
             `requests`) read `text/*` as ISO-8859-1 without it.
         opening: The text before the first message.
         closing: The text after the last message.
-        has_bare_errors: Whether the gateway sends the error before an interruption as bare JSON, outside an event.
+        has_bare_errors: Whether the gateway sends an error as bare JSON, outside an event, before it interrupts the
+            stream.
     """
 
     heartbeat: str = ": ping\n\n"
@@ -105,7 +107,7 @@ SSE_FRAMING = SseFraming()
 class JsonArrayFraming:
     """Framing of all messages of one response as one JSON array.
 
-    Heartbeats are whitespace between the elements. JSON parsers ignore them.
+    Heartbeats are whitespace between the elements. JSON parsers ignore this whitespace.
     """
 
     heartbeat = "\n"

@@ -16,7 +16,7 @@ from claude_gateway.auth.rate_limit import (
     RequestFingerprint,
 )
 from claude_gateway.core.errors import ApiError
-from tests.claude_gateway.conftest import FrozenClock
+from tests.claude_gateway.manual_clock import ManualClock
 
 PER_MINUTE = {"chat": 10, "general": 30}
 KEY = ApiKey("one")
@@ -42,7 +42,7 @@ async def spent_bucket(limit: int, max_reservations: int = 1_000) -> LeakyBucket
     return bucket
 
 
-async def test_admits_up_to_the_limit_and_reports_the_remaining_count(clock: FrozenClock) -> None:
+async def test_admits_up_to_the_limit_and_reports_the_remaining_count(clock: ManualClock) -> None:
     limiter = RateLimiter(PER_MINUTE)
 
     states = [await count(limiter) for _ in range(12)]
@@ -56,7 +56,7 @@ async def test_admits_up_to_the_limit_and_reports_the_remaining_count(clock: Fro
 
 @pytest.mark.parametrize("uptime", UPTIMES)
 @pytest.mark.parametrize("limit", [1, 3, 7, 10, 60, 1_000])
-async def test_admits_client_exactly_at_its_retry_time(clock: FrozenClock, limit: int, uptime: float) -> None:
+async def test_admits_client_exactly_at_its_retry_time(clock: ManualClock, limit: int, uptime: float) -> None:
     clock.now = uptime + 0.123456789
     bucket, retrying = await spent_bucket(limit), RequestFingerprint(1, is_retry=True)
 
@@ -70,7 +70,7 @@ async def test_admits_client_exactly_at_its_retry_time(clock: FrozenClock, limit
         assert (await bucket.take(retrying)).retry_after_seconds is None
 
 
-async def test_rejection_has_status_429_and_exact_retry_seconds(clock: FrozenClock) -> None:
+async def test_rejection_has_status_429_and_exact_retry_seconds(clock: ManualClock) -> None:
     limiter = RateLimiter({"chat": 1})
     await count(limiter)
     clock.now += 12.5
@@ -98,7 +98,7 @@ async def test_rejection_has_status_429_and_exact_retry_seconds(clock: FrozenClo
     ],
 )
 async def test_rejection_names_the_limit_and_how_to_raise_it(
-    clock: FrozenClock, key: ApiKey | None, group: str, expected_words: list[str]
+    clock: ManualClock, key: ApiKey | None, group: str, expected_words: list[str]
 ) -> None:
     limiter = RateLimiter({group: 1})
 
@@ -112,7 +112,7 @@ async def test_rejection_names_the_limit_and_how_to_raise_it(
     assert all(words in raised.value.message for words in expected_words)
 
 
-async def test_concurrent_rejections_get_separate_retry_times_and_are_admitted_then(clock: FrozenClock) -> None:
+async def test_concurrent_rejections_get_separate_retry_times_and_are_admitted_then(clock: ManualClock) -> None:
     limiter = RateLimiter(PER_MINUTE)
     at_once = [await count(limiter) for _ in range(14)]
 
@@ -125,7 +125,7 @@ async def test_concurrent_rejections_get_separate_retry_times_and_are_admitted_t
         assert (await count(limiter)).retry_after_seconds is None
 
 
-async def test_reserved_retry_is_admitted_before_new_requests(clock: FrozenClock) -> None:
+async def test_reserved_retry_is_admitted_before_new_requests(clock: ManualClock) -> None:
     bucket, early, late = await spent_bucket(10), RequestFingerprint(1), RequestFingerprint(2)
     retry_after = (await bucket.take(early)).retry_after_seconds
     assert retry_after == pytest.approx(6)
@@ -141,7 +141,7 @@ async def test_reserved_retry_is_admitted_before_new_requests(clock: FrozenClock
     assert (await bucket.take(early)).retry_after_seconds is None
 
 
-async def test_unused_reservation_expires_and_frees_its_capacity(clock: FrozenClock) -> None:
+async def test_unused_reservation_expires_and_frees_its_capacity(clock: ManualClock) -> None:
     limiter = RateLimiter(PER_MINUTE)
     for _ in range(14):
         await count(limiter, fingerprint=RequestFingerprint(1))
@@ -152,7 +152,7 @@ async def test_unused_reservation_expires_and_frees_its_capacity(clock: FrozenCl
     assert [state.retry_after_seconds is None for state in states] == [True] * 10 + [False]
 
 
-async def test_early_retry_keeps_its_reservation(clock: FrozenClock) -> None:
+async def test_early_retry_keeps_its_reservation(clock: ManualClock) -> None:
     bucket, retrying = await spent_bucket(10), RequestFingerprint(1, is_retry=True)
     first = (await bucket.take(retrying)).retry_after_seconds
 
@@ -164,7 +164,7 @@ async def test_early_retry_keeps_its_reservation(clock: FrozenClock) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 10, 1_000])
-async def test_client_that_retries_too_often_holds_limited_reservations(clock: FrozenClock, limit: int) -> None:
+async def test_client_that_retries_too_often_holds_limited_reservations(clock: ManualClock, limit: int) -> None:
     bucket, max_reservations = await spent_bucket(limit, 100), min(2 * limit, 100)
     for _ in range(1_000):
         await bucket.take(RequestFingerprint(1))
@@ -182,7 +182,7 @@ async def test_client_that_retries_too_often_holds_limited_reservations(clock: F
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_admits_exactly_the_limit_at_any_uptime(
-    clock: FrozenClock, uptime: float, limit: int, waits: list[float]
+    clock: ManualClock, uptime: float, limit: int, waits: list[float]
 ) -> None:
     clock.now = uptime
     bucket, request_seconds, tolerance = LeakyBucket(limit), 60 / limit, 1e-4
@@ -202,7 +202,7 @@ async def test_admits_exactly_the_limit_at_any_uptime(
         assert state.reset_seconds == pytest.approx(level, abs=tolerance)
 
 
-async def test_rejected_request_costs_nothing(clock: FrozenClock) -> None:
+async def test_rejected_request_costs_nothing(clock: ManualClock) -> None:
     limiter = RateLimiter({"chat": 1})
     await count(limiter)
 
@@ -213,7 +213,7 @@ async def test_rejected_request_costs_nothing(clock: FrozenClock) -> None:
 
 @pytest.mark.parametrize("uptime", UPTIMES)
 @pytest.mark.parametrize("fraction", [0.0, 0.1, 0.3333333, 0.7])
-async def test_full_limit_is_available_again_after_a_minute(clock: FrozenClock, uptime: float, fraction: float) -> None:
+async def test_full_limit_is_available_again_after_a_minute(clock: ManualClock, uptime: float, fraction: float) -> None:
     clock.now = uptime + fraction
     limiter = RateLimiter(PER_MINUTE)
     for _ in range(10):
@@ -224,7 +224,7 @@ async def test_full_limit_is_available_again_after_a_minute(clock: FrozenClock, 
     assert (await count(limiter)).remaining == 9
 
 
-async def test_counts_keys_groups_and_addresses_separately(clock: FrozenClock) -> None:
+async def test_counts_keys_groups_and_addresses_separately(clock: ManualClock) -> None:
     limiter = RateLimiter({"chat": 1, "general": 1})
     await count(limiter)
 
@@ -264,7 +264,7 @@ async def test_millions_of_addresses_use_bounded_memory() -> None:
     assert len(buckets) == 100
 
 
-async def test_forgets_unused_buckets(clock: FrozenClock) -> None:
+async def test_forgets_unused_buckets(clock: ManualClock) -> None:
     buckets = LeakyBucketCache()
     for number in range(1_000):
         buckets.get(f"2001:db8::{number:x}", "general", 1)

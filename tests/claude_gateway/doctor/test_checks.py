@@ -49,14 +49,6 @@ def test_nearly_full_disk_is_a_failure(free: int, status: CheckStatus) -> None:
     assert checks.evaluate_disk(free, "/state").status is status
 
 
-def test_compares_memory_with_the_size_of_a_worker() -> None:
-    settings = make_settings(chat_workers=4, chat_spare_workers=1, agent_workers=2, agent_spare_workers=1)
-    assert checks.evaluate_memory(settings, 100.0, 1_200).status is CheckStatus.OK
-    too_little = checks.evaluate_memory(settings, 100.0, 1_199)
-    assert too_little.status is CheckStatus.FAILED
-    assert "1,200 MiB" in too_little.detail
-
-
 def test_compares_open_file_limit_with_connections() -> None:
     settings = make_settings(max_connections=2_000)
     assert checks.evaluate_open_files(settings, 4_096).status is CheckStatus.OK

@@ -4,21 +4,15 @@ import pytest
 
 from claude_gateway.mcp_servers.inbound_limit import InboundLimiter, InboundLimitExceeded, InboundVolume
 from claude_gateway.mcp_servers.limits import McpLimits
+from tests.claude_gateway.manual_clock import ManualClock
 
 LIMITS = McpLimits(max_inbound_lines=10, inbound_window_seconds=5, max_message_bytes=100)
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.mark.parametrize("data", [b"\n" * 11, b"\r\n" * 6, b"x" * 801])
 def test_too_many_lines_or_bytes_exceed_the_limit_once_and_permanently(data: bytes) -> None:
     reasons: list[str] = []
-    clock = Clock()
+    clock = ManualClock()
     limiter = InboundLimiter(LIMITS, clock, reasons.append)
 
     for _ in range(2):
@@ -33,7 +27,7 @@ def test_too_many_lines_or_bytes_exceed_the_limit_once_and_permanently(data: byt
 
 
 def test_slow_input_does_not_exceed_the_limit() -> None:
-    clock = Clock()
+    clock = ManualClock()
     limiter = InboundLimiter(LIMITS, clock, lambda _: None)
 
     for _ in range(100):
@@ -42,7 +36,7 @@ def test_slow_input_does_not_exceed_the_limit() -> None:
 
 
 def test_values_of_many_messages_add_up() -> None:
-    clock = Clock()
+    clock = ManualClock()
     limiter = InboundLimiter(McpLimits(max_inbound_values=10, inbound_window_seconds=5), clock, lambda _: None)
 
     for _ in range(5):
@@ -58,7 +52,7 @@ def test_values_of_many_messages_add_up() -> None:
 
 @pytest.mark.parametrize("data", [b"\n" * 4, b"x" * 300])
 def test_loud_servers_of_a_key_exceed_the_limit_together_and_a_quiet_one_does_not(data: bytes) -> None:
-    clock, key_volume = Clock(), InboundVolume(0.0)
+    clock, key_volume = ManualClock(), InboundVolume(0.0)
     limits = McpLimits(max_inbound_lines=10, inbound_window_seconds=5, max_message_bytes=100, max_servers=4)
     first, second, third, quiet = (InboundLimiter(limits, clock, lambda _: None, key_volume) for _ in range(4))
 
@@ -78,7 +72,7 @@ def test_loud_servers_of_a_key_exceed_the_limit_together_and_a_quiet_one_does_no
 def test_values_of_all_servers_of_a_key_add_up() -> None:
     key_volume = InboundVolume(0.0)
     limiters = [
-        InboundLimiter(McpLimits(max_inbound_values=10, max_servers=4), Clock(), lambda _: None, key_volume)
+        InboundLimiter(McpLimits(max_inbound_values=10, max_servers=4), ManualClock(), lambda _: None, key_volume)
         for _ in range(3)
     ]
 

@@ -61,7 +61,7 @@ REDIRECTS = {
 }
 
 
-class ScriptedResolver(NameResolver):
+class PartlyScriptedResolver(NameResolver):
     """Resolver of the names above. The system, which accepts every notation of an address, resolves all others."""
 
     def __init__(self) -> None:
@@ -116,7 +116,7 @@ async def main() -> None:
                             server,
                             McpLimits(connect_timeout_seconds=5),
                             launcher,
-                            ScriptedResolver(),
+                            PartlyScriptedResolver(),
                             InboundVolume(0.0),
                             allow_private=True,
                         ):

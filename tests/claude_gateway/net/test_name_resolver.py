@@ -83,7 +83,7 @@ async def test_resolves_name_and_returns_literal_address(resolver: NameResolver,
     assert server.queried_names == {"good.example"}
 
 
-@pytest.mark.promise("names.apart")
+@pytest.mark.promise("names.keys-independent")
 async def test_unanswered_names_do_not_block_other_keys(resolver: NameResolver, server: NameServer) -> None:
     silent = [f"silent{number}.example" for number in range(50)]
     waiting = [asyncio.create_task(resolver.resolve("evil", f"{name}.")) for name in silent]

@@ -43,7 +43,7 @@ async def create_sessions(database: Database, memory: BodyMemory) -> SessionServ
     )
 
 
-@pytest.mark.promise("memory.remembered")
+@pytest.mark.promise("memory.loaded-conversations")
 async def test_limits_loaded_conversations_per_key(database: Database, memory: BodyMemory) -> None:
     sessions = await create_sessions(database, memory)
     async with sessions.open_session("ann", "1") as session:
@@ -60,7 +60,7 @@ async def test_limits_loaded_conversations_per_key(database: Database, memory: B
         pass
 
 
-@pytest.mark.promise("memory.remembered")
+@pytest.mark.promise("memory.loaded-conversations")
 async def test_reserves_memory_while_a_request_continues_the_conversation(
     database: Database, memory: BodyMemory
 ) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -15,13 +15,16 @@ from claude_gateway.sessions.session import Session, SessionLimits
 from claude_gateway.sessions.session_lock import SessionLocks
 from claude_gateway.sessions.session_store import SessionStore
 from claude_gateway.storage.database import Database
+from tests.claude_gateway.manual_clock import ManualClock
 from tests.claude_gateway.scripted import FINISHED, JOB, STARTED, ScriptedWorkerSource, ScriptStep
+from tests.events import each_event
 from tests.workers.helpers import TIMEOUT_SECONDS, assistant_turn, user_turn, with_timeout
 from workers.core.errors import ErrorKind, WorkerError
 from workers.core.events import (
     BlockEnded,
     BlockStarted,
     Event,
+    EventStream,
     Finished,
     SignatureDelta,
     StreamReset,
@@ -37,21 +40,13 @@ LIMITS = SessionLimits(ttl_seconds=HOUR, max_sessions_per_key=3, max_bytes_per_s
 HELLO = (STARTED, BlockStarted(Text("")), TextDelta("Hel"), TextDelta("lo"), BlockEnded(), FINISHED)
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.time = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.time
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(1_000_000.0)
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def sessions(database: Database, clock: Clock) -> SessionService:
+def sessions(database: Database, clock: ManualClock) -> SessionService:
     return SessionService(SessionStore(database), LIMITS, SessionLocks(10, TIMEOUT_SECONDS), clock)
 
 
@@ -62,7 +57,7 @@ def create_request(session: Session, text: str = "hi", system: str = "", key_id:
 async def run_job(session: Session, job: ChatJob, steps: Iterable[ScriptStep] = HELLO) -> list[Event]:
     events = ChatService(ScriptedWorkerSource([steps]), 60).run(job)
     async with asyncio.timeout(TIMEOUT_SECONDS):
-        return [event async for event in session.persist_stream(job, events)]
+        return [event async for event in each_event(session.persist_stream(job, events))]
 
 
 async def send_message(
@@ -102,7 +97,8 @@ async def test_stores_the_reply_before_the_finished_event(sessions: SessionServi
     store = SessionStore(database)
     async with sessions.open_session("ann", "s") as session:
         job = create_request(session)
-        async for event in session.persist_stream(job, ChatService(ScriptedWorkerSource([HELLO]), 60).run(job)):
+        batches = ChatService(ScriptedWorkerSource([HELLO]), 60).run(job)
+        async for event in each_event(session.persist_stream(job, batches)):
             snapshot = await store.read_snapshot("ann", "s", 0)
             assert (snapshot is not None) == isinstance(event, Finished)
 
@@ -155,7 +151,7 @@ async def test_abandoned_reply_leaves_the_session_unchanged_and_releases_the_wor
     worker_source = ScriptedWorkerSource([HELLO])
     async with sessions.open_session("ann", "s") as session:
         job = create_request(session)
-        events = session.persist_stream(job, ChatService(worker_source, 60).run(job))
+        events = each_event(session.persist_stream(job, ChatService(worker_source, 60).run(job)))
         await anext(events)
         await events.aclose()
 
@@ -204,16 +200,16 @@ async def test_writes_only_new_turns(sessions: SessionService, database: Databas
 async def test_requests_of_one_session_run_one_after_another(sessions: SessionService) -> None:
     first_started, continue_first = asyncio.Event(), asyncio.Event()
 
-    async def slow() -> AsyncIterator[Event]:
-        yield STARTED
+    async def slow() -> EventStream:
+        yield [STARTED]
         first_started.set()
         await continue_first.wait()
         for event in HELLO[1:]:
-            yield event
+            yield [event]
 
     async def run_first() -> None:
         async with sessions.open_session("ann", "s") as session:
-            async for _ in session.persist_stream(create_request(session, "one"), slow()):
+            async for _ in each_event(session.persist_stream(create_request(session, "one"), slow())):
                 pass
 
     running = asyncio.create_task(run_first())
@@ -233,7 +229,9 @@ async def test_requests_of_one_session_run_one_after_another(sessions: SessionSe
     )
 
 
-async def test_rejects_request_that_waits_too_long_for_its_session_with_409(database: Database, clock: Clock) -> None:
+async def test_rejects_request_that_waits_too_long_for_its_session_with_409(
+    database: Database, clock: ManualClock
+) -> None:
     sessions = SessionService(SessionStore(database), LIMITS, SessionLocks(10, 0.01), clock)
     async with sessions.open_session("ann", "s"):
         with pytest.raises(ApiError) as raised:
@@ -255,44 +253,44 @@ async def test_does_not_restore_a_session_deleted_during_a_request(sessions: Ses
     assert await sessions.list_sessions("ann") == []
 
 
-async def test_each_request_extends_the_session_even_if_it_fails(sessions: SessionService, clock: Clock) -> None:
+async def test_each_request_extends_the_session_even_if_it_fails(sessions: SessionService, clock: ManualClock) -> None:
     await send_message(sessions, "one")
     for steps in (HELLO, [WorkerError(ErrorKind.UPSTREAM_ERROR, "broke")]):
-        clock.time += HOUR - 1
+        clock.now += HOUR - 1
         with contextlib.suppress(WorkerError):
             await send_message(sessions, "again", steps)
         info = await sessions.get_session("ann", "s")
-        assert (info.used_at, info.expires_at) == (clock.time, clock.time + HOUR)
-    clock.time += HOUR
+        assert (info.used_at, info.expires_at) == (clock.now, clock.now + HOUR)
+    clock.now += HOUR
     assert await read_turns(sessions) == ()
     with pytest.raises(ApiError):
         await sessions.get_session("ann", "s")
 
 
-async def test_reading_a_session_does_not_extend_it(sessions: SessionService, clock: Clock) -> None:
+async def test_reading_a_session_does_not_extend_it(sessions: SessionService, clock: ManualClock) -> None:
     await send_message(sessions)
-    clock.time += HOUR / 2
+    clock.now += HOUR / 2
     before = await sessions.get_session("ann", "s")
     await sessions.list_sessions("ann")
 
-    assert (await sessions.get_session("ann", "s")).expires_at == before.expires_at == clock.time + HOUR / 2
+    assert (await sessions.get_session("ann", "s")).expires_at == before.expires_at == clock.now + HOUR / 2
 
 
-async def test_stores_reply_that_ends_after_the_session_expired(sessions: SessionService, clock: Clock) -> None:
+async def test_stores_reply_that_ends_after_the_session_expired(sessions: SessionService, clock: ManualClock) -> None:
     await send_message(sessions, "one")
     async with sessions.open_session("ann", "s") as session:
-        clock.time += HOUR + 1
+        clock.now += HOUR + 1
         assert await sessions.delete_expired() == 0
         await run_job(session, create_request(session, "two"))
 
     assert len(await read_turns(sessions)) == 4
-    clock.time += HOUR + 1
+    clock.now += HOUR + 1
     assert await sessions.delete_expired() == 1
 
 
-async def test_deletes_expired_sessions_periodically(sessions: SessionService, clock: Clock) -> None:
+async def test_deletes_expired_sessions_periodically(sessions: SessionService, clock: ManualClock) -> None:
     await send_message(sessions)
-    clock.time += HOUR
+    clock.now += HOUR
     assert (await sessions.get_totals("ann")).expired_count == 1
     async with sessions.run_cleanup(), asyncio.timeout(TIMEOUT_SECONDS):
         while (await sessions.get_totals("ann")).expired_count:
@@ -300,16 +298,18 @@ async def test_deletes_expired_sessions_periodically(sessions: SessionService, c
 
 
 @pytest.mark.promise("sessions.bounded")
-async def test_rejects_session_beyond_the_limit_before_running_a_job(sessions: SessionService, clock: Clock) -> None:
+async def test_rejects_session_beyond_the_limit_before_running_a_job(
+    sessions: SessionService, clock: ManualClock
+) -> None:
     for number in range(3):
         await send_message(sessions, id_=str(number))
-        clock.time += 10
+        clock.now += 10
     worker_source = ScriptedWorkerSource([HELLO])
 
     async with sessions.open_session("ann", "3") as session:
         job = create_request(session)
         with pytest.raises(ApiError) as raised:
-            await anext(session.persist_stream(job, ChatService(worker_source, 60).run(job)))
+            await anext(each_event(session.persist_stream(job, ChatService(worker_source, 60).run(job))))
 
     assert (raised.value.status, raised.value.code, raised.value.retry_after) == (429, "too_many_sessions", HOUR - 30)
     assert worker_source.jobs == []

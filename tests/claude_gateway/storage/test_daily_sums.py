@@ -20,20 +20,24 @@ FIRST = parse_day("2026-03-01")
 DAYS = 5
 BEFORE_SUMS = MIGRATIONS[: MIGRATIONS.index(DAILY_SUMS_SCRIPT)]
 COLUMNS = (
-    *("owner", "request_id", "number", "dialect", "route", "model_asked", "model", "session", "tools", "attempts"),
-    *("begun_at", "queue_ms", "first_token_ms", "total_ms"),
+    *("key_id", "request_id", "number", "dialect", "route", "requested_model", "model", "session", "tools", "attempts"),
+    *("created_at", "queue_ms", "first_token_ms", "total_ms"),
     *("input", "output", "cache_read", "cache_write", "thinking", "cost_usd", "result"),
 )
 INSERT = f"INSERT INTO usage_records ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
+# The statement for a database before the migration that renames columns.
+OLD_INSERT = (
+    INSERT.replace("key_id", "owner").replace("created_at", "begun_at").replace("requested_model", "model_asked")
+)
 
 
 def create_record(rng: random.Random, **fields: Any) -> tuple[Any, ...]:
     values = {
         **dict.fromkeys(COLUMNS, 1),
-        "owner": rng.choice(["ann", "bob"]),
+        "key_id": rng.choice(["ann", "bob"]),
         "dialect": rng.choice(["openai_chat", "gemini"]),
         "model": rng.choice(["haiku", "sonnet"]),
-        "begun_at": day_start(FIRST) + rng.random() * DAYS * DAY_SECONDS,
+        "created_at": day_start(FIRST) + rng.random() * DAYS * DAY_SECONDS,
         "queue_ms": rng.choice([None, rng.randrange(1000) / 100]),
         "first_token_ms": rng.choice([None, 12.5]),
         "output": rng.randrange(1000),
@@ -53,7 +57,7 @@ async def compute_total(database: Database, key_id: str | None = None) -> tuple[
     (total,) = await database.execute(
         "SELECT count(*), count(*) FILTER (WHERE result = 'ok'), sum(input), sum(output), sum(cache_read), "
         "sum(cache_write), sum(thinking), coalesce(sum(cost_usd), 0.0), avg(queue_ms), avg(first_token_ms), "
-        "avg(total_ms) FROM usage_records WHERE ? IS NULL OR owner = ?",
+        "avg(total_ms) FROM usage_records WHERE ? IS NULL OR key_id = ?",
         (key_id, key_id),
     )
     return total
@@ -119,7 +123,7 @@ async def test_reports_records_of_an_older_database_at_once_and_sums_them_in_bat
     path = tmp_path / DATABASE_FILE_NAME
     async with open_database(path, BEFORE_SUMS) as database:
         for _ in range(40):
-            await database.execute(INSERT, create_record(rng))
+            await database.execute(OLD_INSERT, create_record(rng))
     async with open_database(path) as database:
         store = UsageStore(database)
         await assert_adds_up(database)
@@ -136,7 +140,7 @@ async def test_reports_records_of_an_older_database_at_once_and_sums_them_in_bat
 async def test_deletes_sums_with_the_records_of_their_day(database: Database) -> None:
     rng = random.Random(7)
     for day in range(DAYS):
-        await database.execute(INSERT, create_record(rng, begun_at=day_start(FIRST + day)))
+        await database.execute(INSERT, create_record(rng, created_at=day_start(FIRST + day)))
 
     assert await UsageStore(database).delete_before(day_start(FIRST + 3)) == 3
 

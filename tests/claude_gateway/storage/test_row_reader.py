@@ -34,7 +34,7 @@ from claude_gateway.usage.record_store import UsageStore
 from claude_gateway.usage.recorder import UsageRecorder
 from claude_gateway.usage.write_ahead_log import WriteAheadLog
 from tests.claude_gateway.scripted import FINISHED, JOB, STARTED
-from workers.core.events import BlockEnded, BlockStarted, Event, TextDelta
+from workers.core.events import BlockEnded, BlockStarted, EventBatch, TextDelta
 from workers.core.job import Text, Turn
 
 NOW = 1_000_000.0
@@ -195,9 +195,8 @@ async def test_damaged_mcp_server_is_skipped_and_the_others_connect(
     assert await store.delete_server("ann", "server-1")
 
 
-async def create_events() -> AsyncIterator[Event]:
-    for event in (STARTED, BlockStarted(Text("")), TextDelta("f"), BlockEnded(), FINISHED):
-        yield event
+async def create_events() -> AsyncIterator[EventBatch]:
+    yield (STARTED, BlockStarted(Text("")), TextDelta("f"), BlockEnded(), FINISHED)
 
 
 @pytest.mark.parametrize(
@@ -425,7 +424,9 @@ async def test_damaged_line_of_the_write_ahead_log_affects_no_other_line(
 
 async def test_usage_record_with_impossible_values_does_not_prevent_startup(state: StoredState) -> None:
     store = UsageStore(state.database)
-    columns = "id, owner, request_id, number, dialect, route, model_asked, model, session, tools, attempts, begun_at, "
+    columns = (
+        "id, key_id, request_id, number, dialect, route, requested_model, model, session, tools, attempts, created_at, "
+    )
     columns += (
         "queue_ms, first_token_ms, total_ms, input, output, cache_read, cache_write, thinking, cost_usd, result, "
     )
@@ -457,7 +458,7 @@ async def test_damaged_sums_are_computed_again(
     with caplog.at_level(logging.WARNING):
         assert await store.fill_daily_sums() == 1
 
-    assert await state.database.execute("SELECT owner, jobs, output FROM usage_days") == [("ann", 1, 5)]
+    assert await state.database.execute("SELECT key_id, jobs, output FROM usage_days") == [("ann", 1, 5)]
     assert "are computed again" in caplog.text
 
 

@@ -15,7 +15,7 @@ from tests.workers.helpers import far_deadline, with_timeout
 from workers.core.errors import ErrorKind, WorkerError
 
 BUDGET = Budget(tokens_per_day=10)
-JOB = Spend(6)
+JOB_SPEND = Spend(6)
 
 
 @dataclass
@@ -28,7 +28,7 @@ class SpendByKey:
         return self.sums[key_id]
 
 
-class Job:
+class EndableJob:
     """A job that runs until the test ends it."""
 
     def __init__(self, queue: BudgetQueue, key_id: str = "ann", budget: Budget = BUDGET) -> None:
@@ -38,7 +38,7 @@ class Job:
 
     async def _run(self, queue: BudgetQueue, key_id: str, budget: Budget) -> None:
         with queue.reservation(key_id) as reservation:
-            await reservation.reserve(budget, JOB, far_deadline())
+            await reservation.reserve(budget, JOB_SPEND, far_deadline())
             self.is_running.set()
             await self.end.wait()
 
@@ -55,7 +55,7 @@ def create_queue(spend: SpendByKey | None = None, limit: int = 9, timeout: float
 
 async def test_jobs_run_concurrently_within_the_budget_and_then_in_order() -> None:
     queue = create_queue()
-    jobs = [Job(queue) for _ in range(4)]
+    jobs = [EndableJob(queue) for _ in range(4)]
     await settle()
     assert [job.is_running.is_set() for job in jobs] == [True, True, False, False]
 
@@ -72,7 +72,7 @@ async def test_jobs_run_concurrently_within_the_budget_and_then_in_order() -> No
 async def test_waiting_jobs_are_rejected_when_the_budget_is_spent() -> None:
     spend = SpendByKey()
     queue = create_queue(spend)
-    jobs = [Job(queue) for _ in range(5)]
+    jobs = [EndableJob(queue) for _ in range(5)]
     await settle()
 
     spend.sums["ann"] = Spend(10)
@@ -86,7 +86,13 @@ async def test_waiting_jobs_are_rejected_when_the_budget_is_spent() -> None:
 
 async def test_waits_only_for_jobs_of_the_same_key_and_only_with_a_budget() -> None:
     queue = create_queue()
-    jobs = [Job(queue), Job(queue), Job(queue), Job(queue, "bob"), *(Job(queue, "free", NO_BUDGET) for _ in range(9))]
+    jobs = [
+        EndableJob(queue),
+        EndableJob(queue),
+        EndableJob(queue),
+        EndableJob(queue, "bob"),
+        *(EndableJob(queue, "free", NO_BUDGET) for _ in range(9)),
+    ]
     await settle()
 
     assert [job.is_running.is_set() for job in jobs] == [True, True, False, *[True] * 10]
@@ -97,7 +103,7 @@ async def test_waits_only_for_jobs_of_the_same_key_and_only_with_a_budget() -> N
 
 async def test_cancelled_waiter_does_not_block_others() -> None:
     queue = create_queue()
-    jobs = [Job(queue) for _ in range(4)]
+    jobs = [EndableJob(queue) for _ in range(4)]
     await settle()
 
     jobs[2].task.cancel()
@@ -113,10 +119,10 @@ async def test_cancelled_waiter_does_not_block_others() -> None:
 
 async def test_limits_count_and_time_of_waiting_jobs() -> None:
     queue = create_queue(limit=1, timeout=0.0)
-    running = [Job(queue), Job(queue)]
+    running = [EndableJob(queue), EndableJob(queue)]
     await settle()
 
-    waiting, rejected = Job(queue), Job(queue)
+    waiting, rejected = EndableJob(queue), EndableJob(queue)
     results = await with_timeout(asyncio.gather(waiting.task, rejected.task, return_exceptions=True))
 
     assert [getattr(result, "kind", None) for result in results] == [ErrorKind.QUEUE_TIMEOUT, ErrorKind.QUEUE_FULL]
@@ -127,7 +133,7 @@ async def test_limits_count_and_time_of_waiting_jobs() -> None:
 
 async def test_shutdown_rejects_waiting_jobs() -> None:
     queue = create_queue()
-    jobs = [Job(queue) for _ in range(4)]
+    jobs = [EndableJob(queue) for _ in range(4)]
     await settle()
 
     queue.reject_waiters(3.0)
@@ -146,5 +152,5 @@ async def test_spent_budget_is_rejected_immediately() -> None:
     spend.sums["ann"] = Spend(10)
 
     with pytest.raises(ApiError) as raised:
-        await with_timeout(Job(create_queue(spend)).task)
+        await with_timeout(EndableJob(create_queue(spend)).task)
     assert (raised.value.status, raised.value.code) == (429, "budget_exceeded")

@@ -22,6 +22,7 @@ from claude_gateway.usage.report import EMPTY_SUMS, UsageReport, parse_usage_que
 from claude_gateway.usage.usage_storage import NullUsageStore
 from claude_gateway.usage.write_ahead_log import WriteAheadLog
 from tests.claude_gateway.scripted import COST_USD, HELLO_EVENTS, JOB, MODEL, STARTED, ScriptedWorkerSource, ScriptStep
+from tests.events import each_event
 from tests.workers.helpers import wait_until
 from workers.core.errors import ErrorKind, WorkerError
 from workers.core.events import Finished, Started, StreamReset, TextDelta, TokenUsage
@@ -31,7 +32,9 @@ EXITED = WorkerError(ErrorKind.WORKER_EXITED, "it ended")
 BUSY = WorkerError(ErrorKind.QUEUE_FULL, "too many", retry_after=1)
 
 
-class Clock:
+class TickingClock:
+    """A clock that advances by a millisecond whenever it is read."""
+
     def __init__(self, now: float) -> None:
         self.now = now
 
@@ -41,7 +44,7 @@ class Clock:
 
 
 def create_recorder(database: Database, now: float = NOW) -> UsageRecorder:
-    return UsageRecorder(UsageStore(database), now=lambda: now, clock=Clock(0.0))
+    return UsageRecorder(UsageStore(database), now=lambda: now, clock=TickingClock(0.0))
 
 
 async def read_records(database: Database, *columns: str) -> list[tuple[Any, ...]]:
@@ -54,7 +57,7 @@ async def run_job(
     """Run one job through the service to its end, whatever its result."""
     source = ScriptedWorkerSource(attempts or [HELLO_EVENTS])
     try:
-        async for _ in ChatService(source, 60, usage_recorder=recorder).run(JOB, context=context):
+        async for _ in each_event(ChatService(source, 60, usage_recorder=recorder).run(JOB, context=context)):
             pass
     except WorkerError:
         pass
@@ -65,16 +68,16 @@ async def run_job(
 async def test_job_is_one_record_with_all_known_fields(database: Database) -> None:
     recorder = create_recorder(database)
     usage = TokenUsage(input_tokens=1, output_tokens=2, cache_read_tokens=3, cache_write_tokens=4, thinking_tokens=1)
-    context = RequestContext("req-1", "openai_chat", "/v1/chat/completions", "owner", "requested", has_session=True)
+    context = RequestContext("req-1", "openai_chat", "/v1/chat/completions", "key-1", "requested", has_session=True)
     await run_job(recorder, [*HELLO_EVENTS[:-1], Finished("end_turn", usage)], context=context)
 
     assert await read_records(
-        database, "owner", "request_id", "number", "dialect", "route", "model_asked", "model"
-    ) == [("owner", "req-1", 1, "openai_chat", "/v1/chat/completions", "requested", "claude-test")]
+        database, "key_id", "request_id", "number", "dialect", "route", "requested_model", "model"
+    ) == [("key-1", "req-1", 1, "openai_chat", "/v1/chat/completions", "requested", "claude-test")]
     columns = ("session", "tools", "attempts", "input", "output", "cache_read", "cache_write", "thinking", "cost_usd")
     assert await read_records(database, *columns) == [(1, 0, 1, 1, 2, 3, 4, 1, COST_USD)]
     ((created_at, queue, first, total, result),) = await read_records(
-        database, "begun_at", "queue_ms", "first_token_ms", "total_ms", "result"
+        database, "created_at", "queue_ms", "first_token_ms", "total_ms", "result"
     )
     assert (created_at, result) == (NOW, "ok")
     assert 0 < queue < first < total
@@ -85,7 +88,7 @@ async def test_record_exists_before_the_worker_is_requested_and_ends_before_the_
     recorder, continue_reply = create_recorder(database), asyncio.Event()
     source = ScriptedWorkerSource([[STARTED, continue_reply, *HELLO_EVENTS[1:]]])
 
-    async with aclosing(ChatService(source, 60, usage_recorder=recorder).run(JOB)) as events:
+    async with aclosing(each_event(ChatService(source, 60, usage_recorder=recorder).run(JOB))) as events:
         await anext(events)
         assert await read_records(database, "result") == [("running",)]
         continue_reply.set()
@@ -119,7 +122,7 @@ async def test_disconnect_of_the_client_has_its_own_result_and_counts_the_receiv
         [[Started("claude-test", TokenUsage(input_tokens=9, output_tokens=1)), *HELLO_EVENTS[1:]]]
     )
 
-    async with aclosing(ChatService(source, 60, usage_recorder=recorder).run(JOB)) as events:
+    async with aclosing(each_event(ChatService(source, 60, usage_recorder=recorder).run(JOB))) as events:
         await anext(events)
         await anext(events)
     await recorder.flush()
@@ -127,7 +130,7 @@ async def test_disconnect_of_the_client_has_its_own_result_and_counts_the_receiv
     assert await read_records(database, "result", "input", "output", "cost_usd") == [
         ("client_disconnected", 9, 1, None)
     ]
-    assert recorder.get_spend_today("owner").tokens == 10
+    assert recorder.get_spend_today("key-1").tokens == 10
 
 
 async def test_reply_reset_after_output_is_recorded_as_upstream_disconnected(
@@ -136,7 +139,7 @@ async def test_reply_reset_after_output_is_recorded_as_upstream_disconnected(
     recorder = create_recorder(database)
     source = ScriptedWorkerSource([[*HELLO_EVENTS[:3], EXITED], HELLO_EVENTS])
 
-    async with aclosing(ChatService(source, 60, usage_recorder=recorder).run(JOB)) as events:
+    async with aclosing(each_event(ChatService(source, 60, usage_recorder=recorder).run(JOB))) as events:
         async for event in events:
             if isinstance(event, StreamReset):
                 break
@@ -152,7 +155,7 @@ async def test_job_rejected_by_a_full_queue_is_not_recorded(database: Database) 
 
     recorder = create_recorder(database)
     with pytest.raises(WorkerError):
-        await anext(ChatService(Full([]), 60, usage_recorder=recorder).run(JOB))
+        await anext(each_event(ChatService(Full([]), 60, usage_recorder=recorder).run(JOB)))
     await recorder.flush()
 
     assert await read_records(database, "id") == []
@@ -169,7 +172,7 @@ async def test_cost_reported_after_the_end_is_added_to_the_record(database: Data
     await recorder.flush()
 
     assert await read_records(database, "cost_usd", "result") == [(0.125, "ok")]
-    assert recorder.get_spend_today("owner").usd == 0.125
+    assert recorder.get_spend_today("key-1").usd == 0.125
 
 
 async def test_many_concurrent_jobs_are_recorded_in_few_statements(database: Database) -> None:
@@ -185,7 +188,7 @@ async def test_many_concurrent_jobs_are_recorded_in_few_statements(database: Dat
     service = ChatService(ScriptedWorkerSource.repeating(*HELLO_EVENTS), 60, usage_recorder=recorder)
 
     async def run_one_job() -> None:
-        async for _ in service.run(JOB):
+        async for _ in each_event(service.run(JOB)):
             pass
 
     await asyncio.gather(*(run_one_job() for _ in range(200)))
@@ -193,10 +196,10 @@ async def test_many_concurrent_jobs_are_recorded_in_few_statements(database: Dat
 
     assert await read_records(database, "count(*)", "count(DISTINCT id)", "sum(result = 'ok')") == [(200, 200, 200)]
     assert store.writes < 40
-    assert recorder.get_spend_today("owner").tokens == 200 * 5
+    assert recorder.get_spend_today("key-1").tokens == 200 * 5
 
 
-@pytest.mark.promise("usage.lost")
+@pytest.mark.promise("usage.gateway-exited")
 async def test_running_jobs_of_a_killed_gateway_are_lost_and_count_for_the_day(database: Database) -> None:
     killed = create_recorder(database)
     await run_job(killed, HELLO_EVENTS)
@@ -204,12 +207,12 @@ async def test_running_jobs_of_a_killed_gateway_are_lost_and_count_for_the_day(d
 
     recorder = create_recorder(database, NOW + 60)
     async with recorder.run(400):
-        assert recorder.get_spend_today("owner").tokens == 5
-        assert recorder.get_spend_today("owner").usd == COST_USD
+        assert recorder.get_spend_today("key-1").tokens == 5
+        assert recorder.get_spend_today("key-1").usd == COST_USD
         await run_job(recorder, HELLO_EVENTS)
 
     assert await read_records(database, "id", "result") == [(1, "ok"), (2, "gateway_exited"), (3, "ok")]
-    assert recorder.get_spend_today("owner").tokens == 10
+    assert recorder.get_spend_today("key-1").tokens == 10
 
 
 async def test_deletes_old_records(database: Database) -> None:
@@ -266,7 +269,7 @@ async def test_failing_disk_is_not_tried_again_for_each_job(database: Database) 
         write_count = store.write_count
         service = ChatService(ScriptedWorkerSource.repeating(*HELLO_EVENTS), 60, usage_recorder=recorder)
         for _ in range(20):
-            assert [event async for event in service.run(JOB)]
+            assert [event async for event in each_event(service.run(JOB))]
         assert store.write_count == write_count
 
 
@@ -308,7 +311,7 @@ async def test_pending_records_at_shutdown_go_to_the_log_or_are_reported_lost(
 
 async def test_budget_of_a_key_counts_its_own_spend() -> None:
     recorder = UsageRecorder(NullUsageStore(), now=lambda: NOW)
-    key = ApiKey("owner", budget=Budget(tokens_per_day=10))
+    key = ApiKey("key-1", budget=Budget(tokens_per_day=10))
     for _ in range(2):
         recorder.check_key_budget(key)
         await run_job(recorder, HELLO_EVENTS)
@@ -324,7 +327,7 @@ async def test_budget_of_a_key_counts_its_own_spend() -> None:
     ("group_by", "expected"),
     [
         ("day", [("2026-03-15",)]),
-        ("key", [("owner",)]),
+        ("key", [("key-1",)]),
         ("model,dialect", [("claude-test", "")]),
         ("result", [("upstream_error",), ("ok",)]),
         ("login", [("default",)]),
@@ -373,12 +376,12 @@ async def test_budget_counts_the_characters_passed_to_a_disconnected_client(data
         [[Started("m", TokenUsage(input_tokens=9, output_tokens=1)), TextDelta("word " * 80), *HELLO_EVENTS[1:]]]
     )
 
-    async with aclosing(ChatService(source, 60, usage_recorder=recorder).run(JOB)) as events:
+    async with aclosing(each_event(ChatService(source, 60, usage_recorder=recorder).run(JOB))) as events:
         async for event in events:
             if isinstance(event, TextDelta):
                 break
 
-    assert recorder.get_spend_today("owner").tokens == 9 + 100
+    assert recorder.get_spend_today("key-1").tokens == 9 + 100
 
 
 async def test_budget_counts_the_upstream_tokens_of_a_complete_reply(database: Database) -> None:
@@ -386,4 +389,4 @@ async def test_budget_counts_the_upstream_tokens_of_a_complete_reply(database: D
 
     await run_job(recorder, [*HELLO_EVENTS[:2], TextDelta("word " * 80), *HELLO_EVENTS[4:]])
 
-    assert recorder.get_spend_today("owner").tokens == 5
+    assert recorder.get_spend_today("key-1").tokens == 5

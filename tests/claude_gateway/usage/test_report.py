@@ -41,7 +41,7 @@ def test_query_includes_first_and_last_day() -> None:
         ({"from": "yesterday"}, "from"),
         ({"to": "2026-02-30"}, "to"),
         ({"from": "2026-03-02", "to": "2026-03-01"}, "from"),
-        ({"group_by": "day,owner"}, "group_by"),
+        ({"group_by": "day,key_id"}, "group_by"),
         ({"group_by": "day;DROP TABLE usage_records"}, "group_by"),
     ],
 )

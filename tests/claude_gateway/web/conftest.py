@@ -34,7 +34,7 @@ def serve(aiohttp_client: AiohttpClient) -> Serve:
     return start
 
 
-ADMIN_KEY = "key-of-the-owner"
+ADMIN_KEY = "key-of-the-operator"
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ async def read(response: aiohttp.ClientResponse) -> tuple[str, bool]:
 
 
 @every_dialect
-@pytest.mark.promise("stream.broken-off")
+@pytest.mark.promise("stream.interrupted")
 @pytest.mark.parametrize("output", [INCOMPLETE_TEXT, INCOMPLETE_CALL], ids=["text", "call"])
 @pytest.mark.parametrize("kind", [kind for kind in ErrorKind if kind in INTERRUPTING_KINDS], ids=lambda kind: kind.name)
 async def test_interrupted_reply_closes_the_connection_without_an_end(

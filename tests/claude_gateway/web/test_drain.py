@@ -28,8 +28,8 @@ from tests.workers.helpers import TIMEOUT_SECONDS, wait_until, with_timeout
 from workers.core.errors import ErrorKind, WorkerError
 
 
-class Gateway:
-    """A gateway on a socket of its own.
+class StoppableGateway:
+    """A gateway on a socket of its own that a test can stop.
 
     Attributes:
         rejections: The `Retry-After` values for waiting jobs.
@@ -67,8 +67,8 @@ class Gateway:
 @asynccontextmanager
 async def run_gateway(
     worker_source: ScriptedWorkerSource, *, is_inherited: bool = False, **settings: Any
-) -> AsyncIterator[tuple[Gateway, aiohttp.ClientSession, asyncio.Task[None]]]:
-    gateway = Gateway(worker_source, is_inherited=is_inherited, **settings)
+) -> AsyncIterator[tuple[StoppableGateway, aiohttp.ClientSession, asyncio.Task[None]]]:
+    gateway = StoppableGateway(worker_source, is_inherited=is_inherited, **settings)
     server_task = asyncio.create_task(gateway.serve())
     async with aiohttp.ClientSession(gateway.url) as session:
         yield gateway, session, server_task
@@ -191,7 +191,7 @@ async def test_handover_of_the_socket_rejects_no_request() -> None:
         assert not waiting.done()
 
         # The next gateway accepts the connections that waited in the kernel.
-        next_gateway = Gateway(ScriptedWorkerSource.repeating(*HELLO_EVENTS), is_inherited=True)
+        next_gateway = StoppableGateway(ScriptedWorkerSource.repeating(*HELLO_EVENTS), is_inherited=True)
         next_gateway.listener.socket.close()
         next_gateway.listener = Listener(inherited_socket, is_inherited=True)
         next_server_task = asyncio.create_task(next_gateway.serve())

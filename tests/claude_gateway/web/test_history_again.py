@@ -35,7 +35,9 @@ async def remote_server() -> AsyncIterator[RemoteServer]:
         yield server
 
 
-class SessionClient:
+class FullHistoryClient:
+    """A client that sends the whole history with each request of a session."""
+
     def __init__(self, client: Client, worker_source: ScriptedWorkerSource) -> None:
         self._client = client
         self._worker_source = worker_source
@@ -60,13 +62,13 @@ class SessionClient:
 
 @pytest.fixture
 def start_client(serve: Serve, database: Database, remote_server: RemoteServer) -> Any:
-    async def start(*attempts: Any) -> SessionClient:
+    async def start(*attempts: Any) -> FullHistoryClient:
         worker_source = ScriptedWorkerSource([*attempts, HELLO_EVENTS, HELLO_EVENTS, HELLO_EVENTS])
         sessions = SessionService(
             SessionStore(database), make_settings().session_limits(), SessionLocks(10, TIMEOUT_SECONDS)
         )
         changes = {"fetch_remote_media": True, "fetcher": create_fetcher(remote_server)}
-        return SessionClient(await serve(worker_source, sessions=sessions, **changes), worker_source)
+        return FullHistoryClient(await serve(worker_source, sessions=sessions, **changes), worker_source)
 
     return start
 

@@ -18,7 +18,7 @@ from claude_gateway.web.dialects.rate_limit_headers import (
     gemini_rate_limit_headers,
     openai_rate_limit_headers,
 )
-from tests.claude_gateway.conftest import FrozenClock
+from tests.claude_gateway.manual_clock import ManualClock
 from tests.claude_gateway.scripted import CHAT_BODY, HELLO_EVENTS, MODEL, STREAM_BODY, ScriptedWorkerSource
 from tests.claude_gateway.web.conftest import Client, Serve
 from tests.claude_gateway.web.endpoints.test_admin_keys import ADMIN_HEADERS, API_KEY, bearer, create_key
@@ -40,7 +40,7 @@ LIMITS_ON = {"rate_limit_enabled": True, "api_key": API_KEY}
 
 
 @pytest.fixture(autouse=True)
-def _no_bucket_empties_meanwhile(clock: FrozenClock) -> None:
+def _no_bucket_empties_meanwhile(clock: ManualClock) -> None:
     """Stop the clock, so that the buckets do not change on a slow machine."""
 
 
@@ -110,7 +110,7 @@ async def test_rejection_has_the_time_to_retry_in_its_dialect(serve: Serve, dial
 @pytest.mark.promise("limits.retry-after")
 @pytest.mark.parametrize("dialect", [*PATHS, "responses"])
 async def test_each_rejected_request_is_accepted_after_its_retry_after(
-    serve: Serve, clock: FrozenClock, dialect: str
+    serve: Serve, clock: ManualClock, dialect: str
 ) -> None:
     client = await serve(**LIMITS_ON)
     path, body = PATHS.get(dialect, ("/v1/responses", {"model": MODEL, "input": "hi", "store": False}))
@@ -133,7 +133,7 @@ async def test_each_rejected_request_is_accepted_after_its_retry_after(
 class ScriptedSleep:
     """Replacement for the sleep of client libraries. It advances the clock to the next wake-up once all tasks wait."""
 
-    clock: FrozenClock
+    clock: ManualClock
     waiting: list[tuple[float, asyncio.Event]] = field(default_factory=list)
 
     async def sleep(self, seconds: float) -> None:
@@ -156,7 +156,7 @@ class ScriptedSleep:
 @pytest.mark.promise("limits.retry-after")
 @pytest.mark.parametrize("count", [14, 20])
 async def test_official_client_completes_all_requests_with_its_own_retries(
-    serve: Serve, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch, count: int
+    serve: Serve, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     scripted_sleep = ScriptedSleep(clock)
     monkeypatch.setattr(anyio, "sleep", scripted_sleep.sleep)
@@ -311,7 +311,7 @@ async def test_disabled_limits_reject_no_request_and_add_no_headers(serve: Serve
     assert not [name for name in responses[0].headers if "ratelimit" in name.lower()]
 
 
-@pytest.mark.promise("limits.at-once")
+@pytest.mark.promise("limits.concurrent-jobs")
 async def test_limits_concurrent_jobs_of_a_key_and_counts_waiting_jobs(serve: Serve, keys: KeyStore) -> None:
     resume = asyncio.Event()
     worker_source = ScriptedWorkerSource.repeating(resume, *HELLO_EVENTS)

@@ -16,7 +16,7 @@ from workers.core.errors import ErrorKind, WorkerError
 
 HEADERS = {"authorization": "Bearer the-key", "x-request-id": "req-1"}
 PATH = "/v1/chat/completions"
-FAILURE = WorkerError(ErrorKind.UPSTREAM_ERROR, "broke", detail="ANTHROPIC_API_KEY=sk-ant-api03-of-the-owner")
+FAILURE = WorkerError(ErrorKind.UPSTREAM_ERROR, "broke", detail="ANTHROPIC_API_KEY=sk-ant-api03-of-the-operator")
 
 
 @pytest.fixture(
@@ -79,7 +79,7 @@ async def test_logs_neither_prompt_nor_secret(serve: Serve, log: io.StringIO) ->
 
     assert "req-1" in output
     assert "job failed" in output
-    secrets = ["the-key", "wrong", "query-key", "prompt-of-ann", "mcp-secret", "sk-ant", "of-the-owner"]
+    secrets = ["the-key", "wrong", "query-key", "prompt-of-ann", "mcp-secret", "sk-ant", "of-the-operator"]
     assert [secret for secret in secrets if secret in output] == []
     assert not any(line.startswith("forged") for line in output.splitlines())
 

@@ -67,7 +67,7 @@ REQUESTS: dict[str, tuple[str, Any]] = {
 
 
 @dataclass
-class Gateway:
+class GatedQueueGateway:
     """A gateway with one key. Jobs wait in the queue until a test calls `open_queue`."""
 
     client: Client
@@ -115,14 +115,14 @@ class Gateway:
         return [result for (result,) in await self.database.execute("SELECT result FROM usage_records ORDER BY id")]
 
 
-Start = Callable[..., Awaitable[Gateway]]
+Start = Callable[..., Awaitable[GatedQueueGateway]]
 
 
 @pytest.fixture
 async def start(serve: Serve, keys: KeyStore) -> Start:
     database = keys._database
 
-    async def started(*attempts: Any, new_key: CreateKeyRequest | None = None, **changes: Any) -> Gateway:
+    async def started(*attempts: Any, new_key: CreateKeyRequest | None = None, **changes: Any) -> GatedQueueGateway:
         stored_key, secret = await KeyService(keys).create_key(
             new_key or CreateKeyRequest(name="one", scopes=["chat", "tools"])
         )
@@ -141,7 +141,9 @@ async def start(serve: Serve, keys: KeyStore) -> Start:
             ),
             **{"stream_head_timeout_seconds": TIMEOUT_SECONDS, **changes},
         )
-        return Gateway(client, worker_source, KeyService(keys), database, stored_key.key.id, secret, session_locks)
+        return GatedQueueGateway(
+            client, worker_source, KeyService(keys), database, stored_key.key.id, secret, session_locks
+        )
 
     return started
 
@@ -314,7 +316,7 @@ async def test_running_job_completes_if_its_key_is_revoked(start: Start) -> None
     assert (await request_task).status == 200
 
 
-@pytest.mark.promise("budget.together")
+@pytest.mark.promise("budget.concurrent-jobs")
 @pytest.mark.parametrize("body", [CHAT_BODY, {**CHAT_BODY, "n": 8}], ids=["one-each", "choices"])
 async def test_waiting_jobs_together_do_not_exceed_a_small_budget(start: Start, body: Any) -> None:
     """Each job spends 5 tokens: after the first two the budget of 8 is spent."""
@@ -330,7 +332,7 @@ async def test_waiting_jobs_together_do_not_exceed_a_small_budget(start: Start, 
     assert (await gateway.results()).count("ok") == len(gateway.worker_source.jobs) == 2
 
 
-@pytest.mark.promise("budget.together")
+@pytest.mark.promise("budget.concurrent-jobs")
 async def test_jobs_of_a_key_with_enough_budget_run_concurrently(start: Start) -> None:
     resume = asyncio.Event()
     new_key = CreateKeyRequest(name="one", budget=KeyBudgetRequest(tokens_per_day=1_000_000, usd_per_day=50))

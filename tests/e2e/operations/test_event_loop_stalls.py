@@ -47,7 +47,7 @@ print(json.dumps(worst))
 
 
 @dataclass(frozen=True)
-class GatewayProcess:
+class PolledGateway:
     """URL and pid of a gateway that runs in its own process."""
 
     url: str
@@ -55,13 +55,13 @@ class GatewayProcess:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
+async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PolledGateway]:
     directory: Path = tmp_path_factory.mktemp("gateway")
     async with run_fake_anthropic() as upstream, run_gateway_process(directory, _environment(upstream)) as process:
         url = await read_gateway_url(process)
         assert process.stderr is not None
         log = asyncio.create_task(process.stderr.read())
-        yield GatewayProcess(url, process.pid)
+        yield PolledGateway(url, process.pid)
         log.cancel()
 
 
@@ -74,7 +74,7 @@ class StallMeasurement:
 
 
 @asynccontextmanager
-async def measure_stalls(gateway: GatewayProcess) -> AsyncIterator[StallMeasurement]:
+async def measure_stalls(gateway: PolledGateway) -> AsyncIterator[StallMeasurement]:
     """Measure the longest response time of `/health/live` during the `with` block; set at its end."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", WATCH, gateway.url, str(gateway.pid)),
@@ -117,7 +117,7 @@ async def send_body(session: aiohttp.ClientSession, url: str, method: str, path:
 
 @pytest.mark.promise("requests.no-stall")
 @pytest.mark.parametrize("name", PATHS)
-async def test_no_request_body_stalls_the_event_loop(gateway: GatewayProcess, name: str) -> None:
+async def test_no_request_body_stalls_the_event_loop(gateway: PolledGateway, name: str) -> None:
     method, path, _ = PATHS[name]
     timeout = aiohttp.ClientTimeout(total=CLIENT_TIMEOUT_SECONDS)
     stalls, statuses = {}, {}

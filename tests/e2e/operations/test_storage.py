@@ -69,7 +69,7 @@ async def post_response(session: aiohttp.ClientSession, **body: Any) -> tuple[in
     return await post(session, "/v1/responses", {"model": MODEL, **body})
 
 
-@pytest.mark.promise("store.failing")
+@pytest.mark.promise("storage.unavailable")
 async def test_full_disk_is_reported_fails_only_requests_that_write_and_loses_nothing(
     tmp_path: Path, small_disk: Path, upstream: FakeAnthropic
 ) -> None:
@@ -123,7 +123,7 @@ async def get_readiness(session: aiohttp.ClientSession) -> tuple[int, Any]:
         return response.status, await response.json()
 
 
-@pytest.mark.promise("store.failing")
+@pytest.mark.promise("storage.unavailable")
 async def test_read_only_disk_is_reported_by_everything_that_writes_until_it_recovers(
     tmp_path: Path, upstream: FakeAnthropic
 ) -> None:

@@ -38,7 +38,7 @@ async def ask(session: aiohttp.ClientSession, url: str, number: int, text: str =
         return None
 
 
-@pytest.mark.promise("usage.lost")
+@pytest.mark.promise("usage.gateway-exited")
 async def test_every_job_has_one_usage_record_across_a_kill(tmp_path: Path, upstream: FakeAnthropic) -> None:
     env = {**fake_api_env(upstream), **SETTINGS}
     async with aiohttp.ClientSession() as session:

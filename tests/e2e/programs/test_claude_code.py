@@ -153,7 +153,7 @@ async def test_wrong_key_is_reported_as_a_401(claude: ClaudeCode) -> None:
     assert claude.gateway.upstream.requests == []
 
 
-@pytest.mark.promise("stream.broken-off")
+@pytest.mark.promise("stream.interrupted")
 async def test_claude_code_continues_after_an_interrupted_reply(claude: ClaudeCode) -> None:
     prompt = "Say {{think hm}}{{say one two three}}{{pace 0.02}}{{break 2}}{{times 1}}"
     status, output = await claude(prompt, retries=2)

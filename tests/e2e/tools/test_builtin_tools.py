@@ -339,7 +339,7 @@ async def test_session_continues_in_its_process_and_in_the_next_one(gateway: Gat
     assert "first" in str(gateway.upstream.chat_requests[-1].body["messages"][0])
 
 
-@pytest.mark.promise("tools.nothing-left")
+@pytest.mark.promise("tools.cleanup")
 async def test_files_of_a_session_are_deleted_with_it(
     gateway: Gateway, http: aiohttp.ClientSession, state: Path
 ) -> None:

@@ -321,7 +321,7 @@ async def test_endless_output_reaches_the_model_truncated(gateway: Gateway) -> N
     assert len(result) < 100_000
 
 
-@pytest.mark.promise("tools.nothing-left")
+@pytest.mark.promise("tools.cleanup")
 async def test_processes_of_a_command_end_with_it(gateway: Gateway) -> None:
     mark = "98765.4321"
     result = await get_tool_result(

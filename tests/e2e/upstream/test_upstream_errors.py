@@ -71,7 +71,7 @@ async def test_upstream_refusal_reveals_nothing_of_the_gateway_host(gateway: Gat
         assert "--model" not in caught.value.message
 
 
-@pytest.mark.promise("stream.broken-upstream")
+@pytest.mark.promise("stream.upstream-interrupted")
 @pytest.mark.parametrize("after", [0, 1, 4])
 @pytest.mark.parametrize("directive", ["drop", "break"])
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])

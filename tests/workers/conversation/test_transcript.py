@@ -59,15 +59,14 @@ def test_does_not_continue_a_conversation_with_an_unfinished_reply() -> None:
 
 
 def test_rewinds_to_before_tool_results_if_the_id_of_their_call_is_known() -> None:
-    transcript = make_transcript(["0"])
-    transcript.add_user_turn("1", "uuid of 1", RESULTS, "uuid of the call")
-    assert transcript.previous_conversation_key == "1"
-    assert transcript.find_rewind_point(("0", "1")) == (1, transcript.newest_mark)
+    transcript = make_transcript(["0", "1"], frozenset({1}))
+    transcript.add_user_turn("2", "uuid of 2", RESULTS, "uuid of the call")
+    assert transcript.previous_conversation_key == "2"
+    assert transcript.find_rewind_point(("0", "1", "2")) == (2, transcript.newest_mark)
 
 
 def test_does_not_rewind_to_before_tool_results_of_an_unknown_call() -> None:
     transcript = make_transcript(["0", "1", "2"], frozenset({1, 2}))
-    assert transcript.previous_conversation_key is None
     kept_turns, mark = transcript.find_rewind_point(("0", "1", "2"))
     assert mark is not None
     assert (kept_turns, mark.prefix_key) == (0, "0")

@@ -28,7 +28,7 @@ IMPOSSIBLE_NUMBERS = [
 ]
 
 
-@pytest.mark.promise("figures.bounded")
+@pytest.mark.promise("usage.bounded-numbers")
 @pytest.mark.parametrize("value", IMPOSSIBLE_NUMBERS, ids=[repr(number)[:12] for number in IMPOSSIBLE_NUMBERS])
 def test_replaces_an_impossible_number(value: object) -> None:
     assert 0 <= bounded_numbers.parse_token_count(value) <= bounded_numbers.MAX_TOKENS
@@ -48,7 +48,7 @@ def test_keeps_a_possible_number() -> None:
     assert bounded_numbers.parse_wait_seconds(1_500) == 1.5
 
 
-@pytest.mark.promise("figures.bounded")
+@pytest.mark.promise("usage.bounded-numbers")
 @pytest.mark.parametrize("value", IMPOSSIBLE_NUMBERS, ids=[repr(number)[:12] for number in IMPOSSIBLE_NUMBERS])
 def test_impossible_token_usage_does_not_end_the_reply(value: object) -> None:
     names = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")

@@ -364,10 +364,6 @@ class Clock:
         return self.seconds
 
 
-async def read_scarce_memory() -> MemoryState:
-    return MemoryState(total_mib=1_000, available_mib=10)
-
-
 async def test_keys_in_turn_keep_their_processes_beyond_the_number_of_jobs() -> None:
     observer = HistoryCounter()
     starter, talks = ProcessStarter(observer=observer), {key_id: [user_turn("hi")] for key_id in "abcd"}
@@ -431,14 +427,17 @@ async def test_pool_without_spares_starts_a_process_when_a_job_comes_after_an_id
 
 
 async def test_ends_idle_processes_at_once_if_the_memory_is_scarce() -> None:
-    starter = ProcessStarter()
-    async with run_pool(starter, workers=2, spares=1, max_processes=8) as pool:
+    async def read_memory() -> MemoryState:
+        return MemoryState(total_mib=1_000, available_mib=10 if is_scarce else 900)
+
+    starter, is_scarce = ProcessStarter(), False
+    async with run_pool(starter, workers=2, spares=1, max_processes=8, read_memory=read_memory) as pool:
         for key_id in "abcd":
             await serve(pool, key_id)
             await wait_all_ready(pool)
         async with pool.lease(prepare_chat_job(make_job(key_id="a")), far_deadline()):
             await wait_until(lambda: Phase.STARTING not in pool.count_phases())
-            pool._read_memory = read_scarce_memory
+            is_scarce = True
             await pool.check_size()
             assert pool.count_phases() == {Phase.BUSY: 1, Phase.READY: 1}
 

@@ -5,6 +5,7 @@ from contextlib import aclosing
 
 import pytest
 
+from tests.events import each_event
 from tests.workers.helpers import (
     TIMEOUT_SECONDS,
     MisbehavingProcess,
@@ -117,7 +118,7 @@ async def test_failed_or_abandoned_prompt_is_sent_again_without_the_history(end:
     await run_and_recover(worker, make_job(FIRST))
     job = make_job(FIRST, REPLY, user_turn("and?"))
     try:
-        async with aclosing(worker.run(prepare_chat_job(job), far_deadline())) as events:  # type: ignore[type-var]
+        async with aclosing(each_event(worker.run(prepare_chat_job(job), far_deadline()))) as events:  # type: ignore[type-var]
             await anext(events)
     except Exception:
         assert end == "error"
@@ -160,7 +161,7 @@ async def test_second_tool_call_rewinds_to_the_reply_after_the_first_results() -
     assert frame_kinds(process.written_frames) == ["prompt"]
 
 
-async def test_failure_after_tool_results_removes_only_the_call_and_its_results() -> None:
+async def test_failure_after_the_first_tool_results_is_removed_before_the_client_repeats_them() -> None:
     failed = [result_frame(is_error=True, api_error_status=529)]
     process = ScriptedProcess([tool_call_frames(), failed, text_reply_frames("done")])
     worker = await start_worker(process)
@@ -168,9 +169,26 @@ async def test_failure_after_tool_results_removes_only_the_call_and_its_results(
     job = make_tool_job(FIRST, CALL, RESULTS)
     with pytest.raises(Exception, match="overloaded"):
         await collect_events(worker, job)
+    process.written_frames.clear()
     await worker.recover(TIMEOUT_SECONDS)
-    [call_frame] = [frame for frame in process.written_frames if frame_kind(frame) == "replay_assistant"]
-    assert worker.transcript.previous_conversation_key == prepare_chat_job(job).keys.history_key
+    assert frame_kinds(process.written_frames) == ["rewind_conversation", "replay_user", "replay_assistant"]
+    assert worker.transcript.conversation_key == prepare_chat_job(job).keys.history_key
+    process.written_frames.clear()
+    await run_and_recover(worker, job)
+    assert frame_kinds(process.written_frames) == ["prompt"]
+
+
+async def test_failure_after_later_tool_results_removes_only_the_call_and_its_results() -> None:
+    failed = [result_frame(is_error=True, api_error_status=529)]
+    process = ScriptedProcess([tool_call_frames(), tool_call_frames(), failed, text_reply_frames("done")])
+    worker = await start_worker(process)
+    await run_and_recover(worker, make_tool_job(FIRST))
+    await run_and_recover(worker, make_tool_job(FIRST, CALL, RESULTS))
+    job = make_tool_job(FIRST, CALL, RESULTS, CALL, RESULTS)
+    with pytest.raises(Exception, match="overloaded"):
+        await collect_events(worker, job)
+    await worker.recover(TIMEOUT_SECONDS)
+    *_, call_frame = [frame for frame in process.written_frames if frame_kind(frame) == "replay_assistant"]
     process.written_frames.clear()
     await run_and_recover(worker, job)
     assert frame_kinds(process.written_frames) == ["rewind_conversation", "replay_assistant", "prompt"]
@@ -197,8 +215,8 @@ async def test_repeated_tool_results_replay_the_call_that_the_model_made() -> No
     await run_and_recover(worker, job)
     process.written_frames.clear()
     await run_and_recover(worker, job)
-    assert frame_kinds(process.written_frames) == ["rewind_conversation", "replay_assistant", "prompt"]
-    kinds = [block["type"] for block in process.written_frames[1]["message"]["content"]]
+    assert frame_kinds(process.written_frames) == ["rewind_conversation", "replay_user", "replay_assistant", "prompt"]
+    kinds = [block["type"] for block in process.written_frames[2]["message"]["content"]]
     assert kinds == ["thinking", "tool_use"]
 
 

@@ -1,1 +1,1 @@
-"""Content of messages in all dialects: content blocks, images, documents, thinking, and turns of a conversation."""
+"""Modules that check and convert the content of messages, such as content blocks, images, documents and thinking."""

@@ -1,7 +1,8 @@
-"""Convert content blocks and items to plain text if Claude does not accept their types. No I/O.
+"""Convert content blocks and input items to plain text if Claude does not accept their types. No I/O.
 
-The history in a request may contain calls of hosted tools, in the block types of another provider. The model reads the
-arguments and the results of these calls as text. The text leaves out signatures, ids and images.
+The history in a request may contain calls of hosted tools. A hosted tool is a tool that a provider runs, and its calls
+have block types that only this provider defines. The gateway sends the arguments and the results of these calls to the
+model as text. The text contains no signatures, ids or images.
 """
 
 import json
@@ -11,7 +12,7 @@ from typing import Any
 
 from claude_gateway.dialects.common.tools.deferred_tools import format_tool_reference
 
-# The text leaves out these fields, because only the provider that wrote them can use them.
+# The text leaves out these fields, because only the provider that wrote a field can use its value.
 _OMITTED_FIELDS = frozenset(
     {
         *("id", "call_id", "tool_use_id", "approval_request_id", "container_id", "file_id", "response_id"),
@@ -19,13 +20,13 @@ _OMITTED_FIELDS = frozenset(
     }
 )
 _ENCRYPTED_PREFIX = "encrypted"
-# The text leaves out each of these fields if the field has the usual value given here.
+# Usual values of fields. The text leaves out one of these fields if the field has its usual value.
 _DEFAULT_VALUES = {"status": "completed", "is_error": False}
 # The text shows the values of these fields without the field name.
 _TEXT_FIELDS = frozenset({"text", "content", "data", "output", "logs", "result", "summary"})
 _ARGUMENT_FIELDS = frozenset({"input", "arguments", "action", "operation"})
-# The text leaves out the type of a nested block if the type matches this pattern, because the other fields of the block
-# show the same.
+# The text leaves out the type of a nested block if the type matches this pattern, because the model recognizes the type
+# from the other fields of the block.
 _UNLABELED_TYPES = re.compile(r"\w*text|\w+_result|document|content|logs|base64|url|summary_text")
 _BINARY_DATA = re.compile(r"data:[^,]{0,100};base64,.*|[A-Za-z0-9+/=_-]{1000,}", re.DOTALL)
 _BINARY_PLACEHOLDER = "(omitted: not a text)"
@@ -33,11 +34,11 @@ _MAX_DEPTH = 50
 
 
 def render_as_text(kind: str, fields: Mapping[str, Any]) -> str:
-    """Return the text that replaces a block or an item, or "" if the block has no readable content.
+    """Convert a content block or an input item to text. The text is "" if the block has no readable content.
 
     Args:
-        kind: Type of the block.
-        fields: Names and values of the fields of the block.
+        kind: Type of the block or item.
+        fields: Names and values of the fields in the block or item.
     """
     lines = [line for name, value in fields.items() if name != "type" for line in _render_field(name, value, 0)]
     text = "\n".join(lines).strip()

@@ -1,7 +1,8 @@
 """Parser for the content blocks of the Messages API. Editors also send these blocks in other dialects. No I/O.
 
 If a block is incomplete, or is not allowed at its position, the parser raises an `ApiError` 400 that names the field
-path of the block. If Claude does not accept the type of a block, the parser converts the block to text.
+path of the block. If Claude does not accept the type of a block, the parser converts the block to text. The parameter
+`notes` of the functions is a list of warnings for the client.
 """
 
 import re
@@ -49,9 +50,9 @@ def parse_blocks(role: Role | None, content: Any, field_path: str, notes: list[s
 
     Args:
         role: Role of the message; None if the content belongs to a system prompt or a tool result.
-        content: The content as the client sent it: a text or a list of blocks.
+        content: The content as the client sent it, which is a text or a list of blocks.
         field_path: Field path of the content.
-        notes: Receives the notes.
+        notes: List to which the function adds the notes.
 
     Raises:
         ApiError: 400 if a block is malformed, or not allowed in a message of this role.
@@ -68,7 +69,11 @@ def parse_blocks(role: Role | None, content: Any, field_path: str, notes: list[s
 
 
 def check_role(role: Role, block: Block, field_path: str) -> Block:
-    """Return the block if a message of this role may contain it. Raise `ApiError` 400 otherwise, as the API does."""
+    """Check that a message of this role may contain a block of this type, and return the block.
+
+    Raises:
+        ApiError: 400 if the message must not contain the block. The Messages API would reject the request, too.
+    """
     if not isinstance(block, _BLOCKS_BY_ROLE[role]):
         raise bad_request(field_path, f"a message of the {role} must not contain a block of this type")
     return block
@@ -126,16 +131,16 @@ def _render_block(kind: str, block: Mapping[str, Any], field_path: str, notes: l
 
 
 def note_conversion(kind: str, text: str, field_path: str, notes: list[str], noun: str = "a block") -> None:
-    """Add a note that the gateway omits a block, or converts it to text, because Claude does not accept its type.
+    """Add a note that the gateway omits a block or converts the block to text. Claude does not accept its type.
 
-    If the gateway converts several blocks of one type, only the first one gets a note.
+    If the gateway converts several blocks of one type, the function adds a note only for the first of these blocks.
 
     Args:
         kind: Type of the block.
         text: The text that replaces the block; "" if the gateway omits the block.
         field_path: Field path of the block.
-        notes: Receives the note.
-        noun: The phrase that the note uses for the block: "a block", or "an item" in the Responses dialect.
+        notes: List to which the function adds the note.
+        noun: The noun with which the note refers to the block. It is "an item" in the Responses dialect.
     """
     line = f"converted {noun} of type {kind[:40]!r} to text" if text else f"omitted {noun} of type {kind[:40]!r}"
     if len(notes) > _MAX_NOTES:
@@ -145,7 +150,10 @@ def note_conversion(kind: str, text: str, field_path: str, notes: list[str], nou
 
 
 def _parse_search_result(block: Mapping[str, Any], field_path: str, notes: list[str]) -> SearchResult | None:
-    """Parse a search result block. Return None if the API would reject it, so that the block becomes text instead."""
+    """Parse a search result block. Return None if the API would reject the block.
+
+    The calling code then converts the block to text.
+    """
     match block:
         case {"source": str(source), "title": str(title), "content": list(content)} if source.strip() and title.strip():
             parts = [{"type": "text", "text": text} for text in map(_get_part_text, content) if text.strip()]
@@ -173,7 +181,7 @@ def join_system_text(system: Any, notes: list[str]) -> str:
 
 
 def extract_texts(blocks: Sequence[Block], field_path: str, notes: list[str]) -> list[Text]:
-    """Return the texts of a system prompt. If the prompt has other blocks, leave them out and add a note."""
+    """Return the texts in a system prompt. If the prompt contains blocks without text, omit them and add a note."""
     texts = [text for block in blocks if (text := _as_text(block)) is not None]
     if len(texts) < len(blocks):
         notes.append(f"{field_path}: omitted everything but text (a system prompt can only contain text)")
@@ -181,17 +189,17 @@ def extract_texts(blocks: Sequence[Block], field_path: str, notes: list[str]) ->
 
 
 def _as_text(block: Block) -> Text | None:
-    """Return the text of a text block or of a search result. Return None if the block is of another type."""
+    """Convert a text block or a search result to a text. Return None if the block has any other type."""
     if isinstance(block, SearchResult):
         return Text(render_as_text("search_result", block.fields))
     return Text(block.text) if isinstance(block, Text) else None
 
 
 def check_result_parts(blocks: Sequence[Block], field_path: str) -> tuple[ToolResultPart, ...]:
-    """Return the blocks in the content of a tool result, without blank texts, because the API rejects those.
+    """Check the blocks in a tool result, and return them without blank texts, because the API rejects blank texts.
 
     Raises:
-        ApiError: 400 if the content holds a block that a tool result must not contain.
+        ApiError: 400 if there is a block that a tool result must not contain.
     """
     parts: list[ToolResultPart] = []
     for index, block in enumerate(blocks):
@@ -255,10 +263,10 @@ def _parse_document(
 
 
 def _parse_content_source(content: str | list[Any], field_path: str, notes: list[str]) -> list[dict[str, Any]]:
-    """Parse the blocks of a document whose source has the type `content`.
+    """Parse the blocks in a document. Such a document has a `source` of the type `content`.
 
     Returns:
-        The JSON objects of the blocks, at least one. Each is a text or an image.
+        One JSON object for each block. There is at least one block, and each block is a text or an image.
     """
     encoded: list[dict[str, Any]] = []
     parts = _parse_result_content(content, field_path, notes)

@@ -1,8 +1,9 @@
 """Convert the messages of a request in any dialect to the turns that the Messages API accepts. No I/O.
 
-Clients may send conversations that the API rejects: successive messages of the same role, blank messages, a first or
-last message of the assistant, calls without results, results without calls, or a system prompt without any message. The
-gateway corrects such conversations. It adds a note for a correction that changes what the model reads.
+Clients may send conversations that the API rejects. For example, successive messages may have the same role, a message
+may be blank, the first or the last message may have the role `assistant`, a call may have no result, a result may have
+no call, or there may be a system prompt without any message. The gateway corrects such conversations. If a correction
+changes the text that the model reads, the gateway adds a note for the client.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,27 +22,30 @@ from claude_gateway.dialects.common.content.tool_result_pairing import (
 )
 from workers.conversation.prefix_keys import canonicalize_turn
 from workers.core.job import Block, RedactedThinkingBlock, Role, Text, ThinkingBlock, ToolResult, ToolUse, Turn
+from workers.core.message_blocks import is_plain_text
 
-# A worker needs about five milliseconds to write one turn of a conversation to a new process, before the upstream
-# receives the job.
+# The number of turns has a limit, because a worker needs about five milliseconds to write one turn of a conversation to
+# a new process. The upstream receives the job only after that.
 _MAX_TURNS = 2_000
 _ASSISTANT_FIRST_TEXT = "(The conversation begins with your own message.)"
 _CONTINUE_TEXT = "Continue your last message exactly where it stopped, without repeating any of it."
 _EMPTY_ERROR_TEXT = "The call failed without an error message."
-# The minimum is one user turn and the reply to it. New messages are unlikely to equal both by chance.
+# If at least this many turns of a request equal the stored turns, the gateway assumes that the client has sent its
+# history again. New messages are unlikely to equal both a stored user turn and the reply to this turn by chance.
 _MIN_MATCHING_TURNS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class HostedCallText(Text):
-    """Text that represents a call of a hosted or built-in tool, or its result, in a history that a client sends.
+    """Text that replaces a call of a hosted or built-in tool, or the result of such a call, in a client's history.
 
-    The replies that the gateway stores for a session do not contain these calls, so comparisons leave this text out.
+    The replies that the gateway stores for a session do not contain these calls. Therefore the gateway ignores this
+    text when it compares the history with the stored replies.
     """
 
 
-# Function that finds a complete earlier reply. Its arguments are the model and the id of a call in the reply. It
-# returns None if it does not know the call.
+# Function that finds a complete earlier reply. The arguments are the model and the id of a call in the reply. The
+# result is None if the function does not know the call.
 ReplyLookup = Callable[[str, str], Turn | None]
 _TurnList = list[tuple[Role, list[Block]]]
 
@@ -53,7 +57,7 @@ def _find_no_reply(_model: str, _call_id: str) -> Turn | None:
 def get_first_call_id(blocks: Iterable[Block]) -> str | None:
     """Return the id of the first tool call in a message, or None if there is no call.
 
-    The gateway finds the stored form of a reply by this id.
+    The gateway stores the reply that contains the call under this id, and finds the reply by this id later.
     """
     return next(iter(_list_call_ids(blocks)), None)
 
@@ -65,14 +69,15 @@ def has_thinking(blocks: Iterable[Block]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class SessionHistory:
-    """The stored conversation of a session, which a request continues.
+    """The stored conversation of a session. The request continues this conversation.
 
     Attributes:
         system: System prompt of the session.
-        turns: Turns of the user as the gateway sent them upstream, and replies as the gateway received them. The roles
-            alternate, and the first turn has the role `user`.
+        turns: Turns of the user as the gateway sent them to the upstream, and replies as the gateway received them. The
+            roles alternate, and the first turn has the role `user`.
         size_bytes: Size of the turns in storage.
-        find_reply: Function that finds the complete stored reply if a client sends the reply back without its thinking.
+        find_reply: Function that finds a complete stored reply. The gateway calls the function if a client sends a
+            reply back without the thinking.
     """
 
     system: str = ""
@@ -87,9 +92,9 @@ EMPTY_HISTORY = SessionHistory()
 class ConversationBuilder:
     """Collects the messages of a request in their order, and builds the turns of the job.
 
-    The messages continue the stored history, if there is one. A client may also send its whole history again. The
-    gateway assumes this if at least the first two turns of the request equal the stored ones. The request then replaces
-    the stored history from the first turn that differs.
+    The messages continue the stored history, if there is one. A client may also send its whole history again. If at
+    least the first two turns of the request equal the stored turns, the gateway assumes that the client has done so.
+    From the first different turn on, the turns of the request then replace the stored turns.
 
     Args:
         history: Stored conversation that the request continues.
@@ -112,7 +117,7 @@ class ConversationBuilder:
         return bool(self._turns)
 
     def add_message(self, role: Role, blocks: list[Block]) -> None:
-        """Append a message to the conversation, without its blank texts, because the API rejects those."""
+        """Append a message to the conversation. Omit its blank texts, because the API rejects blank texts."""
         parts = [part for block in blocks for part in self._split_failed_result(block)]
         non_blank = [part for part in parts if not isinstance(part, Text) or part.text.strip()]
         if self._turns and self._turns[-1][0] == role:
@@ -123,8 +128,8 @@ class ConversationBuilder:
     def resolve_system(self, system: Sequence[str]) -> list[str]:
         """Return the texts of the system prompt, without the blank texts.
 
-        If the request has no user message, this method makes a user message of the system prompt and returns an empty
-        list. Other APIs generate a reply to a system prompt alone, but the Messages API does not.
+        If the request has no user message, this method converts the system prompt to a user message and returns an
+        empty list. Other APIs generate a reply to a system prompt alone, but the Messages API does not.
         """
         texts = [text for text in system if text.strip()]
         if not texts or any(role == "user" for role, _ in self._turns):
@@ -134,7 +139,7 @@ class ConversationBuilder:
         return []
 
     def build_turns(self, model: str = "") -> tuple[Turn, ...]:
-        """Return the turns to send to a model. The roles alternate; the first and the last turn have the role `user`.
+        """Return the turns of the job. The roles alternate, and the first and the last turn have the role `user`.
 
         Raises:
             ApiError: 400 if there is no user message, if there are too many turns, or if the request contains only tool
@@ -142,6 +147,10 @@ class ConversationBuilder:
         """
         if not any(role == "user" for role, _ in self._turns):
             raise bad_request(self._field_path, "there is no user message with content")
+        if len(self._turns) == 1 and not self._history_turns:
+            turn = Turn("user", tuple(self._turns[0][1]))
+            if is_plain_text([turn]):
+                return (turn,)  # none of the steps below changes it
         if self._history_turns:
             self._merge_history()
         elif (orphan := find_orphan_result(self._turns)) is not None:
@@ -172,7 +181,11 @@ class ConversationBuilder:
         )
 
     def _merge_history(self) -> None:
-        """Put the stored turns before the new turns. Leave out the part that the new turns repeat or replace."""
+        """Put the stored turns before the turns of the request.
+
+        If the request repeats the beginning of the stored history, the result contains each repeated turn only once,
+        and the turns of the request replace the later stored turns.
+        """
         stored, new = self._history_turns, self._turns
         sent, paired, match_count = max(map(self._match_history, (new, _without_hosted_calls(new))), key=itemgetter(2))
         if match_count >= _MIN_MATCHING_TURNS:
@@ -201,11 +214,11 @@ class ConversationBuilder:
                 blocks[:] = reply.blocks
 
     def _match_history(self, new_turns: _TurnList) -> tuple[_TurnList, _TurnList, int]:
-        """Compare the new turns with the stored history, as if the new turns were the whole conversation.
+        """Compare the turns of the request with the stored history from the first turn on.
 
         Returns:
-            The turns as the client sent them, the turns in which each call has its result, and the number of turns at
-            the beginning that equal the stored turns.
+            The turns as the client sent them, a copy of these turns in which each call has a result, and the number of
+            turns at the beginning of the copy that equal the stored turns.
         """
         sent = list(new_turns)
         if sent[0][0] == "assistant":
@@ -215,7 +228,7 @@ class ConversationBuilder:
         return sent, paired, self._count_matching_turns(paired)
 
     def _count_matching_turns(self, turns: _TurnList) -> int:
-        """Return how many turns at the beginning equal the stored turns."""
+        """Count the turns at the beginning of `turns` that equal the stored turns at the same position."""
         stored = _to_comparable(self._history_turns)
         new = _to_comparable(Turn(role, tuple(blocks)) for role, blocks in turns)
         return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(stored, new, strict=False)))
@@ -223,8 +236,9 @@ class ConversationBuilder:
     def _make_call_ids_unique(self) -> None:
         """Make the id of each call unique in the conversation, as the API requires.
 
-        Some clients start to count the calls anew in each message. From the second use of an id on, the new id depends
-        only on the position of the turn, so it is the same in each request.
+        Some clients number the calls in each message from the same number on, so that an id occurs in several messages.
+        From the second occurrence on, this method replaces the id. The new id depends only on the old id and on the
+        position of the turn, so that it is the same in each request of the conversation.
         """
         used: set[str] = set()
         renamed: dict[str, str] = {}
@@ -240,7 +254,7 @@ class ConversationBuilder:
         """Reduce a failed tool result to its text, and return its images and documents as separate blocks.
 
         The API rejects a failed result that has no text, and Claude Code drops everything but text from a failed
-        result. As separate blocks after the results, the images still reach the model.
+        result. The model still sees the images and documents, because they follow the results as separate blocks.
         """
         if not isinstance(block, ToolResult) or not block.is_error:
             return [block]
@@ -279,10 +293,10 @@ def _rename_call(block: Block, new_ids: dict[str, str]) -> Block:
 
 
 def build_system_reminder(text: str) -> Text:
-    """Convert a system message between other messages to a reminder, which becomes part of a user turn.
+    """Convert the text of a system message that follows other messages to a reminder in a user turn.
 
-    The gateway does not move such a message into the system prompt. Its position matters to the model, and a changed
-    system prompt would invalidate the prompt cache.
+    The gateway does not move such a message into the system prompt, because the model must read the message at its
+    position, and because a changed system prompt would invalidate the prompt cache.
     """
     return Text(f"<system-reminder>\n{text}\n</system-reminder>")
 
@@ -301,19 +315,20 @@ def _use_history_call_ids(history_turn: Turn, new_blocks: Iterable[Block], block
     """Replace the call ids in the tool results of a request with the call ids of the stored turn.
 
     Args:
-        history_turn: The stored turn before the results.
-        new_blocks: The same turn in the request. Only its call ids may differ from those of the stored turn.
-        blocks: The blocks that follow `new_blocks` in the request.
+        history_turn: The last stored turn that the request repeats.
+        new_blocks: The blocks of this turn in the request. Only the call ids may differ from those in `history_turn`.
+        blocks: The blocks of the next turn in the request, which may contain the results of the calls.
     """
     stored_ids = dict(zip(_list_call_ids(new_blocks), _list_call_ids(history_turn.blocks), strict=True))
     return [_rename_call(block, stored_ids) for block in blocks]
 
 
 def _to_comparable(turns: Iterable[Turn]) -> Iterator[list[Any]]:
-    """Yield each turn in a form that can be compared, without the error results that the gateway added.
+    """Yield each turn in a form in which the gateway can compare the turn with a stored turn.
 
-    The position of a call replaces the call id, because clients may change ids. The URL of an image or a document
-    replaces the file that the gateway fetched.
+    This form leaves out the error results that the gateway added for calls without a result. It contains the position
+    of a call instead of the call id, because clients may change ids. If the gateway fetched an image or a document, the
+    form contains the URL instead of the file.
     """
     calls: dict[str, int] = {}
     for turn in turns:

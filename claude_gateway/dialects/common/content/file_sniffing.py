@@ -1,8 +1,9 @@
 """Detect the type of a file and the size of an image from the first bytes of base64 data. No I/O.
 
-No library fits this purpose. filetype has had no release since 2022, and puremagic takes 100 times as long as this
-module. imagesize takes ten times as long. It also cannot distinguish two kinds of images: an image without a valid
-size, which the gateway rejects, and an image whose size comes after the first bytes, which the gateway accepts.
+No library fits this purpose. The library `filetype` has had no release since 2022. The library `puremagic` takes 100
+times as long as this module, and the library `imagesize` takes ten times as long. Also, `imagesize` gives the same
+result for two kinds of images. The gateway rejects the first kind, which are images without a valid size. It accepts
+the second kind, which are images that contain their size after the first bytes.
 """
 
 import struct
@@ -16,8 +17,9 @@ _MAGIC_BYTES = {
     b"GIF89a": "image/gif",
     b"%PDF-": PDF_MEDIA_TYPE,
 }
-# Number of base64 characters that the gateway decodes: enough for the file type, and for the size of a JPEG unless a
-# huge preview image comes before the size. To decode the whole data would block the event loop for longer.
+# Numbers of base64 characters that the gateway decodes. The first number is enough to detect the type of a file. The
+# second number is enough to find the size of a JPEG, unless a huge preview image comes before the size. The gateway
+# does not decode the whole data, because this would block the event loop for longer.
 _HEAD_BASE64_CHARS = 1_368
 _JPEG_HEAD_BASE64_CHARS = 256 * 1024
 # Cameras and editors write dozens of segments before the segment that contains the size.
@@ -39,11 +41,11 @@ def sniff_media_type(data: str, declared_type: str = "") -> str | None:
 
 
 def sniff_image_size(data: str, media_type: str) -> tuple[int, int] | None:
-    """Return the width and height of an image in pixels. None if the gateway would have to decode more of the image.
+    """Return the width and height of an image in pixels, or None if the decoded first bytes do not contain them.
 
     Raises:
-        ValueError: If the image is damaged, so that it has no valid width and height. Claude Code would replace such an
-            image with a text.
+        ValueError: If the image is damaged and has no valid width and height. Claude Code would replace such an image
+            with a text.
     """
     head = b64decode(data[: _JPEG_HEAD_BASE64_CHARS if media_type == "image/jpeg" else _HEAD_BASE64_CHARS])
     try:
@@ -80,7 +82,7 @@ def _parse_webp_size(head: bytes) -> tuple[int, int]:
 
 
 def _parse_jpeg_size(head: bytes) -> tuple[int, int] | None:
-    """Return the width and height of a JPEG image, or None if the frame header is not within the first bytes."""
+    """Return the width and height of a JPEG image, or None if they come after the decoded first bytes."""
     offset = 2
     for _ in range(_MAX_JPEG_SEGMENTS):
         if offset + 9 > len(head) == _JPEG_HEAD_BASE64_CHARS // 4 * 3:

@@ -1,7 +1,7 @@
 """Check and convert the images and documents that clients send in any dialect. No I/O.
 
-The limits are those of the Messages API. For images, the limits of CLI 2.1.330 apply, too
-(claude_gateway/devtools/cli_contract/media.py).
+The gateway checks the limits of the Messages API, and for images also the limits of version 2.1.330 of the Claude Code
+CLI. The module `claude_gateway/devtools/cli_contract/media.py` checks that the CLI still has these limits.
 """
 
 from base64 import b64decode
@@ -30,7 +30,8 @@ _URL_SAFE_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 _MAX_TITLE_CHARS = 500
 _MAX_URL_CHARS = 8_192
 _MAX_DATA_URL_HEAD_CHARS = 1_000
-# To decode a percent-encoded byte takes a hundred times as long as to decode a byte of base64.
+# The number has a limit, because decoding a percent-encoded byte takes a hundred times as long as decoding a byte of
+# base64.
 _MAX_PERCENT_ESCAPES = 50_000
 
 _MAX_SIDE_PIXELS = 8_000
@@ -46,7 +47,7 @@ _NO_FIELDS: DocumentFields = {}
 def from_base64(
     data: str, declared_type: str, field_path: str, extra_fields: DocumentFields = _NO_FIELDS
 ) -> Image | Document:
-    """Convert base64 data to an image or a document. The first bytes of the data determine its type.
+    """Convert base64 data to an image or a document. The gateway detects the type from the first bytes of the data.
 
     Args:
         data: The base64 text.
@@ -127,14 +128,19 @@ def from_file(data: str, field_path: str, extra_fields: DocumentFields = _NO_FIE
 def build_remote_image(url: str, field_path: str, extra_fields: DocumentFields = _NO_FIELDS) -> Image:
     """Return a placeholder for an image or a PDF at an `https:` URL.
 
-    Before the job runs, the gateway fetches the file and replaces the placeholder with it (`remote_media`).
+    Before the job runs, the gateway fetches the file and replaces the placeholder with the file. The module
+    `remote_media` contains the functions for this.
     """
     check_url(url, field_path)
     return Image({"type": "url", "url": url, "field_path": field_path, "extra_fields": extra_fields})
 
 
 def check_url(url: str, field_path: str) -> None:
-    """Raise `ApiError` 400 unless the URL is an `https:` URL without a user name. The gateway fetches no other URLs."""
+    """Check that a URL is an `https:` URL without a user name. The gateway fetches no other URLs.
+
+    Raises:
+        ApiError: 400 if the gateway does not fetch the URL.
+    """
     if not _is_fetchable(url):
         raise bad_request(field_path, "must be a data: URL with base64, or an https: URL without a user name")
 
@@ -150,20 +156,24 @@ def _is_fetchable(url: str) -> bool:
 
 
 def build_text_document(text: str, field_path: str, extra_fields: DocumentFields = _NO_FIELDS) -> Document:
-    """Return a text document. Raise `ApiError` 400 if the text is blank, because the API rejects blank documents."""
+    """Return a document that contains the text.
+
+    Raises:
+        ApiError: 400 if the text is blank, because the API rejects blank documents.
+    """
     if not text.strip():
         raise bad_request(field_path, "the document is empty")
     return Document({"source": {"type": "text", "media_type": "text/plain", "data": text}, **extra_fields})
 
 
 def build_document_fields(title: Any = None, context: Any = None) -> DocumentFields:
-    """Return the title and the context of a document, if they are not blank. A title has at most 500 characters."""
+    """Return the fields `title` and `context` of a document. Omit blank fields, and truncate the title."""
     fields = {"title": title[:_MAX_TITLE_CHARS] if isinstance(title, str) else None, "context": context}
     return {name: value for name, value in fields.items() if isinstance(value, str) and value.strip()}
 
 
 def check_media(turns: Sequence[Turn], model: str) -> list[str]:
-    """Return notes about the images and documents in a conversation that Claude Code omits or scales down.
+    """Return notes for the client about images and documents that Claude Code will omit or scale down.
 
     Raises:
         ApiError: 400 for an image that neither Claude Code nor the API accepts.
@@ -200,7 +210,7 @@ def _is_downscaled(source: Mapping[str, Any]) -> bool:
 
 
 def _normalize_base64(data: str, field_path: str) -> str:
-    """Return base64 data in the form that the API accepts: in the standard alphabet, padded, without white space."""
+    """Convert base64 data to the standard alphabet with padding and without white space, as the API requires."""
     try:
         sent = raw = data.encode("ascii")
     except UnicodeEncodeError:

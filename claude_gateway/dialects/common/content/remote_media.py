@@ -1,4 +1,4 @@
-"""Find the images and PDFs of a job that are given by URL, and replace the URLs with the fetched files. No I/O."""
+"""Find the images and PDFs that a client sent as URLs, and replace each URL with the fetched file. No I/O."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ BlockT = TypeVar("BlockT", bound=Block)
 
 @dataclass(frozen=True, slots=True)
 class RemoteMedia:
-    """An image or PDF at a URL, which the gateway must fetch before the job can run.
+    """An image or PDF that a client sent as a URL. The gateway must fetch the file before the job can run.
 
     Attributes:
         url: The `https:` URL.
@@ -28,20 +28,20 @@ FetchedMedia = Mapping[RemoteMedia, Image | Document]
 
 
 def find_remote_media(job: ChatJob) -> list[RemoteMedia]:
-    """Return the images and PDFs of a job that the gateway must fetch, in the order of the conversation."""
+    """Return the images and PDFs that the gateway must fetch for a job, in the order of the conversation."""
     parts = (part for turn in job.turns for block in turn.blocks for part in _iterate_parts(block))
     return [remote for part in parts if (remote := _as_remote_media(part)) is not None]
 
 
 def replace_remote_media(turns: Iterable[Turn], fetched: FetchedMedia) -> tuple[Turn, ...]:
-    """Return the turns with each URL of an image or a PDF replaced by the fetched file."""
+    """Return a copy of the turns in which the fetched file replaces each URL of an image or a PDF."""
     return tuple(_replace_in_turn(turn, fetched) for turn in turns)
 
 
 def reduce_media_to_url(block: Block) -> Block:
-    """Return a block in which the URL replaces each image or document that the client gave by URL.
+    """Return a copy of the block that contains the URL in place of each file that the client sent as a URL.
 
-    Two such blocks can be compared even if the gateway has fetched the file for only one of them.
+    The gateway can compare two such copies even if it has fetched the file for only one of the two blocks.
     """
     if isinstance(block, ToolResult):
         return replace(block, content=tuple(_reduce_part_to_url(part) for part in block.content))

@@ -1,9 +1,10 @@
 """Convert thinking blocks to one signed string and back. No I/O.
 
-Dialects other than the Messages API carry thinking in a field that clients must send back unchanged. The gateway writes
-the signed string into this field. The string contains the texts and signatures of the blocks, and a signature of this
-gateway. Clients may also send back strings of another provider. The gateway ignores every string that it did not sign
-for the API key of the client, because the upstream would reject the blocks.
+In dialects other than the Messages API, a response has a field for thinking, and clients must send the value of this
+field back unchanged. The gateway writes the signed string into this field. The string contains the texts and the
+signatures of the blocks, and a signature of this gateway. Clients may also send strings that they received from another
+provider. The gateway ignores every string that it did not sign for the API key of the client, because the upstream
+would reject the blocks.
 """
 
 from collections.abc import Iterable

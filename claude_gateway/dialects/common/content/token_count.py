@@ -7,9 +7,9 @@ within 7 % for source code, 18 % too high for English prose, within 20 % for Chi
 Russian, 25 % too low for Arabic and German, and more than 50 % too low for long numbers and base64. Models from version
 4.7 on split the same text into up to a third more tokens.
 
-For images, PDF pages, and the overhead of messages and tools, the estimate follows the documentation of the API. The
-estimate shows how much of the context window a prompt fills, but it is not exact enough for billing. It does not
-include the few dozen tokens that Claude Code adds to every prompt.
+The numbers of tokens for images and PDF pages, and for the overhead of messages and tools, come from the documentation
+of the API. The estimate is exact enough to compare a prompt with the context window, but not exact enough for billing.
+It does not include the few dozen tokens that Claude Code adds to every prompt.
 """
 
 import re
@@ -41,7 +41,8 @@ _CONVERSATION_OVERHEAD_TOKENS = 3
 _MESSAGE_OVERHEAD_TOKENS = 4
 # Length of the system prompt that the API adds if the job has tools.
 _TOOL_PREAMBLE_TOKENS = 346
-# The API reads each PDF page as a text, here of usual length, and as an image of the page.
+# The API converts each PDF page to a text and to an image. The first number is for a text of usual length, and the
+# second number is for the image.
 _PDF_PAGE_TOKENS = 2_250 + 1_590
 _PIXELS_PER_TOKEN = 750
 _MAX_SIDE_PIXELS = 1_568
@@ -108,9 +109,9 @@ def _count_block_tokens(block: Block) -> float:
 
 
 def _count_image_tokens(source: Mapping[str, Any]) -> float:
-    """Estimate the tokens of an image from its size after the API has scaled it down.
+    """Estimate the number of tokens for an image from the width and the height to which the API scales the image.
 
-    An image of unknown size counts as the largest image.
+    If the size of the image is unknown, the result is the maximum for one image.
     """
     size = _find_image_size(str(source.get("data", "")))
     if size is None:

@@ -1,8 +1,8 @@
-"""Give each tool call exactly one result, in the turn directly after the call, as the API requires. No I/O.
+"""Correct a conversation so that each tool call has exactly one result in the next turn, as the API requires. No I/O.
 
-Some clients truncate the beginning of a history, send a result twice or late, or give two calls the same id. The model
-still receives all content, because the gateway converts a result that the API would reject to a text at the same
-position.
+Some clients truncate the beginning of a history, send a result twice or late, or use the same id for two calls. If the
+API would reject a result because of this, the gateway converts the result to a text, so that the model still receives
+the content.
 """
 
 from collections import Counter, deque
@@ -23,9 +23,9 @@ def pair_calls_with_results(turns: TurnSequence, field_path: str, notes: list[st
     """Change the blocks of the turns in place, so that each call has exactly one result in the next turn.
 
     Args:
-        turns: The conversation. Roles alternate; the last turn has the role `user`.
+        turns: The conversation. The roles alternate, and the last turn has the role `user`.
         field_path: Field path of the messages.
-        notes: Receives a note for each change.
+        notes: List to which the function adds a note for the client about each change.
     """
     pairer = _Pairer(field_path, notes)
     for role, blocks in turns:
@@ -33,9 +33,9 @@ def pair_calls_with_results(turns: TurnSequence, field_path: str, notes: list[st
 
 
 def find_orphan_result(turns: TurnSequence) -> ToolResult | None:
-    """Return the first tool result if the turns contain nothing but tool results, and None otherwise.
+    """Return the first tool result if the turns contain only tool results. Return None in all other cases.
 
-    If there are only tool results, the calls to which they belong are missing.
+    If there are only tool results, the client did not send the calls to which the results belong.
     """
     blocks = [block for _, blocks in turns for block in blocks]
     results = [block for block in blocks if isinstance(block, ToolResult)]
@@ -43,26 +43,26 @@ def find_orphan_result(turns: TurnSequence) -> ToolResult | None:
 
 
 def make_unique_name(name: str, used_names: Container[str]) -> str:
-    """Return a name that is not used yet. The function appends underscores to the name until this is true."""
+    """Append underscores to a name until no used name equals it, and return the result."""
     while name in used_names:
         name += "_"
     return name
 
 
 class _Pairer:
-    """Matches the tool calls and the results of a conversation, one turn after the other."""
+    """Matches the tool results in a conversation to the tool calls. The calling code passes each turn in order."""
 
     def __init__(self, field_path: str, notes: list[str]) -> None:
         self._field_path = field_path
         self._notes = notes
         # The tool name of each call in the turns so far, by call id.
         self._tool_names: dict[str, str] = {}
-        # The ids of the calls in the latest assistant turn, by the id that the client sent. Several calls may have the
-        # same id in the request.
+        # Maps each call id that the client sent in the latest assistant turn to the unique ids that the gateway uses
+        # for the calls with this id. Several calls may have the same id in the request.
         self._open_call_ids: dict[str, deque[str]] = {}
 
     def process_assistant_turn(self, blocks: list[Block]) -> list[Block]:
-        """Return the blocks of an assistant turn, without repeated calls, and with a different id for each call."""
+        """Return the blocks of an assistant turn. Omit repeated calls, and give each call a different id."""
         self._open_call_ids = {}
         seen: set[tuple[str, str, bytes]] = set()
         result: list[Block] = []
@@ -113,10 +113,11 @@ class _Pairer:
         ]
 
     def _match_ids_by_order(self, blocks: list[Block]) -> list[Block]:
-        """Match the results in a user turn to the calls by their order. Some clients change the ids of calls.
+        """Replace the call ids in the results of a user turn if the client has changed the ids.
 
-        The gateway does this only if no result has the id of an earlier call, and if there are as many different ids of
-        results as of calls.
+        The first id in the results then belongs to the first call, and so on. The gateway replaces the ids only if no
+        result has the id of an earlier call, and if the number of different ids in the results equals the number of
+        different ids in the calls.
         """
         results = [block for block in blocks if isinstance(block, ToolResult)]
         result_ids = dict.fromkeys(result.tool_use_id for result in results)
@@ -139,9 +140,9 @@ class _Pairer:
         results_by_call.setdefault(ids[0], []).append(replace(result, tool_use_id=ids[0]))
 
     def _merge_results(self, results: list[ToolResult]) -> ToolResult:
-        """Merge several results of one call into one result.
+        """Merge all results of one call into one result.
 
-        The merged result is an error only if all results are errors, because an error can only contain text.
+        The merged result is an error only if all results are errors, because an error result may only contain text.
         """
         first = results[0]
         if len(results) == 1:

@@ -1,1 +1,1 @@
-"""Request parameters that several dialects share: their types, their meaning, and how the gateway supports them."""
+"""Modules that parse the request parameters of several dialects, and say which parameters the gateway supports."""

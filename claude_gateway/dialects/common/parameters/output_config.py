@@ -1,4 +1,4 @@
-"""The parameter `output_config` of the Messages API: the effort, and the JSON Schema for the reply. No I/O."""
+"""Parse the parameter `output_config`, which contains the effort level and the JSON Schema for the reply. No I/O."""
 
 from typing import Any, Literal
 
@@ -37,7 +37,7 @@ def parse_output_config(
     Args:
         config: `output_config` of the request.
         legacy_format: `output_format` of the request.
-        notes: Receives a note for each change to the schema.
+        notes: List to which the function adds a note for the client about each change to the schema.
         path_prefix: Field path of the object that holds both fields, with a dot at the end; "" for the request itself.
     """
     if config is not None and config.format is not None:

@@ -1,6 +1,6 @@
 """Decide for each request parameter whether the gateway supports it, and warn about ignored parameters. No I/O.
 
-Each dialect has a table of its parameters.
+Each dialect has a table that lists its parameters, and says for each parameter whether the gateway supports it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ class Support(StrEnum):
 
     Attributes:
         SUPPORTED: The parameter has the effect that the API's documentation describes.
-        EMULATED: The gateway produces this effect in another way than the API.
+        EMULATED: The gateway produces the documented effect by another method than the API.
         IGNORED: The parameter has no effect, and the gateway warns the client.
         REJECTED: The gateway rejects the request with status 400.
     """
@@ -25,11 +25,11 @@ class Support(StrEnum):
     REJECTED = "rejected"
 
 
-# Maps the name of each parameter to its support and to a text: a reason or a remark. The warning about an ignored
-# parameter quotes this text.
+# Maps the name of each parameter to a `Support` value and to a text, which is a reason or a remark. If the gateway
+# ignores a parameter, the warning contains this text.
 SupportTable = Mapping[str, tuple[Support, str]]
-# Maps the name of a parameter to the values that request nothing. Many clients send every parameter that they know,
-# with such values.
+# Maps the name of a parameter to the values that are the default or mean "not set". Many clients send every parameter
+# that they know, with such values.
 NeutralValues = Mapping[str, tuple[Any, ...]]
 # Forms, templates and libraries send these values in a field that the user did not set.
 UNSET_TEXT = ("", "NOT_GIVEN")
@@ -82,7 +82,7 @@ UNUSED_MESSAGES_PARAMETERS: SupportTable = {
 def find_parameter_warnings(fields: Mapping[str, Any], table: SupportTable, neutral_values: NeutralValues) -> list[str]:
     """Return a warning for each parameter in a request that the gateway ignores.
 
-    If the value of a parameter requests nothing, there is no warning.
+    If the value of a parameter is the default value or means "not set", there is no warning.
     """
     return [
         f"{parameter.name}: ignored ({parameter.reason})"
@@ -94,9 +94,9 @@ def find_parameter_warnings(fields: Mapping[str, Any], table: SupportTable, neut
 def classify_parameters(
     fields: Mapping[str, Any], table: SupportTable, neutral_values: NeutralValues
 ) -> Iterator[ParameterSupport]:
-    """Yield, for each parameter in a request, whether and how the gateway supports it.
+    """Yield one entry for each parameter in a request. The entry says whether the gateway supports the parameter.
 
-    A parameter whose value requests nothing counts as supported.
+    If the value of a parameter is the default value or means "not set", the parameter counts as supported.
     """
     for name, value in fields.items():
         support, reason = table.get(name, (Support.IGNORED, UNKNOWN_PARAMETER))

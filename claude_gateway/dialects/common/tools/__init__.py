@@ -1,1 +1,1 @@
-"""Tools in a request: their definitions, the choice among them, the arguments of calls, and custom tools."""
+"""Modules that parse the tools in a request, the parameter `tool_choice`, and the arguments of tool calls."""

@@ -1,4 +1,4 @@
-"""`tool_choice` of the type `allowed_tools`, which limits the tools that the model sees. No I/O."""
+"""Apply a `tool_choice` of the type `allowed_tools`, which lists the tools that the model may see. No I/O."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ _MODES = ("auto", "required", "any", "none")
 
 @dataclass(frozen=True, slots=True)
 class RestrictedTools:
-    """The tools of a request that the model may see, and the choice among them.
+    """The tools that the model may see, and the tool choice among these tools.
 
     Attributes:
-        tools: The allowed client tools.
-        hosted_tools: The allowed hosted tools.
-        choice: `tool_choice` of the request for the allowed tools alone, no longer of the type `allowed_tools`.
+        tools: The allowed tools that the client runs.
+        hosted_tools: The allowed tools that the provider of the API would run.
+        choice: The tool choice for the allowed tools. It is never of the type `allowed_tools`.
     """
 
     tools: tuple[ToolDefinition, ...]
@@ -29,7 +29,7 @@ class RestrictedTools:
 
 
 def get_tool_name(choice: Mapping[str, Any]) -> str:
-    """Return the tool name in an object that names a tool. OpenAI's chats nest the name; other APIs do not."""
+    """Return the tool name from a tool choice. In OpenAI's chat API, the name is in a nested object."""
     inner = next((choice[kind] for kind in ("function", "custom") if isinstance(choice.get(kind), Mapping)), choice)
     return str(inner.get("name"))
 

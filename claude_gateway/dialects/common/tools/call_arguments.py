@@ -22,9 +22,9 @@ def parse_call_arguments(raw: Any, field_path: str, notes: list[str]) -> Mapping
     """Convert the arguments of a call to an object, and add a note for each change to the arguments.
 
     Args:
-        raw: The arguments as the client sent them: the text of a JSON object, or a JSON value.
+        raw: The arguments as the client sent them. They are the text of a JSON object, or a JSON value.
         field_path: Field path of the arguments.
-        notes: Receives a note for each change.
+        notes: List to which the function adds the notes for the client.
     """
     if raw == "":
         return {}  # OpenAI's models write "" for a call without arguments

@@ -1,4 +1,4 @@
-"""Decoder for the input of a custom tool. Claude writes the input as JSON, and it arrives in fragments. No I/O."""
+"""Decoder for the input of a custom tool call. Claude writes the input as JSON, in fragments. No I/O."""
 
 import json
 import re
@@ -21,9 +21,9 @@ _COMPLETE_CHARS = re.compile(
 
 
 class CustomInputDecoder:
-    """Decodes JSON of the form `{"input": "…"}`, which arrives in fragments, to the plain text in it.
+    """Extracts the plain text from JSON of the form `{"input": "…"}` that the gateway receives in fragments.
 
-    The decoder returns each part of the plain text as soon as the part is certain.
+    The decoder returns each part of the plain text as soon as no later fragment can change this part.
     """
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class CustomInputDecoder:
 
     @property
     def text(self) -> str:
-        """The plain text so far. It is the JSON text itself if Claude did not write the expected JSON object."""
+        """The plain text so far. If Claude wrote JSON of another form, the plain text is the JSON text itself."""
         decoded, json_text = "".join(self._decoded), "".join(self._json)
         try:
             value = orjson.loads(json_text)

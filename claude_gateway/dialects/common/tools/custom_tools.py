@@ -31,7 +31,8 @@ def custom_tool_to_function(definition: Mapping[str, Any], notes: list[str], fie
 
     Args:
         definition: The tool, in the nested form of OpenAI's chats or in the flat form of OpenAI's Responses.
-        notes: Receives a note if the tool has a grammar, which becomes a part of the description.
+        notes: List of notes for the client. If the tool has a grammar, the function moves the grammar into the
+            description and adds a note about this.
         field_path: Field path of the tool.
     """
     inner = definition.get("custom")

@@ -1,8 +1,9 @@
-"""Deferred tools (`defer_loading`), which the model sees only after a tool search has found them. No I/O.
+"""Find the deferred tools that the model may see. A deferred tool is a tool with `defer_loading`. No I/O.
 
-The API hides a deferred tool until a `tool_reference` in the conversation names it. The client sends all tools with
-each request, and may run the search itself. Some requests contain a hosted search instead, which the provider would
-run. This gateway cannot run it, so the model then sees all tools.
+The model sees a deferred tool only after a tool search has found the tool, so that a `tool_reference` in the
+conversation names the tool. The client sends all tools with each request, and may run the tool search itself. Some
+requests contain a hosted tool search instead, which is a search that the provider would run. This gateway cannot run
+such a search, so the model then sees all tools.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,4 +1,8 @@
-"""Hosted tools that built-in tools of Claude Code can replace: web search, web fetch and code execution. No I/O."""
+"""Find the hosted tools in a request that built-in tools of Claude Code can replace. No I/O.
+
+A hosted tool is a tool that the provider of the API would run. The gateway can replace the hosted tools for web search,
+web fetch and code execution.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -26,7 +30,7 @@ class HostedTool:
     Attributes:
         field_path: Field path of the tool.
         name: Type of the tool, such as `web_search_20250305`.
-        kind: Kind of the tool.
+        kind: Whether the tool searches the web, fetches web pages or runs code.
         ignored_settings: Names of the settings of this tool. The built-in tool accepts no settings.
     """
 
@@ -65,8 +69,8 @@ def select_hosted_tools(
 ) -> tuple[HostedTool, ...]:
     """Return the hosted tools that the gateway replaces with built-in tools, if the request has no client tools.
 
-    A process has built-in tools or client tools, but never both. If the request has client tools, the result is empty,
-    and the function adds a note about each hosted tool.
+    A Claude Code process has built-in tools or client tools, but never both. If the request has client tools, the
+    result is empty, and the function adds a note for the client about each hosted tool.
     """
     if client_tools:
         notes += [

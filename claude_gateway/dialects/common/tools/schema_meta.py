@@ -31,7 +31,7 @@ def find_invalid_path(schema: Mapping[str, Any]) -> str | None:
     return None
 
 
-# The name and the value of each subschema in the value of a keyword. None means that the value is invalid.
+# The subschemas that the value of a keyword contains, each with its name; None if the value is invalid.
 Subschemas = list[tuple[str, Any]] | None
 
 
@@ -52,7 +52,7 @@ def _get_schema_map(value: Any) -> Subschemas:
 def _get_dependency_schemas(value: Any) -> Subschemas:
     """Return the subschemas in `dependencies`, a keyword of an older draft.
 
-    Each entry is a schema or a list of property names.
+    Each entry of `dependencies` is a schema or a list of property names.
     """
     parts = _get_schema_map(value)
     return parts and [(name, part) for name, part in parts if not _is_string_set(part)]

@@ -28,9 +28,9 @@ _MAX_ROUNDING_NOTES = 5
 
 
 def parse_tool(definition: Mapping[str, Any], field_path: str, notes: list[str]) -> ToolDefinition | None:
-    """Parse a tool definition of OpenAI or Anthropic.
+    """Parse a tool definition in the format of OpenAI or of Anthropic.
 
-    Every dialect accepts the definitions of both, because some editors mix them.
+    Every dialect accepts both formats, because some editors mix the formats.
 
     Returns:
         The tool, or None for a hosted tool, such as a web search or a code interpreter.
@@ -61,12 +61,12 @@ def parse_tools(
     field_path: str = "tools",
     get_referenced_names: Callable[[], Collection[str]] = tuple,
 ) -> tuple[ToolDefinition, ...]:
-    """Parse the tools of a request, without those deferred tools to which nothing in the request refers.
+    """Parse the tools of a request. Omit the deferred tools to which nothing in the request refers.
 
     Args:
         definitions: The tools as the client sent them.
-        notes: Receives a note for each tool that the gateway omits.
-        hosted_tools: Receives the hosted tools that a built-in tool of Claude Code can replace.
+        notes: List to which the function adds a note for the client about each hosted tool that the gateway omits.
+        hosted_tools: List to which the function adds the hosted tools that built-in tools of Claude Code can replace.
         field_path: Field path of the tools.
         get_referenced_names: Function that returns the names of the tools to which the request refers. `parse_tools`
             calls the function only if there are deferred tools.
@@ -130,12 +130,12 @@ def parse_tool_choice(
     parallel: bool,
     hosted_names: Collection[str] = (),
 ) -> ToolChoice | None:
-    """Convert the parameter `tool_choice` of OpenAI or Anthropic.
+    """Convert the parameter `tool_choice`, in the format of OpenAI or of Anthropic, to the tool choice of a job.
 
     Args:
         choice: `auto`, `none`, `required`, or an object that names a tool.
         tools: Client tools of the request.
-        notes: Receives a note for each change to the choice.
+        notes: List to which the function adds a note for the client about each change to the choice.
         parallel: Whether the model may call several tools in one reply.
         hosted_names: Names of the hosted tools. The gateway cannot force the model to call one of them.
 
@@ -194,9 +194,9 @@ def _check_schema(schema: Any, field_path: str) -> Mapping[str, Any]:
 
 
 def is_serializable(value: Any) -> bool:
-    """Return whether a value can still be encoded as JSON inside a frame for the CLI.
+    """Return whether the worker can encode a value as part of a JSON message to the CLI.
 
-    The frame nests the value some levels deeper, and the encoder limits the depth.
+    The message nests the value some levels deeper, and the JSON encoder limits the number of levels.
     """
     nested = value
     for _ in range(_FRAME_DEPTH_MARGIN):

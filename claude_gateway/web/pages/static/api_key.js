@@ -1,4 +1,4 @@
-// The form for the reader's API key, which the page checks at once and keeps in this tab.
+// The form for the reader's API key. The page checks the key at once, and keeps the key in this tab.
 import { canCall, fetchJson, isKeyRequired, key, requireKey, saveKey, showProblem } from "./api.js";
 import { byId } from "./dom.js";
 import { setText } from "./strings.js";

@@ -6,7 +6,8 @@ export function card(title, ...children) {
   return make("section", { class: "card panel" }, setText(make("h3"), title), children);
 }
 
-// `columns` and `emptyText` are keys of strings; each row is a list of texts or elements. The text replaces an empty table.
+// `columns` and `emptyText` are keys of strings; each row is a list of texts or elements. The page shows the text instead
+// of an empty table.
 export function table(columns, rows, emptyText) {
   if (!rows.length) return setText(make("p", { class: "note" }), emptyText);
   const head = make("tr", {}, columns.map((key) => setText(make("th", { scope: "col" }), key)));

@@ -30,7 +30,7 @@ function createRow(operation) {
   const description = hasString(key) ? setText(make("span", { class: "about" }), key) : make("span", { class: "about", lang: "en", dir: "auto" }, summary);
   const line = make("summary", {}, make("span", { class: "method", "data-method": method }, method), make("code", { dir: "ltr" }, withLineBreaks(path)), description);
   const details = make("details", { class: "operation" }, line);
-  // The form is created when the reader opens the endpoint for the first time.
+  // The script creates the form when the reader opens the endpoint for the first time.
   details.addEventListener("toggle", () => details.open && details.childElementCount === 1 && details.append(createForm(operation)));
   return details;
 }

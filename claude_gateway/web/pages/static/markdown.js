@@ -1,6 +1,6 @@
 // A renderer for the Markdown of a model. It creates each element itself, so text of the model never becomes markup.
-// The time grows linearly with the text: each pattern ends at the first character that could start it again. Text beyond
-// MAX_ELEMENTS elements or MAX_LINES lines is shown without markup.
+// The time grows linearly with the length of the text, because each pattern ends at the first character that could
+// start the pattern again. The renderer shows text beyond MAX_ELEMENTS elements or MAX_LINES lines without markup.
 import { make } from "./dom.js";
 import { highlight } from "./highlight.js";
 import { setText } from "./strings.js";

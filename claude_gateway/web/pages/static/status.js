@@ -3,7 +3,7 @@ import { fetchJson } from "./api.js";
 import { byId, make } from "./dom.js";
 import { formatNumber, formatTime, setText } from "./strings.js";
 
-// Several open tabs stay below the limit of 30 requests per minute and address.
+// At this interval, several open tabs stay below the limit of 30 requests per minute and address.
 const POLL_INTERVAL_MS = 10000;
 const PHASES = ["busy", "ready", "recovering", "starting"];
 

@@ -5,7 +5,7 @@ import { bars } from "./chart.js";
 import { make } from "./dom.js";
 import { formatNumber, formatTime, setText, translate } from "./strings.js";
 
-// The card is refreshed after a reply ended, at most once in this interval.
+// The page refreshes the card after a reply has ended, at most once in this interval.
 const MIN_REFRESH_INTERVAL_MS = 10000;
 const COLUMNS = ["usage.key", "usage.model", "usage.requests", "usage.input", "usage.output", "usage.cost"];
 const PARTS = ["cache", "input", "output"];

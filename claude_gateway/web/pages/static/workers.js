@@ -3,7 +3,7 @@ import { card, code, table } from "./card.js";
 import { make } from "./dom.js";
 import { formatNumber, setText } from "./strings.js";
 
-const COLUMNS = ["workers.state", "workers.pool", "workers.key", "workers.model", "workers.jobs", "workers.memory"];
+const COLUMNS = ["workers.state", "workers.pool", "workers.key", "keys.group", "workers.model", "workers.jobs", "workers.memory"];
 
 export function workersCard() {
   const container = make("div");
@@ -13,11 +13,12 @@ export function workersCard() {
   };
 }
 
-function toCells({ pool, phase, key_id: key, model, completed_jobs: jobs, memory_mib: memory }) {
+function toCells({ pool, phase, key_id: key, group, model, completed_jobs: jobs, memory_mib: memory }) {
   return [
     make("span", { class: "state-cell" }, make("i", { class: "worker", "data-phase": phase, "aria-hidden": "true" }), setText(make("span"), `phase.${phase}`)),
     setText(make("span"), `pool.${pool}`),
     key ? code(key) : setText(make("span", { class: "note" }), "workers.no_key"),
+    group ? code(group) : "",
     code(model),
     formatNumber(jobs),
     setText(make("span"), "workers.mib", { memory: formatNumber(memory) }),

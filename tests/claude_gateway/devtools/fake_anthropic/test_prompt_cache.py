@@ -6,25 +6,19 @@ import pytest
 
 from claude_gateway.devtools.fake_anthropic.prompt_cache import PromptCache, PromptUsage
 from claude_gateway.devtools.fake_anthropic.token_count import count_input_tokens, split_prompt
+from tests.claude_gateway.manual_clock import ManualClock
 
 BREAKPOINT = {"type": "ephemeral"}
 LONG = "word " * 2_000
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def cache(clock: Clock) -> PromptCache:
+def cache(clock: ManualClock) -> PromptCache:
     return PromptCache(clock)
 
 
@@ -131,7 +125,7 @@ def test_finds_prefix_at_most_twenty_blocks_before_a_breakpoint(cache: PromptCac
 
 
 @pytest.mark.parametrize(("ttl", "seconds"), [("5m", 300), ("1h", 3_600)])
-def test_prefix_expires(cache: PromptCache, clock: Clock, ttl: str, seconds: int) -> None:
+def test_prefix_expires(cache: PromptCache, clock: ManualClock, ttl: str, seconds: int) -> None:
     request_prompt(cache, marked_block(LONG, ttl=ttl))
     clock.now = seconds - 1
     within = request_prompt(cache, marked_block(LONG, ttl=ttl))

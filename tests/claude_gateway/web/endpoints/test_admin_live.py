@@ -56,6 +56,7 @@ async def test_sends_a_snapshot_immediately_and_another_after_each_change(
                 "pid": 100,
                 "phase": "ready",
                 "key_id": "environment",
+                "group": None,
                 "model": "claude-sonnet-4-5-20250929",
                 "completed_jobs": 0,
                 "memory_mib": 200,
@@ -70,6 +71,15 @@ async def test_sends_a_snapshot_immediately_and_another_after_each_change(
             ("environment", 1, 2)
         ]
         assert {**second, "sessions": []} == first
+
+
+async def test_shows_the_group_of_a_process(serve_admin: Serve, sessions: SessionService) -> None:
+    client = await serve_admin(None, ScriptedPool(counts={"ready": 1}, group="family"), sessions=sessions)
+
+    async with client.get("/v1/admin/live") as response:
+        (worker,) = (await read_snapshot(response))["workers"]
+
+    assert (worker["key_id"], worker["group"]) == ("environment", "family")
 
 
 async def test_shutdown_does_not_wait_for_watchers(serve_admin: Serve, sessions: SessionService) -> None:

@@ -64,8 +64,8 @@ async def test_ready_with_login_and_worker(serve: Serve) -> None:
     [
         ScriptedPool(account={"tokenSource": "none"}),
         ScriptedPool(account={}),
-        ScriptedPool(counts={"starting": 2}),
-        ScriptedPool(counts={}),
+        ScriptedPool(account={}, counts={"starting": 2}),
+        ScriptedPool(account={}, counts={}),
         ScriptedPool(failing=True),
     ],
     ids=["no-login", "no-account", "starting", "empty", "failing"],
@@ -74,6 +74,21 @@ async def test_not_ready_without_login_or_worker(serve: Serve, pool: ScriptedPoo
     status, body = await get(serve, "/health/ready", pool)
 
     assert (status, body["status"]) == (503, "not_ready")
+
+
+@pytest.mark.promise("health.idle")
+@pytest.mark.parametrize("counts", [{}, {"starting": 1}], ids=["no-process", "first-process-starts"])
+async def test_stays_ready_after_all_processes_ended_without_a_job(serve: Serve, counts: dict[str, int]) -> None:
+    status, body = await get(serve, "/health/ready", ScriptedPool(counts=counts))
+
+    assert (status, body["checks"]["pool"]["serving"]) == (200, True)
+    assert body["checks"]["pool"]["workers"] == counts
+
+
+async def test_not_ready_if_no_process_can_start_after_an_idle_time(serve: Serve) -> None:
+    status, body = await get(serve, "/health/ready", ScriptedPool(counts={"starting": 1}, failing=True))
+
+    assert (status, body["checks"]["pool"]["serving"]) == (503, False)
 
 
 async def test_not_ready_while_the_database_is_unavailable(serve: Serve) -> None:

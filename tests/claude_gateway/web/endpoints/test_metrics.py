@@ -57,6 +57,7 @@ async def test_counts_request_and_job_with_times_tokens_and_cost(serve: Serve) -
     assert sum_values(samples, "tokens_total", model="claude-test", type="input") == 6
     assert sum_values(samples, "cost_usd_total") == 2 * COST_USD
     assert sum_values(samples, "resident_memory_bytes") > 2**20
+    assert sum_values(samples, "max_workers", pool="chat") == 12
 
 
 async def test_counts_failure_by_kind_and_disconnected_client_as_499(serve: Serve) -> None:

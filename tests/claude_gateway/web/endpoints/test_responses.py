@@ -17,6 +17,7 @@ from claude_gateway.storage.database import Database
 from claude_gateway.stored_responses.response_store import ChainLink, ResponseLimits, ResponseStore, StoredResponse
 from claude_gateway.stored_responses.service import ResponseService
 from claude_gateway.web.streaming import chunked_body
+from tests.claude_gateway.manual_clock import ManualClock
 from tests.claude_gateway.remote_server import create_fetcher, run_remote_server
 from tests.claude_gateway.scripted import HELLO_EVENTS, MODEL, STARTED, ScriptedWorkerSource
 from tests.claude_gateway.web.conftest import Client, Serve
@@ -54,20 +55,13 @@ CALLING = (
 FUNCTION = {"type": "function", "name": "f", "parameters": {"type": "object"}}
 
 
-class Clock:
-    time = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.time
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(1_000_000.0)
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def responses(database: Database, clock: Clock) -> ResponseService:
+def responses(database: Database, clock: ManualClock) -> ResponseService:
     return ResponseService(
         ResponseStore(database, ResponseLimits(ttl_seconds=3600, max_responses=1_000, max_bytes=10**9)), KEY, clock
     )
@@ -480,17 +474,19 @@ async def store_input(database: Database, text: str, now: float = 0) -> str:
     return stored.id
 
 
-async def test_sends_large_input_items_completely(serve: Serve, responses: ResponseService, database: Database) -> None:
+async def test_sends_large_input_items_completely(
+    serve: Serve, responses: ResponseService, database: Database, clock: ManualClock
+) -> None:
     client = await serve(responses=responses)
     text = "é" * 2_000_000
-    id_ = await store_input(database, text, Clock.time)
+    id_ = await store_input(database, text, clock.now)
 
     (item,) = (await list_input_items(client, id_))["data"]
 
     assert item["content"][0]["text"] == text
 
 
-@pytest.mark.promise("memory.remembered")
+@pytest.mark.promise("memory.loaded-conversations")
 async def test_closes_connection_of_a_client_that_does_not_read_and_frees_its_memory(
     serve: Serve, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -520,7 +516,7 @@ async def test_response_does_not_echo_too_large_fields(serve: Serve, responses: 
     assert (small["instructions"], small["tools"]) == ("x" * 1_000, [FUNCTION])
 
 
-@pytest.mark.promise("memory.remembered")
+@pytest.mark.promise("memory.loaded-conversations")
 @pytest.mark.parametrize("mode", [{}, {"stream": True}, {"background": True}], ids=["whole", "stream", "background"])
 @pytest.mark.parametrize("fails", [False, True])
 async def test_loaded_conversation_is_released_after_its_reply(
@@ -606,11 +602,11 @@ async def test_hides_responses_of_other_keys(serve: Serve, responses: ResponseSe
     assert (chained.status, (await chained.json())["error"]["param"]) == (400, "previous_response_id")
 
 
-async def test_expired_response_does_not_exist(serve: Serve, responses: ResponseService, clock: Clock) -> None:
+async def test_expired_response_does_not_exist(serve: Serve, responses: ResponseService, clock: ManualClock) -> None:
     client = await serve(responses=responses)
     created = await create_response(client)
 
-    clock.time += 3600
+    clock.now += 3600
 
     assert (await client.get(f"{PATH}/{created['id']}")).status == 404
     await create_response(client, 400, previous_response_id=created["id"])

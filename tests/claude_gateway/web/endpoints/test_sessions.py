@@ -13,6 +13,7 @@ from claude_gateway.sessions.session import SessionLimits
 from claude_gateway.sessions.session_lock import SessionLocks
 from claude_gateway.sessions.session_store import SessionStore
 from claude_gateway.storage.database import Database
+from tests.claude_gateway.manual_clock import ManualClock
 from tests.claude_gateway.scripted import FINISHED, MODEL, STARTED, ScriptedWorkerSource, ScriptStep
 from tests.claude_gateway.web.conftest import Client, Serve
 from tests.workers.helpers import TIMEOUT_SECONDS, assistant_turn, user_turn, with_timeout
@@ -36,20 +37,13 @@ LIMITS = SessionLimits(
 MORNING = 1_736_937_000.0
 
 
-class Clock:
-    time = MORNING
-
-    def __call__(self) -> float:
-        return self.time
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(MORNING)
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def sessions(database: Database, clock: Clock) -> SessionService:
+def sessions(database: Database, clock: ManualClock) -> SessionService:
     return SessionService(SessionStore(database), LIMITS, SessionLocks(10, TIMEOUT_SECONDS), clock)
 
 
@@ -267,10 +261,10 @@ async def test_rejects_result_for_a_deleted_session_and_changes_nothing(connect:
     assert "c9" in (await response.json())["error"]["message"]
 
 
-async def test_shows_session_as_in_the_guide(connect: Any, clock: Clock) -> None:
+async def test_shows_session_as_in_the_guide(connect: Any, clock: ManualClock) -> None:
     ann = await connect()
     await ann.send("one", session="project-123")
-    clock.time += 45 * 60
+    clock.now += 45 * 60
     await ann.send("two", session="project-123")
 
     assert await ann.get("/v1/sessions/project-123") == {
@@ -282,13 +276,13 @@ async def test_shows_session_as_in_the_guide(connect: Any, clock: Clock) -> None
     }
 
 
-async def test_lists_and_counts_sessions(connect: Any, clock: Clock) -> None:
+async def test_lists_and_counts_sessions(connect: Any, clock: ManualClock) -> None:
     ann = await connect()
     assert await ann.get("/v1/sessions") == {"sessions": [], "total": 0}
     await ann.send("one", session="old")
-    clock.time += 1800
+    clock.now += 1800
     await ann.send("one", session="a")
-    clock.time += 1800
+    clock.now += 1800
     await ann.send("one", session="b")
 
     listed = await ann.get("/v1/sessions")
@@ -410,7 +404,7 @@ async def test_second_request_waits_for_the_first_and_continues_it(connect: Any)
 
 @pytest.mark.parametrize("path", [CHAT, MESSAGES])
 async def test_rejects_request_with_409_if_the_session_is_busy_too_long(
-    serve: Serve, database: Database, clock: Clock, path: str
+    serve: Serve, database: Database, clock: ManualClock, path: str
 ) -> None:
     dispatcher = ScriptedWorkerSource([[*HELLO_STEPS[:3], asyncio.Event()]])
     sessions = SessionService(SessionStore(database), LIMITS, SessionLocks(10, 0.01), clock)
@@ -426,7 +420,7 @@ async def test_rejects_request_with_409_if_the_session_is_busy_too_long(
     running.close()
 
 
-@pytest.mark.promise("sessions.not-brought-back")
+@pytest.mark.promise("sessions.deleted-during-reply")
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("path", [CHAT, MESSAGES])
 async def test_deleting_the_session_ends_a_running_reply_with_409(connect: Any, path: str, stream: bool) -> None:

@@ -229,7 +229,7 @@ async def test_limits_stay_exact_and_jobs_are_counted_once_under_concurrency(
         status_counts = Counter(await asyncio.gather(*(send_chat(*arguments) for arguments in requests)))
         await recorder.flush()
         rows = await database.execute(
-            "SELECT owner, count(*), count(DISTINCT request_id) FROM usage_records GROUP BY owner"
+            "SELECT key_id, count(*), count(DISTINCT request_id) FROM usage_records GROUP BY key_id"
         )
 
     assert status_counts == {(number, status): count for number in range(20) for status, count in ((200, 7), (429, 3))}

@@ -154,7 +154,7 @@ async def test_fetches_the_same_url_once_per_request(gateway: MediaGateway) -> N
     assert len(gateway.remote_server.requests) == 1
 
 
-@pytest.mark.promise("fetch.no-oracle")
+@pytest.mark.promise("fetch.uniform-error")
 async def test_response_does_not_distinguish_rejected_and_unreachable_urls(gateway: MediaGateway) -> None:
     port = gateway.remote_server.port
     urls = (

@@ -15,7 +15,7 @@ from claude_gateway.auth.client_address import parse_networks
 from claude_gateway.web.pages.api_docs import ASSET_PATHS
 from claude_gateway.web.server.connection import ClientConnection, create_connection_factory
 from claude_gateway.web.server.connection_shares import MAX_PROVISIONAL_IDLE_SECONDS
-from tests.claude_gateway.conftest import FrozenClock
+from tests.claude_gateway.manual_clock import ManualClock
 from tests.claude_gateway.scripted import CHAT_BODY, HELLO_EVENTS, ScriptedWorkerSource, build_scripted_app
 from tests.workers.helpers import TIMEOUT_SECONDS
 
@@ -205,7 +205,7 @@ async def test_anonymous_clients_of_one_address_leave_connections_to_other_addre
         assert await gateway.ask(other, "/health/live", key="") == 200
 
 
-async def test_closes_idle_connections_early_if_few_are_free(clock: FrozenClock) -> None:
+async def test_closes_idle_connections_early_if_few_are_free(clock: ManualClock) -> None:
     async with run_gateway(8) as gateway:
         readers = await gateway.connect(8)
         assert await gateway.ask(readers[7]) == 200

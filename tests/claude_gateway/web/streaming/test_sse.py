@@ -80,6 +80,23 @@ async def test_streams_each_chunk_immediately(serve: Serve) -> None:
     assert b'"lo"' in await response.read()
 
 
+async def test_sends_the_events_of_a_batch_in_one_chunk(serve: Serve) -> None:
+    resume = asyncio.Event()
+    batch = (TEXT_DELTA, TextDelta("lo"))
+    client = await serve(ScriptedWorkerSource.repeating(*HELLO_EVENTS[:2], batch, resume, *HELLO_EVENTS[4:]))
+
+    async with asyncio.timeout(10):
+        response = await client.post(PATH, json=STREAM_BODY)
+        chunks = [(await response.content.readchunk())[0]]
+        while b'"lo"' not in chunks[-1]:
+            chunks.append((await response.content.readchunk())[0])
+        resume.set()
+        rest = await response.read()
+
+    assert b'"Hel"' in chunks[-1]
+    assert rest.endswith(b"data: [DONE]\n\n")
+
+
 @pytest.mark.promise("stream.heartbeat")
 async def test_sends_comments_as_heartbeats_of_an_idle_stream(serve: Serve) -> None:
     resume = asyncio.Event()
@@ -141,7 +158,7 @@ async def test_internal_error_after_the_head_ends_the_stream_in_an_error(
     assert "inside" in caplog.text
 
 
-@pytest.mark.promise("retry.unseen")
+@pytest.mark.promise("retry.before-first-output")
 async def test_retries_silently_if_a_worker_exits_before_any_output(serve: Serve) -> None:
     client = await serve(ScriptedWorkerSource([[STARTED, WORKER_EXIT], HELLO_EVENTS]))
 
