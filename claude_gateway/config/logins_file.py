@@ -9,11 +9,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from claude_gateway.auth.models import LOGIN_NAME_PATTERN
 from workers.cli.command import CREDENTIAL_VARIABLES
 from workers.core.settings import AuthMethod
 
-# Regular expression of the name of a login. It is a label of metrics and the value of a response header.
-LOGIN_NAME_PATTERN = r"^[A-Za-z0-9._-]{1,40}$"
 _MAX_LOGINS = 16
 _MAX_FILE_BYTES = 256 * 1024
 _FILE_SUFFIX = "_FILE"

@@ -73,7 +73,7 @@ class _AllowAllStarts:
     """Start checker that lets every job start."""
 
     async def check_start(self, job: ChatJob, credential: bytes) -> ApiKey:  # noqa: ARG002 - part of the protocol
-        return ApiKey(job.key_id, group=job.group)
+        return ApiKey(job.key_id, group=job.group, login=job.login)
 
 
 class ChatService:
@@ -157,8 +157,8 @@ class ChatService:
             try:
                 with self._concurrency_limiter.acquire(job.key_id) as check_concurrency:
                     key = await self._start_checker.check_start(job, record.context.credential)
-                    # The job keeps this group, even if the operator changes the group of the key while the job waits.
-                    job = replace(job, group=key.group)
+                    # The job keeps this group and login, even if the operator changes the key while the job waits.
+                    job = replace(job, group=key.group, login=key.login)
                     await self._reserve_budget(job, key.budget, deadline, reservation)
                     check = partial(self._check_start, job, record, check_concurrency)
                     async with aclosing(self._run_in_slot(job, deadline, record, check)) as batches:

@@ -131,6 +131,8 @@ async def test_finds_no_damage_in_an_intact_database(state: StoredState) -> None
         ("allowed", orjson.dumps({**ALLOWED, "max_concurrent_jobs": 1e308})),
         ("allowed", orjson.dumps({**ALLOWED, "usd_per_day": "all"})),
         ("allowed", orjson.dumps({**ALLOWED, "group": 5})),
+        ("allowed", orjson.dumps({**ALLOWED, "login": 5})),
+        ("allowed", orjson.dumps({**ALLOWED, "login": "two words"})),
         ("allowed", orjson.dumps({**ALLOWED, "group": "two words"})),
         ("allowed", orjson.dumps({"scopes": ["chat"]})),
         ("digest", b""),

@@ -3,12 +3,14 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import openai
 import pytest
+from openai import AsyncOpenAI
 
 from claude_gateway.devtools.fake_anthropic.server import run_fake_anthropic
 from tests.e2e.helpers.gateway import API_KEY, MODEL, Gateway, run_gateway_on
@@ -40,6 +42,17 @@ async def run_with_logins(tmp_path: Path, text: str = LOGINS, **settings: Any) -
         upstream.accepted_keys |= {ACCOUNT, KEY}
         async with run_gateway_on(upstream, tmp_path / "state", **values) as running:
             yield running
+
+
+async def create_key(gateway: Gateway, login: str) -> AsyncOpenAI:
+    """Create a key that may use only this login, and return a client with the key."""
+    headers = {"authorization": f"Bearer {API_KEY}"}
+    body = {"name": "bound", "scopes": ["chat"], "login": login}
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.post(f"{gateway.url}/v1/admin/keys", json=body) as response,
+    ):
+        return gateway.client.with_options(api_key=(await response.json())["key"])
 
 
 async def ask(gateway: Gateway, text: str = "hello", **parameters: Any) -> tuple[str, str, str]:
@@ -169,3 +182,16 @@ async def test_usage_report_names_the_logins(tmp_path: Path) -> None:
         await ask(gateway)
         report = await read_json(gateway, "/v1/usage?group_by=login")
         assert {row["login"]: row["successful_jobs"] for row in report["data"]} == {"account": 1, "key": 1}
+
+
+@pytest.mark.promise("logins.key")
+async def test_key_with_a_login_uses_no_other(tmp_path: Path) -> None:
+    async with run_with_logins(tmp_path) as gateway:
+        bound, removed = [replace(gateway, client=await create_key(gateway, name)) for name in ("key", "removed")]
+        assert (await ask(bound))[1:] == ("key", KEY)
+        assert (await ask(gateway))[1:] == ("account", ACCOUNT)
+        gateway.upstream.accepted_keys.discard(KEY)
+        for client in (bound, removed):
+            with pytest.raises(openai.APIStatusError) as caught:
+                await ask(client)
+            assert (caught.value.status_code, caught.value.code) == (503, "claude_login_failed")
