@@ -96,7 +96,7 @@ _STANDALONE_MEASURES: Mapping[str, Callable[[Path | None], Coroutine[Any, Any, B
     "disconnect": lambda _: measures.measure_disconnect(rounds=15),
     "agents": lambda _: measure_agents(session_count=50),
     "loop_stalls": lambda _: measure_loop_stalls(rounds=5),
-    "cpu_time": lambda baseline: measure_cpu_time(rounds=5, baseline=baseline),
+    "cpu_time": lambda baseline: measure_cpu_time(rounds=10, baseline=baseline),
 }
 
 
