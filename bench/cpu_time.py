@@ -152,4 +152,5 @@ def _compute_medians(subject: _Subject) -> dict[str, float]:
 
 
 def _compute_median_ratio(samples: list[float], baseline_samples: list[float]) -> float:
-    return round(statistics.median(map(truediv, samples, baseline_samples)), 3)
+    ratios: list[float] = list(map(truediv, samples, baseline_samples))
+    return round(statistics.median(ratios), 3)
