@@ -1,4 +1,4 @@
-"""The file with several logins: what it may contain, and who may read it."""
+"""Tests of the content and the permissions of the file with several logins."""
 
 from pathlib import Path
 from typing import Any
