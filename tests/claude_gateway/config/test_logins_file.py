@@ -1,4 +1,4 @@
-"""The file with several logins: what it may contain, and who may read it."""
+"""The content of `LOGINS_FILE`, and the rejection of a file that other users may read."""
 
 from pathlib import Path
 from typing import Any
