@@ -25,9 +25,9 @@ from bench.agents import measure_agents
 from bench.conversation_places import measure_conversations_in_turn, measure_keys_in_turn
 from bench.cpu_time import measure_cpu_time
 from bench.dialects import measure_dialects, measure_response_chain
+from bench.figures import BenchResult
 from bench.long_agent import measure_long_agent
 from bench.loop_stalls import measure_loop_stalls
-from bench.measures import BenchResult
 from bench.parts import run_bare_workers, run_gateway_process, run_upstream_process
 from bench.process_memory import measure_day, measure_memory_return
 from bench.prompts import measure_prompts

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.chat_user import ChatUser
 from bench.client import connect_client
-from bench.coding_agent import AgentOptions, CodingAgent, compute_added_seconds
+from bench.coding_agent import CodingAgent, CodingAgentOptions, compute_added_seconds
 from bench.figures import BenchResult, add_baseline, to_ms
 from bench.parts import run_gateway_process
 from bench.process_figures import (
@@ -22,7 +22,7 @@ from claude_gateway.devtools.fake_anthropic.server import run_fake_anthropic
 
 _KEY_COUNT = 3
 _CHAT_USER_COUNT = 2
-_DAY_OPTIONS = AgentOptions(turn_count=18, pace_seconds=0.004)
+_DAY_OPTIONS = CodingAgentOptions(turn_count=18, pace_seconds=0.004)
 _COMPACT_AFTER_TURNS = 9
 _CHAT_PAUSE_SECONDS = 1.5
 _CHAT_DIRECTIVES = "{{deltas 40}}{{pace 0.004}}"
@@ -71,23 +71,21 @@ async def _run_day(checkout: Path | None, worker_count: int) -> BenchResult:
             await asyncio.gather(agent.request_title(), agent.take_turn())
             await wait_until_settled(gateway)
         before = await read_process_figures(gateway)
-        first_turn_counts = {client.name: len(client.turns) for client in (*agents, *users)}
+        clients: list[CodingAgent | ChatUser] = [*agents, *users]
+        for client in clients:
+            client.turns.clear()
         seconds = await _run_until_done(agents, users)
         after = await wait_until_settled(gateway)
-    turns = {client.name: client.turns[first_turn_counts[client.name] :] for client in (*agents, *users)}
-    added = {
-        name: [compute_added_seconds(turn, upstream.chat_requests) for turn in turns_of_one]
-        for name, turns_of_one in turns.items()
-    }
-    all_added = [value for values in added.values() for value in values]
+    requests = upstream.chat_requests
+    added = [compute_added_seconds(turn, requests) for client in clients for turn in client.turns]
     return {
-        "turns": len(all_added),
+        "turns": len(added),
         "agents_done": sum(agent.is_done for agent in agents),
         "seconds": round(seconds, 1),
         "process_starts": after.start_count - before.start_count,
         "reused_percent": round(100 * compute_reused_share(before, after), 1),
-        "added_ms": to_ms(statistics.median(all_added)),
-        "added_p90_ms": to_ms(statistics.quantiles(all_added, n=10)[-1]),
+        "added_ms": to_ms(statistics.median(added)),
+        "added_p90_ms": to_ms(statistics.quantiles(added, n=10)[-1]),
     }
 
 

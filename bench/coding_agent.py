@@ -17,6 +17,7 @@ Json = dict[str, Any]
 
 _SMALL_MODEL = "claude-haiku-4-5-20251001"
 _MAX_OUTPUT_TOKENS = 8_000
+_LINE = "{:05} the quick brown fox jumps over the lazy dog and runs"
 _SYSTEM_BYTES = 12_000
 _CONTEXT_BYTES = 40_000
 _TOOL_DESCRIPTION_BYTES = 1_500
@@ -49,7 +50,7 @@ class TurnTimes:
 
 
 @dataclass(frozen=True, slots=True)
-class AgentOptions:
+class CodingAgentOptions:
     """The options of a coding agent.
 
     Attributes:
@@ -80,7 +81,7 @@ class CodingAgent:
 
     name: str
     session: aiohttp.ClientSession
-    options: AgentOptions
+    options: CodingAgentOptions
     messages: list[Json] = field(default_factory=list)
     turns: list[TurnTimes] = field(default_factory=list)
     is_done: bool = False
@@ -155,10 +156,7 @@ class CodingAgent:
 
 def make_text(title: str, size: int) -> str:
     """Return a text of about this size that starts with a title."""
-    line_count = size // 60
-    return "\n".join(
-        [title, *(f"{number:05} the quick brown fox jumps over the lazy dog again" for number in range(line_count))]
-    )
+    return "\n".join([title, *(_LINE.format(number) for number in range(size // (len(_LINE) + 1)))])
 
 
 def make_tools() -> list[Json]:

@@ -110,7 +110,7 @@ async def _run_first_round(
     Args:
         gateway: The gateway.
         users: The users.
-        is_fast: Whether each user asks as soon as the one before has the answer. Otherwise each waits until the gateway
+        is_fast: Whether each user asks as soon as the one before has the reply. Otherwise each waits until the gateway
             has the processes that it wants.
     """
     figures = await wait_until_settled(gateway)

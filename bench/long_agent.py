@@ -4,14 +4,14 @@ import statistics
 from itertools import pairwise
 from pathlib import Path
 
-from bench.coding_agent import AgentOptions, CodingAgent, compute_added_seconds
+from bench.coding_agent import CodingAgent, CodingAgentOptions, compute_added_seconds
 from bench.figures import BenchResult, add_baseline, to_ms
 from bench.parts import run_gateway_process
 from bench.process_figures import open_session, read_process_figures
 from bench.prompts import cacheable_prefix, count_lost_prefix_bytes
 from claude_gateway.devtools.fake_anthropic.server import run_fake_anthropic
 
-_OPTIONS = AgentOptions(turn_count=100, bash_result_bytes=2_500, bash_seconds=0.05)
+_OPTIONS = CodingAgentOptions(turn_count=100, bash_result_bytes=2_500, bash_seconds=0.05)
 # The first of the turns whose times count.
 _FIRST_LATE_TURN = 60
 

@@ -23,7 +23,7 @@ _LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 @dataclass(frozen=True, slots=True)
 class ProcessFigures:
-    """What the metrics of a gateway tell about its chat processes.
+    """Figures about the chat processes of a gateway, from its metrics.
 
     Attributes:
         start_count: The number of processes that have started since the start of the gateway.

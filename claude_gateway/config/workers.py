@@ -23,8 +23,8 @@ class WorkerSettings(SettingsGroup):
     chat_process_idle_seconds: float = Field(
         900,
         gt=0,
-        description="Time after which a chat process without a request ends. `CHAT_SPARE_WORKERS` processes stay. If the "
-        "memory becomes scarce, the processes without a request end at once.",
+        description="Time after which a chat process without a request ends. `CHAT_SPARE_WORKERS` processes stay. If "
+        "the memory becomes scarce, the processes without a request end at once.",
     )
     chat_spare_workers: int = Field(
         1,

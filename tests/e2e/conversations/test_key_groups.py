@@ -1,15 +1,15 @@
 """Groups of API keys: the keys of a group share processes, and their conversations stay apart."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
 from typing import Any
 
-import aiohttp
 import pytest
 import pytest_asyncio
 
 from claude_gateway.devtools.fake_anthropic.server import run_fake_anthropic
-from tests.e2e.helpers.gateway import API_KEY, Gateway, run_gateway_on
+from tests.e2e.helpers.gateway import Gateway, run_gateway_on
+from tests.e2e.helpers.key_clients import create_client, request_admin
+from tests.e2e.helpers.metrics import count_reused_histories
 from tests.e2e.helpers.processes import find_worker_pids, wait_until
 from tests.e2e.helpers.upstream_requests import read_system_texts, read_turns
 
@@ -33,48 +33,6 @@ async def single_process_gateway(tmp_path_factory: Any) -> AsyncIterator[Gateway
         ) as running,
     ):
         yield running
-
-
-@dataclass(frozen=True)
-class KeyClient:
-    """A client with a key of its own."""
-
-    id: str
-    gateway: Gateway
-
-    async def ask(self, *messages: dict[str, Any] | str, **parameters: Any) -> str:
-        """Return the text of the reply."""
-        completion = await self.gateway.ask(*messages, **parameters)
-        text: str = completion.choices[0].message.content
-        return text
-
-    def turns(self) -> list[tuple[str, list[str]]]:
-        """Return the conversation in the newest upstream request."""
-        return read_turns(self.gateway.upstream.chat_requests[-1].body)
-
-
-async def request_admin(gateway: Gateway, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    async with (
-        aiohttp.ClientSession(headers={"Authorization": f"Bearer {API_KEY}"}) as session,
-        session.post(f"{gateway.url}/v1/admin/{path}", json=body) as response,
-    ):
-        assert response.status in {200, 201}, await response.text()
-        return dict(await response.json())
-
-
-async def create_client(gateway: Gateway, group: str | None) -> KeyClient:
-    created = await request_admin(gateway, "keys", {"name": "one", "group": group})
-    return KeyClient(created["id"], replace(gateway, client=gateway.client.copy(api_key=created["key"])))
-
-
-async def count_reused_histories(gateway: Gateway) -> float:
-    """Return the number of jobs whose conversation was already in their process."""
-    async with (
-        aiohttp.ClientSession(headers={"Authorization": f"Bearer {API_KEY}"}) as session,
-        session.get(f"{gateway.url}/metrics") as response,
-    ):
-        lines = (await response.text()).splitlines()
-    return sum(float(line.rpartition(" ")[2]) for line in lines if "_total{" in line and 'source="reused"' in line)
 
 
 @pytest.mark.promise("isolation.group")
