@@ -1,4 +1,4 @@
-"""Tests of the content and the permissions of the file with several logins."""
+"""The content of `LOGINS_FILE`, and the rejection of a file that other users may read."""
 
 from pathlib import Path
 from typing import Any
