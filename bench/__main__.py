@@ -1,13 +1,16 @@
 """Run every benchmark, print the results with their targets and write them as JSON.
 
-`python -m bench NAME` runs one benchmark that needs none of the others.
+`python -m bench NAME` runs one benchmark that needs none of the others. With `--baseline CHECKOUT`, the benchmark
+`cpu_time` and those of conversations and processes also measure the gateway of another checkout of this repository, in
+turns with this one.
 """
 
+import argparse
 import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -17,11 +20,16 @@ from typing import Any
 import uvloop
 
 from bench import measures
+from bench.agent_day import measure_agent_day
 from bench.agents import measure_agents
+from bench.conversation_places import measure_conversations_in_turn, measure_keys_in_turn
+from bench.cpu_time import measure_cpu_time
 from bench.dialects import measure_dialects, measure_response_chain
+from bench.figures import BenchResult
+from bench.long_agent import measure_long_agent
 from bench.loop_stalls import measure_loop_stalls
-from bench.measures import BenchResult
 from bench.parts import run_bare_workers, run_gateway_process, run_upstream_process
+from bench.process_memory import measure_day, measure_memory_return
 from bench.prompts import measure_prompts
 
 _RESULTS_FILE = Path(__file__).parent / "results" / "latest.json"
@@ -72,19 +80,51 @@ TARGETS = (
     BenchTarget(
         "disconnect", "next_first_token_ms", "client disconnect until the next first token (ms)", max_value=100
     ),
+    BenchTarget("agent_day", "process_starts", "day of agents: process starts after the first round", max_value=0),
+    BenchTarget("agent_day", "reused_percent", "day of agents: turns that found their conversation (%)", min_value=90),
+    BenchTarget("agent_day", "added_ms", "day of agents: added to a turn, median (ms)", max_value=120),
+    BenchTarget("agent_day", "seconds_ratio", "day of agents: time over that of 5 workers", max_value=1.3),
+    BenchTarget("long_agent", "added_ms", "one agent: added to turns 60 to 100, median (ms)", max_value=60),
+    BenchTarget("long_agent", "prefix_kept_percent", "one agent: prompt prefix that is kept (%)", min_value=100),
+    BenchTarget("keys_in_turn", "process_starts", "4 keys in turn: process starts after the first round", max_value=0),
+    BenchTarget("keys_in_turn", "in_turn_ratio", "4 keys in turn: first token over that of one key", max_value=1.3),
+    BenchTarget(
+        "conversations_in_turn", "reused_percent", "8 conversations in turn: found in a process (%)", min_value=100
+    ),
+    BenchTarget("idle_memory_back", "idle_ratio", "memory of idle processes over that of the spares", max_value=1.1),
+    BenchTarget("idle_memory_back", "beyond_idle_time_s", "idle time until then, beyond the setting (s)", max_value=3),
+)
+# Targets for the ratios to a baseline.
+BASELINE_TARGETS = tuple(
+    BenchTarget("cpu_time", f"{dialect}_{name}_ratio", f"{dialect}: {description} over the baseline", max_value=limit)
+    for dialect in ("chat", "messages")
+    for name, description, limit in (
+        ("job", "processor time of a short job", 0.6),
+        ("streamed_job", "processor time of a short streamed job", 0.6),
+        ("fast_delta", "processor time of a delta of a fast stream", 0.5),
+        ("paced_delta", "processor time of a delta that arrives alone", 0.5),
+    )
 )
 
 
-# Benchmarks that need none of the others: `python -m bench NAME` runs one alone.
-_STANDALONE_MEASURES: Mapping[str, Callable[[], Coroutine[Any, Any, BenchResult]]] = {
-    "prompts": lambda: measure_prompts(turn_count=20),
-    "disconnect": lambda: measures.measure_disconnect(rounds=15),
-    "agents": lambda: measure_agents(session_count=50),
-    "loop_stalls": lambda: measure_loop_stalls(rounds=5),
+# Benchmarks that need none of the others: `python -m bench NAME` runs one alone. The parameter is the checkout that is
+# the baseline, or None.
+_STANDALONE_MEASURES: Mapping[str, Callable[[Path | None], Coroutine[Any, Any, BenchResult]]] = {
+    "prompts": lambda _: measure_prompts(turn_count=20),
+    "disconnect": lambda _: measures.measure_disconnect(rounds=15),
+    "agents": lambda _: measure_agents(session_count=50),
+    "loop_stalls": lambda _: measure_loop_stalls(rounds=5),
+    "cpu_time": lambda baseline: measure_cpu_time(rounds=10, baseline=baseline),
+    "agent_day": measure_agent_day,
+    "long_agent": measure_long_agent,
+    "keys_in_turn": lambda baseline: measure_keys_in_turn(rounds=10, baseline=baseline),
+    "conversations_in_turn": lambda baseline: measure_conversations_in_turn(rounds=3, baseline=baseline),
+    "idle_memory_back": measure_memory_return,
+    "day": measure_day,
 }
 
 
-async def _run_all() -> dict[str, BenchResult]:
+async def _run_all(baseline: Path | None) -> dict[str, BenchResult]:
     results: dict[str, BenchResult] = {}
     async with run_upstream_process() as upstream:
         results["readiness"] = await measures.measure_readiness(upstream)
@@ -103,21 +143,21 @@ async def _run_all() -> dict[str, BenchResult]:
             results["chain"] = await measure_response_chain(gateway)
             results["idle_memory"] = await measures.measure_idle_memory(gateway, 1000)
     for name, measure in _STANDALONE_MEASURES.items():
-        results[name] = await measure()
+        results[name] = await measure(baseline)
     return results
 
 
-async def _run_one(name: str) -> dict[str, BenchResult]:
-    return {name: await _STANDALONE_MEASURES[name]()}
+async def _run_one(name: str, baseline: Path | None) -> dict[str, BenchResult]:
+    return {name: await _STANDALONE_MEASURES[name](baseline)}
 
 
-def _print_report(results: dict[str, BenchResult]) -> bool:
+def _print_report(results: dict[str, BenchResult], targets: Sequence[BenchTarget]) -> bool:
     """Print the results and the targets; return False if a target was missed."""
     for name, figures in results.items():
         print(f"{name:16}", "  ".join(f"{key} {value}" for key, value in figures.items()))
     print()
     all_met = True
-    for target in (target for target in TARGETS if target.measure in results):
+    for target in (target for target in targets if target.measure in results):
         value = results[target.measure][target.metric]
         is_met = target.min_value <= value <= target.max_value
         all_met = all_met and is_met
@@ -130,14 +170,22 @@ def _print_report(results: dict[str, BenchResult]) -> bool:
 
 def main() -> int:
     """Run the named benchmarks, or all of them; return the exit status, 1 if a target was missed."""
-    if names := sys.argv[1:]:
-        return 0 if all(_print_report(uvloop.run(_run_one(name))) for name in names) else 1
-    results = uvloop.run(_run_all())
-    all_met = _print_report(results)
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(_STANDALONE_MEASURES)}")
+    parser.add_argument("--baseline", type=Path, metavar="CHECKOUT", help="another checkout of this repository")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - set(_STANDALONE_MEASURES):
+        parser.error(f"unknown benchmark: {', '.join(sorted(unknown))}")
+    targets = TARGETS if arguments.baseline is None else (*TARGETS, *BASELINE_TARGETS)
+    if arguments.names:
+        reports = (_print_report(uvloop.run(_run_one(name, arguments.baseline)), targets) for name in arguments.names)
+        return 0 if all(reports) else 1
+    all_results = uvloop.run(_run_all(arguments.baseline))
+    all_met = _print_report(all_results, targets)
     machine = {"cpus": os.cpu_count(), "python": platform.python_version(), "sdk": version("claude-agent-sdk")}
     _RESULTS_FILE.parent.mkdir(exist_ok=True)
     _RESULTS_FILE.write_text(
-        json.dumps({"at": datetime.now(UTC).isoformat(), "machine": machine, "figures": results}, indent=2)
+        json.dumps({"at": datetime.now(UTC).isoformat(), "machine": machine, "figures": all_results}, indent=2)
     )
     print(f"\nwritten to {_RESULTS_FILE}")
     return 0 if all_met else 1

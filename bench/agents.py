@@ -12,10 +12,9 @@ import aiohttp
 import orjson
 import psutil
 
+from bench.figures import BenchResult, to_ms
 from bench.parts import API_KEY, MODEL, GatewayProcess, run_gateway_process
 from claude_gateway.devtools.fake_anthropic.server import FakeAnthropic, run_fake_anthropic
-
-BenchResult = dict[str, Any]
 
 _PROMPT = '{{tool Bash {"command": "echo some > here"}}}{{then}}{{say done}}'
 _WARMUP_SESSION_COUNT = 10
@@ -67,12 +66,12 @@ async def _run_jobs(gateway: GatewayProcess, upstream: FakeAnthropic, session_co
             if number >= 0:
                 durations.append(upstream.chat_requests[0].received_at - sent_at)
             await _wait_for_spare(http)
-        children = [child for child in process.children(recursive=True) if _is_session_process(child)]
+        children = [child for child in process.children(recursive=True) if is_session_process(child)]
         agents = await _list_agents(http)
     return {
-        "first_request_p50_ms": _to_ms(statistics.median(durations)),
-        "first_request_p90_ms": _to_ms(statistics.quantiles(durations, n=10)[-1]),
-        "first_request_max_ms": _to_ms(max(durations)),
+        "first_request_p50_ms": to_ms(statistics.median(durations)),
+        "first_request_p90_ms": to_ms(statistics.quantiles(durations, n=10)[-1]),
+        "first_request_max_ms": to_ms(max(durations)),
         "leftover_processes": len(_agent_pids(children, process.pid)) - len(agents),
         "memory_growth_mib": round((process.memory_info().rss - rss_after_warmup) / 2**20, 1),
     }
@@ -106,7 +105,7 @@ async def _list_agents(http: aiohttp.ClientSession) -> list[dict[str, Any]]:
     raise RuntimeError("the live stream of the gateway ended without an event")
 
 
-def _is_session_process(child: psutil.Process) -> bool:
+def is_session_process(child: psutil.Process) -> bool:
     """Return whether a process is running and is not one of the processes that parse large requests."""
     try:
         return child.status() != psutil.STATUS_ZOMBIE and "claude_gateway.offload.child" not in child.cmdline()
@@ -121,7 +120,3 @@ def _agent_pids(processes: list[psutil.Process], parent_pid: int) -> list[int]:
 
 def _workspace_dirs(state_dir: str) -> list[Path]:
     return [path for path in Path(state_dir).glob(".claude-gateway-workspaces/p-*") if path.is_dir()]
-
-
-def _to_ms(seconds: float) -> float:
-    return round(seconds * 1000, 1)

@@ -7,9 +7,9 @@ from typing import Any
 import aiohttp
 import orjson
 
+from bench.figures import BenchResult, to_ms
 from bench.parts import API_KEY, MODEL, GatewayProcess
 
-BenchResult = dict[str, Any]
 Json = dict[str, Any]
 
 _PROMPT = "one two three four five six seven eight nine ten"
@@ -66,8 +66,8 @@ async def measure_dialects(gateway: GatewayProcess, rounds: int) -> BenchResult:
                 if number >= 5:  # the first rounds warm up all dialects
                     durations[name].append(seconds)
     medians = {name: statistics.median(times) for name, times in durations.items()}
-    figures = {f"{name}_ms": _to_ms(median) for name, median in medians.items()}
-    return {**figures, "max_over_chat_ms": _to_ms(max(medians.values()) - medians["chat"])}
+    figures = {f"{name}_ms": to_ms(median) for name, median in medians.items()}
+    return {**figures, "max_over_chat_ms": to_ms(max(medians.values()) - medians["chat"])}
 
 
 async def measure_response_chain(gateway: GatewayProcess) -> BenchResult:
@@ -95,9 +95,9 @@ async def measure_response_chain(gateway: GatewayProcess) -> BenchResult:
     chat_median = statistics.median(chat_seconds[-_MEASURED_TURN_COUNT:])
     return {
         "turns": _CHAIN_TURN_COUNT,
-        "stored_ms": _to_ms(stored_median),
-        "chat_ms": _to_ms(chat_median),
-        "added_ms": _to_ms(stored_median - chat_median),
+        "stored_ms": to_ms(stored_median),
+        "chat_ms": to_ms(chat_median),
+        "added_ms": to_ms(stored_median - chat_median),
     }
 
 
@@ -119,7 +119,3 @@ async def _send_request(session: aiohttp.ClientSession, path: str, body: Json) -
             raise RuntimeError(f"{path} responded with {response.status}: {content[:200]!r}")
     lines = [line[6:] for line in content.split(b"\n") if line.startswith(b"data: {")]
     return first_word_seconds, [orjson.loads(line) for line in lines]
-
-
-def _to_ms(seconds: float) -> float:
-    return round(seconds * 1000, 1)

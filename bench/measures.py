@@ -8,16 +8,14 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import Any
 
 import aiohttp
 import psutil
 
 from bench.client import BenchClient, connect_client
+from bench.figures import BenchResult, to_ms
 from bench.parts import BareWorker, GatewayProcess, make_history, run_bare_workers, run_gateway_process
 from claude_gateway.devtools.fake_anthropic.server import run_fake_anthropic
-
-BenchResult = dict[str, Any]
 
 _ROUND_COUNT = 5
 _SHORT_PROMPT = "one two three four five six seven eight nine ten"
@@ -37,9 +35,9 @@ async def measure_first_token(gateway: GatewayProcess, workers: list[BareWorker]
                 floor_seconds.append(bare_seconds)
                 gateway_seconds.append(arrivals[0][0] - sent_at)
     return {
-        "floor_ms": _to_ms(statistics.median(floor_seconds)),
-        "gateway_ms": _to_ms(statistics.median(gateway_seconds)),
-        "added_ms": _to_ms(statistics.median(gateway_seconds) - statistics.median(floor_seconds)),
+        "floor_ms": to_ms(statistics.median(floor_seconds)),
+        "gateway_ms": to_ms(statistics.median(gateway_seconds)),
+        "added_ms": to_ms(statistics.median(gateway_seconds) - statistics.median(floor_seconds)),
     }
 
 
@@ -51,7 +49,7 @@ async def measure_spawn_per_request(upstream_url: str, rounds: int) -> BenchResu
         async with run_bare_workers(upstream_url, 1) as (worker,):
             deltas = await worker.send_prompt(_SHORT_PROMPT)
             durations.append(deltas[0][0] - started_at)
-    return {"first_token_ms": _to_ms(statistics.median(durations))}
+    return {"first_token_ms": to_ms(statistics.median(durations))}
 
 
 async def measure_throughput(
@@ -98,11 +96,11 @@ async def measure_delta_latency(
     floor_p99 = statistics.median(_percentile(delays, 99) for delays in floors)
     gateway_p99 = statistics.median(_percentile(delays, 99) for delays in gateways)
     return {
-        "floor_p50_ms": _to_ms(statistics.median(map(statistics.median, floors))),
-        "floor_p99_ms": _to_ms(floor_p99),
-        "gateway_p50_ms": _to_ms(statistics.median(map(statistics.median, gateways))),
-        "gateway_p99_ms": _to_ms(gateway_p99),
-        "added_p99_ms": _to_ms(gateway_p99 - floor_p99),
+        "floor_p50_ms": to_ms(statistics.median(map(statistics.median, floors))),
+        "floor_p99_ms": to_ms(floor_p99),
+        "gateway_p50_ms": to_ms(statistics.median(map(statistics.median, gateways))),
+        "gateway_p99_ms": to_ms(gateway_p99),
+        "added_p99_ms": to_ms(gateway_p99 - floor_p99),
     }
 
 
@@ -140,9 +138,9 @@ async def measure_history(gateway: GatewayProcess, turn_counts: list[int], round
             for _ in range(rounds):
                 sent_at, arrivals = await client.send_chat(_SHORT_PROMPT, make_history(turns))
                 durations.append(arrivals[0][0] - sent_at)
-            figures[f"replayed_{turns}_ms"] = _to_ms(statistics.median(durations))
+            figures[f"replayed_{turns}_ms"] = to_ms(statistics.median(durations))
         for turns in turn_counts:
-            figures[f"reused_{turns}_ms"] = _to_ms(await _measure_reused_conversation(client, turns, rounds))
+            figures[f"reused_{turns}_ms"] = to_ms(await _measure_reused_conversation(client, turns, rounds))
     longest, shortest = 100, min(turn_counts)  # a new process resumes longer histories instead of replaying them
     difference_ms = figures[f"replayed_{longest}_ms"] - figures[f"replayed_{shortest}_ms"]
     figures["per_turn_ms"] = round(difference_ms / (longest - shortest), 2)
@@ -202,8 +200,8 @@ async def measure_disconnect(rounds: int) -> BenchResult:
                     _, arrivals = await next_job
                     next_token_seconds.append(arrivals[0][0] - disconnected_at)
     return {
-        "upstream_closed_ms": _to_ms(statistics.median(close_seconds)),
-        "next_first_token_ms": _to_ms(statistics.median(next_token_seconds)),
+        "upstream_closed_ms": to_ms(statistics.median(close_seconds)),
+        "next_first_token_ms": to_ms(statistics.median(next_token_seconds)),
     }
 
 
@@ -253,7 +251,3 @@ def _percentile(values: list[float], percent: int) -> float:
 
 def _deltas_per_second(arrivals: list[tuple[float, str]]) -> int:
     return round((len(arrivals) - 1) / (arrivals[-1][0] - arrivals[0][0]))
-
-
-def _to_ms(seconds: float) -> float:
-    return round(seconds * 1000, 1)

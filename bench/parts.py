@@ -32,9 +32,14 @@ def minimal_environment(home: str) -> dict[str, str]:
 
 @asynccontextmanager
 async def run_python_child(
-    *arguments: str, env: dict[str, str]
+    *arguments: str, env: dict[str, str], directory: Path | None = None
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """Run a Python process for the length of a `with`.
+
+    Args:
+        *arguments: The arguments of the interpreter.
+        env: The whole environment.
+        directory: The working directory, from which `-m` imports modules; None for the present one.
 
     Yields:
         The process, and the first line that it writes to stderr.
@@ -43,6 +48,7 @@ async def run_python_child(
         sys.executable,
         *arguments,
         env=env,
+        cwd=directory,
         stderr=asyncio.subprocess.PIPE,
         stdin=asyncio.subprocess.DEVNULL,
         # systemd starts services in sessions of their own too, and Linux shares the processor between sessions.
@@ -83,12 +89,21 @@ class GatewayProcess:
 
 
 @asynccontextmanager
-async def run_gateway_process(upstream_url: str, **settings: str) -> AsyncIterator[GatewayProcess]:
-    """Run `claude-gateway serve` in a process of its own."""
+async def run_gateway_process(
+    upstream_url: str, checkout: Path | None = None, /, **settings: str
+) -> AsyncIterator[GatewayProcess]:
+    """Run `claude-gateway serve` in a process of its own.
+
+    Args:
+        upstream_url: The URL of the fake Anthropic API.
+        checkout: The checkout of this repository whose gateway runs; None for this one.
+        **settings: The settings of the gateway.
+    """
     with tempfile.TemporaryDirectory() as home:
         env = gateway_environment(home, upstream_url, **settings)
         started_at = time.perf_counter()
-        async with run_python_child("-m", "claude_gateway.cli.main", "serve", env=env) as (process, line):
+        arguments = ("-m", "claude_gateway.cli.main", "serve")
+        async with run_python_child(*arguments, env=env, directory=checkout) as (process, line):
             yield GatewayProcess(line.split()[-1], process.pid, time.perf_counter() - started_at)
 
 

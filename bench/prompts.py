@@ -4,12 +4,12 @@ from itertools import pairwise
 from typing import Any
 
 from bench.client import connect_client
+from bench.figures import BenchResult
 from bench.parts import ChatMessages, run_gateway_process
 from claude_gateway.devtools.fake_anthropic.server import RecordedRequest, run_fake_anthropic
 
 _CACHE_CONTROL_FIELD = b',"cache_control"'
 _MESSAGES_FIELD = b'"messages":['
-BenchResult = dict[str, Any]
 
 
 async def measure_prompts(turn_count: int) -> BenchResult:
@@ -32,10 +32,10 @@ async def measure_prompts(turn_count: int) -> BenchResult:
                     conversation += [{"role": "user", "content": question}, {"role": "assistant", "content": reply}]
                 client_texts = [message["content"] for message in conversation]
                 foreign_counts.append(_count_foreign_blocks(upstream.chat_requests[-1].body, client_texts))
-            lost_counts = [_count_lost_prefix_bytes(*pair) for pair in pairwise(upstream.chat_requests)]
+            lost_counts = [count_lost_prefix_bytes(*pair) for pair in pairwise(upstream.chat_requests)]
     return {
         "turns": turn_count,
-        "prefix_bytes": len(_cacheable_prefix(upstream.chat_requests[-1])),
+        "prefix_bytes": len(cacheable_prefix(upstream.chat_requests[-1])),
         "lost_prefix_bytes": sum(lost_counts),
         "foreign_blocks_fresh": foreign_counts[0],
         "foreign_blocks_reused": max(foreign_counts[1:]),
@@ -48,9 +48,9 @@ def _count_foreign_blocks(body: dict[str, Any], client_texts: list[str]) -> int:
     return len(texts) - sum(text in client_texts for text in texts)
 
 
-def _count_lost_prefix_bytes(earlier: RecordedRequest, later: RecordedRequest) -> int:
+def count_lost_prefix_bytes(earlier: RecordedRequest, later: RecordedRequest) -> int:
     """Count the bytes of the earlier prompt that the later one does not repeat at its start."""
-    prefix, messages = _cacheable_prefix(earlier), _messages_part(later)
+    prefix, messages = cacheable_prefix(earlier), _messages_part(later)
     if messages.startswith(prefix):
         return 0
     common_count = next(i for i, byte in enumerate(prefix) if messages[i : i + 1] != bytes([byte]))
@@ -61,7 +61,7 @@ def _messages_part(request: RecordedRequest) -> bytes:
     return request.raw[request.raw.index(_MESSAGES_FIELD) :]
 
 
-def _cacheable_prefix(request: RecordedRequest) -> bytes:
+def cacheable_prefix(request: RecordedRequest) -> bytes:
     """Return the messages of a request up to the cache mark on the newest block."""
     part = _messages_part(request)
     end = part.find(_CACHE_CONTROL_FIELD)

@@ -64,7 +64,7 @@ from claude_gateway.usage.write_ahead_log import WriteAheadLog
 from claude_gateway.web.context.body_memory import BodyMemory
 from claude_gateway.web.context.live_config import LiveConfig
 from claude_gateway.web.context.state import STATE, AppState
-from claude_gateway.web.middleware import auth, cors, errors, model_fallback
+from claude_gateway.web.middleware import auth, cors, errors, login_header, model_fallback
 from claude_gateway.web.request import body, expectation
 from claude_gateway.web.route_lookup import add_routes
 from claude_gateway.web.server import connection
@@ -106,6 +106,7 @@ def build_app(state: AppState) -> web.Application:
     app.on_response_prepare.append(cors.add_cors_headers)
     app.on_response_prepare.append(auth.add_rate_limit_headers)
     app.on_response_prepare.append(model_fallback.add_replacement_warning)
+    app.on_response_prepare.append(login_header.add_login_header)
     app[STATE] = state
     app.on_cleanup.append(lambda _: state.offload.close())
     add_routes(app)
@@ -360,6 +361,7 @@ async def _open_engine(settings: Settings, metrics: Metrics) -> AsyncIterator[En
             settings.queue_settings(),
             settings.agent_settings(DEFAULT_TOOLS),
             metrics,
+            allows_login_fallback=settings.login_fallback,
         ) as engine:
             yield engine
     except StateDirectoryInUse as error:
@@ -416,12 +418,14 @@ async def _open_mcp_servers(
     settings: Settings, database: Database, name_resolver: NameResolver
 ) -> AsyncIterator[McpServerManager]:
     limits, policy = settings.mcp_limits(), settings.mcp_policy()
-    config_dir = find_config_directory(settings.credentials(), os.environ)
+    login_dirs = [find_config_directory(credentials, os.environ) for credentials in settings.list_credentials()]
+    if settings.logins_file is not None:
+        login_dirs.append(settings.logins_file.parent)
     launcher = ServerLauncher(
         settings.state_dir / "mcp-servers",
         settings.build_mcp_sandbox(settings.agent_uid if os.geteuid() == 0 else None),
         require_sandbox=settings.mcp_sandbox == "required",
-        secret_dirs=(settings.state_dir, settings.claude_cwd or settings.state_dir, config_dir),
+        secret_dirs=(settings.state_dir, settings.claude_cwd or settings.state_dir, *login_dirs),
     )
     create_session = create_session_factory(
         limits, launcher, name_resolver, allow_private=policy.allow_private_addresses

@@ -2,47 +2,32 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
 
-from workers.cli.command import (
-    RESUME_FILE_NAME,
-    build_agent_arguments,
-    build_agent_environment,
-    build_chat_command,
-    build_environment,
-    find_credential_files,
-    find_login_directory,
-    has_env_credentials,
-)
-from workers.cli.connection import ProcessFactory
-from workers.cli.managed_process import LaunchSpec, ManagedProcess, spawn_managed
-from workers.conversation.resume_file import ResumeFile
-from workers.conversation.resume_index import ResumeIndex, ResumePoint
+from workers.cli.command import find_credential_files, has_env_credentials
 from workers.core.errors import ErrorKind, WorkerError
 from workers.core.job import ChatJob
-from workers.core.login_limits import LimitCallback
 from workers.core.observer import NULL_OBSERVER, Observer, WorkerKind
-from workers.core.settings import AgentSettings, AuthMethod, LaunchSettings, PoolSettings, QueueSettings
+from workers.core.settings import AgentSettings, LaunchSettings, PoolSettings, QueueSettings
 from workers.host import priority
-from workers.host.priority import Priority
 from workers.host.process_dirs import ProcessDirectories
-from workers.host.workspaces import Workspaces, get_transcript_dir
+from workers.host.workspaces import Workspaces
 from workers.logins.leases import LeasedWorker, LoginLeases
 from workers.logins.login_state import LoginState
 from workers.logins.monitor import LoginMonitor
-from workers.pool.agent_launcher import AgentFactory
 from workers.pool.agent_pool import AgentPool
 from workers.pool.chat_pool import ChatPool
 from workers.pool.process_info import CliInfo, ProcessInfo
 from workers.sandbox import probe
-from workers.sandbox.cli_sandbox import SandboxSpec, build_cli_sandbox_command
+from workers.sandbox.cli_sandbox import SandboxSpec
 from workers.scheduling.scheduler import JobCounts, JobSlot, Scheduler, StartGuard
 from workers.worker.agent_worker import AgentWorker
 from workers.worker.chat_worker import ChatWorker
 from workers.worker.prepared_job import PreparedAgentJob, PreparedJob, prepare_agent_job, prepare_chat_job
+from workers.worker_factory import WorkerFactory
 
 # The tools with which the model can run any command.
 COMMAND_TOOLS = frozenset({"Bash"})
@@ -143,13 +128,24 @@ class Engine:
 @asynccontextmanager
 async def run_engine(
     process_dirs: ProcessDirectories,
-    launch_settings: LaunchSettings,
+    logins: Sequence[LaunchSettings],
     pool_settings: PoolSettings,
     queue_settings: QueueSettings,
     agent_settings: AgentSettings,
     observer: Observer = NULL_OBSERVER,
+    *,
+    allows_login_fallback: bool = False,
 ) -> AsyncIterator[Engine]:
     """Run an engine during a `with` block. All processes of the engine have ended when the block is left.
+
+    Args:
+        process_dirs: The directories of the processes.
+        logins: The settings of each login, in the order of preference. At least one.
+        pool_settings: The limits of the chat pool.
+        queue_settings: The limits of the queues.
+        agent_settings: The limits of the agents.
+        observer: The observer to which the pools report.
+        allows_login_fallback: Whether a job may use another login than the first one that serves its model.
 
     Raises:
         WorkerError: No chat worker could be started.
@@ -158,36 +154,33 @@ async def run_engine(
     """
     await process_dirs.open()
     try:
-        sandbox, problem = await probe_sandbox(launch_settings, agent_settings)
+        sandbox, problem = await probe_sandboxes(logins, agent_settings)
         workspaces = Workspaces(process_dirs.base, sandbox.uid if problem is None else None)
         await workspaces.open()
         # Without a sandbox, a process knows the path of its workspace. The gateway could not move the workspace of a
         # spare, so it starts no spares.
         pool_agent_settings = agent_settings if problem is None else replace(agent_settings, spare_count=0)
-        logins = LoginMonitor([LoginState(launch_settings.name, launch_settings.auth_method)])
-        on_limits = logins.create_limit_callback(launch_settings.name)
-        agent_pool = AgentPool(
-            _make_agent_factory(process_dirs, launch_settings, sandbox if problem is None else None, on_limits),
-            workspaces,
-            pool_agent_settings,
+        monitor = LoginMonitor(
+            [LoginState(launch.name, launch.auth_method, launch.models, launch.model_names) for launch in logins],
+            allows_fallback=allows_login_fallback,
+        )
+        factory = WorkerFactory(
+            process_dirs,
+            logins,
+            monitor.create_limit_callback,
+            await asyncio.to_thread(priority.get_starting_priority),
+            sandbox if problem is None else None,
             observer,
         )
-        spawn = _make_spawn(
-            process_dirs,
-            launch_settings,
-            await asyncio.to_thread(priority.get_starting_priority),
-            priority.get_chat_priority(),
+        choose_login = partial(_get_login, monitor, logins[0].default_model)
+        agent_pool = AgentPool(
+            factory.create_agent, workspaces, pool_agent_settings, observer, lambda: choose_login(None)
         )
         chat_pool = ChatPool(
-            lambda _: ChatWorker(
-                spawn,
-                launch_settings.default_model,
-                observer=observer,
-                system_in_body=launch_settings.auth_method is not AuthMethod.CLI,
-                on_limits=on_limits,
-            ),
+            factory.create_chat_worker,
             pool_settings,
             observer,
+            choose_login=choose_login,
             reserved_process_count=agent_settings.worker_count + agent_settings.spare_count,
         )
         async with AsyncExitStack() as processes:
@@ -197,12 +190,14 @@ async def run_engine(
             await chat_pool.start()
             yield Engine(
                 chat_pool,
-                Scheduler(LoginLeases(chat_pool, logins), prepare_chat_job, pool_settings.worker_count, queue_settings),
+                Scheduler(
+                    LoginLeases(chat_pool, monitor), prepare_chat_job, pool_settings.worker_count, queue_settings
+                ),
                 agent_pool,
                 Scheduler(
-                    LoginLeases(agent_pool, logins), prepare_agent_job, agent_settings.worker_count, queue_settings
+                    LoginLeases(agent_pool, monitor), prepare_agent_job, agent_settings.worker_count, queue_settings
                 ),
-                logins,
+                monitor,
                 workspaces,
                 problem or "",
                 problem is None or agent_settings.allow_unsandboxed,
@@ -210,6 +205,22 @@ async def run_engine(
             )
     finally:
         process_dirs.close()
+
+
+def _get_login(monitor: LoginMonitor, default_model: str, job: ChatJob | None) -> str:
+    """Return the login that `LoginLeases` has assigned to a job. Without a job, return the login of spares."""
+    return monitor.choose_spare_login(default_model) if job is None else job.login
+
+
+async def probe_sandboxes(
+    logins: Sequence[LaunchSettings], agent_settings: AgentSettings
+) -> tuple[SandboxSpec, str | None]:
+    """Return the sandbox for agents, and the reason for which it does not work with one of the logins, or None."""
+    for launch_settings in logins:
+        sandbox, problem = await probe_sandbox(launch_settings, agent_settings)
+        if problem is not None:
+            break
+    return sandbox, problem
 
 
 async def probe_sandbox(
@@ -229,61 +240,3 @@ async def probe_sandbox(
     if await asyncio.to_thread(lambda: any(file.exists() for file in files)):
         return sandbox, CREDENTIALS_FILE_REASON
     return sandbox, await probe.find_sandbox_problem(sandbox)
-
-
-def _make_spawn(
-    process_dirs: ProcessDirectories, launch_settings: LaunchSettings, starting: Priority, later: Priority
-) -> ProcessFactory:
-    async def spawn(resume_file: ResumeFile | None) -> ManagedProcess:
-        async def build_launch_spec(process_dir: Path) -> LaunchSpec:
-            resume_path = process_dir / RESUME_FILE_NAME if resume_file else None
-            if resume_file and resume_path:
-                await asyncio.to_thread(resume_path.write_bytes, resume_file.content)
-            env = build_environment(
-                launch_settings, process_dir, os.environ, resume_file.model if resume_file else None
-            )
-            return LaunchSpec(build_chat_command(launch_settings, resume_path), env, process_dir, resume_path)
-
-        # A job waits for a process that resumes a conversation, so the process starts with the priority of a chat
-        # process.
-        start_priority = starting if resume_file is None else later
-        process = await spawn_managed(process_dirs, build_launch_spec, start_priority)
-        process.restores_priority = start_priority != later
-        return process
-
-    return spawn
-
-
-def _make_agent_factory(
-    process_dirs: ProcessDirectories,
-    launch_settings: LaunchSettings,
-    sandbox: SandboxSpec | None,
-    on_limits: LimitCallback,
-) -> AgentFactory:
-    def create_agent(
-        workspace: Path, tools: tuple[str, ...], resume_index: ResumeIndex, resume_point: ResumePoint | None
-    ) -> AgentWorker:
-        async def build_launch_spec(process_dir: Path) -> LaunchSpec:
-            arguments = build_agent_arguments(
-                launch_settings, tools, sandboxed=sandbox is not None, resume_point=resume_point
-            )
-            env = build_agent_environment(
-                launch_settings, process_dir, os.environ, sandbox, resume_point.model if resume_point else None
-            )
-            if sandbox is None:
-                return LaunchSpec((str(launch_settings.cli_path), *arguments), env, workspace)
-            login_dir = find_login_directory(launch_settings, os.environ)
-            argv = build_cli_sandbox_command(
-                sandbox, launch_settings.cli_path, arguments, workspace, login_dir, get_transcript_dir(workspace)
-            )
-            return LaunchSpec(argv, env, process_dir)
-
-        return AgentWorker(
-            lambda _: spawn_managed(process_dirs, build_launch_spec, priority.get_background_priority()),
-            launch_settings.default_model,
-            resume_index,
-            resume_point,
-            on_limits,
-        )
-
-    return create_agent

@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Sequence
+from functools import lru_cache
 
 from multidict import MultiMapping
 
@@ -13,6 +14,7 @@ _CLIENT_IPV6_PREFIX_BITS = 64
 _UNKNOWN_ADDRESS = "unknown"
 
 
+@lru_cache(maxsize=16)
 def parse_networks(setting: str) -> tuple[Network, ...]:
     """Parse a comma-separated list of addresses and networks.
 
@@ -55,6 +57,7 @@ def _forwarded_addresses(headers: MultiMapping[str]) -> list[str]:
     return forwarded[::-1] or headers.getall("x-real-ip", [])[-1:]
 
 
+@lru_cache(maxsize=1024)
 def _parse_address(text: str) -> _Address | None:
     """Parse an IP address. A port may follow the address, because some proxies write the port."""
     text = text.strip()

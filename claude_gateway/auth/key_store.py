@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from claude_gateway.auth.models import GROUP_NAME_PATTERN, ApiKey, Budget, KeyLimits, StoredKey
+from claude_gateway.auth.models import GROUP_NAME_PATTERN, LOGIN_NAME_PATTERN, ApiKey, Budget, KeyLimits, StoredKey
 from claude_gateway.core.periodic import Sleep, run_every
 from claude_gateway.storage.database import Database, Row, StorageUnavailable
 from claude_gateway.storage.row_reader import (
@@ -180,6 +180,7 @@ def _encode_permissions(key: ApiKey) -> bytes:
             "tokens_per_day": key.budget.tokens_per_day,
             "usd_per_day": key.budget.usd_per_day,
             "group": key.group,
+            "login": key.login,
         }
     )
 
@@ -206,18 +207,19 @@ def read_key(row: Row) -> StoredKey:
             None if max_jobs is None else require_count(max_jobs, 1),
         ),
         Budget(None if tokens is None else require_count(tokens), None if usd is None else require_number(usd)),
-        _read_group(permissions),
+        _read_name(permissions, "group", GROUP_NAME_PATTERN),
+        _read_name(permissions, "login", LOGIN_NAME_PATTERN),
     )
     expires_at, revoked_at = (None if at is None else require_timestamp(at) for at in (expires_at, revoked_at))
     return StoredKey(key, digest, require_timestamp(created_at), expires_at, revoked_at)
 
 
-def _read_group(permissions: Mapping[str, Any]) -> str:
-    # The permissions of keys that an earlier version stored contain no group.
-    group = require_text(permissions.get("group", ""))
-    if group and not re.fullmatch(GROUP_NAME_PATTERN, group):
-        raise ValueError("the name of its group is invalid")
-    return group
+def _read_name(permissions: Mapping[str, Any], field: str, pattern: str) -> str:
+    # The permissions of keys that an earlier version stored contain neither a group nor a login.
+    name = require_text(permissions.get(field, ""))
+    if name and not re.fullmatch(pattern, name):
+        raise ValueError(f"the name of its {field} is invalid")
+    return name
 
 
 def label_key(row: Row) -> str:

@@ -9,6 +9,8 @@ from claude_gateway.core.errors import ApiError
 _STORED_KEY_ID = re.compile(r"[0-9a-f]{12}")
 # Regular expression of the name of a group of keys.
 GROUP_NAME_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
+# Regular expression of the name of a login. The name is a label of metrics and the value of a response header.
+LOGIN_NAME_PATTERN = r"^[A-Za-z0-9._-]{1,40}$"
 SCOPES = frozenset({"chat", "tools", "mcp", "admin"})
 FIRST_KEY_COMMAND = "claude-gateway keys create --name me --scope chat --scope tools --scope mcp --scope admin"
 NO_API_KEY_MESSAGE = (
@@ -55,6 +57,7 @@ class ApiKey:
         limits: The key's own limits.
         budget: The key's budget per day.
         group: Name of the key's group, or "" if the key is in no group. The keys of a group share processes.
+        login: Name of the only login that the key may use, or "" if it may use each login.
         credential: Digest of the secret with which the client authenticated. A rotation of the secret changes the
             digest.
     """
@@ -66,6 +69,7 @@ class ApiKey:
     limits: KeyLimits = KeyLimits()
     budget: Budget = NO_BUDGET
     group: str = ""
+    login: str = ""
     credential: bytes = field(default=b"", repr=False, compare=False)
 
     @property

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
-from claude_gateway.auth.models import GROUP_NAME_PATTERN, ApiKey, Budget, KeyLimits, StoredKey
+from claude_gateway.auth.models import GROUP_NAME_PATTERN, LOGIN_NAME_PATTERN, ApiKey, Budget, KeyLimits, StoredKey
 from claude_gateway.dialects.common.parameters.numbers import Integer, Number
 
 Scope = Literal["chat", "tools", "mcp", "admin"]
@@ -17,6 +17,7 @@ Scope = Literal["chat", "tools", "mcp", "admin"]
 RateLimitGroup = Literal["chat", "count_tokens", "session", "auth", "debug", "health", "general"]
 ModelPattern = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,200}$")]
 GroupName = Annotated[str, StringConstraints(pattern=GROUP_NAME_PATTERN)]
+LoginName = Annotated[str, StringConstraints(pattern=LOGIN_NAME_PATTERN)]
 RequestsPerMinute = Annotated[Integer, Field(ge=1, le=1_000_000)]
 
 _DAY_SECONDS = 86_400
@@ -47,6 +48,7 @@ class UpdateKeyRequest(_StrictModel):
     group: GroupName | None = Field(
         None, description="Group whose keys share processes with this key; null for no group."
     )
+    login: LoginName | None = Field(None, description="Only login that the key may use; null for each login.")
 
     def apply_to(self, key: ApiKey) -> ApiKey:
         """Return the key with the change."""
@@ -55,7 +57,12 @@ class UpdateKeyRequest(_StrictModel):
             {**old.requests_per_minute, **{str(group): limit for group, limit in self.requests_per_minute.items()}},
             self.max_concurrent_jobs if "max_concurrent_jobs" in named else old.max_concurrent_jobs,
         )
-        return replace(key, limits=limits, group=(self.group or "") if "group" in named else key.group)
+        return replace(
+            key,
+            limits=limits,
+            group=(self.group or "") if "group" in named else key.group,
+            login=(self.login or "") if "login" in named else key.login,
+        )
 
 
 class CreateKeyRequest(_StrictModel):
@@ -81,6 +88,9 @@ class CreateKeyRequest(_StrictModel):
     group: GroupName | None = Field(
         None, description="Group whose keys share processes, for the keys of one person or team; null for no group."
     )
+    login: LoginName | None = Field(
+        None, description="Only login of the gateway that the key may use; null for each login."
+    )
 
     @field_validator("name")
     @classmethod
@@ -101,6 +111,7 @@ class CreateKeyRequest(_StrictModel):
             ),
             Budget(self.budget.tokens_per_day, self.budget.usd_per_day),
             self.group or "",
+            self.login or "",
         )
         expires_at = None if self.expires_in_days is None else now + self.expires_in_days * _DAY_SECONDS
         return StoredKey(key, digest, now, expires_at)
@@ -119,6 +130,7 @@ def key_to_json(stored: StoredKey, now: float) -> dict[str, Any]:
         "max_concurrent_jobs": key.limits.max_concurrent_jobs,
         "budget": {"tokens_per_day": key.budget.tokens_per_day, "usd_per_day": key.budget.usd_per_day},
         "group": key.group or None,
+        "login": key.login or None,
         "created_at": stored.created_at,
         "expires_at": stored.expires_at,
         "revoked_at": stored.revoked_at,

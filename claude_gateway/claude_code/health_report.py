@@ -172,8 +172,12 @@ class HealthReport:
         }
 
     def has_login(self) -> bool:
-        """Return whether Claude Code reports a login."""
-        return is_logged_in(self.auth_method, self.pool.account)
+        """Return whether Claude Code reports a login.
+
+        With several logins, the account that one process reports says nothing about the others. Then only the replies
+        of the upstream show which logins are valid.
+        """
+        return len(self.logins.summarize()) > 1 or is_logged_in(self.auth_method, self.pool.account)
 
     def _is_login_rejected(self) -> bool:
         return all(summary.is_rejected for summary in self.logins.summarize())

@@ -25,6 +25,7 @@ RunCommand = Callable[[argparse.Namespace], int]
 _CONCURRENT_JOBS_HELP = "limit on concurrent jobs, including jobs that wait for a worker"
 _REQUESTS_PER_MINUTE_HELP = "rate limit of a group, such as chat=60; repeat it for more groups"
 _GROUP_HELP = "group whose keys share processes with this key, for the keys of one person or team"
+_LOGIN_HELP = "only login of LOGINS_FILE that the key may use"
 _ID_HELP = "id of the key, as `list` shows it"
 
 
@@ -48,8 +49,11 @@ def add_key_commands(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--tokens-per-day", type=int, metavar="N", help="budget of tokens of all kinds a day (UTC)")
     create.add_argument("--usd-per-day", type=float, metavar="USD", help="budget of US dollars a day (UTC)")
     create.add_argument("--group", metavar="NAME", help=_GROUP_HELP)
+    create.add_argument("--login", metavar="NAME", help=f"{_LOGIN_HELP}; without it each login")
     create.set_defaults(run=_make_command(_create, creates_database=True))
-    update = commands.add_parser("update", help="change the limits or the group of a key, from its next request on")
+    update = commands.add_parser(
+        "update", help="change the limits, the group or the login of a key, from its next request on"
+    )
     update.add_argument("id", help=_ID_HELP)
     update.add_argument(
         "--requests-per-minute", action="append", default=[], metavar="GROUP=N", help=_REQUESTS_PER_MINUTE_HELP
@@ -58,6 +62,9 @@ def add_key_commands(parser: argparse.ArgumentParser) -> None:
     group = update.add_mutually_exclusive_group()
     group.add_argument("--group", metavar="NAME", help=_GROUP_HELP)
     group.add_argument("--no-group", action="store_true", help="take the key out of its group")
+    login = update.add_mutually_exclusive_group()
+    login.add_argument("--login", metavar="NAME", help=_LOGIN_HELP)
+    login.add_argument("--any-login", action="store_true", help="let the key use each login")
     update.set_defaults(run=_make_command(_update))
     listing = commands.add_parser("list", help="list the keys with their scopes")
     listing.add_argument("--json", action="store_true", help="print JSON, one key per line")
@@ -107,7 +114,7 @@ async def _update(key_service: KeyService, arguments: argparse.Namespace) -> Non
     jobs = updated.limits.max_concurrent_jobs or "default"
     print(
         f"{arguments.id}: requests per minute: {', '.join(rates) or 'default'}; concurrent jobs: {jobs}; "
-        f"group: {updated.group or 'none'}"
+        f"group: {updated.group or 'none'}{f'; login: {updated.login}' if updated.login else ''}"
     )
 
 
@@ -131,6 +138,7 @@ def _build_create_request(arguments: argparse.Namespace) -> CreateKeyRequest:
         max_concurrent_jobs=arguments.max_concurrent_jobs,
         budget=KeyBudgetRequest(tokens_per_day=arguments.tokens_per_day, usd_per_day=arguments.usd_per_day),
         group=arguments.group,
+        login=arguments.login,
     )
 
 
@@ -141,6 +149,8 @@ def _build_update_request(arguments: argparse.Namespace) -> UpdateKeyRequest:
         fields["max_concurrent_jobs"] = arguments.max_concurrent_jobs
     if arguments.group is not None or arguments.no_group:
         fields["group"] = arguments.group
+    if arguments.login is not None or arguments.any_login:
+        fields["login"] = arguments.login
     return UpdateKeyRequest(**fields)
 
 

@@ -4,11 +4,22 @@ import os
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, PrivateAttr, SecretStr, model_validator
 
 from claude_gateway.config.base import OptionalSecret, SettingsGroup
+from claude_gateway.config.logins_file import LoginDefinition, read_logins_file
 from workers.cli.command import CREDENTIAL_VARIABLES
-from workers.core.settings import AuthMethod
+from workers.core.settings import DEFAULT_LOGIN, AuthMethod
+
+# The settings of a single login, which must not be set together with `LOGINS_FILE`.
+_REPLACED_SETTINGS = (
+    "claude_auth_method",
+    "anthropic_api_key",
+    "claude_code_oauth_token",
+    "claude_config_dir",
+    "claude_code_use_bedrock",
+    "claude_code_use_vertex",
+)
 
 
 class ClaudeLoginSettings(SettingsGroup):
@@ -40,6 +51,16 @@ class ClaudeLoginSettings(SettingsGroup):
     anthropic_vertex_project_id: str | None = Field(None, description="For `vertex`.")
     cloud_ml_region: str | None = Field(None, description="For `vertex`.")
     google_application_credentials: str | None = Field(None, description="For `vertex`: the credentials file.")
+    logins_file: Path | None = Field(
+        None,
+        description="TOML file with several logins in the order of preference, which only this user may read. It "
+        "replaces the other settings of the login.",
+    )
+    login_fallback: bool = Field(
+        False,
+        description="Run requests with the next login of `LOGINS_FILE` while the first has reached its limit or is "
+        "rejected. This may cost money.",
+    )
     claude_cli_path: Path | None = Field(
         None, description="Path of the `claude` binary. Default: the one inside the claude-agent-sdk wheel."
     )
@@ -47,11 +68,31 @@ class ClaudeLoginSettings(SettingsGroup):
         None, description="Directory in which each worker gets its own subdirectory. Default: inside `STATE_DIR`."
     )
 
+    _logins: tuple[LoginDefinition, ...] = PrivateAttr(())
+
+    @property
+    def logins(self) -> tuple[LoginDefinition, ...]:
+        """The logins, in the order of preference. Without `LOGINS_FILE`, it is the login of the other settings."""
+        return self._logins or (
+            LoginDefinition(name=DEFAULT_LOGIN, method=self.auth_method, env=self._read_credentials()),
+        )
+
     @property
     def auth_method(self) -> AuthMethod:
-        """The login that Claude Code uses. It is `claude_auth_method` if no setting selects a login."""
+        """Method of the first login, either of `LOGINS_FILE` or the one that the other settings select."""
+        if self._logins:
+            return self._logins[0].method
         selected = self._selected_methods()
         return next(iter(selected.values())) if selected else self.claude_auth_method
+
+    @model_validator(mode="after")
+    def _read_logins_file(self) -> Self:
+        if self.logins_file is None:
+            return self
+        if replaced := [name for name in _REPLACED_SETTINGS if getattr(self, name) and name in self.model_fields_set]:
+            raise ValueError(f"LOGINS_FILE replaces {replaced[0].upper()}; unset it")
+        self._logins = read_logins_file(self.logins_file)
+        return self
 
     @model_validator(mode="after")
     def _check_single_login(self) -> Self:
@@ -86,7 +127,19 @@ class ClaudeLoginSettings(SettingsGroup):
         return selected
 
     def credentials(self) -> dict[str, str]:
-        """Return the environment variables with the credentials for the workers.
+        """Return the environment variables with the credentials of the first login."""
+        return self.list_credentials()[0]
+
+    def list_credentials(self) -> list[dict[str, str]]:
+        """Return the environment variables with the credentials of each login.
+
+        If a login has no `ANTHROPIC_BASE_URL` of its own, it has the one of the settings.
+        """
+        base_url = {"ANTHROPIC_BASE_URL": self.anthropic_base_url} if self.anthropic_base_url else {}
+        return [{**base_url, **login.env} for login in self.logins]
+
+    def _read_credentials(self) -> dict[str, str]:
+        """Return the environment variables with the credentials, without `LOGINS_FILE`.
 
         The login determines the names of the variables. The values come from the settings or the environment.
         """

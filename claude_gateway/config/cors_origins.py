@@ -2,12 +2,14 @@
 
 import json
 import re
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 # An origin in the form in which browsers send it, without path and user. The case of letters does not matter.
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@*,]+")
 
 
+@lru_cache(maxsize=16)
 def parse_origins(text: str) -> tuple[str, ...]:
     """Parse a JSON list or a comma-separated list of origins.
 

@@ -45,15 +45,24 @@ class Settings(
             evictable_seconds=self.stream_head_timeout_seconds / 2,
         )
 
-    def launch_settings(self, cli_path: Path) -> LaunchSettings:
-        """Return the engine's settings for starting the CLI at `cli_path`."""
-        return LaunchSettings(
-            cli_path=cli_path,
-            auth_method=self.auth_method,
-            default_model=initial_model(self.default_model, self.auth_method),
-            credentials=self.credentials(),
-            max_upstream_retries=self.max_upstream_retries,
-        )
+    def launch_settings(self, cli_path: Path) -> tuple[LaunchSettings, ...]:
+        """Return the engine's settings for starting the CLI at `cli_path` with each login."""
+        settings = []
+        for login, credentials in zip(self.logins, self.list_credentials(), strict=True):
+            default_model = initial_model(self.default_model, login.method)
+            settings.append(
+                LaunchSettings(
+                    cli_path=cli_path,
+                    auth_method=login.method,
+                    default_model=login.model_names.get(default_model, default_model),
+                    credentials=credentials,
+                    max_upstream_retries=self.max_upstream_retries,
+                    name=login.name,
+                    models=login.models,
+                    model_names=login.model_names,
+                )
+            )
+        return tuple(settings)
 
 
 class FixedSettings(Settings):

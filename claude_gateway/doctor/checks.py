@@ -35,9 +35,15 @@ def evaluate_version(installed: str, pinned: str, path: str) -> CheckResult:
     )
 
 
-def evaluate_login(method: AuthMethod, account: Mapping[str, Any]) -> CheckResult:
-    """Decide whether the login that Claude Code reports is sufficient."""
-    subject = f"Login ({method.value})"
+def evaluate_login(method: AuthMethod, account: Mapping[str, Any], name: str = "") -> CheckResult:
+    """Decide whether the login that Claude Code reports is sufficient.
+
+    Args:
+        method: The authentication method of the login.
+        account: The account that Claude Code reports.
+        name: The name of the login; "" for the first one.
+    """
+    subject = f"Login {name} ({method.value})" if name else f"Login ({method.value})"
     if method in (AuthMethod.BEDROCK, AuthMethod.VERTEX):
         return ok_result(subject, "Claude Code checks the credentials of the cloud only at the first request")
     if not is_logged_in(method, account):
@@ -174,7 +180,7 @@ def find_setting_conflicts(
         },
     }
     credentials = settings.credentials()
-    for name, value in required_values.get(method, {}).items():
+    for name, value in required_values.get(method, {}).items() if settings.logins_file is None else ():
         if not value and name not in credentials and name.lower() not in unreadable_credentials:
             yield failed_result("Settings", f"CLAUDE_AUTH_METHOD={method.value} without {name}", f"set {name}")
     for is_conflict, detail, remedy in (

@@ -21,7 +21,8 @@ from claude_gateway.doctor.host import (
 from claude_gateway.doctor.result import CheckResult, CheckStatus, failed_result, ok_result, skipped_result
 from claude_gateway.storage.database import DATABASE_FILE_NAME
 from workers.core.errors import WorkerError
-from workers.engine import probe_sandbox
+from workers.core.settings import LaunchSettings
+from workers.engine import probe_sandboxes
 
 # Assumed memory usage of a worker if the CLI does not start.
 _DEFAULT_WORKER_MIB = 170.0
@@ -102,8 +103,9 @@ async def _evaluate_claude_code(
         return [
             failed_result(subject, f"no program at {cli_path}", "unset CLAUDE_CLI_PATH, or run `make setup`")
         ], _DEFAULT_WORKER_MIB
+    launch, *other_launches = settings.launch_settings(cli_path)
     try:
-        report = await claude_code.start_and_inspect(settings.launch_settings(cli_path))
+        report = await claude_code.start_and_inspect(launch)
     except WorkerError as error:
         last_line = error.detail.splitlines()[-1:] or [""]
         detail = f"{cli_path} does not start: {error.message} {last_line[0][:200]}".strip()
@@ -121,11 +123,25 @@ async def _evaluate_claude_code(
         ok_result(subject, str(cli_path)),
         checks.evaluate_version(report.version, pinned, str(cli_path)),
         login,
+        *[await _evaluate_other_login(other) for other in other_launches],
     ], report.rss_mib
 
 
+async def _evaluate_other_login(launch: LaunchSettings) -> CheckResult:
+    """Return the result of the check of a login of `LOGINS_FILE` after the first one."""
+    try:
+        report = await claude_code.start_and_inspect(launch)
+    except WorkerError as error:
+        return failed_result(
+            f"Login {launch.name} ({launch.auth_method.value})",
+            f"Claude Code does not start with it: {error.message}",
+            "correct its variables in LOGINS_FILE",
+        )
+    return checks.evaluate_login(launch.auth_method, report.account, launch.name)
+
+
 async def _evaluate_sandbox(settings: Settings, cli_path: Path) -> CheckResult:
-    _, problem = await probe_sandbox(settings.launch_settings(cli_path), settings.agent_settings(DEFAULT_TOOLS))
+    _, problem = await probe_sandboxes(settings.launch_settings(cli_path), settings.agent_settings(DEFAULT_TOOLS))
     return checks.evaluate_sandbox(problem, allow_unsandboxed=settings.allow_unsandboxed_tools)
 
 

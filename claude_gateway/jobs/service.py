@@ -3,11 +3,11 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol, assert_never
+from typing import Any, Protocol
 
 from claude_gateway.auth.concurrency import ConcurrencyLimiter
 from claude_gateway.auth.models import NO_BUDGET, ApiKey, Budget
@@ -15,6 +15,7 @@ from claude_gateway.auth.request_pacing import RequestPacer
 from claude_gateway.builtin_tools.counters import ToolCounters
 from claude_gateway.core.errors import ApiError, error_code, host_failure, is_host_failure
 from claude_gateway.dialects.common.content.token_count import estimate_prompt_tokens
+from claude_gateway.jobs.progress import JobProgress
 from claude_gateway.jobs.retries import RetryPolicy
 from claude_gateway.usage.budget import estimate_spend
 from claude_gateway.usage.budget_queue import BudgetQueue, BudgetReservation
@@ -23,37 +24,26 @@ from claude_gateway.usage.recorder import UsageRecorder
 from workers.conversation.media_limit import drop_oldest_media
 from workers.core.errors import ErrorKind, WorkerError, shutting_down
 from workers.core.event_loop import loop_time
-from workers.core.events import (
-    BlockEnded,
-    BlockStarted,
-    Event,
-    Finished,
-    SignatureDelta,
-    Started,
-    StreamReset,
-    TextDelta,
-    ThinkingDelta,
-    ToolCallFinished,
-    ToolCallStarted,
-    ToolInputDelta,
-)
+from workers.core.events import EventBatch, EventStream, Started, StreamReset
 from workers.core.job import ChatJob
+from workers.core.message_blocks import is_plain_text
 from workers.host.large_job_threads import run_for_job
-from workers.parsing.turn_parser import is_visible
 from workers.scheduling.scheduler import JobSlot, StartGuard
 from workers.worker.cost_meter import CostCallback
 
 _log = logging.getLogger(__name__)
 
-# While several keys send requests, the gateway counts this many deltas of a reply as one request of the reply's key.
-_DELTAS_PER_REQUEST = 128
-
 
 class Runner(Protocol):
     """Interface of a worker, as far as this module uses it."""
 
-    def run(self, job: Any, deadline: float, on_cost: CostCallback) -> AsyncGenerator[Event, None]:
+    def run(self, job: Any, deadline: float, on_cost: CostCallback) -> EventStream:
         """Run a job that the worker source has prepared, and yield its events."""
+        ...
+
+    @property
+    def login(self) -> str:
+        """The name of the login with which the worker runs the job."""
         ...
 
     def report_accepted(self) -> None:
@@ -83,7 +73,7 @@ class _AllowAllStarts:
     """Start checker that lets every job start."""
 
     async def check_start(self, job: ChatJob, credential: bytes) -> ApiKey:  # noqa: ARG002 - part of the protocol
-        return ApiKey(job.key_id, group=job.group)
+        return ApiKey(job.key_id, group=job.group, login=job.login)
 
 
 class ChatService:
@@ -138,13 +128,13 @@ class ChatService:
 
     async def run(
         self, job: ChatJob, deadline: float | None = None, context: RequestContext | None = None
-    ) -> AsyncGenerator[Event, None]:
+    ) -> EventStream:
         """Run a job and yield its events. The event `Started` comes only once, even if the job runs again.
 
         If the worker exits or the upstream connection is interrupted, the service runs the job again, as far as
         `RetryPolicy` allows. If it has already passed on a part of the reply, it first yields `StreamReset`. A reader
         that cannot undo output stops at this event, and then the service sends no second request upstream. The service
-        does not repeat a job whose tools have run.
+        does not repeat a job whose tools have run. `StreamReset` is always a batch of its own.
 
         Args:
             job: The job.
@@ -157,22 +147,23 @@ class ChatService:
             ApiError: If the job may no longer start, or the machine of the gateway fails.
         """
         deadline = self.new_deadline() if deadline is None else deadline
-        job = await run_for_job(job, drop_oldest_media, job)
+        if not is_plain_text(job.turns):
+            job = await run_for_job(job, drop_oldest_media, job)
         record = self._usage_recorder.open(job, context)
-        event: Event | None = None
+        batch: EventBatch = ()
         # This context releases the reserved budget after the usage record has ended, because the recorder then knows
         # the actual spend.
         with self._budget_queue.reservation(job.key_id) as reservation:
             try:
                 with self._concurrency_limiter.acquire(job.key_id) as check_concurrency:
                     key = await self._start_checker.check_start(job, record.context.credential)
-                    # The job keeps this group, even if the operator changes the group of the key while the job waits.
-                    job = replace(job, group=key.group)
+                    # The job keeps this group and login, even if the operator changes the key while the job waits.
+                    job = replace(job, group=key.group, login=key.login)
                     await self._reserve_budget(job, key.budget, deadline, reservation)
                     check = partial(self._check_start, job, record, check_concurrency)
-                    async with aclosing(self._run_in_slot(job, deadline, record, check)) as events:
-                        async for event in events:
-                            yield event
+                    async with aclosing(self._run_in_slot(job, deadline, record, check)) as batches:
+                        async for batch in batches:
+                            yield batch
             except WorkerError as error:
                 if error.kind is ErrorKind.MODEL_NOT_FOUND:
                     self._on_model_rejected(job.model)
@@ -197,7 +188,7 @@ class ChatService:
                 self._usage_recorder.abandon(
                     record,
                     error_code(ErrorKind.UPSTREAM_DISCONNECTED)
-                    if isinstance(event, StreamReset)
+                    if batch and isinstance(batch[-1], StreamReset)
                     else CLIENT_DISCONNECTED,
                 )
                 raise
@@ -241,16 +232,14 @@ class ChatService:
         await self._start_checker.check_start(job, record.context.credential)
         check_concurrency()
 
-    async def _run_in_slot(
-        self, job: ChatJob, deadline: float, record: UsageRecord, check: StartGuard
-    ) -> AsyncGenerator[Event, None]:
+    async def _run_in_slot(self, job: ChatJob, deadline: float, record: UsageRecord, check: StartGuard) -> EventStream:
         try:
             async with (
                 self._worker_source.acquire_slot(job, deadline, check) as slot,
-                aclosing(self._run_with_retries(job, deadline, record, check, slot)) as events,
+                aclosing(self._run_with_retries(job, deadline, record, check, slot)) as batches,
             ):
-                async for event in events:
-                    yield event
+                async for batch in batches:
+                    yield batch
         except WorkerError as error:
             if self._is_shutting_down:
                 raise shutting_down() from error
@@ -259,56 +248,36 @@ class ChatService:
 
     async def _run_with_retries(
         self, job: ChatJob, deadline: float, record: UsageRecord, check: StartGuard, slot: JobSlot[Any, Runner]
-    ) -> AsyncGenerator[Event, None]:
-        started = output_sent = tools_ran = False
-        delta_count = 0
-        tool_counter = self._tool_counters.for_job(job)
+    ) -> EventStream:
+        progress = JobProgress(self._tool_counters.for_job(job), self._usage_recorder, record)
         retries = RetryPolicy()
         while True:
             try:
                 async with slot.lease() as worker:
+                    record.login = worker.login
                     await check()  # check again, because the lease may have waited for a process to start
                     await self._usage_recorder.record_attempt(record)
                     async with aclosing(
                         worker.run(slot.job, deadline, partial(self._usage_recorder.add_cost, record))
-                    ) as events:
-                        async for event in events:
-                            if isinstance(event, ToolCallStarted | ToolCallFinished):
-                                tools_ran = True
-                                for progress in tool_counter.feed(event):
-                                    yield progress
-                                continue
-                            if not output_sent and is_visible(event):
-                                output_sent = True
-                                self._usage_recorder.record_first_output(record)
-                            match event:
-                                case Started():
-                                    worker.report_accepted()
-                                    self._usage_recorder.record_accepted(record, event)
-                                    if started:
-                                        continue
-                                case TextDelta(text) | ThinkingDelta(text) | ToolInputDelta(text):
-                                    self._usage_recorder.add_output_chars(record, len(text))
-                                    delta_count += 1
-                                    if not delta_count % _DELTAS_PER_REQUEST:
-                                        await self._pace(job.key_id)
-                                case Finished(usage=usage):
-                                    await self._usage_recorder.complete(record, usage)
-                                case BlockStarted() | SignatureDelta() | BlockEnded() | StreamReset():
-                                    pass
-                                case _:
-                                    assert_never(event)
-                            started = True
-                            yield event
+                    ) as batches:
+                        async for batch in batches:
+                            if isinstance(batch[0], Started):
+                                worker.report_accepted()
+                            for passed_batch in progress.pass_on(batch):
+                                if progress.final_usage is not None:
+                                    await self._usage_recorder.complete(record, progress.final_usage)
+                                for _ in range(progress.take_request_count()):
+                                    await self._pace(job.key_id)
+                                yield passed_batch
             except WorkerError as error:
                 if self._is_shutting_down or not retries.should_retry(
-                    error, output_sent=output_sent, tools_ran=tools_ran
+                    error, output_sent=progress.output_sent, tools_ran=progress.tools_ran
                 ):
                     raise
                 _log.warning("retry on another worker: %s (%s) %s", error, error_code(error.kind), error.detail)
             else:
                 return
-            if output_sent:
-                yield StreamReset()
-                output_sent = False
+            if progress.output_sent:
+                yield [StreamReset()]
+                progress.output_sent = False
             await check()  # check before the job takes a process from another key

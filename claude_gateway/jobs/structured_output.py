@@ -6,7 +6,7 @@ This layer is between the chat service and the encoders, and is the same for eve
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ from claude_gateway.structured_output.json_reply import JsonReplyBuffer, add_rep
 from claude_gateway.structured_output.validation import find_problems, find_schema_problem
 from claude_gateway.usage.record import RequestContext
 from workers.core.errors import ErrorKind, WorkerError
-from workers.core.events import Event
+from workers.core.events import EventStream
 from workers.core.job import ChatJob, OutputSchema
 
 _log = logging.getLogger(__name__)
@@ -31,9 +31,7 @@ _MAX_MESSAGE_CHARS = 1_000
 _executor = ThreadPoolExecutor(2, thread_name_prefix="schema-check")
 
 
-def run_job(
-    service: ChatService, job: ChatJob, *, live: bool, context: RequestContext | None = None
-) -> AsyncGenerator[Event, None]:
+def run_job(service: ChatService, job: ChatJob, *, live: bool, context: RequestContext | None = None) -> EventStream:
     """Run a job and return its events.
 
     If the job has an output schema, the function validates the reply. Otherwise it returns the events of the service
@@ -52,7 +50,7 @@ def run_job(
 
 async def run_validated(
     service: ChatService, job: ChatJob, *, live: bool, context: RequestContext | None = None
-) -> AsyncGenerator[Event, None]:
+) -> EventStream:
     """Run a job and yield its events. The event `Finished` comes only after a reply that matches the output schema.
 
     Args:
@@ -74,9 +72,9 @@ async def run_validated(
     if output.native_schema is not None:
         buffer = JsonReplyBuffer(live=live, streamed=live)
         try:
-            async with aclosing(_run_attempts(service, job, output, buffer, deadline, context)) as events:
-                async for event in events:
-                    yield event
+            async with aclosing(_run_attempts(service, job, output, buffer, deadline, context)) as batches:
+                async for batch in batches:
+                    yield batch
         except WorkerError as error:
             if error.kind is not ErrorKind.INVALID_REQUEST or buffer.has_started:
                 raise
@@ -87,9 +85,9 @@ async def run_validated(
     buffer = JsonReplyBuffer(live=False, streamed=live)
     async with aclosing(
         _run_attempts(service, add_schema_instruction(job), output, buffer, deadline, context)
-    ) as events:
-        async for event in events:
-            yield event
+    ) as batches:
+        async for batch in batches:
+            yield batch
 
 
 async def _run_attempts(
@@ -99,28 +97,28 @@ async def _run_attempts(
     buffer: JsonReplyBuffer,
     deadline: float,
     context: RequestContext | None,
-) -> AsyncGenerator[Event, None]:
+) -> EventStream:
     """Yield the events of a valid reply.
 
     If the first reply is invalid and the client has not received any of it, the function requests a second reply.
     """
     problems: list[str] = []
     for can_retry in (not buffer.live, False):
-        async with aclosing(service.run(job, deadline, context)) as events:
-            async for event in events:
-                for passed_event in buffer.feed(event):
-                    yield passed_event
+        async with aclosing(service.run(job, deadline, context)) as batches:
+            async for batch in batches:
+                if passed_events := [passed_event for event in batch for passed_event in buffer.feed(event)]:
+                    yield passed_events
         problems = await _find_problems(output, buffer, deadline) if buffer.needs_validation else []
         if not problems:
-            for event in buffer.remaining_events():
-                yield event
+            if remaining_events := buffer.remaining_events():
+                yield remaining_events
             return
         _log.info("a reply was not the requested JSON")
         if not can_retry:
             break
         job = add_repair_turn(job, buffer.raw_text, problems)
-        for event in buffer.restart():
-            yield event
+        if restart_events := buffer.restart():
+            yield restart_events
     raise invalid_json_output(_format_problems(problems), streamed=buffer.live)
 
 

@@ -7,6 +7,7 @@ Examples are `bedrock/us.anthropic.claude-sonnet-4-5-20250929-v1:0` (LiteLLM), `
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 FAMILIES = ("opus", "sonnet", "haiku", "fable")
 # Known provider prefixes. If a name has another prefix, the parser accepts it only if a complete Claude name follows
@@ -22,6 +23,8 @@ _PROVIDERS = frozenset(
         *("~openai"),
     }
 )
+# Clients use the same few names in all their requests.
+_MAX_CACHED_NAMES = 512
 _PROVIDER_PATH = re.compile(r"[A-Za-z0-9~_.:-]+(/[A-Za-z0-9~_.:-]+)*/")
 _PROVIDER_PREFIX = re.compile(r"([a-z_-]+):(?=[a-z])")
 # Path segment that comes before the name of a fine-tuned model at Google. Such a name never stands for a Claude model.
@@ -81,6 +84,7 @@ class ParsedModelName:
         return replace(other, date=self.date and other.date) == self
 
 
+@lru_cache(maxsize=_MAX_CACHED_NAMES)
 def strip_providers(name: str) -> tuple[str, bool]:
     """Return a name without its provider prefixes, and whether all these prefixes stand for known providers."""
     is_known = True
@@ -113,6 +117,7 @@ def is_bedrock_name(name: str) -> bool:
     return name.startswith("arn:aws") or _BEDROCK_PREFIX.match(name) is not None
 
 
+@lru_cache(maxsize=_MAX_CACHED_NAMES)
 def parse_model_name(name: str) -> ParsedModelName | None:
     """Parse a name without provider prefix. Return None if the name is not clearly the name of a Claude model."""
     name = _BEDROCK_VERSION_SUFFIX.sub("", strip_bedrock_prefix(name))

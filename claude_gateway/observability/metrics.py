@@ -138,8 +138,15 @@ class Metrics:
         ):
             if (seconds := record.seconds_since_created(moment)) is not None:
                 histogram.observe(seconds)
-        for token_type in ("input", "output", "cache_read", "cache_write", "thinking"):
-            if count := getattr(record.usage, f"{token_type}_tokens"):
+        usage = record.usage
+        for token_type, count in (
+            ("input", usage.input_tokens),
+            ("output", usage.output_tokens),
+            ("cache_read", usage.cache_read_tokens),
+            ("cache_write", usage.cache_write_tokens),
+            ("thinking", usage.thinking_tokens),
+        ):
+            if count:
                 self._tokens(model, token_type).inc(count)
 
     def cost_reported(self, record: UsageRecord, usd: float) -> None:
@@ -157,10 +164,10 @@ class Metrics:
         """
         method = method if method in _KNOWN_METHODS else _OTHER
         self._requests(method, context.route or _OTHER, str(status), context.dialect).inc()
-        if context.usage_records and all(record.ended_monotonic is not None for record in context.usage_records):
-            created = min(record.created_monotonic for record in context.usage_records)
-            ended = max(record.ended_monotonic or 0.0 for record in context.usage_records)
-            self._overhead(context.dialect).observe(max(0.0, seconds - (ended - created)))
+        ends = [record.ended_monotonic for record in context.usage_records if record.ended_monotonic is not None]
+        if ends and len(ends) == len(context.usage_records):
+            created = min([record.created_monotonic for record in context.usage_records])
+            self._overhead(context.dialect).observe(max(0.0, seconds - (max(ends) - created)))
 
     def render(
         self,

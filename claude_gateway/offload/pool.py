@@ -8,9 +8,9 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from claude_gateway.core.errors import ApiError
@@ -99,12 +99,11 @@ class OffloadPool:
             return False
         return not self._inline_key_budget.wait_seconds(key_id, now)
 
-    @contextmanager
-    def track_inline_time(self, key_id: str) -> Iterator[None]:
-        """Measure the CPU time of a `with` block, and count it as time that the key used on the event loop."""
+    def run_inline(self, key_id: str, function: Callable[..., T], *arguments: Any) -> T:
+        """Call a function, and count its CPU time as time that the key used on the event loop."""
         started_at = self._cpu_time()
         try:
-            yield
+            return function(*arguments)
         finally:
             seconds, now = self._cpu_time() - started_at, self._now()
             self._inline_key_budget.spend(key_id, seconds, now)

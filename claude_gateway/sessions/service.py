@@ -81,6 +81,10 @@ class SessionService:
         self._used_row_ids: set[int] = set()
         self._thinking_cache = ThinkingCache()
 
+    def no_session(self, key_id: str) -> NoSession:
+        """Return the session for a request without a session id."""
+        return NoSession(self._thinking_cache, key_id)
+
     @asynccontextmanager
     async def open_session(self, key_id: str, id_: str | None) -> AsyncIterator[Session]:
         """Open a session while a `with` block runs. If another request uses the session, wait until that request ends.
@@ -94,7 +98,7 @@ class SessionService:
             WorkerError: SHUTTING_DOWN if the gateway is shutting down.
         """
         if not id_:
-            yield NoSession(self._thinking_cache, key_id)
+            yield self.no_session(key_id)
             return
         check_session_id(id_)
         try:

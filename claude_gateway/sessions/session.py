@@ -1,7 +1,7 @@
 """Classes that give one request the stored conversation of a session, and that store the new turns of the request."""
 
 import math
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -13,7 +13,7 @@ from claude_gateway.sessions.session_store import SessionChange, SessionChanged,
 from claude_gateway.sessions.thinking_cache import ThinkingCache
 from claude_gateway.sessions.turn_codec import encode_turn
 from workers.conversation.prefix_keys import ReplyBuilder
-from workers.core.events import Event, Finished
+from workers.core.events import EventStream, Finished
 from workers.core.job import ChatJob, RedactedThinkingBlock, ThinkingBlock, Turn
 from workers.host.large_job_threads import run_for_job
 
@@ -43,7 +43,7 @@ class Session(Protocol):
         """The stored conversation that the request continues."""
         ...
 
-    def persist_stream(self, job: ChatJob, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
+    def persist_stream(self, job: ChatJob, batches: EventStream) -> EventStream:
         """Yield the events of a job unchanged. Store the conversation before the last event."""
         ...
 
@@ -62,12 +62,12 @@ class NoSession:
             SessionHistory(find_reply=thinking_cache.lookup_for_key(key_id)) if thinking_cache else EMPTY_HISTORY
         )
 
-    def persist_stream(self, job: ChatJob, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
+    def persist_stream(self, job: ChatJob, batches: EventStream) -> EventStream:
         """Return the events of a job unchanged, and add the reply to the thinking cache."""
         return (
-            _cache_thinking(self._thinking_cache, job, events)
+            _cache_thinking(self._thinking_cache, job, batches)
             if self._thinking_cache and uses_thinking_and_tools(job)
-            else events
+            else batches
         )
 
 
@@ -79,16 +79,15 @@ def uses_thinking_and_tools(job: ChatJob) -> bool:
     return bool(job.tools) and job.params.thinking != "off"
 
 
-async def _cache_thinking(
-    thinking_cache: ThinkingCache, job: ChatJob, events: AsyncGenerator[Event, None]
-) -> AsyncGenerator[Event, None]:
+async def _cache_thinking(thinking_cache: ThinkingCache, job: ChatJob, batches: EventStream) -> EventStream:
     reply = ReplyBuilder()
-    async with aclosing(events):
-        async for event in events:
-            reply.feed(event)
-            if isinstance(event, Finished):
+    async with aclosing(batches):
+        async for batch in batches:
+            for event in batch:
+                reply.feed(event)
+            if isinstance(batch[-1], Finished):
                 thinking_cache.add(job, reply.build())
-            yield event
+            yield batch
 
 
 class OpenSession:
@@ -131,7 +130,7 @@ class OpenSession:
             return replace(EMPTY_HISTORY, find_reply=find_reply)
         return replace(self._snapshot.history, size_bytes=self._snapshot.size_bytes, find_reply=find_reply)
 
-    async def persist_stream(self, job: ChatJob, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
+    async def persist_stream(self, job: ChatJob, batches: EventStream) -> EventStream:
         """Yield the events of a job unchanged, and store the conversation before `Finished`.
 
         If the reply fails, the client disconnects or the model refuses, the session does not change.
@@ -140,7 +139,7 @@ class OpenSession:
             ApiError: 413 or 429 before the job runs, if the new turns would exceed a limit; or 409 instead of
                 `Finished`, if another request has deleted or changed the session.
         """
-        async with aclosing(events):
+        async with aclosing(batches):
             stored_turns = self.history.turns
             intact_turns = stored_turns[: self._snapshot.intact_turn_count] if self._snapshot else ()
             kept_count, new_turns, additional_bytes = await run_for_job(
@@ -148,15 +147,20 @@ class OpenSession:
             )
             await self._check_limits(additional_bytes)
             reply_builder = ReplyBuilder()
-            async for event in events:
-                reply_builder.feed(event)
-                if isinstance(event, Finished) and event.stop_reason != "refusal":
+            async for batch in batches:
+                for event in batch:
+                    reply_builder.feed(event)
+                last = batch[-1]
+                if isinstance(last, Finished) and last.stop_reason != "refusal":
+                    if events_before := batch[:-1]:
+                        yield events_before  # the client does not wait for the database
                     reply = reply_builder.build()
                     if uses_thinking_and_tools(job):
                         self._thinking_cache.add(job, reply)
                     reply_turns = map(encode_turn, _storable_turns(reply))
                     await self._write(SessionChange(job.system, kept_count, [*new_turns, *reply_turns]))
-                yield event
+                    batch = (last,)
+                yield batch
 
     async def create(self) -> None:
         """Create an empty session in the database.

@@ -35,16 +35,32 @@ _FIRST_COLUMN_NAMES = {"key_id": "owner", "created_at": "begun_at"}
 def select_sums_source(columns: Collection[str], unfilled: str = "") -> str:
     """Return the source for a FROM clause that reads the daily sums from the smallest table with the needed columns.
 
+    No table contains the logins. With this column, the source reads the usage records themselves, from the day `:since`
+    to the day before `:until`.
+
     Args:
         columns: Columns that the query uses.
         unfilled: SQL condition that selects the usage records that are not in the sums yet. The returned source also
             includes these records. An empty string means that the sums include all records.
     """
+    if "login" in columns:
+        return _sum_records_of_days_sql((*_TABLE_KEYS["usage_days"], "login"))
     table = next(name for name, key in _TABLE_KEYS.items() if set(columns) <= set(key))
     if not unfilled:
         return table
     names = ", ".join((*_TABLE_KEYS[table], *_SUM_COLUMNS))
     return f"(SELECT {names} FROM {table} UNION ALL {_summed_rows_sql(_TABLE_KEYS[table], unfilled)})"  # noqa: S608 - the parts are constants
+
+
+def _sum_records_of_days_sql(key_columns: Collection[str]) -> str:
+    """Return a subquery that sums up the usage records from the day `:since` to the day before `:until`."""
+    keys = [f"{_key_expressions((column,), '')} AS {column}" for column in key_columns]
+    sums = [f"sum({count}) AS {column}" for column, count in zip(_SUM_COLUMNS, _sum_expressions(""), strict=True)]
+    return (
+        f"(SELECT {', '.join((*keys, *sums))} FROM usage_records "  # noqa: S608 - the parts are constants
+        "WHERE created_at >= :since * 86400 AND created_at < :until * 86400 "
+        f"GROUP BY {_key_expressions(key_columns, '')})"
+    )
 
 
 def _clamp_sql(value: str, maximum: int) -> str:

@@ -176,9 +176,14 @@ DROP INDEX responses_gone;
 CREATE INDEX responses_hidden ON responses (key_id) WHERE object IS NULL;
 """
 
+_USAGE_LOGINS = """
+-- The login with which a job ran last; '' if the job did not run.
+ALTER TABLE usage_records ADD COLUMN login TEXT NOT NULL DEFAULT '';
+"""
+
 # Never change a script after its release, because a gateway does not run it again on existing databases. Add a new
 # script for each change of the schema.
 MIGRATIONS: tuple[str, ...] = (
     *(_SESSIONS, _RESPONSES, _TOOL_CHOICES, _KEYS, _MCP_SERVERS, _USAGE_RECORDS, _TOOL_COUNTS),
-    *(DAILY_SUMS_SCRIPT, _RESPONSE_INDEXES, _COLUMN_NAMES),
+    *(DAILY_SUMS_SCRIPT, _RESPONSE_INDEXES, _COLUMN_NAMES, _USAGE_LOGINS),
 )

@@ -257,11 +257,15 @@ class BackgroundResponses:
                     structured_output.run_job(
                         self._service, run.pending.parsed.job, live=True, context=run.pending.request_context
                     )
-                ) as events:
-                    async for event in events:
-                        response_events = run.builder.feed(event)
-                        if run.builder.is_complete:
-                            return response_events
+                ) as batches:
+                    async for batch in batches:
+                        response_events: list[ResponseEvent] = []
+                        for event in batch:
+                            last_events = run.builder.feed(event)
+                            if run.builder.is_complete:
+                                run.event_log.add(encode_events(response_events))
+                                return last_events
+                            response_events += last_events
                         run.event_log.add(encode_events(response_events))
                 raise errors.stream_interrupted()
             except WorkerError as error:

@@ -33,7 +33,7 @@ from claude_gateway.stored_responses.response_store import (
     StoredResponse,
 )
 from claude_gateway.usage.record import RequestContext
-from workers.core.events import Event
+from workers.core.events import EventStream
 from workers.core.job_size import estimate_turns_bytes
 from workers.host.large_job_threads import run_for_job, run_for_size
 
@@ -201,16 +201,16 @@ class ResponseService:
         return len(unfinished)
 
     async def persist_stream(
-        self, pending: PendingResponse, builder: ResponseBuilder, events: AsyncGenerator[Event, None]
+        self, pending: PendingResponse, builder: ResponseBuilder, batches: EventStream
     ) -> AsyncGenerator[Sequence[ResponseEvent], None]:
         """Yield the events of a streamed response, and store the response before yielding the last event.
 
         The method does not store the response if it fails, if the client disconnects, or if the client has disabled
         storing in the request.
         """
-        async with aclosing(events):
-            async for event in events:
-                response_events = builder.feed(event)
+        async with aclosing(batches):
+            async for batch in batches:
+                response_events = [response_event for event in batch for response_event in builder.feed(event)]
                 if builder.is_complete and pending.parsed.store:
                     yield response_events[:-1]
                     await self.store_response(pending, builder)

@@ -86,6 +86,7 @@ class UsageRecord:
         previous_attempts_usage: Token usage of the attempts before the current attempt.
         attempt_usage: Token usage of the current attempt.
         cost_usd: Cost of all attempts in US dollars; None if the CLI has reported no cost.
+        login: Name of the login with which the job ran last; "" if the job did not run.
         output_char_count: Count of the characters of the reply that the gateway has passed to the client.
         result: `running` while the job runs; `ok` after a complete reply; otherwise the reason why the job ended.
     """
@@ -106,12 +107,15 @@ class UsageRecord:
     previous_attempts_usage: TokenUsage = NO_TOKEN_USAGE
     attempt_usage: TokenUsage = NO_TOKEN_USAGE
     cost_usd: float | None = None
+    login: str = ""
     output_char_count: int = 0
     result: str = RUNNING
 
     @property
     def usage(self) -> TokenUsage:
         """Token usage of all attempts together."""
+        if self.previous_attempts_usage is NO_TOKEN_USAGE:
+            return self.attempt_usage
         return self.previous_attempts_usage + self.attempt_usage
 
     @property

@@ -21,7 +21,10 @@ _RECORD_COLUMNS = (
     *("id", "key_id", "request_id", "number", "dialect", "route", "requested_model", "model", "session", "tools"),
     *("attempts", "created_at", "queue_ms", "first_token_ms", "total_ms"),
     *("input", "output", "cache_read", "cache_write", "thinking", "cost_usd", "result"),
+    "login",
 )
+# The number of columns in the log of a version of the gateway that had only one login.
+_COLUMN_COUNT_WITHOUT_LOGIN = len(_RECORD_COLUMNS) - 1
 _VALUES_SQL = ", ".join(f"json_extract(value, '$[{index}]')" for index in range(len(_RECORD_COLUMNS)))
 _UPDATES_SQL = ", ".join(f"{name} = excluded.{name}" for name in _RECORD_COLUMNS[1:])
 # This statement inserts or updates any number of rows.
@@ -38,6 +41,7 @@ _GROUP_COLUMNS: dict[Grouping, str] = {
     "model": "model",
     "dialect": "dialect",
     "result": "result",
+    "login": "login",
 }
 _SUMS_SQL = (
     f"coalesce(sum(jobs), 0), coalesce(sum(jobs) FILTER (WHERE result = '{OK}'), 0), coalesce(sum(input), 0), "
@@ -55,7 +59,7 @@ _MAX_WRITTEN_PER_STATEMENT = 500
 # in one transaction. Other writers have to wait until the statement or the transaction ends.
 _MAX_DELETED_PER_STATEMENT = 500
 _MAX_FILLED_PER_TRANSACTION = 1_000
-_TEXT_COLUMNS = ("key_id", "request_id", "dialect", "route", "requested_model", "model", "result")
+_TEXT_COLUMNS = ("key_id", "request_id", "dialect", "route", "requested_model", "model", "result", "login")
 _NUMBER_COLUMNS = ("queue_ms", "first_token_ms", "total_ms", "cost_usd")
 _MAX_COUNT = 2**53
 # A row with a higher id is damaged. If the gateway accepted it, later ids might not fit into the database.
@@ -269,11 +273,13 @@ def _build_report(query: UsageQuery, rows: Sequence[Row], total: Row) -> UsageRe
 
 
 def check_record_row(row: RecordRow) -> RecordRow:
-    """Check the values in a row of the write-ahead log, and return the row.
+    """Check the values in a row of the write-ahead log, and return the row with all columns.
 
     Raises one of the exceptions in `READ_ERRORS` if a value is invalid. A row that another version of the gateway wrote
     is also invalid if it has other columns.
     """
+    if len(row) == _COLUMN_COUNT_WITHOUT_LOGIN:
+        row = (*row, "")
     if len(row) != len(_RECORD_COLUMNS):
         raise ValueError(f"it has {len(row)} columns instead of {len(_RECORD_COLUMNS)}")
     for column, value in zip(_RECORD_COLUMNS, row, strict=True):
@@ -324,6 +330,7 @@ def _to_row(record: UsageRecord) -> tuple[Any, ...]:
             record.cost_usd,
             record.result,
         ),
+        record.login,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, cast, get_args
 from claude_gateway.core.errors import ApiError, bad_request
 from claude_gateway.usage.days import DAY_SECONDS, day_number, day_start, format_day, parse_day
 
-Grouping = Literal["day", "key", "model", "dialect", "result"]
+Grouping = Literal["day", "key", "model", "dialect", "result", "login"]
 GROUPINGS: tuple[Grouping, ...] = get_args(Grouping)
 DEFAULT_DAYS = 30
 

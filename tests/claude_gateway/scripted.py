@@ -1,7 +1,7 @@
 """A scripted worker source that replaces the engine, and a gateway application that uses it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -39,7 +39,7 @@ from claude_gateway.web.context.body_memory import BodyMemory
 from claude_gateway.web.context.live_config import LiveConfig
 from claude_gateway.web.context.state import AppState
 from tests.claude_gateway.mcp_servers.scripted import create_empty_manager
-from workers.core.events import BlockEnded, BlockStarted, Event, Finished, Started, TextDelta, TokenUsage
+from workers.core.events import BlockEnded, BlockStarted, Event, EventStream, Finished, Started, TextDelta, TokenUsage
 from workers.core.job import ChatJob, Text, Turn
 from workers.core.settings import DEFAULT_LOGIN, AuthMethod
 from workers.logins.leases import LeasedWorker
@@ -49,8 +49,9 @@ from workers.pool.process_info import ProcessInfo
 from workers.scheduling.scheduler import JobSlot, StartGuard
 from workers.worker.cost_meter import CostCallback, ignore_cost
 
-# The source yields events, raises exceptions, and waits for each `asyncio.Event` until a test sets it.
-ScriptStep = Event | Exception | asyncio.Event
+# The source yields events and batches (tuples), raises exceptions, and waits for each `asyncio.Event` until a test sets
+# it.
+ScriptStep = Event | tuple[Event, ...] | Exception | asyncio.Event
 
 MODEL = "claude-sonnet-4-5-20250929"
 COST_USD = 0.25
@@ -115,7 +116,7 @@ class ScriptedWorkerSource:
         self, job: ChatJob, deadline: float, check: StartGuard
     ) -> AsyncIterator[LeasedWorker["ScriptedWorkerSource"]]:
         async with self.logins.attempt(job) as attempt, self.worker(job, deadline, check):
-            yield LeasedWorker(self, attempt)
+            yield LeasedWorker(self, attempt, job)
 
     @asynccontextmanager
     async def worker(self, job: ChatJob, deadline: float, check: StartGuard) -> AsyncIterator["ScriptedWorkerSource"]:
@@ -134,10 +135,8 @@ class ScriptedWorkerSource:
             if not self.leased_count:
                 self.worker_released.set()
 
-    async def run(
-        self, job: ChatJob, deadline: float, on_cost: CostCallback = ignore_cost
-    ) -> AsyncGenerator[Event, None]:
-        """Play the next script; report the cost `COST_USD` at the end of each reply."""
+    async def run(self, job: ChatJob, deadline: float, on_cost: CostCallback = ignore_cost) -> EventStream:
+        """Play the next script, with one event in each batch; report the cost `COST_USD` at the end of each reply."""
         try:
             for step in next(self._attempts):
                 if isinstance(step, Exception):
@@ -147,7 +146,7 @@ class ScriptedWorkerSource:
                 else:
                     if isinstance(step, Finished):
                         on_cost(COST_USD)
-                    yield step
+                    yield step if isinstance(step, tuple) else [step]
         finally:
             self.events_closed.set()
 

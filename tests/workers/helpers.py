@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+from tests.events import each_event
 from tests.workers.scripted_process import ScriptedProcess
 from workers.core.events import Event, StreamReset, TextDelta, ThinkingDelta
 from workers.core.frame import Frame
@@ -78,7 +79,7 @@ async def wait_all_ready(pool: ChatPool) -> None:
 
 
 async def collect_events(worker: ChatWorker, job: ChatJob) -> list[Event]:
-    return [event async for event in worker.run(prepare_chat_job(job), far_deadline())]
+    return [event async for event in each_event(worker.run(prepare_chat_job(job), far_deadline()))]
 
 
 def visible_text_and_thinking(events: Iterable[Event]) -> tuple[str, str]:

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterable
 from typing import Any
 
+from workers.cli.output_reader import CanWait
 from workers.core.frame import Frame
 
 _KILLED_STATUS = -signal.SIGKILL
@@ -37,13 +38,14 @@ class ScriptedProcess:
         self._exit_status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._is_replying = False
 
-    async def read(self) -> list[Frame]:
+    async def read(self, deadline: float | None = None, can_wait: CanWait | None = None) -> list[Frame]:
         """Return the next frames of the output, or an empty list at the end of the output."""
         if self._exit_status.done() and self._output_queue.empty():
             return []
-        return await self._output_queue.get()
+        async with asyncio.timeout_at(deadline):
+            return await self._output_queue.get()
 
-    async def write(self, *frames: Frame) -> None:
+    async def write(self, *frames: Frame, deadline: float | None = None) -> None:
         """Handle frames as the CLI does.
 
         Raises:

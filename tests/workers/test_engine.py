@@ -37,7 +37,7 @@ def list_process_dirs(state: Path) -> list[Path]:
 
 async def test_each_worker_has_a_process_directory_that_is_removed_at_the_end(tmp_path: Path) -> None:
     launch, state = write_program(tmp_path, CLI_SCRIPT), tmp_path / "state"
-    async with run_engine(ProcessDirectories(state), launch, POOL, QUEUE, AGENTS) as engine:
+    async with run_engine(ProcessDirectories(state), [launch], POOL, QUEUE, AGENTS) as engine:
         await wait_all_ready(engine.chat_pool)
         assert len(list_process_dirs(state)) == 2
         async with acquire_worker(engine.chat_scheduler, make_job(), far_deadline(), always_allow) as leased:
@@ -53,7 +53,7 @@ async def test_engine_without_a_working_cli_reports_the_reason_and_leaves_no_dir
     async with AsyncExitStack() as stack:
         with pytest.raises(WorkerError) as caught:
             await with_timeout(
-                stack.enter_async_context(run_engine(ProcessDirectories(state), launch, POOL, QUEUE, AGENTS))
+                stack.enter_async_context(run_engine(ProcessDirectories(state), [launch], POOL, QUEUE, AGENTS))
             )
     assert caught.value.kind is ErrorKind.START_FAILED
     assert "no such option" in caught.value.detail
@@ -63,5 +63,8 @@ async def test_engine_without_a_working_cli_reports_the_reason_and_leaves_no_dir
 async def test_engine_releases_the_state_directory_when_it_ends(tmp_path: Path) -> None:
     launch = write_program(tmp_path, CLI_SCRIPT)
     for _ in range(2):
-        async with asyncio.timeout(10), run_engine(ProcessDirectories(tmp_path / "state"), launch, POOL, QUEUE, AGENTS):
+        async with (
+            asyncio.timeout(10),
+            run_engine(ProcessDirectories(tmp_path / "state"), [launch], POOL, QUEUE, AGENTS),
+        ):
             pass

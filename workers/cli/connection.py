@@ -6,8 +6,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from workers.cli.frames import FrameError
+from workers.cli.output_reader import CanWait
 from workers.cli.process import ProcessIO
-from workers.cli.protocol import CliProtocol, ControlRejectedError, ProtocolState, RemoteProtocolError
+from workers.cli.protocol import (
+    PROTOCOL_FRAME_TYPES,
+    CliProtocol,
+    ControlRejectedError,
+    ProtocolState,
+    RemoteProtocolError,
+)
 from workers.cli.stderr_summary import summarize_stderr
 from workers.cli.upstream_errors import parse_upstream_message, quote_upstream_message, should_quote
 from workers.conversation.resume_file import ResumeFile
@@ -54,6 +61,8 @@ class CliConnection:
         self._on_limit_frame = on_limit_frame
         self._process: ProcessIO | None = None
         self._inbox: deque[Frame] = deque()
+        # The error that the next call of `next_frames` raises.
+        self._delayed_error: WorkerError | None = None
         self._create_protocol = create_protocol
         self.protocol = create_protocol()
         self.corruption_reason = ""
@@ -84,6 +93,7 @@ class CliConnection:
         self.kill()
         self._process = new_process
         self._inbox.clear()
+        self._delayed_error = None
         self.protocol = self._create_protocol()
 
     async def mark_ready(self) -> None:
@@ -116,8 +126,7 @@ class CliConnection:
         """
         assert self._process is not None
         try:
-            async with asyncio.timeout_at(deadline):
-                await self._process.write(*frames)
+            await self._process.write(*frames, deadline=deadline)
         except TimeoutError:
             raise WorkerError(ErrorKind.TIMEOUT, "The reply took too long.") from None
         except ConnectionError:
@@ -128,29 +137,68 @@ class CliConnection:
 
         If the protocol has a response to the frame, the connection first writes the response to the CLI.
         """
-        await self.wait_readable(deadline)
+        if not self._inbox:
+            await self.wait_readable(deadline)
         frame = self._inbox.popleft()
+        if response := self._receive(frame):
+            await self.write(response, deadline=deadline)
+        if frame.get("type") in _LIMIT_FRAME_TYPES:
+            self._on_limit_frame(frame)
+        return frame
+
+    async def next_frames(self, deadline: float | None, can_wait: CanWait) -> list[Frame]:
+        """Return the frames that have arrived, after the protocol has handled them. If none has arrived, wait.
+
+        If the protocol has a response to a frame, the connection first writes the response to the CLI.
+
+        Args:
+            deadline: The deadline.
+            can_wait: A function that returns whether a frame needs no reaction before the next frame arrives.
+        """
+        if self._delayed_error is not None:
+            raise self._delayed_error
+        if not self._inbox:
+            await self.wait_readable(deadline, can_wait)
+        frames: list[Frame] = []
         try:
-            if response := self.protocol.receive(frame):
-                await self.write(response, deadline=deadline)
+            while self._inbox:
+                frame = self._inbox.popleft()
+                frame_type = frame.get("type")
+                if frame_type in PROTOCOL_FRAME_TYPES and (response := self._receive(frame)):
+                    await self.write(response, deadline=deadline)
+                if frame_type in _LIMIT_FRAME_TYPES:
+                    self._on_limit_frame(frame)
+                frames.append(frame)
+        except WorkerError as error:
+            if not frames:
+                raise
+            self._delayed_error = error  # the frames before the error are valid
+        return frames
+
+    def _receive(self, frame: Frame) -> Frame | None:
+        """Let the protocol handle a frame. Return the response that must be written to the CLI, if there is one."""
+        try:
+            return self.protocol.receive(frame)
         except ControlRejectedError as error:
             self.mark_corrupt(f"it rejected a setting: {error}")
             message = "Claude Code rejected a setting."
             raise WorkerError(ErrorKind.PROTOCOL_ERROR, message, detail=str(error)) from error
         except RemoteProtocolError as error:
             raise self.mark_corrupt(str(error)) from error
-        if frame.get("type") in _LIMIT_FRAME_TYPES:
-            self._on_limit_frame(frame)
-        return frame
 
-    async def wait_readable(self, deadline: float | None) -> None:
-        """Wait until a frame has arrived. The frame stays unread."""
+    async def wait_readable(self, deadline: float | None, can_wait: CanWait | None = None) -> None:
+        """Wait until a frame has arrived. The frame stays unread.
+
+        Args:
+            deadline: The deadline.
+            can_wait: A function that returns whether a frame needs no reaction before the next frame arrives; None if
+                every frame needs a reaction.
+        """
         assert self._process is not None
         try:
             while not self._inbox:
                 _check_deadline(deadline)  # a read that does not have to wait never times out
-                async with asyncio.timeout_at(deadline):
-                    frames = await self._process.read()
+                frames = await self._process.read(deadline, can_wait)
                 if not frames:
                     self.protocol.mark_exited()
                     raise self._build_exit_error()

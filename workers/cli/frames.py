@@ -39,44 +39,53 @@ class FrameDecoder:
         Raises:
             FrameError: A line is invalid or too long.
         """
-        head, newline, rest = data.partition(b"\n")
-        self._append(head)
-        if not newline:
-            return []
-        lines = [b"".join(self._partial_chunks)]
-        self._partial_chunks.clear()
-        self._partial_bytes = 0
-        *complete_lines, partial_line = rest.split(b"\n")
-        self._append(partial_line)
-        lines += complete_lines
-        return [frame for line in lines if line.strip() and (frame := self._parse_line(line)) is not None]
+        *lines, partial_line = data.split(b"\n")
+        if lines:
+            self._append(lines[0])
+            lines[0] = b"".join(self._partial_chunks)
+            self._partial_chunks.clear()
+            self._partial_bytes = 0
+        if partial_line:
+            self._append(partial_line)
+        frames: list[Frame] = []
+        for line in lines:
+            try:
+                frame = orjson.loads(line)
+            except orjson.JSONDecodeError as error:
+                if line.strip():
+                    self._parse_unusual_line(line, error, frames)
+                continue
+            if isinstance(frame, dict):
+                frames.append(frame)
+            else:
+                self._handle_invalid_line(_not_an_object(line))
+        return frames
 
-    def _parse_line(self, line: bytes) -> Frame | None:
+    def _parse_unusual_line(self, line: bytes, error: Exception, frames: list[Frame]) -> None:
+        """Parse a line that orjson does not accept, and append its frame."""
         try:
-            return _parse_frame(line)
-        except FrameError:
-            self._invalid_lines_left -= 1
-            if self._invalid_lines_left < 0:
-                raise
-            return None
+            value = _parse_with_lone_surrogates(line, error)
+            if not isinstance(value, dict):
+                raise _not_an_object(line)
+        except FrameError as frame_error:
+            self._handle_invalid_line(frame_error)
+        else:
+            frames.append(value)
+
+    def _handle_invalid_line(self, error: FrameError) -> None:
+        self._invalid_lines_left -= 1
+        if self._invalid_lines_left < 0:
+            raise error
 
     def _append(self, chunk: bytes) -> None:
-        if not chunk:
-            return
         self._partial_chunks.append(chunk)
         self._partial_bytes += len(chunk)
         if self._partial_bytes > self._max_line_bytes:
             raise FrameError(f"a line is longer than {self._max_line_bytes} bytes")
 
 
-def _parse_frame(line: bytes) -> Frame:
-    try:
-        value = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        value = _parse_with_lone_surrogates(line, error)
-    if not isinstance(value, dict):
-        raise FrameError(f"not a JSON object: {line[:_MAX_SNIPPET_BYTES]!r}")
-    return value
+def _not_an_object(line: bytes) -> FrameError:
+    return FrameError(f"not a JSON object: {line[:_MAX_SNIPPET_BYTES]!r}")
 
 
 def _parse_with_lone_surrogates(line: bytes, error: Exception) -> Any:

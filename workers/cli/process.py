@@ -6,11 +6,13 @@ import ctypes
 import itertools
 import os
 import signal
+from asyncio.subprocess import SubprocessStreamProtocol
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Protocol, Self, cast
 
 from workers.cli.frames import FrameDecoder
+from workers.cli.output_reader import CanWait, OutputReader
 from workers.cli.stderr_reader import StderrReader
 from workers.core.frame import Frame, iter_line_chunks
 from workers.host.priority import Priority, lower_session_priority, restore_chat_priority
@@ -19,6 +21,10 @@ _READ_BYTES = 256 * 1024
 # The encoding of this many bytes takes at most a millisecond.
 _ENCODE_STEP_BYTES = 256 * 1024
 _STDERR_TIMEOUT_SECONDS = 1.0
+_STDOUT_FD = 1
+# The drain of a pipe does not wait for the process if less than this is unsent: asyncio lets a writer wait from 64 KiB
+# until a quarter of that is left.
+_MAX_UNTIMED_BYTES = 16 * 1024
 _PR_SET_PDEATHSIG = 1
 _SYS_KEYCTL = 250 if os.uname().machine == "x86_64" else 219
 _KEYCTL_JOIN_SESSION_KEYRING = 1
@@ -30,19 +36,16 @@ class ProcessIO(Protocol):
 
     pid: int
 
-    async def read(self) -> list[Frame]:
-        """Wait for frames and return them. An empty list means that the output has ended.
-
-        Raises:
-            FrameError: The output is not valid.
-        """
+    async def read(self, deadline: float | None = None, can_wait: CanWait | None = None) -> list[Frame]:
+        """Wait for frames and return them, as described in `OutputReader.read`."""
         ...
 
-    async def write(self, *frames: Frame) -> None:
+    async def write(self, *frames: Frame, deadline: float | None = None) -> None:
         """Write frames to the process.
 
         Raises:
             ConnectionError: The process no longer reads.
+            TimeoutError: The process has not read the frames before the deadline, by the clock of the event loop.
         """
         ...
 
@@ -71,15 +74,39 @@ class ProcessIO(Protocol):
         ...
 
 
+class ProcessProtocol(SubprocessStreamProtocol):
+    """The protocol of asyncio for a child process, except that an `OutputReader` gets the child's stdout."""
+
+    def __init__(self, output: OutputReader) -> None:
+        super().__init__(limit=_READ_BYTES, loop=asyncio.get_running_loop())
+        self._output = output
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Handle the start of the child."""
+        super().connection_made(transport)
+        pipe = cast(asyncio.SubprocessTransport, transport).get_pipe_transport(_STDOUT_FD)
+        self._output.attach_pipe(cast(asyncio.ReadTransport, pipe))
+
+    def pipe_data_received(self, fd: int, data: bytes | str) -> None:  # noqa: ARG002 - stdout is the only pipe
+        """Handle output of the child."""
+        self._output.feed(data)  # type: ignore[arg-type] # it is never text
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        """Handle the end of stdin or stdout."""
+        super().pipe_connection_lost(fd, exc)
+        if fd == _STDOUT_FD:
+            self._output.feed_eof()
+
+
 class Process:
     """A child process in its own process group. The kernel kills the child when the gateway ends for any reason."""
 
     def __init__(
-        self, child: asyncio.subprocess.Process, decoder: FrameDecoder | None = None, stderr: StderrReader | None = None
+        self, child: asyncio.subprocess.Process, output: OutputReader, stderr: StderrReader | None = None
     ) -> None:
         self.pid = child.pid
         self._child = child
-        self._decoder = decoder or FrameDecoder()
+        self._output = output
         self._stderr = stderr
         self._session_lowered: asyncio.Future[bool] | None = None
 
@@ -119,9 +146,12 @@ class Process:
             if os.getppid() != parent:  # the parent ended before the signal was set
                 os._exit(1)
 
+        loop = asyncio.get_running_loop()
+        output = OutputReader(decoder or FrameDecoder())
         stderr = StderrReader() if capture_stderr else None
         try:
-            child = await asyncio.create_subprocess_exec(
+            transport, protocol = await loop.subprocess_exec(
+                lambda: ProcessProtocol(output),
                 *argv,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
@@ -130,7 +160,6 @@ class Process:
                 env=dict(env),
                 start_new_session=True,
                 preexec_fn=die_with_parent,
-                limit=_READ_BYTES,
             )
         except BaseException:
             if stderr:
@@ -139,34 +168,35 @@ class Process:
         finally:
             if stderr:
                 os.close(stderr.write_fd)
-        process = cls(child, decoder, stderr)
+        process = cls(asyncio.subprocess.Process(transport, protocol, loop), output, stderr)
         if priority is not None:
             # The session of the child exists now. `restore_priority` waits until its niceness is set.
-            process._session_lowered = asyncio.get_running_loop().run_in_executor(
-                None, lower_session_priority, child.pid, priority
-            )
+            process._session_lowered = loop.run_in_executor(None, lower_session_priority, process.pid, priority)
         return process
 
-    async def read(self) -> list[Frame]:
+    async def read(self, deadline: float | None = None, can_wait: CanWait | None = None) -> list[Frame]:
         """Wait for frames and return them, as described in `ProcessIO.read`."""
-        assert self._child.stdout is not None
-        while data := await self._child.stdout.read(_READ_BYTES):
-            if frames := self._decoder.feed(data):
-                return frames
-        await self._wait_stderr_ended()
-        return []
+        frames = await self._output.read(deadline, can_wait)
+        if not frames:
+            await self._wait_stderr_ended()
+        return frames
 
-    async def write(self, *frames: Frame) -> None:
+    async def write(self, *frames: Frame, deadline: float | None = None) -> None:
         """Write frames to the process, as described in `ProcessIO.write`."""
-        assert self._child.stdin is not None
+        stdin = self._child.stdin
+        assert stdin is not None
         chunks, is_cancelled = await _encode_lines(frames)
         try:
-            if self._child.stdin.is_closing():  # uvloop would raise a RuntimeError, asyncio would discard the data
+            if stdin.is_closing():  # uvloop would raise a RuntimeError, asyncio would discard the data
                 raise ConnectionResetError("the process no longer reads")
-            self._child.stdin.writelines(chunks)
+            stdin.writelines(chunks)
             if is_cancelled:
                 raise asyncio.CancelledError
-            await self._child.stdin.drain()
+            if stdin.transport.get_write_buffer_size() <= _MAX_UNTIMED_BYTES:
+                await stdin.drain()  # does not wait for the process
+            else:
+                async with asyncio.timeout_at(deadline):
+                    await stdin.drain()
         except ConnectionError:
             await self._wait_stderr_ended()
             raise
@@ -180,9 +210,7 @@ class Process:
 
     async def drain_stdout(self) -> None:
         """Read and discard the remaining output, because asyncio reports the exit only after all output is read."""
-        assert self._child.stdout is not None
-        while await self._child.stdout.read(_READ_BYTES):
-            pass
+        await self._output.discard()
 
     async def mark_ready(self) -> None:
         """Do nothing, because this process has no resume file."""

@@ -55,6 +55,8 @@ _NO_TOOL_SCHEMA = {"$async": True}
 # gets an alias.
 CLI_TOOL_ALIASES: Mapping[str, str] = {"StructuredOutput": "client_StructuredOutput"}
 
+# The types of frames that `CliProtocol.receive` handles. It ignores frames of other types.
+PROTOCOL_FRAME_TYPES = ("result", "control_response", "control_request")
 _REPLYING_STATES = (ProtocolState.REPLYING, ProtocolState.INTERRUPTING)
 
 TRANSITIONS: dict[tuple[ProtocolState, Trigger], ProtocolState] = {

@@ -114,13 +114,21 @@ class ReplyBuilder:
         # The blocks of the reply. Each entry contains the block as it started, its deltas and its signature.
         self._blocks: list[tuple[Block, list[str], list[str]]] = []
 
+    def feed_all(self, events: Iterable[Event]) -> None:
+        """Add the next events of the reply."""
+        for event in events:
+            if isinstance(event, TextDelta) and self._blocks:  # saves time, because most events are text deltas
+                self._blocks[-1][1].append(event.text)
+            else:
+                self.feed(event)
+
     def feed(self, event: Event) -> None:
         """Add the next event of the reply."""
         match event:
-            case BlockStarted(block):
-                self._blocks.append((block, [], []))
             case TextDelta(text) | ThinkingDelta(text) | ToolInputDelta(text) if self._blocks:
                 self._blocks[-1][1].append(text)
+            case BlockStarted(block):
+                self._blocks.append((block, [], []))
             case SignatureDelta(signature) if self._blocks:
                 self._blocks[-1][2].append(signature)
             case StreamReset():

@@ -16,6 +16,8 @@ _MAX_NAME_CHARS = 200
 
 def parse_token_count(value: object) -> int:
     """Convert a reported value to a number of tokens, at most `MAX_TOKENS`. Return 0 if the value is invalid."""
+    if type(value) is int and 0 <= value <= MAX_TOKENS:
+        return value
     return int(min(_parse_number(value), MAX_TOKENS))
 
 

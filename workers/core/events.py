@@ -3,9 +3,12 @@
 The events of a job form a stream. It begins with `Started`. For each block of the reply, `BlockStarted`, deltas (events
 with parts of the block) and `BlockEnded` follow. The last event is `Finished`. If the job fails, the stream ends early
 by raising a `workers.core.errors.WorkerError`.
+
+The stream consists of batches. A batch contains the events that arrived together, so that the gateway can send them to
+the client with one write. A delta that arrives alone is a batch of its own, so it does not wait for others.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -153,3 +156,6 @@ ToolProgress = ToolCallStarted | ToolCallFinished
 Delta = TextDelta | ThinkingDelta | ToolInputDelta
 BlockEvent = BlockStarted | Delta | SignatureDelta | BlockEnded
 Event = Started | BlockEvent | StreamReset | Finished | ToolProgress
+# Events that arrived together, in their order. No batch of a stream is empty.
+EventBatch = Sequence[Event]
+EventStream = AsyncGenerator[EventBatch, None]

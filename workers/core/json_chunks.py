@@ -26,7 +26,7 @@ def iter_json_chunks(value: Any, *, sort_keys: bool = False) -> Iterator[bytes]:
         value: A JSON value. The keys of its objects are strings.
         sort_keys: Whether the keys of each object are sorted.
     """
-    if _count_chars(value) <= _MAX_CHUNK_CHARS:
+    if _is_small(value):
         yield _encode(value, sort_keys=sort_keys)
         return
     match value:
@@ -58,15 +58,27 @@ def _iter_text_chunks(text: str) -> Iterator[bytes]:
     yield b'"'
 
 
-def _count_chars(value: Any) -> int:
-    """Count the characters of all texts in a JSON value. Count each other element in it as one character."""
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, dict):
-        return sum(map(_count_chars, value.values())) + len(value)
-    if isinstance(value, list | tuple):
-        return sum(map(_count_chars, value)) + len(value)
-    return 1
+def _is_small(value: Any) -> bool:
+    """Return whether the texts in the value have at most `_MAX_CHUNK_CHARS` characters.
+
+    Each element that is not a text counts as one character.
+    """
+    chars, unread = 0, [value]
+    while unread:
+        item = unread.pop()
+        if isinstance(item, str):
+            chars += len(item)
+        elif isinstance(item, dict):
+            chars += len(item)
+            unread += item.values()
+        elif isinstance(item, list | tuple):
+            chars += len(item)
+            unread += item
+        else:
+            chars += 1
+        if chars > _MAX_CHUNK_CHARS:
+            return False
+    return True
 
 
 def _encode(value: Any, *, sort_keys: bool = False) -> bytes:

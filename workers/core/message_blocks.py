@@ -1,5 +1,6 @@
 """Converts blocks and turns to JSON objects in the format of the Messages API. No I/O."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from workers.core.job import (
@@ -73,3 +74,12 @@ def encode_assistant_message(turn: Turn, model: str, id_: str) -> dict[str, Any]
         "stop_sequence": None,
         "usage": {"input_tokens": 0, "output_tokens": 0},
     }
+
+
+def is_plain_text(turns: Iterable[Turn]) -> bool:
+    """Return whether the turns contain only texts, so that no step for media, tools or thinking changes them."""
+    for turn in turns:
+        for block in turn.blocks:
+            if type(block) is not Text:
+                return False
+    return True

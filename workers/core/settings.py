@@ -39,6 +39,8 @@ class LaunchSettings:
             `auth_method`.
         max_upstream_retries: The maximum number of times that the CLI repeats a failed upstream request.
         name: The name of the login.
+        models: The models that the login serves, as names or patterns with `*`; empty if it serves each model.
+        model_names: The names of models at the provider of the login, by the name that the gateway uses.
     """
 
     cli_path: Path
@@ -47,6 +49,8 @@ class LaunchSettings:
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
     max_upstream_retries: int = 1
     name: str = DEFAULT_LOGIN
+    models: tuple[str, ...] = ()
+    model_names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

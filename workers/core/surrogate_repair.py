@@ -50,8 +50,15 @@ class SurrogateRepair:
     def __init__(self) -> None:
         self._pending = ""
 
+    @property
+    def has_pending(self) -> bool:
+        """Whether the last chunk ended with the first half of a surrogate pair."""
+        return bool(self._pending)
+
     def feed(self, chunk: str) -> str:
         """Repair the next chunk, and return the text that is now complete."""
+        if not self._pending and chunk.isascii():
+            return chunk
         text, self._pending = self._pending + chunk, ""
         if text and _HIGH_SURROGATE.match(text[-1]):
             text, self._pending = text[:-1], text[-1]

@@ -1,11 +1,11 @@
 """Leases of workers that count the attempts of each login. They are between the queue and the pool."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
-from workers.core.events import Event
+from workers.core.events import EventStream
 from workers.core.job import ChatJob
 from workers.logins.monitor import LoginAttempt, LoginMonitor
 from workers.scheduling.scheduler import LeasablePool
@@ -16,7 +16,7 @@ from workers.worker.prepared_job import PreparedJob
 class JobRunner(Protocol):
     """A worker, as far as a lease uses it."""
 
-    def run(self, prepared: Any, deadline: float, on_cost: CostCallback = ignore_cost) -> AsyncGenerator[Event, None]:
+    def run(self, prepared: Any, deadline: float, on_cost: CostCallback = ignore_cost) -> EventStream:
         """Run a job."""
         ...
 
@@ -35,21 +35,22 @@ class LeasedWorker(Generic[W]):
 
     worker: W
     _attempt: LoginAttempt
+    _assigned: Any
 
     @property
     def login(self) -> str:
         """The name of the login."""
         return self._attempt.login
 
-    def run(self, prepared: Any, deadline: float, on_cost: CostCallback = ignore_cost) -> AsyncGenerator[Event, None]:
-        """Run the job.
+    def run(self, _: Any, deadline: float, on_cost: CostCallback = ignore_cost) -> EventStream:
+        """Run the job for which the worker is leased.
 
         Raises:
             WorkerError: LOGIN_LIMIT_REACHED if a limit of the login was reached since the job got the worker. The
                 events of the job raise further errors.
         """
         self._attempt.ensure_allowed()
-        return self.worker.run(prepared, deadline, on_cost)
+        return self.worker.run(self._assigned, deadline, on_cost)
 
     def report_accepted(self) -> None:
         """Record that the upstream has accepted the job."""
@@ -75,6 +76,7 @@ class LoginLeases(Generic[P, W]):
             WorkerError: The errors of `LoginMonitor.attempt` and of the pool.
         """
         async with self._monitor.attempt(prepared.job) as attempt:
-            assigned = replace(prepared, job=replace(prepared.job, login=attempt.login))
+            job = replace(prepared.job, login=attempt.login, model=attempt.model)
+            assigned = replace(prepared, job=job)
             async with self._pool.lease(assigned, deadline) as worker:
-                yield LeasedWorker(worker, attempt)
+                yield LeasedWorker(worker, attempt, assigned)

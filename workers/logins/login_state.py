@@ -1,7 +1,8 @@
 """State of one login: its limits, and the failures that the upstream reported. No I/O and no clock."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from workers.core.errors import ErrorKind
 from workers.core.login_limits import OTHER_WINDOW, LimitReport, LimitStatus, LimitWindow, limits_model
@@ -52,17 +53,26 @@ class LoginState:
     Args:
         name: The name of the login.
         method: The authentication method of the login.
-        models: The models that the operator has set for the login; empty if it serves each model.
+        models: The models that the login serves, as names or patterns with `*`; empty if it serves each model.
+        model_names: The names of models at the provider of the login, by the name that the gateway uses. The other
+            parameters of this class named `model` are names at the provider.
 
     Attributes:
         held_back_count: The number of jobs that were not sent to the upstream because a limit was reached.
     """
 
-    def __init__(self, name: str, method: AuthMethod, models: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        method: AuthMethod,
+        models: Collection[str] = (),
+        model_names: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = name
         self.held_back_count = 0
         self._method = method
         self._models = models
+        self._model_names = model_names or {}
         self._windows: dict[str, LimitWindow] = {}
         self._reached: dict[str, ReachedLimit] = {}
         self._failure: ErrorKind | None = None
@@ -77,13 +87,23 @@ class LoginState:
         """The earliest time of the next probe."""
         return self._next_probe_at
 
-    def view(self, model: str, now: float) -> LoginView:
-        """Return the state of the login, as far as it concerns a job for this model."""
+    def translate_model(self, gateway_model: str) -> str:
+        """Return the name at the provider of the login for a name that the gateway uses."""
+        return self._model_names.get(gateway_model, gateway_model)
+
+    def view(self, gateway_model: str, now: float) -> LoginView:
+        """Return the state of the login, as far as it concerns a job.
+
+        Args:
+            gateway_model: The model of the job, by the name that the gateway uses.
+            now: The present time.
+        """
+        model = self.translate_model(gateway_model)
         limit = self.find_limit(model, now)
         is_usable = limit is None and self._failure is None
         return LoginView(
             self.name,
-            serves_model=not self._models or model in self._models,
+            serves_model=not self._models or any(fnmatchcase(gateway_model, pattern) for pattern in self._models),
             limit=limit,
             is_failed=self._failure is not None,
             lacks_model=self._missing_models.get(model, 0.0) > now,

@@ -82,6 +82,17 @@ class LoginMonitor:
             state.begin_probe(now)
         return LoginAttempt(self, state, job, now, is_probe=choice.is_probe)
 
+    def choose_spare_login(self, model: str) -> str:
+        """Return the login with which processes should start that belong to no job yet.
+
+        Args:
+            model: The model that the next job probably uses.
+        """
+        now = self._now()
+        views = [state.view(model, now) for state in self._states.values()]
+        candidates = list_candidates(views, bound_login="", allows_fallback=self._allows_fallback) or views[:1]
+        return next((view.name for view in candidates if view.is_usable), candidates[0].name)
+
     def create_limit_callback(self, name: str) -> Callable[[LimitReport, str], None]:
         """Return the function that processes of this login call when they report limits."""
         return partial(self._add_report, self._states[name])
@@ -141,12 +152,14 @@ class LoginAttempt:
 
     Attributes:
         job: The job.
+        model: The model of the job, by its name at the provider of the login.
     """
 
     def __init__(
         self, monitor: LoginMonitor, state: LoginState, job: ChatJob, started_at: float, *, is_probe: bool
     ) -> None:
         self.job = job
+        self.model = state.translate_model(job.model)
         self._monitor = monitor
         self._state = state
         self._started_at = started_at
@@ -164,13 +177,13 @@ class LoginAttempt:
         Raises:
             WorkerError: LOGIN_LIMIT_REACHED if a limit was reached after the start of the attempt.
         """
-        limit = self._state.find_limit(self.job.model, self._monitor.read_clock())
+        limit = self._state.find_limit(self.model, self._monitor.read_clock())
         if limit is not None and limit.reached_at >= self._started_at and not self._is_probe:
             raise self._monitor.build_limit_error(self.job)
 
     def report_accepted(self) -> None:
         """Record that the upstream has accepted the job."""
-        self._state.mark_accepted(self.job.model, self._started_at)
+        self._state.mark_accepted(self.model, self._started_at)
         self._end_probe()
 
     def convert_error(self, error: WorkerError) -> WorkerError:
@@ -181,9 +194,9 @@ class LoginAttempt:
         now = self._monitor.read_clock()
         if error.kind is ErrorKind.LOGIN_LIMIT_REACHED:
             self._has_failed = True
-            if self._state.find_limit(self.job.model, now) is None:
+            if self._state.find_limit(self.model, now) is None:
                 # No frame has named the window, so the message of the CLI's error stays.
-                self._state.add_unknown_limit(self.job.model, now)
+                self._state.add_unknown_limit(self.model, now)
                 converted, error.retry_after = error, error.retry_after or PROBE_INTERVAL_SECONDS
             else:
                 converted = self._monitor.build_limit_error(self.job)
@@ -191,7 +204,7 @@ class LoginAttempt:
             self._state.add_failure(error.kind, now)
             self._has_failed, converted = True, error
         elif error.kind is ErrorKind.MODEL_NOT_FOUND:
-            self._state.add_missing_model(self.job.model, now)
+            self._state.add_missing_model(self.model, now)
             converted = error
         else:
             return error

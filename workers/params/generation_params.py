@@ -10,9 +10,11 @@ tests/e2e/dialects/test_parameters.py tests the parameters.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from workers.core.frame import encode_line
+from workers.core.frozen import with_changes
 from workers.core.job import (
     Document,
     Effort,
@@ -113,6 +115,7 @@ def _has_sampling_params(model: str) -> bool:
     return _parse_version(model) < (4, 7)
 
 
+@lru_cache(maxsize=256)
 def _parse_version(model: str) -> tuple[int, int]:
     """Return the version in a model name such as claude-opus-4-1-20250805. Return (99, 0) for an unknown name."""
     match = _MODEL_VERSION.match(model)
@@ -176,12 +179,12 @@ def _fit_thinking(
 ) -> GenerationParams:
     if params.thinking == "off":
         return (
-            replace(params, thinking_display=None)
+            with_changes(params, thinking_display=None)
             if can_disable_thinking(model)
             else replace(params, thinking="adaptive")
         )
     if has_adaptive_thinking(model):
-        return replace(params, thinking="adaptive")
+        return with_changes(params, thinking="adaptive")
     limit = params.max_tokens or min(_DEFAULT_MAX_TOKENS, get_max_output_tokens(model))
     requested = _EFFORT_BUDGET_TOKENS[params.effort or "high"] if params.thinking == "adaptive" else params.thinking
     budget = min(max(requested, _MIN_THINKING_BUDGET_TOKENS), limit - 1)
@@ -231,7 +234,7 @@ def _fit_effort(params: GenerationParams, model: str, notes: list[str]) -> Gener
     if not efforts:
         if params.effort is not None:
             notes.append("effort: ignored (this model has no effort parameter)")
-        return replace(params, effort=None)
+        return with_changes(params, effort=None)
     if params.effort in efforts:
         return params
     if params.effort is not None:

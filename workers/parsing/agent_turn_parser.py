@@ -108,6 +108,10 @@ class AgentTurnParser:
                 return self._finish(Finished(self._stop_reason, self._usage))
         return self._feed_message(frame)
 
+    def can_wait(self, frame: Frame) -> bool:  # noqa: ARG002 - the protocol has this parameter
+        """Return False, because the agent worker reacts to each frame."""
+        return False
+
     def pause(self) -> list[Event]:
         """End the reply with `pause_turn`, because the model has sent the maximum number of messages."""
         return self._finish(Finished("pause_turn", self._usage))

@@ -34,6 +34,20 @@ class ReplayFilter:
         self._replay_index = self._replay_offset_chars = 0
         self._is_replaying = bool(self._emitted)
 
+    def feed_all(self, block_events: list[BlockEvent]) -> list[Event]:
+        """Return the events to pass on after these events, as `feed` does for one event."""
+        if self._is_replaying:
+            return [event for block_event in block_events for event in self.feed(block_event)]
+        return [self._emit(block_event) for block_event in block_events]
+
+    def feed_text(self, delta: TextDelta) -> list[Event]:
+        """Return the events to pass on after a text delta, as `feed` does, but faster if nothing is repeated."""
+        if self._is_replaying or not self._emitted or type(self._emitted[-1]) is not TextDelta:
+            return self.feed(delta)
+        self.char_count += len(delta.text)
+        self._last_text_parts.append(delta.text)
+        return [delta]
+
     def feed(self, block_event: BlockEvent) -> list[Event]:
         """Return the events to pass on after this event.
 

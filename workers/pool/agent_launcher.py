@@ -17,8 +17,8 @@ from workers.worker.agent_worker import AgentWorker
 from workers.worker.prepared_job import PreparedAgentJob
 
 # A function that creates an agent. The parameters are the workspace, the built-in tools, the resume index of the
-# conversation, and the point at which the process resumes the conversation, or None.
-AgentFactory = Callable[[Path, tuple[str, ...], ResumeIndex, ResumePoint | None], AgentWorker]
+# conversation, the point at which the process resumes the conversation, or None, and the name of the login.
+AgentFactory = Callable[[Path, tuple[str, ...], ResumeIndex, ResumePoint | None, str], AgentWorker]
 
 
 @dataclass(slots=True, eq=False)
@@ -29,6 +29,7 @@ class PooledAgent:
         agent: The agent.
         workspace: The directory in which the agent works.
         tools: The built-in tools of the agent.
+        login: The name of the login that the agent uses.
         session_key: The session whose conversation the agent holds. None for a spare, and for an agent that runs a job
             without a session.
         error: The error with which the pool ended the agent in the middle of a job, or None.
@@ -38,12 +39,15 @@ class PooledAgent:
     agent: AgentWorker
     workspace: Path
     tools: tuple[str, ...]
+    login: str
     session_key: SessionKey | None = None
     error: WorkerError | None = None
     is_ending: bool = False
 
     def find_mismatch(self, prepared: PreparedAgentJob) -> str | None:
         """Return the reason for which the agent cannot run the next job of its session, or None if it can."""
+        if self.login != prepared.job.login:
+            return "the next job of its session uses another login"
         if self.tools != prepared.options.builtin_tools:
             return "the next job of its session needs other tools"
         if self.agent.conversation_key != prepared.keys.history_key or len(prepared.job.turns) == 1:
@@ -82,13 +86,14 @@ class AgentLauncher:
         self,
         workspace: Path,
         tools: tuple[str, ...],
+        login: str,
         session_key: SessionKey | None = None,
         resume_index: ResumeIndex = EMPTY_RESUME_INDEX,
         resume_point: ResumePoint | None = None,
     ) -> PooledAgent:
         """Create an agent whose process is not started yet."""
-        agent = self._create_agent(workspace, tools, resume_index, resume_point)
-        return PooledAgent(agent, workspace, tools, session_key)
+        agent = self._create_agent(workspace, tools, resume_index, resume_point, login)
+        return PooledAgent(agent, workspace, tools, login, session_key)
 
     async def start(self, pooled: PooledAgent, deadline: float | None = None) -> None:
         """Start the process of an agent.

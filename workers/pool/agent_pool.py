@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 
 from workers.core.background_tasks import BackgroundTasks
@@ -36,7 +36,17 @@ class AgentPool:
         workspaces: Workspaces,
         settings: AgentSettings,
         observer: Observer = NULL_OBSERVER,
+        choose_spare_login: Callable[[], str] = lambda: "",
     ) -> None:
+        """Create a pool without agents.
+
+        Args:
+            create_agent: A function that creates an agent whose process is not started yet.
+            workspaces: The directories in which agents work.
+            settings: The limits of agents.
+            observer: The observer to which the pool reports starts and exits of processes.
+            choose_spare_login: A function that returns the name of the login with which spares start.
+        """
         self._observer = observer
         self._reporter = ProcessReporter("agent", observer)
         self._workspaces = workspaces
@@ -44,7 +54,7 @@ class AgentPool:
         self._limits = AgentLimits(workspaces, settings)
         self._tasks = BackgroundTasks()
         self._launcher = AgentLauncher(create_agent, workspaces, settings, self._reporter, self._forget)
-        self._spares = SpareAgents(self._launcher, workspaces, settings, self._tasks)
+        self._spares = SpareAgents(self._launcher, workspaces, settings, self._tasks, choose_spare_login)
         self._idle: dict[SessionKey, PooledAgent] = {}
         self._busy: set[PooledAgent] = set()
         self._exiting: set[PooledAgent] = set()
@@ -183,7 +193,9 @@ class AgentPool:
             self._observer.history_loaded("agent", "resumed")
             return resumed
         self._observer.history_loaded("agent", "replayed" if len(prepared.job.turns) > 1 else "new")
-        return await self._take_spare_or_start(prepared.options.builtin_tools, session_key, deadline)
+        return await self._take_spare_or_start(
+            prepared.options.builtin_tools, prepared.job.login, session_key, deadline
+        )
 
     async def _stop_evicted(self, pooled: PooledAgent) -> None:
         await self._launcher.stop(pooled)
@@ -203,7 +215,7 @@ class AgentPool:
             return None
         workspace = self._workspaces.get_session_path(*session_key)
         tools = prepared.options.builtin_tools
-        resumed = self._launcher.create(workspace, tools, session_key, resume_index, resume_point)
+        resumed = self._launcher.create(workspace, tools, prepared.job.login, session_key, resume_index, resume_point)
         try:
             return await self._launcher.start_or_discard(resumed, deadline)
         except WorkerError as error:
@@ -213,9 +225,9 @@ class AgentPool:
             return None
 
     async def _take_spare_or_start(
-        self, tools: tuple[str, ...], session_key: SessionKey | None, deadline: float
+        self, tools: tuple[str, ...], login: str, session_key: SessionKey | None, deadline: float
     ) -> PooledAgent:
-        if (spare := await self._spares.take(tools, deadline)) is not None:
+        if (spare := await self._spares.take(tools, login, deadline)) is not None:
             if session_key:
                 spare.workspace = await self._workspaces.promote(spare.workspace, *session_key)
                 spare.session_key = session_key
@@ -225,7 +237,9 @@ class AgentPool:
         )
         if session_key:
             await self._workspaces.reset_transcript(workspace)
-        return await self._launcher.start_or_discard(self._launcher.create(workspace, tools, session_key), deadline)
+        return await self._launcher.start_or_discard(
+            self._launcher.create(workspace, tools, login, session_key), deadline
+        )
 
     def _forget(self, pooled: PooledAgent) -> None:
         """Discard an agent that has exited by itself. If a job uses the agent, `_release` discards it later.

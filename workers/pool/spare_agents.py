@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from workers.core.background_tasks import BackgroundTasks
 from workers.core.errors import ErrorKind, WorkerError
@@ -17,8 +18,23 @@ class SpareAgents:
     """Keeps spare agents with the default tools. `take` gives a spare to a job, and `refill` starts new spares."""
 
     def __init__(
-        self, launcher: AgentLauncher, workspaces: Workspaces, settings: AgentSettings, tasks: BackgroundTasks
+        self,
+        launcher: AgentLauncher,
+        workspaces: Workspaces,
+        settings: AgentSettings,
+        tasks: BackgroundTasks,
+        choose_login: Callable[[], str],
     ) -> None:
+        """Create the collection without spares.
+
+        Args:
+            launcher: The launcher that starts and ends agents.
+            workspaces: The directories in which agents work.
+            settings: The limits of agents.
+            tasks: The tasks of the pool.
+            choose_login: A function that returns the name of the login with which spares start.
+        """
+        self._choose_login = choose_login
         self._launcher = launcher
         self._workspaces = workspaces
         self._settings = settings
@@ -38,13 +54,13 @@ class SpareAgents:
         """Remove an agent from the spares. Return False if it is not a spare."""
         return self._spares.pop(pooled, None) is not None
 
-    async def take(self, tools: tuple[str, ...], deadline: float) -> PooledAgent | None:
-        """Return a spare with these tools once it has started, or None if there is no such spare.
+    async def take(self, tools: tuple[str, ...], login: str, deadline: float) -> PooledAgent | None:
+        """Return a spare with these tools and this login once it has started, or None if there is no such spare.
 
         Raises:
             WorkerError: The spare did not start, or did not start before the deadline.
         """
-        spare = next((pooled for pooled in self._spares if pooled.tools == tools), None)
+        spare = next((pooled for pooled in self._spares if (pooled.tools, pooled.login) == (tools, login)), None)
         if spare is None:
             return None
         started = self._spares.pop(spare)
@@ -60,7 +76,14 @@ class SpareAgents:
         return spare
 
     def refill(self) -> None:
-        """Start new spares until there are `spare_count` spares. Spares that are starting count too."""
+        """Start new spares until there are `spare_count` spares. Spares that are starting count too.
+
+        Spares with another login than the present login of spares end.
+        """
+        login = self._choose_login()
+        for spare in [pooled for pooled, started in self._spares.items() if pooled.login != login and started.done()]:
+            del self._spares[spare]
+            self._tasks.start(self._launcher.discard(spare))
         for _ in range(self._settings.spare_count - len(self._spares)):
             self._tasks.start(self._start_spare())
 
@@ -73,7 +96,8 @@ class SpareAgents:
         self.refill()
 
     async def _start_spare(self) -> None:
-        spare = self._launcher.create(await self._workspaces.create_temporary(), self._settings.default_tools)
+        workspace = await self._workspaces.create_temporary()
+        spare = self._launcher.create(workspace, self._settings.default_tools, self._choose_login())
         started = self._spares[spare] = asyncio.get_running_loop().create_future()
         try:
             await self._launcher.start(spare)

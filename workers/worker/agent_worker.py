@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -13,7 +13,7 @@ from workers.conversation.prefix_keys import ReplyBuilder
 from workers.conversation.resume_index import EMPTY_RESUME_INDEX, LastMessageTracker, ResumeIndex, ResumePoint
 from workers.core.errors import WorkerError
 from workers.core.event_loop import loop_time
-from workers.core.events import Event, Finished
+from workers.core.events import EventStream, Finished
 from workers.core.frame import Frame
 from workers.core.login_limits import LimitCallback, ignore_limits
 from workers.parsing.agent_turn_parser import AgentTurnParser
@@ -26,6 +26,7 @@ from workers.worker.remote_tool_calls import RemoteToolCallRunner
 from workers.worker.worker import Worker
 
 _STOP_TIMEOUT_SECONDS = 2.0
+_COMPLETE_STOP_REASONS = ("end_turn", "stop_sequence")
 
 
 class AgentWorker(Worker):
@@ -89,7 +90,7 @@ class AgentWorker(Worker):
 
     async def run(
         self, prepared: PreparedAgentJob, deadline: float, on_cost: CostCallback = ignore_cost
-    ) -> AsyncGenerator[Event, None]:
+    ) -> EventStream:
         """Run one job.
 
         Args:
@@ -105,27 +106,34 @@ class AgentWorker(Worker):
         """
         self.job_count += 1
         session, options = self._session, prepared.options
-        async with session.guard(deadline):
-            await self._prepare(prepared, deadline)
-            await session.send_prompt(prepared.job, prepared.keys, on_cost, deadline)
         parser = AgentTurnParser(self._denied_call_ids, final_text_only=options.final_text_only)
+        with session.guard(deadline):
+            await self._prepare(prepared, deadline)
+            await session.send_prompt(parser, prepared.job, prepared.keys, on_cost, deadline)
         reply, last_message = ReplyBuilder(), LastMessageTracker()
-        while not parser.is_finished:
-            frame = await session.next_frame(deadline)
-            last_message.feed(frame)
-            if frame["type"] == "stream_event":
-                self.first_output.set()
-            events = await session.parse(parser, frame)
-            if parser.has_tool_results and parser.message_count == options.max_turns and not parser.is_finished:
-                events += parser.pause()
-            for event in events:
-                reply.feed(event)
-                if isinstance(event, Finished) and event.stop_reason in ("end_turn", "stop_sequence"):
-                    self._commit(prepared, reply, last_message, event)
-                yield event
-            is_last_message = parser.is_streaming and parser.message_count + 1 == options.max_turns
-            if (is_last_message or parser.is_final_message) and not session.config.single_request:
-                await session.apply(replace(session.config, single_request=True), deadline)
+        is_finished = False
+        while not is_finished:
+            for frame in await session.next_frames(parser, deadline):
+                last_message.feed(frame)
+                if frame["type"] == "stream_event":
+                    self.first_output.set()
+                try:
+                    events = session.parse(parser, frame)
+                except WorkerError as error:
+                    raise await session.connection.with_upstream_message(error) from None
+                if parser.has_tool_results and parser.message_count == options.max_turns and not parser.is_finished:
+                    events += parser.pause()
+                is_finished = parser.is_finished
+                reply.feed_all(events)
+                if events and isinstance(last := events[-1], Finished) and last.stop_reason in _COMPLETE_STOP_REASONS:
+                    self._commit(prepared, reply, last_message, last)
+                if events:
+                    yield events
+                if is_finished:
+                    break
+                is_last_message = parser.is_streaming and parser.message_count + 1 == options.max_turns
+                if (is_last_message or parser.is_final_message) and not session.config.single_request:
+                    await session.apply(replace(session.config, single_request=True), deadline)
 
     async def finish_turn(self) -> None:
         """Wait until the CLI's turn ends after a job. If the turn does not end, the conversation cannot continue."""

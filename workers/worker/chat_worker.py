@@ -1,7 +1,7 @@
 """Chat worker, which is a worker with one long-lived `claude` process and without built-in tools."""
 
 import time
-from collections.abc import AsyncGenerator, Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 
 from workers.cli.connection import ProcessFactory, convert_start_errors
@@ -11,7 +11,8 @@ from workers.conversation.resume_file import RESUME_THRESHOLD_USER_TURNS, Resume
 from workers.conversation.transcript import Transcript
 from workers.core.errors import ErrorKind, WorkerError
 from workers.core.event_loop import loop_time
-from workers.core.events import BlockStarted, Event, Finished
+from workers.core.events import BlockStarted, Event, EventStream, Finished
+from workers.core.frozen import with_changes
 from workers.core.job import ChatJob, ToolUse
 from workers.core.login_limits import LimitCallback, ignore_limits
 from workers.core.observer import NULL_OBSERVER, HistorySource, Observer
@@ -100,9 +101,7 @@ class ChatWorker(Worker):
             await connection.wait_controls_answered(None)
             await connection.mark_ready()
 
-    async def run(
-        self, prepared: PreparedJob, deadline: float, on_cost: CostCallback = ignore_cost
-    ) -> AsyncGenerator[Event, None]:
+    async def run(self, prepared: PreparedJob, deadline: float, on_cost: CostCallback = ignore_cost) -> EventStream:
         """Run one job. The reader of the events may stop before the last event.
 
         Args:
@@ -112,7 +111,7 @@ class ChatWorker(Worker):
                 after it.
 
         Yields:
-            The events of the reply, as soon as they arrive.
+            The events of the reply, as soon as they arrive. A batch contains the events of one read from the process.
 
         Raises:
             WorkerError: The job failed. The kind is TIMEOUT if the job has not ended before the deadline.
@@ -120,26 +119,32 @@ class ChatWorker(Worker):
         self.job_count += 1
         job, session = prepared.job, self._session
         parser, reply, names = TurnParser(), ReplyBuilder(), NameRestorer(prepared.aliases)
-        async with session.guard(deadline):
+        with session.guard(deadline):
             await self._prepare(prepared, deadline)
-            await session.send_prompt(job, prepared.keys, on_cost, deadline)
-        while not parser.is_finished:
-            for event in await self._next_events(parser, prepared.tool_names, deadline):
-                reply.feed(event)
-                if isinstance(event, Finished):
-                    # The conversation is recorded before the event is passed on, because the reader may stop at this
-                    # event.
-                    session.conversation.commit(job, prepared.keys, reply, event)
-                for restored in names.feed(event):
-                    yield restored
-
-    async def _next_events(self, parser: TurnParser, tool_names: Collection[str], deadline: float) -> list[Event]:
-        events = await self._session.parse(parser, await self._session.next_frame(deadline))
-        if parser.is_finished or any(_is_unregistered_call(event, tool_names) for event in events):
-            # The CLI itself answers such a call. It would end the turn before it had read the whole reply.
-            target_config = replace(self._session.config, single_request=parser.is_finished)
-            await self._session.apply(target_config, deadline)
-        return events
+            await session.send_prompt(parser, job, prepared.keys, on_cost, deadline)
+        is_finished = False
+        while not is_finished:
+            batch: list[Event] = []
+            try:
+                for frame in await session.next_frames(parser, deadline):
+                    events = session.parse(parser, frame)
+                    batch += events
+                    is_finished = parser.is_finished
+                    if is_finished or _has_unregistered_call(events, prepared.tool_names):
+                        # The CLI itself answers such a call. It would end the turn before it had read the whole reply.
+                        await session.apply(with_changes(session.config, single_request=is_finished), deadline)
+                    if is_finished:
+                        break
+            except WorkerError as error:
+                if batch:
+                    yield names.restore(batch)
+                raise await session.connection.with_upstream_message(error) from None
+            reply.feed_all(batch)
+            if batch and isinstance(last := batch[-1], Finished):
+                # The conversation is recorded before the event is passed on, because the reader may stop at this event.
+                session.conversation.commit(job, prepared.keys, reply, last)
+            if restored := names.restore(batch):
+                yield restored
 
     async def recover(self, timeout_seconds: float) -> None:
         """Interrupt a reply that still runs, and repair the conversation, so that the next job can continue it.
@@ -176,7 +181,7 @@ class ChatWorker(Worker):
         )
         await self._set_model(job, get_deadline(deadline))
         body = build_request_body(job.tools, job.system if self._system_in_body else None)
-        target_config = replace(session.config, params=job.params, extra_body=body, single_request=True)
+        target_config = with_changes(session.config, params=job.params, extra_body=body, single_request=True)
         await session.apply(target_config, get_deadline(deadline))
         await session.tool_registration.set_tool_names(prepared.tool_names, get_deadline(deadline))
         await session.conversation.replay_history(job, prepared.keys.prefixes, kept_turn_count, get_deadline(deadline))
@@ -237,6 +242,9 @@ def _find_history_source(history_count: int, missing_count: int) -> HistorySourc
     return "resumed" if missing_count > RESUME_THRESHOLD_USER_TURNS else "replayed"
 
 
-def _is_unregistered_call(event: Event, tool_names: Collection[str]) -> bool:
-    """Return whether the event is the start of a call to a tool that is not registered with the CLI."""
-    return isinstance(event, BlockStarted) and isinstance(event.block, ToolUse) and event.block.name not in tool_names
+def _has_unregistered_call(events: Iterable[Event], tool_names: Collection[str]) -> bool:
+    """Return whether one of the events is the start of a call to a tool that is not registered with the CLI."""
+    for event in events:  # a loop takes less time than `any` with a generator, and this runs for each delta
+        if isinstance(event, BlockStarted) and isinstance(event.block, ToolUse) and event.block.name not in tool_names:
+            return True
+    return False

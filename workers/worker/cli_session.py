@@ -1,8 +1,8 @@
 """One `claude` process with its configuration and its conversation. Chat workers and agents use it."""
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from workers.cli.connection import CliConnection, ProcessFactory
@@ -26,6 +26,10 @@ class FrameParser(Protocol):
 
     def feed(self, frame: Frame) -> list[Event]:
         """Return the events that a frame contains. Raise `WorkerError` if the reply failed."""
+        ...
+
+    def can_wait(self, frame: Frame) -> bool:
+        """Return whether the reader can feed the frame together with the next one, because it contains no events."""
         ...
 
 
@@ -69,7 +73,7 @@ class CliSession:
         """
         return self._liveness.get_reaction_deadline(deadline)
 
-    def guard(self, deadline: float) -> AbstractAsyncContextManager[None]:
+    def guard(self, deadline: float) -> AbstractContextManager[None]:
         """Convert a timeout that occurs in the `with` block before the deadline into the error PROTOCOL_ERROR.
 
         Such a timeout means that the process hangs.
@@ -81,15 +85,20 @@ class CliSession:
 
         The method sends only the differences, and does not wait for the responses.
         """
+        if target_config is self.config:
+            return
         frames = self.config.build_update_frames(target_config, self.protocol)
         self.config = target_config
         if frames:
             await self.connection.write(*frames, deadline=deadline)
 
-    async def send_prompt(self, job: ChatJob, keys: ConversationKeys, on_cost: CostCallback, deadline: float) -> None:
+    async def send_prompt(
+        self, parser: FrameParser, job: ChatJob, keys: ConversationKeys, on_cost: CostCallback, deadline: float
+    ) -> None:
         """Send the last user turn of a job, to which the model replies, and wait until the process reacts.
 
         Args:
+            parser: The parser of the reply. While its frames can wait, the method waits until the process must react.
             job: The job.
             keys: The keys of the job's conversation.
             on_cost: A function that is called with the cost of the job in US dollars, at the end of the job or soon
@@ -98,33 +107,38 @@ class CliSession:
         """
         self._cost_meter = CostMeter(on_cost, self.protocol.cost_usd)
         await self.conversation.send_prompt(job, keys.history_key, self.get_reaction_deadline(deadline))
-        await self.connection.wait_readable(self.get_reaction_deadline(deadline))
+        await self.connection.wait_readable(self.get_reaction_deadline(deadline), parser.can_wait)
 
-    async def next_frame(self, deadline: float) -> Frame:
-        """Wait for the next frame of the reply and return it.
+    def next_frames(self, parser: FrameParser, deadline: float) -> Awaitable[list[Frame]]:
+        """Wait for the next frames of the reply and return them.
 
         The method waits for the model, but raises an error if the process hangs.
         """
-        frame = await self._liveness.next_frame(lambda: self.config.create_ping_frame(self.protocol), deadline)
-        self.conversation.observe(frame)
-        if frame["type"] == "result":
-            self.report_cost()
-        return frame
+        return self._liveness.next_frames(self._create_ping_frame, deadline, parser.can_wait)
 
-    async def parse(self, parser: FrameParser, frame: Frame) -> list[Event]:
+    def parse(self, parser: FrameParser, frame: Frame) -> list[Event]:
         """Return the events that a frame contains.
 
-        If the upstream rejected the request, the error quotes the upstream's message.
+        Raises:
+            WorkerError: The reply failed. The calling code must add the upstream's message to the error with
+                `CliConnection.with_upstream_message`.
         """
+        if frame["type"] == "assistant":
+            self.conversation.observe(frame)
+        elif frame["type"] == "result":
+            self.report_cost()
         try:
             return parser.feed(frame)
         except WorkerError as error:
             if error.kind is ErrorKind.PROTOCOL_ERROR:
                 # It is unknown which of the CLI's turns has ended.
                 self.connection.mark_corrupt(f"{error.message} {error.detail}".strip())
-            raise await self.connection.with_upstream_message(error) from None
+            raise
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise self.connection.mark_corrupt(repr(error)) from error
+
+    def _create_ping_frame(self) -> Frame:
+        return self.config.create_ping_frame(self.protocol)
 
     def _report_limits(self, frame: Frame) -> None:
         if report := parse_limit_report(find_limit_info(frame), time.time()):

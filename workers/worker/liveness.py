@@ -5,10 +5,11 @@ a process hangs, the gateway stops waiting for it long before the deadline of th
 the job.
 """
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from workers.cli.connection import CliConnection
+from workers.cli.output_reader import CanWait
 from workers.core.errors import ErrorKind, WorkerError
 from workers.core.event_loop import loop_time
 from workers.core.frame import Frame
@@ -39,8 +40,8 @@ class LivenessMonitor:
         """
         return _limit_deadline(self._timeout_seconds, deadline)
 
-    @asynccontextmanager
-    async def guard(self, deadline: float) -> AsyncIterator[None]:
+    @contextmanager
+    def guard(self, deadline: float) -> Iterator[None]:
         """Convert a timeout that occurs in the `with` block before `deadline` into the error PROTOCOL_ERROR.
 
         Such a timeout means that the process hangs.
@@ -55,8 +56,10 @@ class LivenessMonitor:
                 raise self._connection.mark_corrupt("it does not react") from error
             raise
 
-    async def next_frame(self, create_ping_frame: Callable[[], Frame], deadline: float) -> Frame:
-        """Wait for the next frame of a reply and return it.
+    async def next_frames(
+        self, create_ping_frame: Callable[[], Frame], deadline: float, can_wait: CanWait
+    ) -> list[Frame]:
+        """Wait for the next frames of a reply and return them.
 
         The method waits for the model until the deadline. If the process sends nothing, the method pings the process,
         early enough that another process can still run the job.
@@ -64,15 +67,16 @@ class LivenessMonitor:
         Args:
             create_ping_frame: A function that creates a request to which the process responds at once.
             deadline: The end of the job's time, by the clock of the event loop.
+            can_wait: A function that returns whether a frame needs no reaction before the next frame arrives.
 
         Raises:
             WorkerError: PROTOCOL_ERROR if the process does not respond to the ping.
         """
         while True:
             try:
-                return await self._connection.next_frame(_limit_deadline(self._timeout_seconds, deadline))
+                return await self._connection.next_frames(_limit_deadline(self._timeout_seconds, deadline), can_wait)
             except WorkerError as error:
-                async with self.guard(deadline):
+                with self.guard(deadline):
                     await self._ping(error, create_ping_frame, deadline)
 
     async def _ping(self, error: WorkerError, create_ping_frame: Callable[[], Frame], deadline: float) -> None:
@@ -94,5 +98,6 @@ def _limit_deadline(timeout_seconds: float, deadline: float) -> float:
 
     If there is enough time, two thirds of the time until the deadline remain after the timeout.
     """
-    remaining_seconds = deadline - loop_time()
-    return loop_time() + min(timeout_seconds, remaining_seconds, max(remaining_seconds / 3, _MIN_TIMEOUT_SECONDS))
+    now = loop_time()
+    remaining_seconds = deadline - now
+    return now + min(timeout_seconds, remaining_seconds, max(remaining_seconds / 3, _MIN_TIMEOUT_SECONDS))

@@ -12,7 +12,8 @@ from workers.conversation.prefix_keys import (
     compute_conversation_keys,
 )
 from workers.core.job import AgentOptions, ChatJob, ToolDefinition
-from workers.params.name_aliases import NameAliases, build_aliases, sanitize_names, sanitize_tools
+from workers.core.message_blocks import is_plain_text
+from workers.params.name_aliases import NO_ALIASES, NameAliases, build_aliases, sanitize_names, sanitize_tools
 from workers.worker.tool_registration import collect_tool_names
 
 
@@ -54,6 +55,8 @@ class PreparedAgentJob(PreparedJob):
 
 def prepare_chat_job(job: ChatJob) -> PreparedJob:
     """Prepare a job for a chat worker."""
+    if not job.tools and job.params.tool_choice is None and is_plain_text(job.turns):
+        return PreparedJob(job, compute_conversation_keys(job), NO_ALIASES, frozenset())
     aliases = build_aliases(job.tools)
     sanitized = sanitize_names(job, aliases)
     return PreparedJob(sanitized, compute_conversation_keys(sanitized), aliases, collect_tool_names(sanitized))

@@ -36,6 +36,8 @@ class ToolRegistration:
         Raises:
             WorkerError: The process did not react.
         """
+        if not tool_names and not self._tools:
+            return
         registered_names = sorted(CLI_TOOL_ALIASES.get(name, name) for name in tool_names)
         await self.set_tools(tuple(ToolDefinition(name, "", {}) for name in registered_names), deadline)
 

@@ -72,6 +72,7 @@ class RecordedRequest:
         disconnected: An event that the server sets if the client disconnects before the end of the response.
         ended: An event that the server sets when it has ended the response or the client has disconnected.
         received_at: The time at which the server received the request.
+        ended_at: The time at which the server has ended the response or the client has disconnected; 0 before that.
         delta_sent_at: The times at which the server sent the text deltas.
         message: The message object of the reply; empty if the server rejected the request.
     """
@@ -83,6 +84,7 @@ class RecordedRequest:
     disconnected: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     received_at: float = field(default_factory=time.perf_counter)
+    ended_at: float = 0.0
     delta_sent_at: list[float] = field(default_factory=list)
     message: MessageObject = field(default_factory=dict)
 
@@ -230,6 +232,7 @@ class FakeAnthropic:
             received.disconnected.set()
             return web.Response()  # the client has disconnected
         finally:
+            received.ended_at = time.perf_counter()
             received.ended.set()
 
     def _has_accepted_key(self, request: web.Request) -> bool:

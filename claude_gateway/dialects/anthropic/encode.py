@@ -46,6 +46,10 @@ class MessagesStreamEncoder:
         Raises:
             ApiError: If the event is `StreamReset`. The reply starts again, but the client has already received output.
         """
+        if isinstance(event, TextDelta):  # saves time, because most events are text deltas
+            text = encode_json(event.text)
+            start = f'{{"type":"content_block_delta","index":{self._block_index},"delta":{{"type":"text_delta","text":'
+            return [("content_block_delta", f"{start}{text}}}}}")]
         messages = self._encode_event(event)
         for block in self._builtin_blocks.feed(event):
             messages += self._encode_complete_block(block)

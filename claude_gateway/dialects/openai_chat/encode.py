@@ -92,6 +92,9 @@ class ChatStreamEncoder:
         self._is_started = False
         self._call_count = 0
         self._needs_arguments = False
+        # The chunk of a text delta before and after the text. No string in JSON contains a quote without a backslash.
+        start, mark, end = self._encode_choice({"content": ""})[1].partition('"delta":{"content":')
+        self._text_chunk_start, self._text_chunk_end = start + mark, end.removeprefix('""')
 
     def feed(self, event: Event) -> list[StreamMessage]:
         """Return the server-sent events for one event of the job.
@@ -99,6 +102,8 @@ class ChatStreamEncoder:
         Raises:
             ApiError: If the event is `StreamReset`. The reply starts again, but the client has already received chunks.
         """
+        if isinstance(event, TextDelta) and self._is_started:
+            return self._encode_text(event.text)
         messages = self.feed_choice(event)
         return [*messages, *self.end(event.usage)] if isinstance(event, Finished) else messages
 
@@ -115,7 +120,7 @@ class ChatStreamEncoder:
     def _encode_event(self, event: Event) -> list[StreamMessage]:
         match event:
             case TextDelta(text):
-                return self._encode_delta({"content": text})
+                return [*self._encode_opening(), *self._encode_text(text)]
             case ThinkingDelta(text):
                 return self._encode_delta({"reasoning_content": text})
             case BlockStarted(ToolUse(id_, name)):
@@ -178,6 +183,10 @@ class ChatStreamEncoder:
     def fail(self, error: ApiError) -> list[StreamMessage]:
         """Return the last server-sent event of a failed stream, which contains the error. No `[DONE]` event follows."""
         return [(None, encode_json(error_object(error)))]
+
+    def _encode_text(self, text: str) -> list[StreamMessage]:
+        """Return the chunk of a text delta. Most chunks contain one, so only the text itself is encoded again."""
+        return [(None, f"{self._text_chunk_start}{encode_json(text)}{self._text_chunk_end}")]
 
     def _encode_choice(self, delta: dict[str, Any], finish_reason: str | None = None) -> StreamMessage:
         choice = {"index": self._choice_index, "delta": delta, "logprobs": None, "finish_reason": finish_reason}

@@ -4,7 +4,7 @@ If a field is invalid, the functions raise `ApiError` 400 with the path of the f
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -32,6 +32,7 @@ from claude_gateway.dialects.openai_chat.parameters import warnings
 from claude_gateway.dialects.openai_chat.schema import AnthropicOptions, ChatMessage, ChatRequest, ResponseFormat
 from claude_gateway.dialects.openai_chat.tool_calls import assign_call_ids, parse_tool_calls
 from claude_gateway.structured_output.schema_limits import any_json_object, parse_output_schema
+from workers.core.frozen import with_changes
 from workers.core.job import Block, ChatJob, GenerationParams, OutputSchema, Role, Text, ToolResult, Turn
 from workers.params.generation_params import fit_to_model
 
@@ -84,7 +85,7 @@ def parse(request: ChatRequest, key_id: str, model: str, history: SessionHistory
     tools = drop_unsupported_strict(allowed.tools, model, notes)
     choice = parse_tool_choice(allowed.choice, tools, notes, parallel=request.parallel_tool_calls is not False)
     limit_name = "max_completion_tokens" if request.max_completion_tokens else "max_tokens"
-    requested_params = replace(_parse_generation_params(request, anthropic_options, notes), tool_choice=choice)
+    requested_params = with_changes(_parse_generation_params(request, anthropic_options, notes), tool_choice=choice)
     params, fit_warnings = fit_to_model(requested_params, model, turns, max_tokens_name=limit_name)
     stream_options = request.stream_options
     return ParsedChatRequest(
@@ -174,7 +175,7 @@ def _parse_thinking(request: ChatRequest, options: AnthropicOptions, notes: list
     effort = (options.output_config and options.output_config.effort) or options.effort
     if effort is not None and thinking.effort not in (None, effort):
         notes.append(f"{thinking.field_path}: ignored its effort (`{OPTIONS_FIELD}` takes precedence)")
-    return replace(thinking, effort=effort or thinking.effort)
+    return with_changes(thinking, effort=effort or thinking.effort)
 
 
 def _build_conversation(

@@ -3,7 +3,7 @@
 Response events are the events that the Responses API defines for streams.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from claude_gateway.core.errors import ApiError, stream_interrupted
@@ -45,9 +45,9 @@ class ResponsesStreamEncoder:
     def __init__(self, builder: ResponseBuilder) -> None:
         self._builder = builder
 
-    def feed(self, events: Iterable[ResponseEvent]) -> list[StreamMessage]:
-        """Return each response event as a server-sent event."""
-        return encode_events(events)
+    def feed(self, event: ResponseEvent) -> list[StreamMessage]:
+        """Return a response event as a server-sent event."""
+        return encode_events([event])
 
     def fail(self, error: ApiError) -> list[StreamMessage]:
         """Return the last server-sent events of a failed stream, which report the error."""
@@ -64,10 +64,10 @@ class EventLogEncoder:
     def __init__(self, last_sequence_number: int) -> None:
         self._last_sequence_number = last_sequence_number
 
-    def feed(self, events: Sequence[StreamMessage]) -> Sequence[StreamMessage]:
-        """Count the stored events, and return them unchanged."""
-        self._last_sequence_number += len(events)
-        return events
+    def feed(self, event: StreamMessage) -> list[StreamMessage]:
+        """Count a stored event, and return it unchanged."""
+        self._last_sequence_number += 1
+        return [event]
 
     def fail(self, error: ApiError) -> list[StreamMessage]:
         """Return an error event that ends this stream. The job of the response may continue in the background."""

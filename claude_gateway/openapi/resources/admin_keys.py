@@ -27,6 +27,7 @@ class KeyResponse(ResponseModel):
     max_concurrent_jobs: int | None
     budget: KeyBudgetObject
     group: str | None
+    login: str | None
     created_at: float
     expires_at: float | None
     revoked_at: float | None
@@ -63,6 +64,7 @@ _KEY = {
     "max_concurrent_jobs": 2,
     "budget": {"tokens_per_day": 1_000_000, "usd_per_day": None},
     "group": "family",
+    "login": None,
     "created_at": 1_768_471_800.0,
     "expires_at": None,
     "revoked_at": None,
@@ -98,7 +100,7 @@ CREATE_KEY = OperationSpec(
 )
 UPDATE_KEY = OperationSpec(
     Tag.ADMIN,
-    "Change the limits or the group of an API key",
+    "Change the limits, the group or the login of an API key",
     {200: ResponseSpec("The key with the changes, without its secret.", KeyResponse, _KEY)},
     parameters=(_ID,),
     body=RequestBodySpec(
@@ -107,6 +109,7 @@ UPDATE_KEY = OperationSpec(
             "limits": {"requests_per_minute": {"chat": 60}, "max_concurrent_jobs": 2},
             "group": {"group": "family"},
             "no group": {"group": None},
+            "login": {"login": "account"},
         },
     ),
     error_statuses=(404, 503),

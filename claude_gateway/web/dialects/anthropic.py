@@ -13,12 +13,12 @@ from claude_gateway.web.dialects.dialect import (
     CollectedBody,
     Dialect,
     EncodedStream,
-    EventStream,
     ParsedRequest,
     PreparedRequest,
     get_only_stream,
 )
 from claude_gateway.web.dialects.rate_limit_headers import anthropic_rate_limit_headers
+from workers.core.events import EventStream
 
 
 def _create_message_id() -> str:

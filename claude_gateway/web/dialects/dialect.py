@@ -17,11 +17,10 @@ from claude_gateway.request_reading.formats import RequestFormat
 from claude_gateway.web.context.client_request import ClientRequest
 from claude_gateway.web.streaming.framing import SSE_FRAMING, Framing
 from claude_gateway.web.streaming.sse import EventT_contra, StreamEncoder
-from workers.core.events import Event
+from workers.core.events import EventStream
 from workers.core.job import ChatJob
 
 JsonObject = dict[str, Any]
-EventStream = AsyncGenerator[Event, None]
 
 
 class ParsedRequest(Protocol):
@@ -54,7 +53,7 @@ class StoredConversation(Protocol):
         """The earlier turns of the conversation, in the form that the parser of the dialect accepts."""
         ...
 
-    def persist_stream(self, job: ChatJob, events: EventStream) -> EventStream:
+    def persist_stream(self, job: ChatJob, batches: EventStream) -> EventStream:
         """Return the events of the job, and store the reply if the gateway stores the conversation."""
         ...
 
@@ -104,9 +103,9 @@ class PreparedRequest:
         return job
 
 
-# The events of a response, together with the encoder for its stream or the builder for its body.
-EncodedStream = tuple[AsyncGenerator[Any, None], StreamEncoder[Any]]
-CollectedBody = tuple[AsyncGenerator[Any, None], BodyBuilder[Any]]
+# The batches of events of a response, together with the encoder for its stream or the builder for its body.
+EncodedStream = tuple[AsyncGenerator[Sequence[Any], None], StreamEncoder[Any]]
+CollectedBody = tuple[AsyncGenerator[Sequence[Any], None], BodyBuilder[Any]]
 
 
 def get_only_stream(streams: Sequence[EventStream]) -> EventStream:
@@ -117,6 +116,8 @@ def get_only_stream(streams: Sequence[EventStream]) -> EventStream:
 
 async def open_session(client: ClientRequest, head: Any, resources: AsyncExitStack) -> StoredConversation:
     """Open the session that the request names. The session stays open until the calling code closes `resources`."""
+    if not head.session_id:
+        return client.state.sessions.no_session(client.key.id)
     return await resources.enter_async_context(client.state.sessions.open_session(client.key.id, head.session_id))
 
 

@@ -12,12 +12,12 @@ from claude_gateway.web.dialects.dialect import (
     CollectedBody,
     Dialect,
     EncodedStream,
-    EventStream,
     PreparedRequest,
     get_only_stream,
 )
 from claude_gateway.web.dialects.rate_limit_headers import gemini_rate_limit_headers
 from claude_gateway.web.streaming.framing import Framing, JsonArrayFraming, SseFraming
+from workers.core.events import EventStream
 
 _SSE_FRAMING = SseFraming(heartbeat=f"data: {encode.KEEP_ALIVE_DATA}\n\n", has_bare_errors=True)
 

@@ -5,7 +5,7 @@ A second dialect in this module is for bodies in the Responses format that clien
 
 import time
 import uuid
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from typing import Any
@@ -28,7 +28,6 @@ from claude_gateway.web.dialects.dialect import (
     CollectedBody,
     Dialect,
     EncodedStream,
-    EventStream,
     PreparedRequest,
     StoredConversation,
     get_only_stream,
@@ -41,7 +40,7 @@ from claude_gateway.web.dialects.openai_common import (
 )
 from claude_gateway.web.dialects.openai_responses import ResponseConversation
 from claude_gateway.web.dialects.rate_limit_headers import openai_rate_limit_headers
-from workers.core.events import Event
+from workers.core.events import EventStream
 
 
 def _create_identity(prepared: PreparedRequest) -> CompletionIdentity:
@@ -59,6 +58,13 @@ def _count_choices(head: ChatRequest, settings: Settings) -> int:
 
 def _encode_stream(prepared: PreparedRequest, streams: Sequence[EventStream]) -> EncodedStream:
     parsed: ParsedChatRequest = prepared.parsed
+    if len(streams) == 1:
+        return streams[0], ChatStreamEncoder(
+            _create_identity(prepared),
+            include_usage=parsed.include_usage,
+            legacy=parsed.legacy,
+            custom_tools=parsed.custom_tools,
+        )
     encoder = ChatChoicesStreamEncoder(
         _create_identity(prepared),
         len(streams),
@@ -71,10 +77,12 @@ def _encode_stream(prepared: PreparedRequest, streams: Sequence[EventStream]) ->
 
 def _collect_body(prepared: PreparedRequest, streams: Sequence[EventStream]) -> CollectedBody:
     parsed: ParsedChatRequest = prepared.parsed
-    builder = ChatChoicesBodyBuilder(
+    if len(streams) == 1:
+        builder = ChatBodyBuilder(_create_identity(prepared), legacy=parsed.legacy, custom_tools=parsed.custom_tools)
+        return streams[0], builder
+    return merge_streams(streams), ChatChoicesBodyBuilder(
         _create_identity(prepared), len(streams), legacy=parsed.legacy, custom_tools=parsed.custom_tools
     )
-    return merge_streams(streams), builder
 
 
 def _find_variant(head: Any) -> Dialect | None:
@@ -102,11 +110,11 @@ def _collect_body_from_responses(prepared: PreparedRequest, streams: Sequence[Ev
     return _with_custom_tool_calls(prepared.parsed, get_only_stream(streams)), builder
 
 
-async def _with_custom_tool_calls(parsed: ParsedResponsesRequest, events: EventStream) -> AsyncGenerator[Event, None]:
+async def _with_custom_tool_calls(parsed: ParsedResponsesRequest, batches: EventStream) -> EventStream:
     decoder = CustomToolEventDecoder({name for name, tool in parsed.client_tools.items() if tool.kind == "custom"})
-    async with aclosing(events):
-        async for event in events:
-            for decoded in decoder.feed(event):
+    async with aclosing(batches):
+        async for batch in batches:
+            if decoded := [decoded_event for event in batch for decoded_event in decoder.feed(event)]:
                 yield decoded
 
 

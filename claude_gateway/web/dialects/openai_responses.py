@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -22,7 +22,6 @@ from claude_gateway.web.dialects.dialect import (
     CollectedBody,
     Dialect,
     EncodedStream,
-    EventStream,
     PreparedRequest,
     get_only_stream,
 )
@@ -33,7 +32,7 @@ from claude_gateway.web.dialects.openai_common import (
     openai_model_object,
 )
 from claude_gateway.web.dialects.rate_limit_headers import openai_rate_limit_headers
-from workers.core.events import Event
+from workers.core.events import EventStream
 from workers.core.job import ChatJob
 
 
@@ -52,9 +51,9 @@ class ResponseConversation:
         """The turns of the stored responses, in the form that the parser accepts."""
         return self.context.history
 
-    def persist_stream(self, job: ChatJob, events: EventStream) -> EventStream:  # noqa: ARG002 - the protocol has this parameter
+    def persist_stream(self, job: ChatJob, batches: EventStream) -> EventStream:  # noqa: ARG002 - the protocol has this parameter
         """Return the events unchanged. This method stores nothing, because `ResponseService` stores the response."""
-        return events
+        return batches
 
 
 async def _open_conversation(
@@ -98,26 +97,26 @@ def create_builder(prepared: PreparedRequest, identity: ResponseIdentity) -> Res
 def _encode_stream(prepared: PreparedRequest, streams: Sequence[EventStream]) -> EncodedStream:
     builder = create_builder(prepared, create_identity(prepared))
     responses = prepared.client.state.stored_responses
-    events = responses.persist_stream(create_pending_response(prepared), builder, get_only_stream(streams))
-    return events, ResponsesStreamEncoder(builder)
+    batches = responses.persist_stream(create_pending_response(prepared), builder, get_only_stream(streams))
+    return batches, ResponsesStreamEncoder(builder)
 
 
 def _collect_body(prepared: PreparedRequest, streams: Sequence[EventStream]) -> CollectedBody:
     builder = ResponsesBodyBuilder(partial(create_builder, prepared, create_identity(prepared)))
-    events = get_only_stream(streams)
+    batches = get_only_stream(streams)
     if prepared.parsed.store:
         pending = create_pending_response(prepared)
-        events = _store_at_end(prepared.client.state.stored_responses, pending, builder, events)
-    return events, builder
+        batches = _store_at_end(prepared.client.state.stored_responses, pending, builder, batches)
+    return batches, builder
 
 
 async def _store_at_end(
-    responses: ResponseService, pending: PendingResponse, body_builder: ResponsesBodyBuilder, events: EventStream
-) -> AsyncGenerator[Event, None]:
+    responses: ResponseService, pending: PendingResponse, body_builder: ResponsesBodyBuilder, batches: EventStream
+) -> EventStream:
     """Yield the events of a reply. After the last event, store the response, before the gateway sends its body."""
-    async with aclosing(events):
-        async for event in events:
-            yield event
+    async with aclosing(batches):
+        async for batch in batches:
+            yield batch
     if body_builder.builder.is_complete:
         await responses.store_response(pending, body_builder.builder)
 

@@ -26,7 +26,7 @@ async def create_key(request: web.Request) -> web.Response:
 
 
 async def update_key(request: web.Request) -> web.Response:
-    """Change the limits or the group of an API key, and return the key without its secret."""
+    """Change the limits, the group or the login of an API key, and return the key without its secret."""
     changes = await body.read_small_body(request, UpdateKeyRequest)
     key_service = request.app[STATE].key_service
     updated = await key_service.update_key(request.match_info["id"], changes)

@@ -41,13 +41,13 @@ class _SnapshotEncoder:
         return [("error", orjson.dumps({"error": {"message": error.message, "type": error.type}}).decode())]
 
 
-async def _watch_snapshots(request: web.Request) -> AsyncGenerator[Snapshot, None]:
+async def _watch_snapshots(request: web.Request) -> AsyncGenerator[Sequence[Snapshot], None]:
     state, last_snapshot = request.app[STATE], None
     while not state.shutdown.is_draining:
         await authenticate_request(request)
         snapshot = await _take_snapshot(state)
         if snapshot != last_snapshot:
-            yield snapshot
+            yield [snapshot]
             last_snapshot = snapshot
         await asyncio.sleep(_SNAPSHOT_INTERVAL_SECONDS)
 

@@ -17,6 +17,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _EXPOSED_HEADERS = ", ".join(
     (
         *("x-request-id", "request-id", "x-gateway-warnings", "x-claude-model", "retry-after", "x-should-retry"),
+        "x-gateway-login",
         *("x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"),
         *("anthropic-ratelimit-requests-limit", "anthropic-ratelimit-requests-remaining"),
         "anthropic-ratelimit-requests-reset",

@@ -16,6 +16,7 @@ from claude_gateway.dialects.common.content.remote_media import (
 from claude_gateway.net.fetcher import FetchBudget, FetchError, FetchTooLargeError
 from claude_gateway.web.context.client_request import ClientRequest
 from workers.core.job import ChatJob
+from workers.core.message_blocks import is_plain_text
 from workers.host.large_job_threads import run_for_job
 
 _MAX_URLS = 20
@@ -45,6 +46,8 @@ async def resolve_remote_media(client: ClientRequest, job: ChatJob) -> ResolvedM
         ApiError: 400 if the gateway cannot fetch a URL, or if Claude does not accept the media. The error contains the
             field path of the URL.
     """
+    if is_plain_text(job.turns):
+        return ResolvedMedia(job, (), {})
     remote_media = await run_for_job(job, find_remote_media, job)
     fetched = await _fetch_all(client, remote_media) if remote_media else {}
     if fetched:

@@ -5,7 +5,6 @@ before it fetches a URL.
 """
 
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -16,6 +15,7 @@ from claude_gateway.web.pipeline.media_fetch import resolve_remote_media
 from claude_gateway.web.pipeline.model_authorization import authorize_model, get_response_model_name
 from claude_gateway.web.pipeline.received_request import ReceivedRequest
 from claude_gateway.web.request.body import receive_body
+from workers.core.frozen import with_changes
 
 
 async def prepare_request(
@@ -49,7 +49,7 @@ async def prepare_request(
     conversation = await dialect.open_conversation(client, head, resources)
     parsed = await parse_with_tools(received, dialect, head, model, conversation)
     media = await resolve_remote_media(client, parsed.job)
-    parsed = replace(parsed, job=media.job, warnings=(*parsed.warnings, *media.warnings))
+    parsed = with_changes(parsed, job=media.job, warnings=(*parsed.warnings, *media.warnings))
     if media.fetched_media:
         parsed = dialect.with_fetched_media(parsed, media.fetched_media)
     return PreparedRequest(
@@ -88,4 +88,4 @@ async def parse_with_tools(
     parsed = await received.parse(dialect.format, model, conversation.history)
     tool_request = dialect.create_tool_request(client.state.settings, head, parsed)
     job, warnings = await attach_builtin_tools(client, parsed.job, tool_request)
-    return replace(parsed, job=job, warnings=(*parsed.warnings[:max_warnings], *warnings))
+    return with_changes(parsed, job=job, warnings=(*parsed.warnings[:max_warnings], *warnings))

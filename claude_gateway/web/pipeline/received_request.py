@@ -70,8 +70,9 @@ class ReceivedRequest:
                 self._key_id, parse_request_head, self._body, self._choose_schema, self._keep_fields
             )
         if self._validated_request is None:
-            with self._offload.track_inline_time(self._key_id):
-                self._validated_request = parse_request(self._body, self._choose_schema)
+            self._validated_request = self._offload.run_inline(
+                self._key_id, parse_request, self._body, self._choose_schema
+            )
         return self._validated_request
 
     async def parse(self, request_format: RequestFormat, model: str, *history: Any) -> Any:
@@ -92,8 +93,7 @@ class ReceivedRequest:
         arguments = (self._key_id, model, *signer, *history)
         if self._is_small and all(map(self._is_small_argument, history)):
             head = await self.read_head()
-            with self._offload.track_inline_time(self._key_id):
-                return request_format.parse(head, *arguments)
+            return self._offload.run_inline(self._key_id, request_format.parse, head, *arguments)
         portable = tuple(_without_local_state(argument) for argument in arguments)
         result, missing = await self._parse_in_process(request_format, portable, {})
         session_history = next((argument for argument in history if isinstance(argument, SessionHistory)), None)
@@ -113,8 +113,7 @@ class ReceivedRequest:
             is_small: Whether the further arguments are small.
         """
         if self._is_small and is_small:
-            with self._offload.track_inline_time(self._key_id):
-                return function(self._body, self._choose_schema, *arguments)
+            return self._offload.run_inline(self._key_id, function, self._body, self._choose_schema, *arguments)
         return await self._offload.run(self._key_id, function, self._body, self._choose_schema, *arguments)
 
     def _is_small_argument(self, argument: Any) -> bool:

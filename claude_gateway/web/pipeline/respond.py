@@ -9,11 +9,12 @@ from aiohttp import web
 
 from claude_gateway.jobs import structured_output
 from claude_gateway.web.context.state import AppState
-from claude_gateway.web.dialects.dialect import Dialect, EventStream, PreparedRequest
+from claude_gateway.web.dialects.dialect import Dialect, PreparedRequest
 from claude_gateway.web.pipeline.prepare import prepare_request
 from claude_gateway.web.responses.json_response import json_response
 from claude_gateway.web.responses.response_headers import build_response_headers
 from claude_gateway.web.streaming.sse import StreamTiming, send_stream
+from workers.core.events import EventStream
 
 
 async def respond(
@@ -45,13 +46,14 @@ async def send_reply(request: web.Request, prepared: PreparedRequest) -> web.Str
     streams = [_run_job(prepared) for _ in range(prepared.choice_count)]
     headers = build_response_headers(prepared.job.model, prepared.parsed.warnings)
     if prepared.is_streamed:
-        events, encoder = dialect.encode_stream(prepared, streams)
+        batches, encoder = dialect.encode_stream(prepared, streams)
         framing = dialect.choose_framing(client.query)
-        return await send_stream(request, events, encoder, get_stream_timing(client.state), headers, framing)
-    events, builder = dialect.collect_body(prepared, streams)
-    async with aclosing(events):
-        async for event in events:
-            builder.feed(event)
+        return await send_stream(request, batches, encoder, get_stream_timing(client.state), headers, framing)
+    batches, builder = dialect.collect_body(prepared, streams)
+    async with aclosing(batches):
+        async for batch in batches:
+            for event in batch:
+                builder.feed(event)
     return json_response(builder.body(), headers=headers)
 
 

@@ -97,8 +97,11 @@ async def read_body_bytes(
         return request[_RAW_BODY]
     request[_RESERVATION] = await _reserve_memory(request)
     try:
-        async with asyncio.timeout(settings.max_timeout / 1000):
+        if request.content.is_eof():  # the whole body has arrived, as in most requests
             raw = request[_RAW_BODY] = await _receive_bytes(request, max_bytes, limit_name)
+        else:
+            async with asyncio.timeout(settings.max_timeout / 1000):
+                raw = request[_RAW_BODY] = await _receive_bytes(request, max_bytes, limit_name)
     except TimeoutError:
         raise ApiError(
             408, "timeout_error", "The request body took too long to arrive (MAX_TIMEOUT).", code="request_timeout"
@@ -136,7 +139,7 @@ def detach_body_memory(request: web.Request) -> BodyReservation:
 async def _receive_bytes(request: web.Request, max_bytes: int, limit_name: str) -> bytes:
     await send_continue(request)
     body = bytearray()
-    async for chunk in request.content.iter_any():
+    while chunk := await request.content.readany():
         body += chunk
         if len(body) > max_bytes:
             raise body_too_large(limit_name)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+LOGIN_HEADER = "x-gateway-login"
 WARNINGS_HEADER = "x-gateway-warnings"
 _MAX_WARNINGS_CHARS = 2_000
 

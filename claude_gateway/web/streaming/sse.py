@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -13,7 +13,6 @@ from aiohttp_sse import EventSourceResponse
 
 from claude_gateway.core import errors
 from claude_gateway.core.errors import ApiError
-from claude_gateway.core.periodic import run_every
 from claude_gateway.web.streaming.framing import (
     MAX_CHUNK_CHARS,
     Framing,
@@ -21,6 +20,7 @@ from claude_gateway.web.streaming.framing import (
     encode_frame,
     encode_in_chunks,
 )
+from claude_gateway.web.streaming.heartbeats import Heartbeats
 from workers.core.errors import WorkerError
 
 _log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class StreamTiming:
 
 async def send_stream(
     request: web.Request,
-    events: AsyncGenerator[EventT, None],
+    batches: AsyncGenerator[Sequence[EventT], None],
     encoder: StreamEncoder[EventT],
     timing: StreamTiming,
     headers: Mapping[str, str],
@@ -88,7 +88,7 @@ async def send_stream(
 
     Args:
         request: The request.
-        events: The events to send.
+        batches: The events to send. The gateway sends the events of a batch with one write.
         encoder: Converts the events to messages of the dialect.
         timing: The time limits.
         headers: The headers of the response.
@@ -98,18 +98,18 @@ async def send_stream(
         ApiError: Only before the head of the response, so that the response can have the status of the error.
         WorkerError: Only before the head of the response.
     """
-    async with aclosing(events):
-        first = asyncio.create_task(_next_event(events))
+    async with aclosing(batches):
+        first = asyncio.create_task(_next_batch(batches))
         try:
             await asyncio.wait({first}, timeout=timing.head_seconds)
             if first.done():
                 first.result()
-            response = _SseResponse(request, timing, headers, framing)
+            response = _SseResponse(request, headers, framing)
             await response.prepare(request)
             try:
-                async with response, response.send_heartbeats():
+                async with response, Heartbeats(response.send_heartbeat, timing.heartbeat_interval_seconds):
                     await response.send_raw(framing.opening)
-                    if await _send_all(response, first, events, encoder):
+                    if await _send_all(response, first, batches, encoder):
                         await response.send_last(framing.closing)
                     else:
                         response.interrupt()
@@ -123,9 +123,7 @@ async def send_stream(
 class _SseResponse(EventSourceResponse):
     """Streamed response, based on aiohttp-sse, with the framing and the heartbeats of a dialect."""
 
-    def __init__(
-        self, request: web.Request, timing: StreamTiming, headers: Mapping[str, str], framing: Framing
-    ) -> None:
+    def __init__(self, request: web.Request, headers: Mapping[str, str], framing: Framing) -> None:
         super().__init__(
             headers=headers,
             allow_all_methods=True,
@@ -136,7 +134,6 @@ class _SseResponse(EventSourceResponse):
         self.headers["Cache-Control"] = "no-cache, no-transform"
         self.framing = framing
         self._answered_request = request
-        self._heartbeat_seconds = timing.heartbeat_interval_seconds
         # True while the gateway sends a long text. It must not send a heartbeat between the chunks of the text.
         self._is_sending_chunks = False
 
@@ -167,6 +164,9 @@ class _SseResponse(EventSourceResponse):
 
     async def send_last(self, text: str) -> None:
         """Send the last text together with the end of the body, in one write."""
+        if len(text) < _MAX_UNTIMED_WRITE_BYTES // 4 and self._is_buffer_empty():  # a character has up to 4 bytes
+            await self.write_eof(encode_frame(text))
+            return
         async with asyncio.timeout(_SEND_TIMEOUT_SECONDS):
             await self.write_eof(encode_frame(text))
 
@@ -191,15 +191,12 @@ class _SseResponse(EventSourceResponse):
         if (transport := self._answered_request.transport) is not None:
             transport.abort()
 
-    def send_heartbeats(self) -> AbstractAsyncContextManager[None]:
-        """Send heartbeats while a `with` block runs, to keep an idle stream open."""
-        return run_every(self._heartbeat_seconds, self._send_heartbeat, task_name="the heartbeat of a stream")
-
     def _is_buffer_empty(self) -> bool:
         transport = self._answered_request.transport
         return transport is not None and transport.get_write_buffer_size() == 0
 
-    async def _send_heartbeat(self) -> None:
+    async def send_heartbeat(self) -> None:
+        """Send one heartbeat, unless the gateway is sending the chunks of a long text."""
         if self._is_sending_chunks:
             return
         try:
@@ -212,16 +209,16 @@ class _SseResponse(EventSourceResponse):
 
 async def _send_all(
     response: _SseResponse,
-    first: asyncio.Task[EventT | None],
-    events: AsyncGenerator[EventT, None],
+    first: asyncio.Task[Sequence[EventT] | None],
+    batches: AsyncGenerator[Sequence[EventT], None],
     encoder: StreamEncoder[EventT],
 ) -> bool:
     """Send all events of a stream. Return False if the gateway must interrupt the connection."""
     try:
-        event = await first
-        while event is not None:
-            await _send_messages(response, encoder.feed(event))
-            event = await _next_event(events)
+        if (batch := await first) is not None:
+            await _send_batch(response, batch, encoder)
+            async for next_batch in batches:
+                await _send_batch(response, next_batch, encoder)
     except WorkerError as error:
         return await _send_error(response, encoder, errors.from_worker_error(error))
     except ApiError as error:
@@ -250,8 +247,18 @@ async def _send_error(response: _SseResponse, encoder: StreamEncoder[EventT], er
     return False
 
 
+async def _send_batch(response: _SseResponse, batch: Sequence[EventT], encoder: StreamEncoder[EventT]) -> None:
+    """Send the messages for the events of a batch. If an event is an error, send the messages before it first."""
+    messages: list[StreamMessage] = []
+    try:
+        for event in batch:
+            messages += encoder.feed(event)
+    finally:
+        await _send_messages(response, messages)
+
+
 async def _send_messages(response: _SseResponse, messages: Sequence[StreamMessage]) -> None:
-    """Send all messages for one event in one write, because the writes take half of the time that a stream needs.
+    """Send messages in one write, because the writes take half of the time that a stream needs.
 
     If the messages are long, send each of them separately.
     """
@@ -262,11 +269,11 @@ async def _send_messages(response: _SseResponse, messages: Sequence[StreamMessag
         await response.send_raw(response.framing.frame(messages))
 
 
-async def _next_event(events: AsyncGenerator[EventT, None]) -> EventT | None:
-    return await anext(events, None)
+async def _next_batch(batches: AsyncGenerator[Sequence[EventT], None]) -> Sequence[EventT] | None:
+    return await anext(batches, None)
 
 
-async def _cancel_and_wait(task: asyncio.Task[EventT | None]) -> None:
+async def _cancel_and_wait(task: asyncio.Task[Sequence[EventT] | None]) -> None:
     """Cancel the task that reads the first event, and wait for its end.
 
     The calling code cannot close the generator of the events while the task reads from it.

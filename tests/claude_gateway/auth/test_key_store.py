@@ -21,6 +21,7 @@ KEY = ApiKey(
     KeyLimits({"chat": 3}, 2),
     Budget(1_000, 2.5),
     "family",
+    "account",
 )
 STORED = StoredKey(KEY, b"d" * 32, 100.0, 200.0)
 
@@ -48,6 +49,13 @@ async def test_key_of_an_earlier_version_is_in_no_group(store: KeyStore) -> None
     await store._database.execute("UPDATE keys SET allowed = json_remove(allowed, '$.group')")
 
     assert await store.list_keys() == [replace(STORED, key=replace(KEY, group=""))]
+
+
+async def test_key_of_an_earlier_version_may_use_each_login(store: KeyStore) -> None:
+    await store.add(STORED)
+    await store._database.execute("UPDATE keys SET allowed = json_remove(allowed, '$.login')")
+
+    assert await store.list_keys() == [replace(STORED, key=replace(KEY, login=""))]
 
 
 async def test_other_processes_see_the_new_group_of_a_key(store: KeyStore, path: Path) -> None:

@@ -85,7 +85,7 @@ def test_blank_key_means_no_key(name: str, blank: str) -> None:
 def test_shows_no_secret_in_repr_or_dump() -> None:
     secret = "do-not-show"
     config = make_settings(**{name: SecretStr(secret) for name in SECRETS})
-    launch = config.launch_settings(Path("claude"))
+    (launch,) = config.launch_settings(Path("claude"))
 
     assert launch.credentials["ANTHROPIC_API_KEY"] == secret
     for text in (repr(config), str(config), str(config.model_dump()), config.model_dump_json(), repr(launch)):
@@ -151,7 +151,7 @@ def test_settings_are_immutable() -> None:
     ],
 )
 def test_claude_code_switches_select_the_login(values: dict[str, Any], method: AuthMethod) -> None:
-    assert make_settings(**values).launch_settings(Path("claude")).auth_method is method
+    assert make_settings(**values).launch_settings(Path("claude"))[0].auth_method is method
 
 
 KEY = SecretStr("sk-ant-a-key")
@@ -175,7 +175,7 @@ BEDROCK, VERTEX = {"claude_code_use_bedrock": True}, {"claude_code_use_vertex": 
     ],
 )
 def test_credentials_select_the_login(values: dict[str, Any], method: AuthMethod) -> None:
-    assert FixedSettings(**values).launch_settings(Path("claude")).auth_method is method
+    assert FixedSettings(**values).launch_settings(Path("claude"))[0].auth_method is method
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_login_receives_only_its_own_credentials() -> None:
         aws_secret_access_key=SecretStr("aws"),
     )
 
-    credentials = config.launch_settings(Path("claude")).credentials
+    credentials = config.launch_settings(Path("claude"))[0].credentials
 
     assert credentials["AWS_SECRET_ACCESS_KEY"] == "aws"
     assert "ANTHROPIC_API_KEY" not in credentials

@@ -1,14 +1,13 @@
 """Merging of event streams: complete, in order, and every stream is closed however the merged one ends."""
 
 import asyncio
-from collections.abc import AsyncGenerator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from claude_gateway.jobs.merge_streams import IndexedEvent, merge_streams
-from workers.core.events import Event, TextDelta
+from workers.core.events import EventStream, TextDelta
 
 Step = str | Exception | asyncio.Event
 
@@ -20,7 +19,7 @@ class Streams:
         self.closed_count = 0
         self.all = [self._play(steps) for steps in scripts]
 
-    async def _play(self, steps: list[Step]) -> AsyncGenerator[Event, None]:
+    async def _play(self, steps: list[Step]) -> EventStream:
         try:
             for step in steps:
                 if isinstance(step, Exception):
@@ -28,14 +27,14 @@ class Streams:
                 if isinstance(step, asyncio.Event):
                     await step.wait()
                 else:
-                    yield TextDelta(step)
+                    yield [TextDelta(step)]
         finally:
             self.closed_count += 1
 
 
 async def read_merged(streams: Streams) -> list[IndexedEvent]:
     async with asyncio.timeout(10):
-        return [indexed_event async for indexed_event in merge_streams(streams.all)]
+        return [indexed_event async for batch in merge_streams(streams.all) for indexed_event in batch]
 
 
 @given(st.lists(st.lists(st.text(max_size=2), max_size=20), min_size=1, max_size=8))
@@ -54,9 +53,9 @@ async def test_waiting_stream_does_not_block_the_others() -> None:
     events = merge_streams(Streams([waiting, "slow"], ["a", "b"]).all)
 
     async with asyncio.timeout(10):
-        assert [await anext(events), await anext(events)] == [(1, TextDelta("a")), (1, TextDelta("b"))]
+        assert [await anext(events), await anext(events)] == [[(1, TextDelta("a"))], [(1, TextDelta("b"))]]
         waiting.set()
-        assert [event async for event in events] == [(0, TextDelta("slow"))]
+        assert [event async for event in events] == [[(0, TextDelta("slow"))]]
 
 
 async def test_first_failure_fails_the_merged_stream_and_closes_the_others() -> None:
@@ -82,11 +81,11 @@ async def test_disconnected_reader_closes_all_streams() -> None:
 async def test_no_stream_runs_far_ahead_of_its_reader() -> None:
     produced = 0
 
-    async def eager() -> AsyncGenerator[Event, None]:
+    async def eager() -> EventStream:
         nonlocal produced
         while True:
             produced += 1
-            yield TextDelta("x")
+            yield [TextDelta("x")]
 
     events = merge_streams([eager(), eager()])
     async with asyncio.timeout(10):

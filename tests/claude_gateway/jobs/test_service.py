@@ -12,6 +12,7 @@ from claude_gateway.auth.request_pacing import RequestPacer
 from claude_gateway.jobs.retries import MAX_ATTEMPTS, MAX_INTERRUPTED_REPLIES
 from claude_gateway.jobs.service import ChatService
 from tests.claude_gateway.scripted import FINISHED, HELLO_EVENTS, JOB, STARTED, ScriptedWorkerSource
+from tests.events import each_event
 from workers.core.errors import ErrorKind, WorkerError
 from workers.core.events import Event, Started, StreamReset, TextDelta, ThinkingDelta
 from workers.core.job import ChatJob
@@ -28,7 +29,7 @@ def create_failure(kind: ErrorKind) -> WorkerError:
 
 async def collect_events(worker_source: ScriptedWorkerSource) -> list[Event]:
     async with asyncio.timeout(10):
-        return [event async for event in ChatService(worker_source, 60).run(JOB)]
+        return [event async for event in each_event(ChatService(worker_source, 60).run(JOB))]
 
 
 async def test_passes_events_of_a_job_unchanged() -> None:
@@ -47,7 +48,7 @@ async def test_every_attempt_of_a_job_has_the_group_that_its_key_had_at_first() 
 
     worker_source = ScriptedWorkerSource([[create_failure(ErrorKind.WORKER_EXITED)], HELLO_EVENTS])
 
-    events = [event async for event in ChatService(worker_source, 60, start_checker=Checker()).run(JOB)]
+    events = [event async for event in each_event(ChatService(worker_source, 60, start_checker=Checker()).run(JOB))]
 
     assert tuple(events) == HELLO_EVENTS
     assert worker_source.jobs == [replace(JOB, group="family")] * 2
@@ -76,7 +77,7 @@ async def test_emits_stream_reset_before_retrying_after_output(sent_event: Event
 
 async def test_does_not_retry_if_the_reader_stops_at_the_stream_reset() -> None:
     worker_source = ScriptedWorkerSource([[*HELLO_EVENTS[:2], create_failure(ErrorKind.WORKER_EXITED)], HELLO_EVENTS])
-    events = ChatService(worker_source, 60).run(JOB)
+    events = each_event(ChatService(worker_source, 60).run(JOB))
 
     async for event in events:
         if event == StreamReset():
@@ -168,7 +169,7 @@ async def test_both_attempts_share_one_deadline() -> None:
 
 async def test_disconnected_reader_releases_the_worker() -> None:
     worker_source = ScriptedWorkerSource([HELLO_EVENTS])
-    events = ChatService(worker_source, 60).run(JOB)
+    events = each_event(ChatService(worker_source, 60).run(JOB))
     await anext(events)
 
     await events.aclose()
@@ -179,7 +180,7 @@ async def test_disconnected_reader_releases_the_worker() -> None:
 async def test_holds_the_worker_until_the_last_event() -> None:
     worker_source = ScriptedWorkerSource([HELLO_EVENTS])
 
-    async for event in ChatService(worker_source, 60).run(JOB):
+    async for event in each_event(ChatService(worker_source, 60).run(JOB)):
         if event == FINISHED:
             assert not worker_source.worker_released.is_set()
 
@@ -203,7 +204,7 @@ async def test_reply_with_very_many_chunks_counts_as_several_requests() -> None:
     chunks = [TextDelta("x")] * 300
     worker_source = ScriptedWorkerSource([[STARTED, *chunks, FINISHED]])
 
-    events = [event async for event in ChatService(worker_source, 60, pacer=pacer).run(JOB)]
+    events = [event async for event in each_event(ChatService(worker_source, 60, pacer=pacer).run(JOB))]
 
     assert events.count(TextDelta("x")) == 300
     assert pacer.keys == [JOB.key_id] * 2  # one request for 128 chunks

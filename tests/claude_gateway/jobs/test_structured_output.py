@@ -10,6 +10,7 @@ from claude_gateway.core.errors import ApiError
 from claude_gateway.jobs import structured_output
 from claude_gateway.jobs.service import ChatService
 from tests.claude_gateway.scripted import JOB, STARTED, ScriptedWorkerSource, ScriptStep
+from tests.events import each_event
 from workers.core.errors import ErrorKind, WorkerError
 from workers.core.events import (
     BlockEnded,
@@ -56,9 +57,8 @@ def reply_with(text: str, reason: StopReason = "end_turn") -> list[ScriptStep]:
 
 async def collect_events(worker_source: ScriptedWorkerSource, job: ChatJob, *, live: bool) -> list[Event]:
     async with asyncio.timeout(20):
-        return [
-            event async for event in structured_output.run_validated(ChatService(worker_source, 60), job, live=live)
-        ]
+        batches = structured_output.run_validated(ChatService(worker_source, 60), job, live=live)
+        return [event async for event in each_event(batches)]
 
 
 async def collect_failure(
@@ -68,7 +68,7 @@ async def collect_failure(
     events_before: list[Event] = []
 
     async def collect() -> None:
-        async for event in structured_output.run_validated(ChatService(worker_source, 60), job, live=live):
+        async for event in each_event(structured_output.run_validated(ChatService(worker_source, 60), job, live=live)):
             events_before.append(event)  # noqa: PERF401 - keeps the events before the failure
 
     with pytest.raises(ApiError) as raised:
@@ -97,7 +97,7 @@ async def test_native_schema_leaves_the_job_unchanged_and_other_schemas_go_into_
 async def test_native_live_stream_passes_each_chunk_immediately() -> None:
     gate = asyncio.Event()
     worker_source = ScriptedWorkerSource([[STARTED, TextDelta('{"a":'), gate, TextDelta("1}"), reply_with(VALID)[-1]]])
-    events = structured_output.run_validated(ChatService(worker_source, 60), NATIVE_JOB, live=True)
+    events = each_event(structured_output.run_validated(ChatService(worker_source, 60), NATIVE_JOB, live=True))
 
     async with asyncio.timeout(10):
         assert [await anext(events), await anext(events)] == [STARTED, TextDelta('{"a":')]
@@ -243,7 +243,7 @@ async def test_second_reply_has_only_the_remaining_time() -> None:
 @every_mode
 async def test_disconnected_reader_releases_the_worker(job: ChatJob, live: bool) -> None:
     worker_source = ScriptedWorkerSource([[STARTED, asyncio.Event()]])
-    events = structured_output.run_validated(ChatService(worker_source, 60), job, live=live)
+    events = each_event(structured_output.run_validated(ChatService(worker_source, 60), job, live=live))
     await anext(events)
 
     await events.aclose()

@@ -129,8 +129,7 @@ async def test_serves_the_key_that_has_spent_least_first(pipe: str) -> None:
         await pool.run(key, tasks.add, 1, 2)
         order.append(key)
 
-    with pool.track_inline_time("heavy"):
-        pass
+    pool.run_inline("heavy", lambda: None)
     pool._cpu_budget.spend("heavy", 5, pool._now())
     running = asyncio.create_task(pool.run("other", tasks.wait_for_pipe, pipe))
     waiting = [asyncio.create_task(run(key)) for key in ("heavy", "heavy", "light")]
@@ -176,13 +175,16 @@ async def test_disconnected_client_neither_keeps_nor_ends_the_process(offload: O
 
 async def test_small_requests_of_a_key_block_the_event_loop_only_briefly() -> None:
     now = 0.0
+
+    def block(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
     pool = OffloadPool(LIMITS, lambda: now, lambda: now)
     assert pool.has_inline_time("a")
-    with pool.track_inline_time("a"):
-        now += 0.12
+    pool.run_inline("a", block, 0.12)
     assert not pool.has_inline_time("a")
-    with pool.track_inline_time("b"):
-        now += 0.06
+    pool.run_inline("b", block, 0.06)
     assert not pool.has_inline_time("b")  # all keys together have spent their time
     assert pool.has_inline_time("c")  # this key has not spent any time
     now += 3

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -17,12 +17,14 @@ from claude_gateway.sessions.session_store import SessionStore
 from claude_gateway.storage.database import Database
 from tests.claude_gateway.manual_clock import ManualClock
 from tests.claude_gateway.scripted import FINISHED, JOB, STARTED, ScriptedWorkerSource, ScriptStep
+from tests.events import each_event
 from tests.workers.helpers import TIMEOUT_SECONDS, assistant_turn, user_turn, with_timeout
 from workers.core.errors import ErrorKind, WorkerError
 from workers.core.events import (
     BlockEnded,
     BlockStarted,
     Event,
+    EventStream,
     Finished,
     SignatureDelta,
     StreamReset,
@@ -55,7 +57,7 @@ def create_request(session: Session, text: str = "hi", system: str = "", key_id:
 async def run_job(session: Session, job: ChatJob, steps: Iterable[ScriptStep] = HELLO) -> list[Event]:
     events = ChatService(ScriptedWorkerSource([steps]), 60).run(job)
     async with asyncio.timeout(TIMEOUT_SECONDS):
-        return [event async for event in session.persist_stream(job, events)]
+        return [event async for event in each_event(session.persist_stream(job, events))]
 
 
 async def send_message(
@@ -95,7 +97,8 @@ async def test_stores_the_reply_before_the_finished_event(sessions: SessionServi
     store = SessionStore(database)
     async with sessions.open_session("ann", "s") as session:
         job = create_request(session)
-        async for event in session.persist_stream(job, ChatService(ScriptedWorkerSource([HELLO]), 60).run(job)):
+        batches = ChatService(ScriptedWorkerSource([HELLO]), 60).run(job)
+        async for event in each_event(session.persist_stream(job, batches)):
             snapshot = await store.read_snapshot("ann", "s", 0)
             assert (snapshot is not None) == isinstance(event, Finished)
 
@@ -148,7 +151,7 @@ async def test_abandoned_reply_leaves_the_session_unchanged_and_releases_the_wor
     worker_source = ScriptedWorkerSource([HELLO])
     async with sessions.open_session("ann", "s") as session:
         job = create_request(session)
-        events = session.persist_stream(job, ChatService(worker_source, 60).run(job))
+        events = each_event(session.persist_stream(job, ChatService(worker_source, 60).run(job)))
         await anext(events)
         await events.aclose()
 
@@ -197,16 +200,16 @@ async def test_writes_only_new_turns(sessions: SessionService, database: Databas
 async def test_requests_of_one_session_run_one_after_another(sessions: SessionService) -> None:
     first_started, continue_first = asyncio.Event(), asyncio.Event()
 
-    async def slow() -> AsyncIterator[Event]:
-        yield STARTED
+    async def slow() -> EventStream:
+        yield [STARTED]
         first_started.set()
         await continue_first.wait()
         for event in HELLO[1:]:
-            yield event
+            yield [event]
 
     async def run_first() -> None:
         async with sessions.open_session("ann", "s") as session:
-            async for _ in session.persist_stream(create_request(session, "one"), slow()):
+            async for _ in each_event(session.persist_stream(create_request(session, "one"), slow())):
                 pass
 
     running = asyncio.create_task(run_first())
@@ -306,7 +309,7 @@ async def test_rejects_session_beyond_the_limit_before_running_a_job(
     async with sessions.open_session("ann", "3") as session:
         job = create_request(session)
         with pytest.raises(ApiError) as raised:
-            await anext(session.persist_stream(job, ChatService(worker_source, 60).run(job)))
+            await anext(each_event(session.persist_stream(job, ChatService(worker_source, 60).run(job))))
 
     assert (raised.value.status, raised.value.code, raised.value.retry_after) == (429, "too_many_sessions", HOUR - 30)
     assert worker_source.jobs == []

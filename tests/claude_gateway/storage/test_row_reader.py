@@ -34,7 +34,7 @@ from claude_gateway.usage.record_store import UsageStore
 from claude_gateway.usage.recorder import UsageRecorder
 from claude_gateway.usage.write_ahead_log import WriteAheadLog
 from tests.claude_gateway.scripted import FINISHED, JOB, STARTED
-from workers.core.events import BlockEnded, BlockStarted, Event, TextDelta
+from workers.core.events import BlockEnded, BlockStarted, EventBatch, TextDelta
 from workers.core.job import Text, Turn
 
 NOW = 1_000_000.0
@@ -131,6 +131,8 @@ async def test_finds_no_damage_in_an_intact_database(state: StoredState) -> None
         ("allowed", orjson.dumps({**ALLOWED, "max_concurrent_jobs": 1e308})),
         ("allowed", orjson.dumps({**ALLOWED, "usd_per_day": "all"})),
         ("allowed", orjson.dumps({**ALLOWED, "group": 5})),
+        ("allowed", orjson.dumps({**ALLOWED, "login": 5})),
+        ("allowed", orjson.dumps({**ALLOWED, "login": "two words"})),
         ("allowed", orjson.dumps({**ALLOWED, "group": "two words"})),
         ("allowed", orjson.dumps({"scopes": ["chat"]})),
         ("digest", b""),
@@ -193,9 +195,8 @@ async def test_damaged_mcp_server_is_skipped_and_the_others_connect(
     assert await store.delete_server("ann", "server-1")
 
 
-async def create_events() -> AsyncIterator[Event]:
-    for event in (STARTED, BlockStarted(Text("")), TextDelta("f"), BlockEnded(), FINISHED):
-        yield event
+async def create_events() -> AsyncIterator[EventBatch]:
+    yield (STARTED, BlockStarted(Text("")), TextDelta("f"), BlockEnded(), FINISHED)
 
 
 @pytest.mark.parametrize(
@@ -343,7 +344,31 @@ async def test_damaged_unfinished_response_does_not_prevent_startup(state: Store
     assert await ResponseStore(state.database, LIMITS).list_unfinished() == []
 
 
-VALID_ROW = [5, "ann", "r", 1, "openai_chat", "/v1", "m", "m", 0, 0, 1, NOW, 1.0, 2.0, 3.0, 4, 5, 0, 0, 0, 0.5, "ok"]
+VALID_ROW = [
+    5,
+    "ann",
+    "r",
+    1,
+    "openai_chat",
+    "/v1",
+    "m",
+    "m",
+    0,
+    0,
+    1,
+    NOW,
+    1.0,
+    2.0,
+    3.0,
+    4,
+    5,
+    0,
+    0,
+    0,
+    0.5,
+    "ok",
+    "default",
+]
 
 
 def change_value(index: int, value: Any) -> list[Any]:
@@ -368,7 +393,7 @@ def change_value(index: int, value: Any) -> list[Any]:
         change_value(16, 2**63 - 1),
         change_value(20, "much"),
         change_value(21, None),
-        VALID_ROW[:-1],
+        VALID_ROW[:-2],
         "nothing",
         7,
         None,
@@ -402,9 +427,16 @@ async def test_usage_record_with_impossible_values_does_not_prevent_startup(stat
     columns = (
         "id, key_id, request_id, number, dialect, route, requested_model, model, session, tools, attempts, created_at, "
     )
-    columns += "queue_ms, first_token_ms, total_ms, input, output, cache_read, cache_write, thinking, cost_usd, result"
+    columns += (
+        "queue_ms, first_token_ms, total_ms, input, output, cache_read, cache_write, thinking, cost_usd, result, "
+    )
+    columns += "login"
     placeholders = ", ".join("?" * len(VALID_ROW))
-    for row in (VALID_ROW, [2**63 - 1, *change_value(15, 1e308)[1:20], float("inf"), "running"], change_value(0, 6)):
+    for row in (
+        VALID_ROW,
+        [2**63 - 1, *change_value(15, 1e308)[1:20], float("inf"), "running", ""],
+        change_value(0, 6),
+    ):
         await state.database.execute(f"INSERT INTO usage_records ({columns}) VALUES ({placeholders})", row)
     recorder = UsageRecorder(store, now=lambda: NOW + 5)
     async with recorder.run(400):
@@ -428,3 +460,15 @@ async def test_damaged_sums_are_computed_again(
 
     assert await state.database.execute("SELECT key_id, jobs, output FROM usage_days") == [("ann", 1, 5)]
     assert "are computed again" in caplog.text
+
+
+async def test_line_of_a_version_with_only_one_login_is_recovered(state: StoredState) -> None:
+    log_file = state.path.with_name(f"{DATABASE_FILE_NAME}{USAGE_LOG_SUFFIXES[0]}")
+    await asyncio.to_thread(log_file.write_bytes, orjson.dumps([1, VALID_ROW[:-1]]) + b"\n")
+    write_ahead_log = await asyncio.to_thread(WriteAheadLog, state.path)
+    try:
+        async with UsageRecorder(UsageStore(state.database, write_ahead_log), now=lambda: NOW + 5).run(400):
+            pass
+    finally:
+        write_ahead_log.close()
+    assert await state.database.execute("SELECT id, result, login FROM usage_records") == [(5, "ok", "")]

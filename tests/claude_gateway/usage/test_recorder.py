@@ -22,6 +22,7 @@ from claude_gateway.usage.report import EMPTY_SUMS, UsageReport, parse_usage_que
 from claude_gateway.usage.usage_storage import NullUsageStore
 from claude_gateway.usage.write_ahead_log import WriteAheadLog
 from tests.claude_gateway.scripted import COST_USD, HELLO_EVENTS, JOB, MODEL, STARTED, ScriptedWorkerSource, ScriptStep
+from tests.events import each_event
 from tests.workers.helpers import wait_until
 from workers.core.errors import ErrorKind, WorkerError
 from workers.core.events import Finished, Started, StreamReset, TextDelta, TokenUsage
@@ -56,7 +57,7 @@ async def run_job(
     """Run one job through the service to its end, whatever its result."""
     source = ScriptedWorkerSource(attempts or [HELLO_EVENTS])
     try:
-        async for _ in ChatService(source, 60, usage_recorder=recorder).run(JOB, context=context):
+        async for _ in each_event(ChatService(source, 60, usage_recorder=recorder).run(JOB, context=context)):
             pass
     except WorkerError:
         pass
@@ -87,7 +88,7 @@ async def test_record_exists_before_the_worker_is_requested_and_ends_before_the_
     recorder, continue_reply = create_recorder(database), asyncio.Event()
     source = ScriptedWorkerSource([[STARTED, continue_reply, *HELLO_EVENTS[1:]]])
 
-    async with aclosing(ChatService(source, 60, usage_recorder=recorder).run(JOB)) as events:
+    async with aclosing(each_event(ChatService(source, 60, usage_recorder=recorder).run(JOB))) as events:
         await anext(events)
         assert await read_records(database, "result") == [("running",)]
         continue_reply.set()
@@ -121,7 +122,7 @@ async def test_disconnect_of_the_client_has_its_own_result_and_counts_the_receiv
         [[Started("claude-test", TokenUsage(input_tokens=9, output_tokens=1)), *HELLO_EVENTS[1:]]]
     )
 
-    async with aclosing(ChatService(source, 60, usage_recorder=recorder).run(JOB)) as events:
+    async with aclosing(each_event(ChatService(source, 60, usage_recorder=recorder).run(JOB))) as events:
         await anext(events)
         await anext(events)
     await recorder.flush()
@@ -138,7 +139,7 @@ async def test_reply_reset_after_output_is_recorded_as_upstream_disconnected(
     recorder = create_recorder(database)
     source = ScriptedWorkerSource([[*HELLO_EVENTS[:3], EXITED], HELLO_EVENTS])
 
-    async with aclosing(ChatService(source, 60, usage_recorder=recorder).run(JOB)) as events:
+    async with aclosing(each_event(ChatService(source, 60, usage_recorder=recorder).run(JOB))) as events:
         async for event in events:
             if isinstance(event, StreamReset):
                 break
@@ -154,7 +155,7 @@ async def test_job_rejected_by_a_full_queue_is_not_recorded(database: Database) 
 
     recorder = create_recorder(database)
     with pytest.raises(WorkerError):
-        await anext(ChatService(Full([]), 60, usage_recorder=recorder).run(JOB))
+        await anext(each_event(ChatService(Full([]), 60, usage_recorder=recorder).run(JOB)))
     await recorder.flush()
 
     assert await read_records(database, "id") == []
@@ -187,7 +188,7 @@ async def test_many_concurrent_jobs_are_recorded_in_few_statements(database: Dat
     service = ChatService(ScriptedWorkerSource.repeating(*HELLO_EVENTS), 60, usage_recorder=recorder)
 
     async def run_one_job() -> None:
-        async for _ in service.run(JOB):
+        async for _ in each_event(service.run(JOB)):
             pass
 
     await asyncio.gather(*(run_one_job() for _ in range(200)))
@@ -268,7 +269,7 @@ async def test_failing_disk_is_not_tried_again_for_each_job(database: Database) 
         write_count = store.write_count
         service = ChatService(ScriptedWorkerSource.repeating(*HELLO_EVENTS), 60, usage_recorder=recorder)
         for _ in range(20):
-            assert [event async for event in service.run(JOB)]
+            assert [event async for event in each_event(service.run(JOB))]
         assert store.write_count == write_count
 
 
@@ -329,6 +330,8 @@ async def test_budget_of_a_key_counts_its_own_spend() -> None:
         ("key", [("key-1",)]),
         ("model,dialect", [("claude-test", "")]),
         ("result", [("upstream_error",), ("ok",)]),
+        ("login", [("default",)]),
+        ("day,login,result", [("2026-03-15", "default", "upstream_error"), ("2026-03-15", "default", "ok")]),
         ("", [()]),
     ],
 )
@@ -373,7 +376,7 @@ async def test_budget_counts_the_characters_passed_to_a_disconnected_client(data
         [[Started("m", TokenUsage(input_tokens=9, output_tokens=1)), TextDelta("word " * 80), *HELLO_EVENTS[1:]]]
     )
 
-    async with aclosing(ChatService(source, 60, usage_recorder=recorder).run(JOB)) as events:
+    async with aclosing(each_event(ChatService(source, 60, usage_recorder=recorder).run(JOB))) as events:
         async for event in events:
             if isinstance(event, TextDelta):
                 break

@@ -18,6 +18,7 @@ from claude_gateway.usage.record_store import UsageStore
 from claude_gateway.usage.recorder import UsageRecorder
 from claude_gateway.usage.write_ahead_log import WriteAheadLog
 from tests.claude_gateway.scripted import HELLO_EVENTS, JOB, STARTED, ScriptedWorkerSource
+from tests.events import each_event
 from workers.core.events import Finished, TokenUsage
 
 
@@ -49,7 +50,7 @@ async def test_next_gateway_stores_records_of_a_killed_one(database: Database, t
     async with open_log(tmp_path) as log:
         killed_recorder = UsageRecorder(BlockedStore(database, log))
         async with aclosing(
-            ChatService(ScriptedWorkerSource([HELLO_EVENTS]), 60, usage_recorder=killed_recorder).run(JOB)
+            each_event(ChatService(ScriptedWorkerSource([HELLO_EVENTS]), 60, usage_recorder=killed_recorder).run(JOB))
         ) as events:
             assert [event async for event in events][-1] == Finished(
                 "end_turn", TokenUsage(input_tokens=3, output_tokens=2)
@@ -67,7 +68,7 @@ async def test_job_continues_once_its_record_is_logged(database: Database, tmp_p
         recorder = UsageRecorder(UsageStore(database, log))
         async with database.transaction():  # no other process can write
             service = ChatService(ScriptedWorkerSource([HELLO_EVENTS]), 60, usage_recorder=recorder)
-            async with aclosing(service.run(JOB)) as events:
+            async with aclosing(each_event(service.run(JOB))) as events:
                 assert [event async for event in events][-1] == HELLO_EVENTS[-1]
         await recorder.flush()
 
@@ -81,7 +82,7 @@ async def test_job_waits_for_the_database_if_nothing_can_be_logged(
     async with open_log(tmp_path) as log:
         recorder = UsageRecorder(UsageStore(database, log))
         source = ScriptedWorkerSource([[STARTED, *HELLO_EVENTS[1:]]])
-        async with aclosing(ChatService(source, 60, usage_recorder=recorder).run(JOB)) as events:
+        async with aclosing(each_event(ChatService(source, 60, usage_recorder=recorder).run(JOB))) as events:
             await anext(events)
             assert await read_results(database) == [(1, "running", 0)]
 

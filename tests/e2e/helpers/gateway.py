@@ -1,5 +1,6 @@
 """A gateway with the real `claude` binary in front of the fake Anthropic API, run inside the test process."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -46,21 +47,22 @@ def gateway_settings(upstream: FakeAnthropic, state_dir: Path, **overrides: Any)
         "claude_wrapper_host": "127.0.0.1",
         "api_key": SecretStr(API_KEY),
         "state_dir": state_dir,
-        "claude_auth_method": AuthMethod.API_KEY,
-        "anthropic_api_key": SecretStr(FAKE_API_KEY),
         "anthropic_base_url": upstream.url,
         "default_model": MODEL,
         "chat_workers": 2,
         "chat_spare_workers": 0,
         "rate_limit_enabled": False,
     }
+    if "logins_file" not in overrides:
+        values |= {"claude_auth_method": AuthMethod.API_KEY, "anthropic_api_key": SecretStr(FAKE_API_KEY)}
     return FixedSettings(**values | overrides)
 
 
 @asynccontextmanager
 async def run_gateway_on(upstream: FakeAnthropic, state_dir: Path, **overrides: Any) -> AsyncIterator[Gateway]:
+    settings = await asyncio.to_thread(gateway_settings, upstream, state_dir, **overrides)  # it may read LOGINS_FILE
     async with (
-        running_gateway(gateway_settings(upstream, state_dir, **overrides)) as url,
+        running_gateway(settings) as url,
         AsyncOpenAI(
             base_url=f"{url}/v1",
             api_key=API_KEY,

@@ -29,31 +29,31 @@ print(json.dumps({"child": child.pid}), flush=True)
 sys.stdin.read()
 """
 HAS_A_KEY_AND_STARTS_A_PROCESS = """
-import asyncio, ctypes
+import asyncio, ctypes, json
 from pathlib import Path
 from workers.cli.process import _SYS_KEYCTL, Process
 
 keyctl = ctypes.CDLL(None).syscall
-look = f"import ctypes; print(ctypes.CDLL(None).syscall({_SYS_KEYCTL}, 10, -3, b'user', b'mark', 0))"
+search = f"ctypes.CDLL(None).syscall({_SYS_KEYCTL}, 10, -3, b'user', b'mark', 0)"
+look = f"import ctypes, json; print(json.dumps(dict(key={search})))"
 
 async def main():
     keyctl(_SYS_KEYCTL, 1, b"of-the-gateway")
     assert keyctl(_SYS_KEYCTL - 2, b"user", b"mark", b"secret", 6, -3) > 0
     exec(look)
     child = await Process.spawn(("/usr/bin/env", "python3", "-c", look), {"PATH": "/usr/bin:/bin"}, Path("/"))
-    print((await child._child.stdout.read()).decode(), flush=True)
+    print(json.dumps((await child.read())[0]), flush=True)
     await child.wait_exited()
 
 asyncio.run(main())
 """
 WRITES_TO_A_KILLED_PROCESS = """
 import asyncio, contextlib, gc, os, select
-from asyncio.subprocess import SubprocessStreamProtocol
 from pathlib import Path
 from workers.cli import process as process_module
 from workers.cli.process import Process
 
-class AsPython3112(SubprocessStreamProtocol):
+class AsPython3112(process_module.ProcessProtocol):
     # Later versions mark the error of a closed stdin as retrieved.
     def pipe_connection_lost(self, fd, exc):
         super().pipe_connection_lost(fd, exc)
@@ -61,7 +61,7 @@ class AsPython3112(SubprocessStreamProtocol):
             self._stdin_closed = asyncio.get_running_loop().create_future()
             self._stdin_closed.set_exception(exc)
 
-asyncio.subprocess.SubprocessStreamProtocol = AsPython3112
+process_module.ProcessProtocol = AsPython3112
 
 async def main():
     process = await Process.spawn(("/bin/cat",), {}, Path("/"))
@@ -262,7 +262,7 @@ async def test_hides_the_keyring_of_the_gateway_from_a_process() -> None:
         stdout=asyncio.subprocess.PIPE,
     )
     output, _ = await child.communicate()
-    parent_key, child_key = output.split()
+    parent_key, child_key = (json.loads(line)["key"] for line in output.splitlines())
     assert int(parent_key) > 0
     assert int(child_key) == -1
 

@@ -86,7 +86,9 @@ async def run_testbed(
         processes.append(process)
         return process
 
-    def create_agent(_: Path, __: tuple[str, ...], index: ResumeIndex, point: ResumePoint | None) -> AgentWorker:
+    def create_agent(
+        _: Path, __: tuple[str, ...], index: ResumeIndex, point: ResumePoint | None, ___: str
+    ) -> AgentWorker:
         return AgentWorker(spawn, MODEL, index, point)
 
     observer = ExitObserver()

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
+from tests.events import each_event
 from tests.workers.helpers import (
     MODEL,
     TIMEOUT_SECONDS,
@@ -33,6 +34,7 @@ from tests.workers.scripted_process import (
     text_reply_frames,
 )
 from workers.cli.frames import FrameError
+from workers.cli.output_reader import CanWait
 from workers.cli.protocol import ProtocolState
 from workers.core.errors import ErrorKind, WorkerError
 from workers.core.events import BlockEnded, BlockStarted, Finished, Started, TextDelta, TokenUsage
@@ -98,8 +100,8 @@ class StderrLoggingProcess(ScriptedProcess):
 class InvalidOutputProcess(ScriptedProcess):
     """Writes a line that is not a frame in response to a prompt."""
 
-    async def read(self) -> list[Frame]:
-        frames = await super().read()
+    async def read(self, deadline: float | None = None, can_wait: CanWait | None = None) -> list[Frame]:
+        frames = await super().read(deadline, can_wait)
         if any(frame.get("is_invalid") for frame in frames):
             raise FrameError("not JSON: b'Segmentation'")
         return frames
@@ -511,7 +513,7 @@ async def test_gives_up_a_frozen_process_early_enough_for_a_retry_before_a_near_
     worker = await start_worker(FreezingProcess([[message_start_frame()]]))
     deadline = asyncio.get_running_loop().time() + 4
     with pytest.raises(WorkerError) as caught:
-        async for _ in worker.run(prepare_chat_job(make_job()), deadline):
+        async for _ in each_event(worker.run(prepare_chat_job(make_job()), deadline)):
             pass
     assert caught.value.is_retryable
 
@@ -543,7 +545,7 @@ async def test_reports_a_process_that_exits_at_any_step_of_a_job_with_its_stderr
 async def test_exit_in_the_middle_of_a_reply_is_reported_as_an_exit() -> None:
     process = ScriptedProcess([[message_start_frame(), text_delta_frame("one")]])
     worker = await start_worker(process)
-    events = worker.run(prepare_chat_job(make_job()), far_deadline())
+    events = each_event(worker.run(prepare_chat_job(make_job()), far_deadline()))
     assert [await anext(events), await anext(events)] == [
         Started(MODEL, TokenUsage(input_tokens=1, output_tokens=1)),
         TextDelta("one"),
@@ -572,14 +574,14 @@ async def test_job_times_out_at_its_deadline_in_any_step(step: str) -> None:
     worker = await start_worker(MisbehavingProcess(hold=step))
     job = make_job(user_turn("a"), assistant_turn("b"), user_turn("c"), model="other")
     with pytest.raises(WorkerError) as caught:
-        async for _ in worker.run(prepare_chat_job(job), asyncio.get_running_loop().time()):
+        async for _ in each_event(worker.run(prepare_chat_job(job), asyncio.get_running_loop().time())):
             pass
     assert caught.value.kind is ErrorKind.TIMEOUT
 
 
 async def test_recovery_times_out_if_the_interrupt_is_not_answered() -> None:
     worker = await start_worker(MisbehavingProcess([[message_start_frame()]], hold="interrupt"))
-    async with aclosing(worker.run(prepare_chat_job(make_job()), far_deadline())) as events:  # type: ignore[type-var]
+    async with aclosing(each_event(worker.run(prepare_chat_job(make_job()), far_deadline()))) as events:  # type: ignore[type-var]
         await anext(events)
     with pytest.raises(WorkerError) as caught:
         await worker.recover(0)
@@ -592,7 +594,7 @@ async def test_recovery_times_out_if_the_interrupt_is_not_answered() -> None:
 async def test_interrupts_an_abandoned_job_and_answers_the_next_one() -> None:
     process = ScriptedProcess([[message_start_frame(), text_delta_frame("one ")], text_reply_frames("two")])
     worker = await start_worker(process)
-    async with aclosing(worker.run(prepare_chat_job(make_job()), far_deadline())) as events:  # type: ignore[type-var]
+    async with aclosing(each_event(worker.run(prepare_chat_job(make_job()), far_deadline()))) as events:  # type: ignore[type-var]
         await anext(events)
     await worker.recover(TIMEOUT_SECONDS)
     assert visible_text_and_thinking(await collect_events(worker, make_job())) == ("two", "")

@@ -2,6 +2,7 @@
 
 from contextlib import aclosing
 
+from tests.events import each_event
 from tests.workers.helpers import far_deadline, make_job, start_worker, with_timeout
 from tests.workers.scripted_process import ScriptedProcess, result_frame, text_reply_frames
 from workers.core.events import Finished, TextDelta
@@ -33,7 +34,7 @@ async def test_reports_the_cost_of_each_job_before_its_last_event() -> None:
     reported: list[float | str] = []
 
     for _ in range(2):
-        async for event in worker.run(prepare_chat_job(make_job()), far_deadline(), reported.append):
+        async for event in each_event(worker.run(prepare_chat_job(make_job()), far_deadline(), reported.append)):
             reported += ["end"] if isinstance(event, Finished) else []
         await with_timeout(worker.recover(10))
 
@@ -46,7 +47,8 @@ async def test_reports_the_cost_of_an_abandoned_job_after_its_interruption() -> 
     worker = await start_worker(process)
     reported: list[float] = []
 
-    async with aclosing(worker.run(prepare_chat_job(make_job()), far_deadline(), reported.append)) as events:
+    batches = worker.run(prepare_chat_job(make_job()), far_deadline(), reported.append)
+    async with aclosing(each_event(batches)) as events:
         async for event in events:
             if isinstance(event, TextDelta):
                 break
@@ -54,6 +56,6 @@ async def test_reports_the_cost_of_an_abandoned_job_after_its_interruption() -> 
     await with_timeout(worker.recover(10))
     assert reported == [0.0]  # the scripted process reports no cost for an interrupted reply
 
-    async for _ in worker.run(prepare_chat_job(make_job()), far_deadline(), reported.append):
+    async for _ in each_event(worker.run(prepare_chat_job(make_job()), far_deadline(), reported.append)):
         pass
     assert reported == [0.0, 3.0]

@@ -5,6 +5,7 @@ from contextlib import aclosing
 
 import pytest
 
+from tests.events import each_event
 from tests.workers.helpers import (
     TIMEOUT_SECONDS,
     MisbehavingProcess,
@@ -117,7 +118,7 @@ async def test_failed_or_abandoned_prompt_is_sent_again_without_the_history(end:
     await run_and_recover(worker, make_job(FIRST))
     job = make_job(FIRST, REPLY, user_turn("and?"))
     try:
-        async with aclosing(worker.run(prepare_chat_job(job), far_deadline())) as events:  # type: ignore[type-var]
+        async with aclosing(each_event(worker.run(prepare_chat_job(job), far_deadline()))) as events:  # type: ignore[type-var]
             await anext(events)
     except Exception:
         assert end == "error"

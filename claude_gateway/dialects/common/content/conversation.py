@@ -22,6 +22,7 @@ from claude_gateway.dialects.common.content.tool_result_pairing import (
 )
 from workers.conversation.prefix_keys import canonicalize_turn
 from workers.core.job import Block, RedactedThinkingBlock, Role, Text, ThinkingBlock, ToolResult, ToolUse, Turn
+from workers.core.message_blocks import is_plain_text
 
 # The number of turns has a limit, because a worker needs about five milliseconds to write one turn of a conversation to
 # a new process. The upstream receives the job only after that.
@@ -146,6 +147,10 @@ class ConversationBuilder:
         """
         if not any(role == "user" for role, _ in self._turns):
             raise bad_request(self._field_path, "there is no user message with content")
+        if len(self._turns) == 1 and not self._history_turns:
+            turn = Turn("user", tuple(self._turns[0][1]))
+            if is_plain_text([turn]):
+                return (turn,)  # none of the steps below changes it
         if self._history_turns:
             self._merge_history()
         elif (orphan := find_orphan_result(self._turns)) is not None:

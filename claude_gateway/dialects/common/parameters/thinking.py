@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from claude_gateway.dialects.common.parameters.numbers import Count
 from claude_gateway.dialects.common.parameters.support import UNKNOWN_PARAMETER, UNSET_LIMIT, UNSET_TEXT, drop_unset
+from workers.core.frozen import with_changes
 from workers.core.job import Effort, ThinkingDisplay, ThinkingMode
 
 ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
@@ -103,9 +104,9 @@ def resolve_thinking(settings: Sequence[ThinkingSetting], notes: list[str]) -> T
         display = result.display or setting.display
         both_adaptive = setting.thinking == result.thinking == "adaptive"
         if result.thinking is None:
-            result = replace(setting, display=display)
+            result = with_changes(setting, display=display)
         elif setting.thinking in (None, result.thinking) and setting.effort in (None, result.effort):
-            result = replace(result, display=display)
+            result = with_changes(result, display=display)
         elif both_adaptive and result.effort is None:
             result = replace(result, effort=setting.effort, display=display)
         else:
@@ -168,4 +169,4 @@ def parse_reasoning(field_path: str, parameter: ReasoningParameter | None, notes
         setting = ThinkingSetting(field_path, parameter.max_tokens)
     elif setting.thinking is None and (parameter.enabled or parameter.summary is not None):
         setting = ThinkingSetting(field_path, "adaptive")
-    return replace(setting, display=display)
+    return with_changes(setting, display=display)

@@ -108,12 +108,13 @@ class OpenAIResponses:
     def encode_stream(self, events: Iterable[Event], *, usage: bool = True) -> list[SentEvent]:
         builder = self._create_builder()
         encoder = ResponsesStreamEncoder(builder)
-        return [one for event in events for one in encoder.feed(builder.feed(event))]
+        return [one for event in events for fed in builder.feed(event) for one in encoder.feed(fed)]
 
     def encode_interrupted_stream(self, events: Iterable[Event], error: ApiError) -> list[SentEvent]:
         builder = self._create_builder()
         encoder = ResponsesStreamEncoder(builder)
-        return [*(one for event in events for one in encoder.feed(builder.feed(event))), *encoder.fail(error)]
+        sent = [one for event in events for fed in builder.feed(event) for one in encoder.feed(fed)]
+        return [*sent, *encoder.fail(error)]
 
     def encode_body(self, events: Iterable[Event]) -> Json:
         builder = ResponsesBodyBuilder(self._create_builder)

@@ -87,6 +87,7 @@ async def test_returns_key_with_all_its_permissions(serve: Serve, keys: KeyStore
         "max_concurrent_jobs": 3,
         "budget": {"tokens_per_day": 1_000_000, "usd_per_day": 2.5},
         "group": "family",
+        "login": "account",
     }
 
     created = await create_key(client, **settings)
@@ -141,6 +142,9 @@ async def test_new_key_can_only_chat_by_default(serve: Serve, keys: KeyStore) ->
         {"name": "x", "group": "فريق"},
         {"name": "x", "group": 5},
         {"name": "x", "groups": "family"},
+        {"name": "x", "login": ""},
+        {"name": "x", "login": "two words"},
+        {"name": "x", "login": "x" * 41},
     ],
     ids=str,
 )
@@ -169,6 +173,8 @@ async def test_changes_the_named_fields_of_a_key_and_keeps_the_others(serve: Ser
         ({"max_concurrent_jobs": 4}, {"max_concurrent_jobs": 4}),
         ({"max_concurrent_jobs": None}, {"max_concurrent_jobs": None}),
         ({"group": None}, {"group": None}),
+        ({"login": "account"}, {"login": "account"}),
+        ({"login": None}, {"login": None}),
     ):
         expected |= new_fields
         assert await update_key(client, created["id"], changes) == (200, expected)

@@ -15,6 +15,7 @@ from claude_gateway.mcp_servers.manager import McpServerManager
 from claude_gateway.mcp_servers.policy import RegistrationPolicy
 from claude_gateway.mcp_servers.server_store import McpServerStore
 from claude_gateway.storage.database import open_database
+from claude_gateway.web.context.state import STATE
 from tests.claude_gateway.mcp_servers.scripted import ScriptedServer, allow_any_key
 from tests.claude_gateway.web.conftest import Client, Serve
 from tests.workers.helpers import wait_until
@@ -239,7 +240,7 @@ async def test_rejects_servers_over_the_limit_with_429(client: Client) -> None:
 
 async def test_every_path_requires_the_scope(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "claude_gateway.auth.authenticator._ENVIRONMENT_KEY", ApiKey("environment", frozenset({"chat", "tools"}))
+        client.app[STATE].authenticator, "_environment_key", ApiKey("environment", frozenset({"chat", "tools"}))
     )
     for method, path in (
         ("GET", "servers"),

@@ -80,6 +80,23 @@ async def test_streams_each_chunk_immediately(serve: Serve) -> None:
     assert b'"lo"' in await response.read()
 
 
+async def test_sends_the_events_of_a_batch_in_one_chunk(serve: Serve) -> None:
+    resume = asyncio.Event()
+    batch = (TEXT_DELTA, TextDelta("lo"))
+    client = await serve(ScriptedWorkerSource.repeating(*HELLO_EVENTS[:2], batch, resume, *HELLO_EVENTS[4:]))
+
+    async with asyncio.timeout(10):
+        response = await client.post(PATH, json=STREAM_BODY)
+        chunks = [(await response.content.readchunk())[0]]
+        while b'"lo"' not in chunks[-1]:
+            chunks.append((await response.content.readchunk())[0])
+        resume.set()
+        rest = await response.read()
+
+    assert b'"Hel"' in chunks[-1]
+    assert rest.endswith(b"data: [DONE]\n\n")
+
+
 @pytest.mark.promise("stream.heartbeat")
 async def test_sends_comments_as_heartbeats_of_an_idle_stream(serve: Serve) -> None:
     resume = asyncio.Event()
