@@ -143,11 +143,11 @@ class WorkerSupply:
         self._start_waits.pop(wait, None)
 
     def note_job(self, *, took_spare: bool) -> None:
-        """Record that a job starts, and start missing processes."""
+        """Record that a job starts. If it took a spare, start missing processes."""
         self.last_job_at = self._inputs.now()
         if took_spare:
             self._spare_use_times.append(self.last_job_at)
-        self.refill()
+            self.refill()
 
     @contextmanager
     def expect(self, tenant: str) -> Iterator[None]:
