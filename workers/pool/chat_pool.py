@@ -22,6 +22,7 @@ from workers.pool.pooled_worker import PooledWorker, WorkerSet
 from workers.pool.process_info import CliInfo, ProcessInfo
 from workers.pool.process_reporter import ProcessReporter, describe_exit
 from workers.pool.selection import EvictWorker, Phase, UseWorker, WaitForStart, WaitForWorker, select_worker
+from workers.pool.summaries import begins_with_summary
 from workers.pool.worker_supply import SupplyInputs, WorkerSupply
 from workers.worker.chat_worker import ChatWorker
 from workers.worker.prepared_job import PreparedJob
@@ -203,7 +204,14 @@ class ChatPool:
             self._supply.withdraw_request(wait)
             state = self._supply.take_state(login)
             is_known = prepared.keys.history_key in self._former_conversations
-            decision = select_worker(prepared.job, prepared.keys.prefixes, state, login=login, is_known=is_known)
+            decision = select_worker(
+                prepared.job,
+                prepared.keys.prefixes,
+                state,
+                login=login,
+                is_known=is_known,
+                superseded_id=self._find_superseded(prepared.job, login),
+            )
             match decision:
                 case UseWorker(id_):
                     return self._workers[id_]
@@ -217,14 +225,28 @@ class ChatPool:
                 case _:
                     assert_never(decision)
 
+    def _find_superseded(self, job: ChatJob, login: str) -> int | None:
+        """Return the id of the idle worker whose conversation the agent has summarized for the job, or None."""
+        if len(job.turns) > 1:
+            return None
+        for pooled in self._workers:
+            if not pooled.take_snapshot().is_idle or (pooled.tenant, pooled.login) != (job.tenant, login):
+                continue
+            reply = pooled.worker.last_reply
+            if pooled.use.continued_count and reply is not None and begins_with_summary(job.turns[0], reply):
+                return pooled.id
+        return None
+
     def _assign(self, pooled: PooledWorker, prepared: PreparedJob) -> None:
         """Record that a worker runs a job, and that its process belongs to the tenant of the job."""
         now, job, was_spare = self._now(), prepared.job, pooled.tenant is None
         transcript = pooled.worker.transcript
-        if len(prepared.keys.prefixes) > 1 and prepared.keys.history_key in (
-            transcript.conversation_key,
-            transcript.previous_conversation_key,
-        ):
+        held_keys = (transcript.conversation_key, transcript.previous_conversation_key)
+        if len(prepared.keys.prefixes) > 1:
+            is_continued = prepared.keys.history_key in held_keys
+        else:
+            is_continued = pooled.id == self._find_superseded(job, pooled.login)
+        if is_continued:
             pooled.use = pooled.use.continue_at(now)
         else:
             self._remember_conversation(pooled)

@@ -106,7 +106,7 @@ def find_unneeded_workers(
 
     The pool ends every process without a job for `idle_seconds`, except for the spares that it keeps. If the memory is
     scarce, it ends all processes without a job at once, except for the spares. If it has more processes than its
-    capacity, it ends those that were used least recently.
+    capacity, it first ends further spares, then the processes that were used least recently.
     """
     ready = [worker for worker in state.workers if worker.phase is Phase.READY]
     oldest_first = sorted(ready, key=lambda worker: worker.use.last_used_at)
@@ -114,7 +114,7 @@ def find_unneeded_workers(
     # The spares that started last stay.
     kept_count = state.spare_count if is_scarce else kept_spare_count
     extra_spares = spares[: max(0, len(spares) - kept_count)]
-    candidates = [worker for worker in oldest_first if worker.tenant is not None or worker in extra_spares]
+    candidates = [*extra_spares, *(worker for worker in oldest_first if worker.tenant is not None)]
     if is_scarce:
         return {worker.id: "the machine is short of memory" for worker in candidates}
     surplus_count = max(0, len(state.workers) - state.capacity)

@@ -145,7 +145,13 @@ class PoolState:
 
 
 def select_worker(
-    job: ChatJob, prefix_keys: PrefixKeys, state: PoolState, *, login: str = "", is_known: bool = False
+    job: ChatJob,
+    prefix_keys: PrefixKeys,
+    state: PoolState,
+    *,
+    login: str = "",
+    is_known: bool = False,
+    superseded_id: int | None = None,
 ) -> Decision:
     """Select a worker for a job that holds a slot.
 
@@ -159,12 +165,15 @@ def select_worker(
         state: The state of the pool.
         login: The name of the login with which the job runs.
         is_known: Whether a process held the conversation of the job before.
+        superseded_id: The id of an idle worker whose conversation the job's conversation supersedes, or None.
     """
     workers = [worker for worker in state.workers if worker.login == login]
     own = [worker for worker in workers if worker.tenant == job.tenant]
     if (decision := _find_worker_with_conversation(prefix_keys, own)) is not None:
         return decision
     own = [worker for worker in own if _can_serve(worker, job)]
+    if superseded := [worker for worker in own if worker.id == superseded_id]:
+        return UseWorker(superseded[0].id) if superseded[0].phase is Phase.READY else WaitForWorker()
     own_ready = [worker for worker in own if worker.phase is Phase.READY]
     if empty := [worker for worker in own_ready if worker.is_empty]:
         return UseWorker(max(empty, key=_make_match_rank(job)).id)

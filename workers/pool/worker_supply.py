@@ -13,6 +13,7 @@ from workers.core.errors import ErrorKind, WorkerError
 from workers.core.job import ChatJob
 from workers.core.memory_state import MemoryState
 from workers.core.settings import PoolSettings
+from workers.pool.conversation_use import ConversationUse
 from workers.pool.pool_size import (
     compute_capacity,
     count_kept_spares,
@@ -259,7 +260,7 @@ class WorkerSupply:
         else:
             self._backoff_seconds = 0.0
             self.last_failure = None
-            pooled.phase = Phase.READY
+            pooled.phase, pooled.use = Phase.READY, ConversationUse(self._inputs.now())
             self._on_started(pooled)
         self._workers.notify_changed()
         self.refill()

@@ -13,7 +13,7 @@ from workers.core.errors import ErrorKind, WorkerError
 from workers.core.event_loop import loop_time
 from workers.core.events import BlockStarted, Event, EventStream, Finished
 from workers.core.frozen import with_changes
-from workers.core.job import ChatJob, ToolUse
+from workers.core.job import ChatJob, ToolUse, Turn
 from workers.core.login_limits import LimitCallback, ignore_limits
 from workers.core.observer import NULL_OBSERVER, HistorySource, Observer
 from workers.host.large_job_threads import run_for_job
@@ -71,6 +71,11 @@ class ChatWorker(Worker):
     def transcript(self) -> Transcript:
         """The conversation that the process holds."""
         return self._session.conversation.transcript
+
+    @property
+    def last_reply(self) -> Turn | None:
+        """The last reply in the conversation that the process holds, or None if it is unknown."""
+        return self._session.conversation.last_reply
 
     @property
     def protocol(self) -> CliProtocol:

@@ -66,6 +66,11 @@ class LiveConversation:
         self._reply_to_repeat: Turn | None = None
 
     @property
+    def last_reply(self) -> Turn | None:
+        """The reply after the newest user turn, or None if it is unknown."""
+        return self._reply
+
+    @property
     def should_interrupt(self) -> bool:
         """Whether the CLI may be in a turn whose output no client needs."""
         return self._truncated_reply is not None or self.transcript.conversation_key is None

@@ -482,6 +482,21 @@ async def test_keys_of_one_group_share_a_process_and_other_keys_do_not() -> None
     assert len(set(workers)) == 3
 
 
+async def test_conversation_that_begins_with_a_summary_takes_the_process_of_the_summarized_one() -> None:
+    summary = "They want the tests to pass. " * 20
+    starter = ProcessStarter(lambda: ScriptedProcess(itertools.repeat(text_reply_frames(summary))))
+    async with run_pool(starter, workers=1, spares=1, max_processes=4) as pool:
+        main = await serve(pool, "ann", turns=(user_turn("hi"),))
+        await wait_all_ready(pool)
+        for question in ("and?", "sum up"):
+            await serve(pool, "ann", turns=(user_turn("hi"), assistant_turn(summary), user_turn(question)))
+            await wait_all_ready(pool)
+        start_count = starter.start_count
+        assert await serve(pool, "ann", turns=(user_turn(f"Earlier: {summary} Go on."),)) is main
+        await wait_all_ready(pool)
+        assert starter.start_count == start_count
+
+
 # Starts that fail.
 
 
