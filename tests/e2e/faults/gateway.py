@@ -28,6 +28,8 @@ GATEWAY_SETTINGS = {
     "ANTHROPIC_API_KEY": FAKE_API_KEY,
     "CHAT_WORKERS": str(WORKER_COUNT),
     "CHAT_SPARE_WORKERS": "1",
+    # The number of processes must not change, so that a process that is left behind is noticed.
+    "MAX_CHAT_PROCESSES": str(WORKER_COUNT + 1),
     # Fewer than there are clients, so that the gateway always asks some of them to retry.
     "MAX_QUEUED_JOBS": "24",
     "MAX_TIMEOUT": "10000",
