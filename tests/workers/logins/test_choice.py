@@ -2,7 +2,14 @@
 
 import pytest
 
-from workers.logins.choice import LoginChoice, LoginView, ReachedLimit, choose_login, list_candidates
+from workers.logins.choice import (
+    LoginChoice,
+    LoginView,
+    ReachedLimit,
+    choose_login,
+    choose_spare_login,
+    list_candidates,
+)
 
 KNOWN = ReachedLimit("five_hour", "m", 0.0, 100.0)
 UNKNOWN = ReachedLimit("five_hour", "m", 0.0, None)
@@ -57,3 +64,19 @@ def test_job_waits_for_the_reset_although_another_login_has_failed() -> None:
     assert choose_login(views) is None
     views[1] = LoginView("b", is_failed=True, is_probe_due=True)
     assert choose_login(views) == LoginChoice("b", is_probe=True)
+
+
+@pytest.mark.parametrize(
+    ("views", "expected"),
+    [
+        ([FREE, LoginView("b")], "free"),
+        ([LoginView("a", is_near_limit=True), FREE], "free"),
+        ([LoginView("a", is_near_limit=True), LoginView("b", is_failed=True), FREE], "free"),
+        ([LoginView("a", is_near_limit=True), LoginView("b", is_near_limit=True)], "b"),
+        ([LoginView("a", is_near_limit=True)], "a"),
+        ([LoginView("a", limit=KNOWN), FREE], "free"),
+        ([LoginView("a", limit=KNOWN), LoginView("b", is_failed=True)], "a"),
+    ],
+)
+def test_spares_use_the_login_that_the_next_new_processes_need(views: list[LoginView], expected: str) -> None:
+    assert choose_spare_login(views) == expected

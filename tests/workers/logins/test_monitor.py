@@ -294,3 +294,15 @@ def test_configured_models_decide_without_fallback() -> None:
     with pytest.raises(WorkerError) as caught:
         monitor.begin(make_job(model="claude-haiku-4-5"))
     assert caught.value.kind is ErrorKind.MODEL_NOT_FOUND
+
+
+def test_spares_start_with_the_next_login_when_the_first_is_near_its_limit() -> None:
+    logins = Logins("first", "second")
+    assert logins.monitor.choose_spare_login(SONNET) == "first"
+    warning = LimitWindow("five_hour", LimitStatus.WARNING, 0.9, START + HOUR)
+    logins.monitor.create_limit_callback("first")(LimitReport(False, (warning,)), SONNET)
+    assert logins.monitor.choose_spare_login(SONNET) == "second"
+    assert logins.begin().login == "first"
+    logins.clock.now = START + HOUR
+    assert logins.monitor.choose_spare_login(SONNET) == "first"
+    assert Logins("first", "second", fallback=False).monitor.choose_spare_login(SONNET) == "first"
