@@ -114,7 +114,7 @@ _STANDALONE_MEASURES: Mapping[str, Callable[[Path | None], Coroutine[Any, Any, B
     "disconnect": lambda _: measures.measure_disconnect(rounds=15),
     "agents": lambda _: measure_agents(session_count=50),
     "loop_stalls": lambda _: measure_loop_stalls(rounds=5),
-    "cpu_time": lambda baseline: measure_cpu_time(rounds=5, baseline=baseline),
+    "cpu_time": lambda baseline: measure_cpu_time(rounds=10, baseline=baseline),
     "agent_day": measure_agent_day,
     "long_agent": measure_long_agent,
     "keys_in_turn": lambda baseline: measure_keys_in_turn(rounds=10, baseline=baseline),

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from operator import truediv
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,11 @@ Json = dict[str, Any]
 
 _SHORT_PROMPT = "one two three four five"
 _SHORT_DELTA_COUNT = 5
-_JOBS_PER_ROUND = 30
+_JOBS_PER_ROUND = 12
 # One stream is as fast as the upstream and the CLI can send it, so that a read from the CLI brings several deltas. In
 # the other one, each delta arrives alone, as the deltas of a model do.
-_FAST_DELTA_COUNT = 6_000
-_PACED_DELTA_COUNT = 200
+_FAST_DELTA_COUNT = 4_000
+_PACED_DELTA_COUNT = 100
 _PACE_SECONDS = 0.006
 _WARM_UP_JOBS = 5
 _MAX_OUTPUT_TOKENS = 8_000
@@ -56,8 +57,8 @@ async def measure_cpu_time(rounds: int, baseline: Path | None = None) -> BenchRe
 
     Args:
         rounds: The number of rounds. Each figure is the median of the rounds.
-        baseline: Another checkout of this repository. For each figure, the result then also has the baseline's figure
-            and the ratio of this gateway to the baseline.
+        baseline: Another checkout of this repository. For each figure, the result then also has the baseline's figure,
+            and the median of the ratios of this gateway to the baseline in each round.
     """
     async with run_upstream_process() as upstream, _run_subject(upstream) as subject:
         if baseline is None:
@@ -65,13 +66,12 @@ async def measure_cpu_time(rounds: int, baseline: Path | None = None) -> BenchRe
             return _compute_medians(subject)
         async with _run_subject(upstream, baseline) as baseline_subject:
             await _run_rounds(rounds, [subject, baseline_subject])
-    figures, baseline_figures = _compute_medians(subject), _compute_medians(baseline_subject)
     return {
-        **figures,
-        **{f"baseline_{name}": value for name, value in baseline_figures.items()},
+        **_compute_medians(subject),
+        **{f"baseline_{name}": value for name, value in _compute_medians(baseline_subject).items()},
         **{
-            f"{name.removesuffix('_us')}_ratio": round(value / baseline_figures[name], 3)
-            for name, value in figures.items()
+            f"{name.removesuffix('_us')}_ratio": _compute_median_ratio(samples, baseline_subject.samples[name])
+            for name, samples in subject.samples.items()
         },
     }
 
@@ -87,35 +87,29 @@ async def _run_subject(upstream_url: str, checkout: Path | None = None) -> Async
 
 
 async def _run_rounds(rounds: int, subjects: list[_Subject]) -> None:
+    """Measure each figure once in each round. The subjects take turns, so that the load of the machine affects both."""
     for subject in subjects:
         for dialect in _PATHS:
             for _ in range(_WARM_UP_JOBS):
                 await _send(subject, dialect, _SHORT_PROMPT, _SHORT_DELTA_COUNT)
                 await _send(subject, dialect, _SHORT_PROMPT)
-    for _ in range(rounds):
+    for number in range(rounds):
+        ordered = subjects if number % 2 else subjects[::-1]
         for dialect in _PATHS:
-            for subject in subjects:
-                await _measure_round(subject, dialect)
+            for subject in ordered:
+                subject.add_sample(f"{dialect}_job_us", await _measure_jobs(subject, dialect, 0))
+            for subject in ordered:
+                subject.add_sample(
+                    f"{dialect}_streamed_job_us", await _measure_jobs(subject, dialect, _SHORT_DELTA_COUNT)
+                )
+            for subject in ordered:
+                await _measure_deltas(subject, dialect, "fast", _FAST_DELTA_COUNT, "")
+            for subject in ordered:
+                directive = f"{{{{pace {_PACE_SECONDS}}}}}"
+                await _measure_deltas(subject, dialect, "paced", _PACED_DELTA_COUNT, directive)
 
 
-async def _measure_round(subject: _Subject, dialect: str) -> None:
-    """Measure each figure of a dialect once.
-
-    The time of a whole job is subtracted from the time of a stream, so that the rest is the time of the deltas.
-    """
-    body_us = await _measure_jobs(subject, dialect)
-    stream_us = await _measure_jobs(subject, dialect, _SHORT_DELTA_COUNT)
-    subject.add_sample(f"{dialect}_job_us", body_us)
-    subject.add_sample(f"{dialect}_streamed_job_us", stream_us)
-    for name, count, directives in (
-        ("fast", _FAST_DELTA_COUNT, ""),
-        ("paced", _PACED_DELTA_COUNT, f"{{{{pace {_PACE_SECONDS}}}}}"),
-    ):
-        used_us = await _measure_seconds(subject, dialect, f"{{{{deltas {count}}}}}{directives}", count) * 1e6
-        subject.add_sample(f"{dialect}_{name}_delta_us", (used_us - stream_us) / (count - _SHORT_DELTA_COUNT))
-
-
-async def _measure_jobs(subject: _Subject, dialect: str, delta_count: int = 0) -> float:
+async def _measure_jobs(subject: _Subject, dialect: str, delta_count: int) -> float:
     """Return the microseconds of one short job, streamed if a number of deltas is given."""
     started_at = subject.read_cpu_seconds()
     for _ in range(_JOBS_PER_ROUND):
@@ -123,10 +117,16 @@ async def _measure_jobs(subject: _Subject, dialect: str, delta_count: int = 0) -
     return (subject.read_cpu_seconds() - started_at) * 1e6 / _JOBS_PER_ROUND
 
 
-async def _measure_seconds(subject: _Subject, dialect: str, prompt: str, delta_count: int) -> float:
+async def _measure_deltas(subject: _Subject, dialect: str, name: str, delta_count: int, directive: str) -> None:
+    """Measure a stream with this number of deltas.
+
+    The time of a whole short job is subtracted from the time of the stream, so that the rest is the time of the deltas.
+    """
     started_at = subject.read_cpu_seconds()
-    await _send(subject, dialect, prompt, delta_count)
-    return subject.read_cpu_seconds() - started_at
+    await _send(subject, dialect, f"{{{{deltas {delta_count}}}}}{directive}", delta_count)
+    used_us = (subject.read_cpu_seconds() - started_at) * 1e6
+    job_us = subject.samples[f"{dialect}_streamed_job_us"][-1]
+    subject.add_sample(f"{dialect}_{name}_delta_us", (used_us - job_us) / (delta_count - _SHORT_DELTA_COUNT))
 
 
 async def _send(subject: _Subject, dialect: str, prompt: str, delta_count: int = 0) -> None:
@@ -149,3 +149,8 @@ async def _send(subject: _Subject, dialect: str, prompt: str, delta_count: int =
 
 def _compute_medians(subject: _Subject) -> dict[str, float]:
     return {name: round(statistics.median(samples), 1) for name, samples in subject.samples.items()}
+
+
+def _compute_median_ratio(samples: list[float], baseline_samples: list[float]) -> float:
+    ratios: list[float] = list(map(truediv, samples, baseline_samples))
+    return round(statistics.median(ratios), 3)

@@ -60,6 +60,11 @@ class JobProgress:
         passed: list[Event] = []
         char_count = 0
         for event in batch:
+            if isinstance(event, TextDelta) and self.output_sent:  # saves time, because most events are text deltas
+                char_count += len(event.text)
+                self._delta_count += 1
+                passed.append(event)
+                continue
             match event:
                 case TextDelta(text) | ThinkingDelta(text) | ToolInputDelta(text):
                     char_count += len(text)

@@ -92,18 +92,22 @@ class TurnParser:
         The parser also keeps back the end of a block until the next frame. After a stop reason that ends the turn, the
         next frame is the `result`.
         """
-        match frame:
-            case {"type": "stream_event", "event": event}:
-                match event:
-                    case {"type": "content_block_stop" | "message_stop"}:
-                        return True
-                    case {"type": "message_delta", "delta": {"stop_reason": "end_turn" | "stop_sequence"}}:
-                        return True
-            case {"type": "assistant", "message": {"stop_reason": None}}:
-                return not frame.get("error") and not frame.get("api_error")
-            case {"type": "system", "subtype": "init" | "status"} | {"type": "command_lifecycle"}:
-                return True
-        return False
+        kind = frame.get("type")
+        if kind == "stream_event":
+            match frame.get("event"):
+                case {"type": "content_block_delta"}:  # the most frequent frame
+                    return False
+                case {"type": "content_block_stop" | "message_stop"}:
+                    return True
+                case {"type": "message_delta", "delta": {"stop_reason": "end_turn" | "stop_sequence"}}:
+                    return True
+            return False
+        if kind == "assistant":
+            match frame:
+                case {"message": {"stop_reason": None}}:
+                    return not frame.get("error") and not frame.get("api_error")
+            return False
+        return kind == "command_lifecycle" or (kind == "system" and frame.get("subtype") in ("init", "status"))
 
     def feed(self, frame: Frame) -> list[Event]:
         """Return the events that a frame contains, in their order.
@@ -115,6 +119,8 @@ class TurnParser:
             return []
         if (text := _find_plain_text(frame)) is not None and self._block_repair.passes_plain_text():
             return self._replay_filter.feed_text(TextDelta(text))
+        if frame.get("type") == "command_lifecycle":
+            return []
         match frame:
             case {"type": "stream_event", "event": event}:
                 return self._handle_stream_event(event)
