@@ -98,9 +98,12 @@ class LoginMonitor:
         return partial(self._add_report, self._states[name])
 
     def has_alternative(self, job: ChatJob, name: str, now: float) -> bool:
-        """Return whether another attempt to run the job would use another login than this one."""
-        choice = choose_login(self._list_candidates(job, now))
-        return choice is not None and choice.name != name
+        """Return whether another attempt to run the job would use another login that may accept it."""
+        candidates = self._list_candidates(job, now)
+        choice = choose_login(candidates)
+        if choice is None or choice.name == name:
+            return False
+        return choice.is_probe or any(view.name == choice.name and view.is_usable for view in candidates)
 
     def build_limit_error(self, job: ChatJob) -> WorkerError:
         """Return the error for a job that may use no login before a limit resets."""

@@ -263,6 +263,12 @@ def test_fallback_that_breaks_gives_the_error_of_the_limit() -> None:
     assert (refusal.kind, refusal.retry_after) == (ErrorKind.LOGIN_LIMIT_REACHED, pytest.approx(HOUR, abs=1))
 
 
+def test_job_is_not_repeated_after_each_login_has_failed() -> None:
+    logins = Logins("first", "second")
+    assert logins.fail(ErrorKind.AUTHENTICATION).is_retryable
+    assert not logins.fail(ErrorKind.AUTHENTICATION).is_retryable
+
+
 def test_error_names_the_limit_that_resets_first() -> None:
     logins = Logins("first", "second")
     logins.reach(rejected("seven_day", 3 * DAY), login="first")
