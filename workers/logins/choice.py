@@ -106,7 +106,11 @@ def choose_login(candidates: Sequence[LoginView]) -> LoginChoice | None:
             return LoginChoice(view.name)
         if view.is_probe_due and not view.opens_by_itself and any(other.is_usable for other in candidates):
             return LoginChoice(view.name, is_probe=True)
-    if all(view.limit is None for view in candidates):
-        # The job gets the error of the upstream, or succeeds if the operator has renewed the login in the meantime.
-        return LoginChoice(candidates[0].name)
-    return next((LoginChoice(view.name, is_probe=True) for view in candidates if view.is_probe_due), None)
+    if len(candidates) > 1 or candidates[0].limit is not None:
+        for view in candidates:
+            if view.is_probe_due:
+                return LoginChoice(view.name, is_probe=True)
+    if any(view.limit is not None for view in candidates):
+        return None
+    # The job gets the error of the upstream, or succeeds if the operator has renewed the login in the meantime.
+    return LoginChoice(candidates[0].name)

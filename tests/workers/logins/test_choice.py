@@ -53,6 +53,15 @@ def test_failed_login_runs_each_job_if_it_is_the_only_one() -> None:
     assert choose_login([LoginView("a", lacks_model=True), LoginView("b", is_failed=True)]) == LoginChoice("a")
 
 
+def test_only_login_that_failed_gets_no_probe() -> None:
+    assert choose_login([LoginView("a", is_failed=True, is_probe_due=True)]) == LoginChoice("a")
+
+
+def test_each_of_several_failed_logins_gets_a_probe() -> None:
+    views = [LoginView("a", is_failed=True), LoginView("b", is_failed=True, is_probe_due=True)]
+    assert choose_login(views) == LoginChoice("b", is_probe=True)
+
+
 @pytest.mark.parametrize("limit", [KNOWN, UNKNOWN])
 def test_limited_login_runs_no_job_but_a_probe(limit: ReachedLimit) -> None:
     assert choose_login([LoginView("a", limit=limit)]) is None

@@ -269,6 +269,19 @@ def test_job_is_not_repeated_after_each_login_has_failed() -> None:
     assert not logins.fail(ErrorKind.AUTHENTICATION).is_retryable
 
 
+def test_each_failed_login_is_tried_again_after_a_while() -> None:
+    logins = Logins("first", "second")
+    logins.fail(ErrorKind.AUTHENTICATION)
+    logins.fail(ErrorKind.START_FAILED)
+    assert logins.begin().login == "first"
+    logins.clock.now += PROBE_INTERVAL_SECONDS + 1
+    assert logins.fail(ErrorKind.AUTHENTICATION).is_retryable  # the second login is due for a probe
+    probe = logins.begin()
+    assert probe.login == "second"
+    probe.report_accepted()
+    assert logins.begin().login == "second"
+
+
 def test_error_names_the_limit_that_resets_first() -> None:
     logins = Logins("first", "second")
     logins.reach(rejected("seven_day", 3 * DAY), login="first")
