@@ -17,7 +17,7 @@ from workers.worker.chat_worker import ChatWorker
 from workers.worker.prepared_job import prepare_chat_job
 
 MODEL = "claude-test"
-TIMEOUT_SECONDS = 4.0  # only failing tests wait this long
+TIMEOUT_SECONDS = 60.0  # only failing tests wait this long
 
 T = TypeVar("T")
 W = TypeVar("W")

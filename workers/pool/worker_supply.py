@@ -143,11 +143,11 @@ class WorkerSupply:
         self._start_waits.pop(wait, None)
 
     def note_job(self, *, took_spare: bool) -> None:
-        """Record that a job starts, and start missing processes."""
+        """Record that a job starts. If it took a spare, start missing processes."""
         self.last_job_at = self._inputs.now()
         if took_spare:
             self._spare_use_times.append(self.last_job_at)
-        self.refill()
+            self.refill()
 
     @contextmanager
     def expect(self, tenant: str) -> Iterator[None]:
@@ -235,8 +235,12 @@ class WorkerSupply:
     async def _refill_after_backoff(self) -> None:
         await asyncio.sleep(self._backoff_seconds)
         self._is_refilling = False
+        logins = self._list_missing_logins()
+        spare_login = self._find_spare_login()
+        if not logins and not self._workers and spare_login is not None:
+            logins = [spare_login]  # jobs fail at once until a start succeeds, so none of them waits for one
         # Start only one worker. If the start succeeds, the pool then starts all missing workers.
-        for login in self._list_missing_logins()[:1]:
+        for login in logins[:1]:
             await self._start(self._add_worker(login))
 
     def _start_workers(self, logins: Iterable[str]) -> None:

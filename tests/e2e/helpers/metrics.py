@@ -37,6 +37,6 @@ async def count_chat_starts(gateway: Gateway) -> float:
 
 async def wait_for_metric(gateway: Gateway, value: float, name: str, **labels: str) -> None:
     """Poll until a metric has this value: no event announces its changes."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(40):
         while await sum_metric(gateway, name, **labels) != value:
             await asyncio.to_thread(time.sleep, 0.05)

@@ -63,6 +63,7 @@ class ProcessStarter:
         self._observer = observer
         self.processes: list[ScriptedProcess] = []
         self._failing_count = failing
+        self._first_failing = 0
         self.start_count = 0
         self.max_alive = 0
         self._make = make
@@ -70,12 +71,16 @@ class ProcessStarter:
     def create_worker(self, _: str) -> ChatWorker:
         return ChatWorker(self.start, MODEL, observer=self._observer, system_in_body=self._system_in_body)
 
+    def fail_next_starts(self, count: int) -> None:
+        self._failing_count = self.start_count + count
+        self._first_failing = self.start_count
+
     def alive(self) -> int:
         return sum(not process.is_killed for process in self.processes)
 
     async def start(self, _: object) -> ScriptedProcess:
         self.start_count += 1
-        if self.start_count <= self._failing_count:
+        if self._first_failing < self.start_count <= self._failing_count:
             raise OSError("no more processes")
         process = self._make()
         self.processes.append(process)
@@ -512,6 +517,18 @@ async def test_jobs_fail_at_once_while_no_worker_starts_and_succeed_later() -> N
     await wait_all_ready(pool)
     await serve(pool, "ann")
     await with_timeout(pool.close())
+
+
+async def test_pool_without_spares_tries_again_after_starts_that_fail_behind_an_idle_time() -> None:
+    starter, clock = ProcessStarter(), Clock()
+    async with run_pool(starter, spares=0, clock=clock, idle_seconds=60) as pool:
+        clock.seconds += 61
+        await pool.check_size()
+        starter.fail_next_starts(2)
+        with pytest.raises(WorkerError):
+            await serve(pool, "ann")
+        await wait_until(lambda: starter.alive() == 1)
+        await serve(pool, "ann")
 
 
 async def test_starts_that_fail_together_double_the_backoff_once() -> None:
