@@ -31,6 +31,7 @@ class LoginView:
         limit: The reached limit that concerns the job, or None. If several concern it, the one that resets last.
         is_failed: Whether the upstream has rejected the login itself, or no process starts with it.
         lacks_model: Whether the upstream has answered that this login has no such model.
+        is_near_limit: Whether the upstream has warned that a limit that concerns the job is almost reached.
         is_probe_due: Whether the job may be sent upstream as a probe, although the login is limited or failed.
     """
 
@@ -39,6 +40,7 @@ class LoginView:
     limit: ReachedLimit | None = None
     is_failed: bool = False
     lacks_model: bool = False
+    is_near_limit: bool = False
     is_probe_due: bool = False
 
     @property
@@ -77,6 +79,19 @@ def list_candidates(views: Sequence[LoginView], *, bound_login: str, allows_fall
     return candidates if allows_fallback else candidates[:1]
 
 
+def choose_spare_login(candidates: Sequence[LoginView]) -> str:
+    """Return the login with which processes should start that belong to no job yet.
+
+    If the first usable login is near its limit, it is the next usable one, so that its processes are ready when the
+    first login reaches the limit.
+
+    Args:
+        candidates: The logins that a job may use, in the order of preference. At least one.
+    """
+    usable = [view for view in candidates if view.is_usable] or [candidates[0]]
+    return next((view.name for view in usable if not view.is_near_limit), usable[-1].name)
+
+
 def choose_login(candidates: Sequence[LoginView]) -> LoginChoice | None:
     """Return the login for a job, or None if the job has to wait until a limit resets.
 
@@ -91,7 +106,11 @@ def choose_login(candidates: Sequence[LoginView]) -> LoginChoice | None:
             return LoginChoice(view.name)
         if view.is_probe_due and not view.opens_by_itself and any(other.is_usable for other in candidates):
             return LoginChoice(view.name, is_probe=True)
-    if all(view.limit is None for view in candidates):
-        # The job gets the error of the upstream, or succeeds if the operator has renewed the login in the meantime.
-        return LoginChoice(candidates[0].name)
-    return next((LoginChoice(view.name, is_probe=True) for view in candidates if view.is_probe_due), None)
+    if len(candidates) > 1 or candidates[0].limit is not None:
+        for view in candidates:
+            if view.is_probe_due:
+                return LoginChoice(view.name, is_probe=True)
+    if any(view.limit is not None for view in candidates):
+        return None
+    # The job gets the error of the upstream, or succeeds if the operator has renewed the login in the meantime.
+    return LoginChoice(candidates[0].name)

@@ -107,6 +107,12 @@ class LoginState:
             limit=limit,
             is_failed=self._failure is not None,
             lacks_model=self._missing_models.get(model, 0.0) > now,
+            is_near_limit=any(
+                window.status is LimitStatus.WARNING
+                and limits_model(window.kind, model, model)
+                and not _has_ended(window.resets_at, now)
+                for window in self._windows.values()
+            ),
             is_probe_due=not is_usable and not self._is_probing and now >= self._next_probe_at,
         )
 

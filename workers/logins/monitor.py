@@ -10,7 +10,7 @@ from functools import partial
 from workers.core.errors import ErrorKind, WorkerError
 from workers.core.job import ChatJob
 from workers.core.login_limits import WINDOW_NAMES, LimitReport
-from workers.logins.choice import LoginView, ReachedLimit, choose_login, list_candidates
+from workers.logins.choice import LoginView, ReachedLimit, choose_login, choose_spare_login, list_candidates
 from workers.logins.login_state import PROBE_INTERVAL_SECONDS, LoginState, LoginSummary
 
 _log = logging.getLogger(__name__)
@@ -91,16 +91,19 @@ class LoginMonitor:
         now = self._now()
         views = [state.view(model, now) for state in self._states.values()]
         candidates = list_candidates(views, bound_login="", allows_fallback=self._allows_fallback) or views[:1]
-        return next((view.name for view in candidates if view.is_usable), candidates[0].name)
+        return choose_spare_login(candidates)
 
     def create_limit_callback(self, name: str) -> Callable[[LimitReport, str], None]:
         """Return the function that processes of this login call when they report limits."""
         return partial(self._add_report, self._states[name])
 
     def has_alternative(self, job: ChatJob, name: str, now: float) -> bool:
-        """Return whether another attempt to run the job would use another login than this one."""
-        choice = choose_login(self._list_candidates(job, now))
-        return choice is not None and choice.name != name
+        """Return whether another attempt to run the job would use another login that may accept it."""
+        candidates = self._list_candidates(job, now)
+        choice = choose_login(candidates)
+        if choice is None or choice.name == name:
+            return False
+        return choice.is_probe or any(view.name == choice.name and view.is_usable for view in candidates)
 
     def build_limit_error(self, job: ChatJob) -> WorkerError:
         """Return the error for a job that may use no login before a limit resets."""

@@ -17,7 +17,8 @@ Your own Claude Code, for any program that speaks OpenAI, Anthropic or Gemini.
 The paths of chats and models also work without `/v1`. The paths of Gemini work under `/v1beta`, under `/v1` and without
 a prefix.
 The response header `x-gateway-warnings` names the parts of a request that the gateway ignored, omitted or changed, as
-`field: action (reason)`. The header `x-claude-model` names the used model, and `x-request-id` identifies the request.
+`field: action (reason)`. The header `x-claude-model` names the used model, `x-gateway-login` names the used login, and
+`x-request-id` identifies the request.
 """
 _TAG_DESCRIPTIONS: Mapping[Tag, str] = {
     Tag.CHAT: "Chats with Claude in the dialects of OpenAI, Anthropic and Google.",

@@ -2,7 +2,14 @@
 
 import pytest
 
-from workers.logins.choice import LoginChoice, LoginView, ReachedLimit, choose_login, list_candidates
+from workers.logins.choice import (
+    LoginChoice,
+    LoginView,
+    ReachedLimit,
+    choose_login,
+    choose_spare_login,
+    list_candidates,
+)
 
 KNOWN = ReachedLimit("five_hour", "m", 0.0, 100.0)
 UNKNOWN = ReachedLimit("five_hour", "m", 0.0, None)
@@ -46,6 +53,15 @@ def test_failed_login_runs_each_job_if_it_is_the_only_one() -> None:
     assert choose_login([LoginView("a", lacks_model=True), LoginView("b", is_failed=True)]) == LoginChoice("a")
 
 
+def test_only_login_that_failed_gets_no_probe() -> None:
+    assert choose_login([LoginView("a", is_failed=True, is_probe_due=True)]) == LoginChoice("a")
+
+
+def test_each_of_several_failed_logins_gets_a_probe() -> None:
+    views = [LoginView("a", is_failed=True), LoginView("b", is_failed=True, is_probe_due=True)]
+    assert choose_login(views) == LoginChoice("b", is_probe=True)
+
+
 @pytest.mark.parametrize("limit", [KNOWN, UNKNOWN])
 def test_limited_login_runs_no_job_but_a_probe(limit: ReachedLimit) -> None:
     assert choose_login([LoginView("a", limit=limit)]) is None
@@ -57,3 +73,19 @@ def test_job_waits_for_the_reset_although_another_login_has_failed() -> None:
     assert choose_login(views) is None
     views[1] = LoginView("b", is_failed=True, is_probe_due=True)
     assert choose_login(views) == LoginChoice("b", is_probe=True)
+
+
+@pytest.mark.parametrize(
+    ("views", "expected"),
+    [
+        ([FREE, LoginView("b")], "free"),
+        ([LoginView("a", is_near_limit=True), FREE], "free"),
+        ([LoginView("a", is_near_limit=True), LoginView("b", is_failed=True), FREE], "free"),
+        ([LoginView("a", is_near_limit=True), LoginView("b", is_near_limit=True)], "b"),
+        ([LoginView("a", is_near_limit=True)], "a"),
+        ([LoginView("a", limit=KNOWN), FREE], "free"),
+        ([LoginView("a", limit=KNOWN), LoginView("b", is_failed=True)], "a"),
+    ],
+)
+def test_spares_use_the_login_that_the_next_new_processes_need(views: list[LoginView], expected: str) -> None:
+    assert choose_spare_login(views) == expected

@@ -263,6 +263,25 @@ def test_fallback_that_breaks_gives_the_error_of_the_limit() -> None:
     assert (refusal.kind, refusal.retry_after) == (ErrorKind.LOGIN_LIMIT_REACHED, pytest.approx(HOUR, abs=1))
 
 
+def test_job_is_not_repeated_after_each_login_has_failed() -> None:
+    logins = Logins("first", "second")
+    assert logins.fail(ErrorKind.AUTHENTICATION).is_retryable
+    assert not logins.fail(ErrorKind.AUTHENTICATION).is_retryable
+
+
+def test_each_failed_login_is_tried_again_after_a_while() -> None:
+    logins = Logins("first", "second")
+    logins.fail(ErrorKind.AUTHENTICATION)
+    logins.fail(ErrorKind.START_FAILED)
+    assert logins.begin().login == "first"
+    logins.clock.now += PROBE_INTERVAL_SECONDS + 1
+    assert logins.fail(ErrorKind.AUTHENTICATION).is_retryable  # the second login is due for a probe
+    probe = logins.begin()
+    assert probe.login == "second"
+    probe.report_accepted()
+    assert logins.begin().login == "second"
+
+
 def test_error_names_the_limit_that_resets_first() -> None:
     logins = Logins("first", "second")
     logins.reach(rejected("seven_day", 3 * DAY), login="first")
@@ -294,3 +313,15 @@ def test_configured_models_decide_without_fallback() -> None:
     with pytest.raises(WorkerError) as caught:
         monitor.begin(make_job(model="claude-haiku-4-5"))
     assert caught.value.kind is ErrorKind.MODEL_NOT_FOUND
+
+
+def test_spares_start_with_the_next_login_when_the_first_is_near_its_limit() -> None:
+    logins = Logins("first", "second")
+    assert logins.monitor.choose_spare_login(SONNET) == "first"
+    warning = LimitWindow("five_hour", LimitStatus.WARNING, 0.9, START + HOUR)
+    logins.monitor.create_limit_callback("first")(LimitReport(False, (warning,)), SONNET)
+    assert logins.monitor.choose_spare_login(SONNET) == "second"
+    assert logins.begin().login == "first"
+    logins.clock.now = START + HOUR
+    assert logins.monitor.choose_spare_login(SONNET) == "first"
+    assert Logins("first", "second", fallback=False).monitor.choose_spare_login(SONNET) == "first"

@@ -63,8 +63,11 @@ class PoolTestbed:
         self.processes = processes
         self.observer = observer
 
-    async def run(self, *turns: Turn, session: str | None = "s", tools: tuple[str, ...] = ("Read",)) -> None:
+    async def run(
+        self, *turns: Turn, session: str | None = "s", tools: tuple[str, ...] = ("Read",), login: str = ""
+    ) -> None:
         prepared = prepare(*turns, session=session, tools=tools)
+        prepared = replace(prepared, job=replace(prepared.job, login=login))
         async with asyncio.timeout(TIMEOUT_SECONDS), self.pool.lease(prepared, far_deadline()) as agent:
             async for _ in agent.run(prepared, far_deadline()):
                 pass
@@ -225,3 +228,15 @@ async def test_does_not_report_the_end_of_an_agent_without_a_session(
 
         assert testbed.processes[0].is_killed
     assert (warnings(caplog), testbed.observer.exits) == ([], [])
+
+
+async def test_session_whose_login_changes_continues_in_another_agent(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with run_testbed(tmp_path) as testbed:
+        await testbed.run(HI, login="first")
+        await testbed.run(*NEXT, login="second")
+        assert len(testbed.processes) == 2
+        assert testbed.processes[0].is_killed
+        await testbed.run(*NEXT, login="second")
+    assert any("uses another login" in line for line in warnings(caplog))
