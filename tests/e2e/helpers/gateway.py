@@ -55,7 +55,10 @@ def gateway_settings(upstream: FakeAnthropic, state_dir: Path, **overrides: Any)
     }
     if "logins_file" not in overrides:
         values |= {"claude_auth_method": AuthMethod.API_KEY, "anthropic_api_key": SecretStr(FAKE_API_KEY)}
-    return FixedSettings(**values | overrides)
+    values |= overrides
+    # The number of processes does not grow, so a test knows whether its jobs share a process.
+    values.setdefault("max_chat_processes", values["chat_workers"] + values["chat_spare_workers"])
+    return FixedSettings(**values)
 
 
 @asynccontextmanager

@@ -26,6 +26,7 @@ def fake_api_env(upstream: FakeAnthropic) -> dict[str, str]:
         "ANTHROPIC_API_KEY": FAKE_API_KEY,
         "ANTHROPIC_BASE_URL": upstream.url,
         "CHAT_WORKERS": "1",
+        "MAX_CHAT_PROCESSES": "2",
         "RATE_LIMIT_ENABLED": "false",
     }
 
