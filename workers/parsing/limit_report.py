@@ -9,6 +9,7 @@ login_limits.py):
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from workers.core.frame import Frame
@@ -45,10 +46,11 @@ def parse_limit_report(info: object, now: float) -> LimitReport | None:
         return None
     windows = {window.kind: window for window in _parse_windows(info.get("unifiedWindows"), now)}
     if deciding := _parse_window(info.get("rateLimitType"), info, now):
-        known = windows.get(deciding.kind, deciding)
+        known = windows.get(deciding.kind, replace(deciding, status=status))
         windows[deciding.kind] = LimitWindow(
             deciding.kind,
-            status,
+            # The CLI reports a warning of the upstream only in the list of windows, unless it warns its user itself.
+            max(status, known.status, key=list(LimitStatus).index),
             known.used_share if known.used_share is not None else deciding.used_share,
             known.resets_at if known.resets_at is not None else deciding.resets_at,
         )

@@ -29,6 +29,7 @@ async def subscription(tmp_path: Path) -> AsyncIterator[Gateway]:
         "anthropic_api_key": None,
         "claude_code_oauth_token": SecretStr(FAKE_API_KEY),
         "claude_config_dir": str(tmp_path / "login"),
+        "stream_head_timeout_seconds": 60,  # a stream waits for the status of an error
     }
     async with run_fake_anthropic() as upstream, run_gateway_on(upstream, tmp_path / "state", **login) as running:
         yield running

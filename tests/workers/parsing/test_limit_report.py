@@ -48,6 +48,25 @@ def test_window_that_decides_is_read_without_the_list_of_windows() -> None:
     assert report.reached_windows == (LimitWindow("seven_day_opus", LimitStatus.REJECTED, None, NOW + HOUR),)
 
 
+@pytest.mark.parametrize(
+    ("status", "window_status", "expected"),
+    [
+        ("allowed", "allowed_warning", LimitStatus.WARNING),
+        ("allowed_warning", "allowed", LimitStatus.WARNING),
+        ("rejected", "allowed", LimitStatus.REJECTED),
+        ("allowed", None, LimitStatus.ALLOWED),
+    ],
+)
+def test_worse_of_the_two_statuses_of_a_window_counts(
+    status: str, window_status: str | None, expected: LimitStatus
+) -> None:
+    windows = {"five_hour": {"status": window_status, "utilization": 0.9, "resetsAt": NOW + HOUR}}
+    report = parse_limit_report({"status": status, "rateLimitType": "five_hour", "unifiedWindows": windows}, NOW)
+
+    assert report is not None
+    assert report.windows == (LimitWindow("five_hour", expected, 0.9, NOW + HOUR),)
+
+
 def test_both_of_two_reached_limits_are_kept() -> None:
     report = parse_limit_report(
         {
