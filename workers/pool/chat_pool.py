@@ -179,7 +179,7 @@ class ChatPool:
         try:
             async with asyncio.timeout_at(deadline):
                 while (pooled := self._try_acquire(prepared, wait)) is None:
-                    self._supply.fail_fast()
+                    self._supply.fail_fast(self._choose_login(prepared.job))
                     await self._workers.wait_changed()
                 return pooled
         except TimeoutError:

@@ -60,7 +60,6 @@ class WorkerSupply:
 
     Attributes:
         capacity: The maximum number of processes, including the spares.
-        last_failure: The error of the last failed start. None if a later start has succeeded.
         last_job_at: The time at which a job last started or ended.
     """
 
@@ -100,7 +99,13 @@ class WorkerSupply:
         self._spare_use_times: deque[float] = deque(maxlen=_MAX_CONCURRENT_STARTS)
         self.last_job_at = inputs.now()
         self.capacity = settings.worker_count + settings.spare_count
-        self.last_failure: WorkerError | None = None
+        # The error of the last failed start with each login, unless a later start with the login has succeeded.
+        self._failures: dict[str, WorkerError] = {}
+
+    @property
+    def last_failure(self) -> WorkerError | None:
+        """The error of the last failed start, or None if a later start with the same login has succeeded."""
+        return next(reversed(self._failures.values()), None)
 
     async def start(self) -> None:
         """Start the first workers, and return when one is ready.
@@ -111,9 +116,10 @@ class WorkerSupply:
         memory = await self._inputs.read_memory()
         self.capacity = compute_capacity(self._settings, memory, self._inputs.reserved_process_count)
         first_count = min(self._settings.worker_count + self._settings.spare_count, self.capacity)
-        self._start_workers([self._inputs.choose_login(None)] * first_count)
+        first_login = self._inputs.choose_login(None)
+        self._start_workers([first_login] * first_count)
         while not any(pooled.phase is Phase.READY for pooled in self._workers):
-            self.fail_fast()
+            self.fail_fast(first_login)
             await self._workers.wait_changed()
         self._has_started = True
         self._tasks.start(self._check_size_regularly())
@@ -123,9 +129,10 @@ class WorkerSupply:
         self._is_closed = True
         await self._tasks.cancel_and_wait()
 
-    def fail_fast(self) -> None:
-        """Raise the error of the last start if there are no workers, because a job would wait for nothing."""
-        if (failure := self.last_failure) is not None and not self._workers:
+    def fail_fast(self, login: str) -> None:
+        """Raise the error of the last start if no worker has this login, because a job would wait for nothing."""
+        failure = self._failures.get(login)
+        if failure is not None and not any(pooled.login == login for pooled in self._workers):
             raise WorkerError(failure.kind, failure.message, detail=failure.detail)
 
     def take_state(self, login: str) -> PoolState:
@@ -256,10 +263,10 @@ class WorkerSupply:
             await self._start_worker(pooled.worker)
         except WorkerError as error:
             self._end_worker(pooled)
-            self._note_failure(error)
+            self._note_failure(pooled.login, error)
         else:
             self._backoff_seconds = 0.0
-            self.last_failure = None
+            self._failures.pop(pooled.login, None)
             pooled.phase, pooled.use = Phase.READY, ConversationUse(self._inputs.now())
             self._on_started(pooled)
         self._workers.notify_changed()
@@ -275,8 +282,9 @@ class WorkerSupply:
             _log.exception("the start of a worker failed unexpectedly")
             raise WorkerError(ErrorKind.START_FAILED, "Claude Code could not be started.") from error
 
-    def _note_failure(self, error: WorkerError) -> None:
-        self.last_failure = error
+    def _note_failure(self, login: str, error: WorkerError) -> None:
+        self._failures.pop(login, None)
+        self._failures[login] = error
         if not self._is_refilling:  # workers that fail at the same time count once
             self._backoff_seconds = min(
                 self._settings.max_backoff_seconds, self._backoff_seconds * 2 or self._settings.min_backoff_seconds

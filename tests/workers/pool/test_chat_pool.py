@@ -575,6 +575,29 @@ async def test_starts_one_process_after_a_backoff_and_then_the_others() -> None:
     await with_timeout(pool.close())
 
 
+async def test_job_fails_at_once_if_only_the_processes_of_its_login_do_not_start() -> None:
+    starter = ProcessStarter()
+
+    def create_worker(login: str) -> ChatWorker:
+        starter.fail_next_starts(9 if login == "broken" else 0)
+        return starter.create_worker(login)
+
+    settings = PoolSettings(1, 0, 9, 1e9, 1_000_000, min_backoff_seconds=0.001, max_processes=2)
+    pool = ChatPool(
+        create_worker,
+        settings,
+        choose_login=lambda job: "broken" if job is not None and job.key_id == "eve" else "good",
+        read_memory=read_ample_memory,
+    )
+    await with_timeout(pool.start())
+    await wait_all_ready(pool)
+    with pytest.raises(WorkerError) as caught:
+        await serve(pool, "eve")
+    assert caught.value.kind is ErrorKind.START_FAILED
+    await serve(pool, "ann")
+    await with_timeout(pool.close())
+
+
 # Shutdown.
 
 
