@@ -22,7 +22,7 @@ class WorkerSettings(SettingsGroup):
     )
     chat_process_idle_seconds: float = Field(
         900,
-        gt=0,
+        ge=1,
         description="Time after which a chat process without a request ends. `CHAT_SPARE_WORKERS` processes stay. If "
         "the memory becomes scarce, the processes without a request end at once.",
     )

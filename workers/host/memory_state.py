@@ -28,14 +28,15 @@ def _read_memory_state(root: Path) -> MemoryState:
     memory = psutil.virtual_memory()
     total_mib, is_group_limit = memory.total // _MIB_BYTES, False
     available_mib = memory.available // _MIB_BYTES
-    pressure_percent = _read_pressure(root / "proc/pressure/memory")
+    group_pressures = []
     for group in _list_own_groups(root):
         limit_mib, group_available_mib = _read_group_memory(group)
+        available_mib = int(min(available_mib, group_available_mib))
         if limit_mib < total_mib:
             total_mib, is_group_limit = int(limit_mib), True
-        if group_available_mib < available_mib:
-            available_mib = int(group_available_mib)
-            pressure_percent = max(pressure_percent, _read_pressure(group / "memory.pressure"))
+            group_pressures.append(_read_pressure(group / "memory.pressure"))
+    # The pressure of the whole machine may come from processes outside of the group.
+    pressure_percent = max(group_pressures) if group_pressures else _read_pressure(root / "proc/pressure/memory")
     return MemoryState(total_mib, available_mib, pressure_percent, is_group_limit)
 
 

@@ -123,7 +123,7 @@ class ChatPool:
 
     def expect(self, job: ChatJob) -> AbstractContextManager[None]:
         """Announce during a `with` block that a job waits for a slot, so that a process can start in the meantime."""
-        return self._supply.expect(job.tenant)
+        return self._supply.expect(job.tenant, job.login)
 
     async def check_size(self) -> None:
         """End the processes that are not needed any more, and start missing spares. The pool does this regularly."""
@@ -216,6 +216,7 @@ class ChatPool:
                 case UseWorker(id_):
                     return self._workers[id_]
                 case EvictWorker(id_):
+                    self._supply.reserve_start(wait, login)  # before a spare with another login starts in its place
                     self._replace(self._workers[id_], "evicted", "another key or job needs its slot")
                 case WaitForStart():
                     self._supply.request_start(wait, login)
@@ -233,7 +234,12 @@ class ChatPool:
             if not pooled.take_snapshot().is_idle or (pooled.tenant, pooled.login) != (job.tenant, login):
                 continue
             reply = pooled.worker.last_reply
-            if pooled.use.continued_count and reply is not None and begins_with_summary(job.turns[0], reply):
+            if (
+                pooled.key_id == job.key_id
+                and pooled.use.continued_count
+                and reply is not None
+                and begins_with_summary(job.turns[0], reply)
+            ):
                 return pooled.id
         return None
 

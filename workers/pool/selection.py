@@ -123,11 +123,13 @@ class PoolState:
     def find_evictable(self, tenant: str) -> WorkerSnapshot | None:
         """Return the process that a tenant may take from another tenant, or None.
 
-        A tenant may take an idle process of a tenant that has more processes, or a process that has been idle for long.
-        A tenant without a process may take any idle process, first of the tenants with several processes.
+        A tenant may take an idle process of a tenant that has more processes. A tenant with less than its share may
+        also take a process that has been idle for long. A tenant without a process may take any idle process, first of
+        the tenants with several processes.
         """
         counts = Counter(worker.tenant for worker in self.workers)
         own_count = counts[tenant]
+        fair_count = self.capacity // max(1, len(counts))
         candidates = [
             worker
             for worker in self.workers
@@ -136,7 +138,7 @@ class PoolState:
             and (
                 own_count == 0
                 or counts[worker.tenant] > own_count
-                or self.now - worker.use.last_used_at > _FAIR_IDLE_SECONDS
+                or (own_count < fair_count and self.now - worker.use.last_used_at > _FAIR_IDLE_SECONDS)
             )
         ]
         if own_count == 0:

@@ -6,7 +6,7 @@ import os
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from workers.core.background_tasks import BackgroundTasks
 from workers.core.errors import ErrorKind, WorkerError
@@ -30,6 +30,9 @@ _log = logging.getLogger(__name__)
 
 # The time between two checks for processes that are not needed any more.
 _SIZE_CHECK_INTERVAL_SECONDS = 1.0
+# The time after scarce memory in which the pool starts no further spares. Otherwise it would start and end processes in
+# turns.
+_SCARCE_SECONDS = 30.0
 # The number of starts that the pool begins ahead of need at the same time. A start takes half a second of one core.
 _MAX_CONCURRENT_STARTS = max(2, os.cpu_count() or 1)
 
@@ -53,6 +56,21 @@ class SupplyInputs:
     read_memory: Callable[[], Awaitable[MemoryState]]
     reserved_process_count: int
     now: Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class StartBackoff:
+    """The wait after failed starts with one login.
+
+    Attributes:
+        seconds: The duration of the wait.
+        failure: The error of the last start.
+        is_waiting: Whether the wait has not ended.
+    """
+
+    seconds: float
+    failure: WorkerError
+    is_waiting: bool
 
 
 class WorkerSupply:
@@ -89,23 +107,23 @@ class WorkerSupply:
         self._on_started = on_started
         self._end_worker = end_worker
         self._tasks = BackgroundTasks()
-        self._backoff_seconds = 0.0
-        self._is_refilling = False
+        self._backoffs: dict[str, StartBackoff] = {}
         self._has_started = False
         self._is_closed = False
         # The login of each job that waits for a process which is starting, by the id of the wait.
         self._start_waits: dict[object, str] = {}
-        self._expected_jobs: Counter[str] = Counter()
+        # The number of jobs that wait for a slot, by tenant and login.
+        self._expected_jobs: Counter[tuple[str, str]] = Counter()
+        self._scarce_until = 0.0
         self._spare_use_times: deque[float] = deque(maxlen=_MAX_CONCURRENT_STARTS)
         self.last_job_at = inputs.now()
         self.capacity = settings.worker_count + settings.spare_count
-        # The error of the last failed start with each login, unless a later start with the login has succeeded.
-        self._failures: dict[str, WorkerError] = {}
 
     @property
     def last_failure(self) -> WorkerError | None:
-        """The error of the last failed start, or None if a later start with the same login has succeeded."""
-        return next(reversed(self._failures.values()), None)
+        """The error of the last failed start with the login of the spares, or None if a later start has succeeded."""
+        login = self._find_spare_login()
+        return None if login is None or login not in self._backoffs else self._backoffs[login].failure
 
     async def start(self) -> None:
         """Start the first workers, and return when one is ready.
@@ -131,8 +149,9 @@ class WorkerSupply:
 
     def fail_fast(self, login: str) -> None:
         """Raise the error of the last start if no worker has this login, because a job would wait for nothing."""
-        failure = self._failures.get(login)
-        if failure is not None and not any(pooled.login == login for pooled in self._workers):
+        backoff = self._backoffs.get(login)
+        if backoff is not None and not any(pooled.login == login for pooled in self._workers):
+            failure = backoff.failure
             raise WorkerError(failure.kind, failure.message, detail=failure.detail)
 
     def take_state(self, login: str) -> PoolState:
@@ -143,8 +162,12 @@ class WorkerSupply:
 
     def request_start(self, wait: object, login: str) -> None:
         """Record that a job waits for the start of a process, and start one if not enough processes start already."""
-        self._start_waits[wait] = login
+        self.reserve_start(wait, login)
         self.refill()
+
+    def reserve_start(self, wait: object, login: str) -> None:
+        """Record that a job waits for the start of a process. The next refill starts one."""
+        self._start_waits[wait] = login
 
     def withdraw_request(self, wait: object) -> None:
         """Record that a job no longer waits for the start of a process."""
@@ -158,32 +181,30 @@ class WorkerSupply:
             self.refill()
 
     @contextmanager
-    def expect(self, tenant: str) -> Iterator[None]:
+    def expect(self, tenant: str, login: str) -> Iterator[None]:
         """Announce during a `with` block that a job of a tenant waits for a slot, so that a process can start."""
-        self._expected_jobs[tenant] += 1
+        self._expected_jobs[tenant, login] += 1
         if not self._is_closed:
             self._end_worker_for_spare()
             self.refill()
         try:
             yield
         finally:
-            self._expected_jobs -= Counter({tenant: 1})
+            self._expected_jobs -= Counter({(tenant, login): 1})
 
     def refill(self) -> None:
-        """Start the missing processes in tasks. After a failed start, wait for the back-off first."""
-        if self._is_closed or self._is_refilling:
-            return
-        if self._backoff_seconds:
-            self._is_refilling = True
-            self._tasks.start(self._refill_after_backoff())
-        else:
-            self._start_workers(self._list_missing_logins())
+        """Start the missing processes in tasks. After a failed start with a login, wait for the back-off first."""
+        if not self._is_closed:
+            logins = self._list_missing_logins()
+            self._start_workers(login for login in logins if login not in self._backoffs)
 
     async def check_size(self) -> None:
         """End the processes that are not needed any more, and start missing spares."""
         memory = await self._inputs.read_memory()
         capacity = compute_capacity(self._settings, memory, self._inputs.reserved_process_count)
-        self.capacity = self._settings.worker_count if memory.is_scarce else capacity
+        if memory.is_scarce:
+            self._scarce_until = self._inputs.now() + _SCARCE_SECONDS
+        self.capacity = self._settings.worker_count if self._is_scarce else capacity
         state = self.take_state("")
         kept_count = count_kept_spares(self._settings, state.workers, self.last_job_at, state.now)
         unneeded = find_unneeded_workers(state, kept_count, self._settings.idle_seconds, is_scarce=memory.is_scarce)
@@ -193,16 +214,15 @@ class WorkerSupply:
         self.refill()
 
     async def _check_size_regularly(self) -> None:
-        interval = min(_SIZE_CHECK_INTERVAL_SECONDS, self._settings.idle_seconds)
         while True:
-            await asyncio.sleep(interval)
+            await asyncio.sleep(_SIZE_CHECK_INTERVAL_SECONDS)
             try:
                 await self.check_size()
             except Exception:
                 _log.exception("the check for unneeded processes failed")
 
     def _end_worker_for_spare(self) -> None:
-        id_ = find_worker_to_end_for_spare(self.take_state(""), self._expected_jobs)
+        id_ = find_worker_to_end_for_spare(self.take_state(""), {tenant for tenant, _ in self._expected_jobs})
         if id_ is not None:
             self._end_idle(self._workers[id_], "a spare needs its memory")
 
@@ -222,7 +242,8 @@ class WorkerSupply:
         spare_login = self._find_spare_login()
         if spare_login is not None:
             spare_count = sum(worker.tenant is None and worker.login == spare_login for worker in snapshots)
-            missing_count = self._count_wanted_spares(snapshots) - spare_count - len(logins)
+            with_login = [worker for worker in snapshots if worker.login == spare_login]
+            missing_count = self._count_wanted_spares(with_login, spare_login) - spare_count - len(logins)
             free_starts = _MAX_CONCURRENT_STARTS - starting.total() - len(logins)
             logins += [spare_login] * max(0, min(missing_count, free_starts))
         return logins[: max(0, self.capacity - len(self._workers))]
@@ -233,23 +254,31 @@ class WorkerSupply:
         except WorkerError:
             return None  # no login can run a job now
 
-    def _count_wanted_spares(self, snapshots: list[WorkerSnapshot]) -> int:
+    def _count_wanted_spares(self, snapshots: list[WorkerSnapshot], login: str) -> int:
+        if self._is_scarce:
+            return self._settings.spare_count
         now = self._inputs.now()
         kept_count = count_kept_spares(self._settings, snapshots, self.last_job_at, now)
-        return count_wanted_spares(
-            kept_count, self._settings, snapshots, self._expected_jobs, self._spare_use_times, now
-        )
+        expected_tenants = [tenant for tenant, expected_login in self._expected_jobs if expected_login in ("", login)]
+        return count_wanted_spares(kept_count, self._settings, snapshots, expected_tenants, self._spare_use_times, now)
 
-    async def _refill_after_backoff(self) -> None:
-        await asyncio.sleep(self._backoff_seconds)
-        self._is_refilling = False
-        logins = self._list_missing_logins()
-        spare_login = self._find_spare_login()
-        if not logins and not self._workers and spare_login is not None:
-            logins = [spare_login]  # jobs fail at once until a start succeeds, so none of them waits for one
-        # Start only one worker. If the start succeeds, the pool then starts all missing workers.
-        for login in logins[:1]:
+    @property
+    def _is_scarce(self) -> bool:
+        """Whether the memory was scarce a short time ago."""
+        return self._inputs.now() < self._scarce_until
+
+    async def _retry_after_backoff(self, login: str) -> None:
+        """Start one process after the back-off. If the start succeeds, the pool then starts all missing processes.
+
+        A process starts even if no job waits for it, because jobs fail at once until a start succeeds.
+        """
+        backoff = self._backoffs[login]
+        await asyncio.sleep(backoff.seconds)
+        self._backoffs[login] = replace(backoff, is_waiting=False)
+        if len(self._workers) < self.capacity:
             await self._start(self._add_worker(login))
+        else:
+            self._backoffs.pop(login)
 
     def _start_workers(self, logins: Iterable[str]) -> None:
         for login in logins:
@@ -265,8 +294,7 @@ class WorkerSupply:
             self._end_worker(pooled)
             self._note_failure(pooled.login, error)
         else:
-            self._backoff_seconds = 0.0
-            self._failures.pop(pooled.login, None)
+            self._backoffs.pop(pooled.login, None)
             pooled.phase, pooled.use = Phase.READY, ConversationUse(self._inputs.now())
             self._on_started(pooled)
         self._workers.notify_changed()
@@ -283,16 +311,20 @@ class WorkerSupply:
             raise WorkerError(ErrorKind.START_FAILED, "Claude Code could not be started.") from error
 
     def _note_failure(self, login: str, error: WorkerError) -> None:
-        self._failures.pop(login, None)
-        self._failures[login] = error
-        if not self._is_refilling:  # workers that fail at the same time count once
-            self._backoff_seconds = min(
-                self._settings.max_backoff_seconds, self._backoff_seconds * 2 or self._settings.min_backoff_seconds
+        previous = self._backoffs.get(login)
+        if previous is None or not previous.is_waiting:  # starts that fail at the same time count once
+            seconds = min(
+                self._settings.max_backoff_seconds,
+                previous.seconds * 2 if previous else self._settings.min_backoff_seconds,
             )
+            self._backoffs[login] = StartBackoff(seconds, error, is_waiting=True)
+            self._tasks.start(self._retry_after_backoff(login))
+        else:
+            seconds = previous.seconds
         # While the pool itself starts, `start` raises the same error, so a warning would repeat the error.
         level = logging.WARNING if self._has_started else logging.DEBUG
         message = "a chat worker did not start, next attempt in %.1f s: %s %s"
-        _log.log(level, message, self._backoff_seconds, error, error.detail)
+        _log.log(level, message, seconds, error, error.detail)
 
 
 def _is_starting(worker: WorkerSnapshot) -> bool:

@@ -447,6 +447,24 @@ async def test_ends_idle_processes_at_once_if_the_memory_is_scarce() -> None:
             assert pool.count_phases() == {Phase.BUSY: 1, Phase.READY: 1}
 
 
+async def test_starts_no_processes_again_while_the_memory_stays_scarce() -> None:
+    async def read_memory() -> MemoryState:
+        return MemoryState(total_mib=1_000, available_mib=10 if is_scarce else 900)
+
+    starter, is_scarce = ProcessStarter(), False
+    async with run_pool(starter, workers=2, spares=1, max_processes=8, read_memory=read_memory) as pool:
+        await serve(pool, "ann")
+        await wait_all_ready(pool)
+        is_scarce = True
+        await pool.check_size()
+        start_count = starter.start_count
+        for _ in range(3):
+            await pool.check_size()
+            await wait_all_ready(pool)
+        assert starter.start_count == start_count
+        assert pool.count_phases() == {Phase.READY: 1}
+
+
 async def test_gives_up_the_oldest_processes_if_the_memory_shrinks() -> None:
     async def read_memory() -> MemoryState:
         return memory
@@ -572,6 +590,46 @@ async def test_starts_one_process_after_a_backoff_and_then_the_others() -> None:
     trial.release_held_frames()
     await wait_all_ready(pool)
     assert starter.start_count == 6
+    await with_timeout(pool.close())
+
+
+async def test_job_with_another_login_replaces_a_spare_of_a_full_pool() -> None:
+    pool = ChatPool(
+        ProcessStarter().create_worker,
+        PoolSettings(2, 0, 9, 1e9, 1_000_000, max_processes=2),
+        choose_login=lambda job: "second" if job is not None and job.key_id == "eve" else "first",
+        read_memory=read_ample_memory,
+    )
+    await with_timeout(pool.start())
+    await wait_all_ready(pool)
+    await serve(pool, "eve")
+    await serve(pool, "ann")
+    await with_timeout(pool.close())
+
+
+async def test_login_whose_processes_start_again_is_used_again() -> None:
+    starter, is_broken = ProcessStarter(), True
+
+    def create_worker(login: str) -> ChatWorker:
+        starter.fail_next_starts(1 if login == "broken" and is_broken else 0)
+        return starter.create_worker(login)
+
+    settings = PoolSettings(1, 0, 9, 1e9, 1_000_000, min_backoff_seconds=0.001, max_processes=3)
+    pool = ChatPool(
+        create_worker,
+        settings,
+        choose_login=lambda job: "broken" if job is not None and job.key_id == "eve" else "good",
+        read_memory=read_ample_memory,
+    )
+    await with_timeout(pool.start())
+    await wait_all_ready(pool)
+    with pytest.raises(WorkerError):
+        await serve(pool, "eve")
+    assert not pool.is_failing
+    is_broken = False
+    await wait_until(lambda: starter.alive() == 2)
+    await wait_all_ready(pool)
+    await serve(pool, "eve")
     await with_timeout(pool.close())
 
 

@@ -316,3 +316,11 @@ def test_first_turns_of_two_conversations_do_not_count_as_one_conversation() -> 
     job = make_job(user_turn("a"))
     first_job = replace(ready(1, "ann"), conversation_key="x", previous_conversation_key=compute_prefix_keys(job)[-1])
     assert decide(job, [first_job, ready(2, "ann")], 2) == UseWorker(2)
+
+
+def test_tenant_with_its_share_does_not_take_a_process_that_has_been_idle_for_long() -> None:
+    now = 1_000.0
+    own = [ready(n, "ann", last_used_at=now, conversation_key=f"c{n}", continued_every=1) for n in (1, 2)]
+    other = ready(3, "bob", last_used_at=0, conversation_key="b", continued_every=1)
+    assert PoolState([*own, other], 3, now).find_evictable("key:ann") is None
+    assert PoolState([own[0], other], 4, now).find_evictable("key:ann") == other
