@@ -25,6 +25,8 @@ class Phase(Enum):
     RECOVERING = auto()
 
 
+# A single question that follows the end of another one within this time comes from a program that sends many of them.
+_BURST_SECONDS = 0.25
 _IDLE_PHASES = (Phase.READY, Phase.RECOVERING)
 
 
@@ -102,6 +104,7 @@ class PoolState:
         capacity: The maximum number of processes.
         now: The present time, by the clock of `ConversationUse`.
         spare_count: The number of spares that the pool should have.
+        worker_count: The maximum number of jobs that run at the same time.
         waiting_count: The number of other jobs with the same login that wait for a process which is starting.
     """
 
@@ -110,6 +113,7 @@ class PoolState:
     now: float
     spare_count: int = 0
     waiting_count: int = 0
+    worker_count: int = 1
 
     @property
     def is_full(self) -> bool:
@@ -181,25 +185,40 @@ def select_worker(
         return UseWorker(max(empty, key=_make_match_rank(job)).id)
     single_questions = [worker for worker in own_ready if not worker.use.continued_count]
     spares = [worker for worker in workers if worker.tenant is None and worker.phase is Phase.READY]
-    if spares and (is_known or not single_questions or _may_take_spare(job, state, len(single_questions), len(spares))):
+    is_burst = not is_known and any(_has_just_answered(worker, state.now) for worker in own)
+    may_take_spare = is_known or not single_questions
+    if is_burst:
+        may_take_spare = len(own) < state.worker_count
+    if spares and (may_take_spare or (not is_burst and _may_take_spare(job, state, single_questions, spares))):
         return UseWorker(max(spares, key=lambda worker: (worker.model == job.model, -worker.id)).id)
+    if single_questions and is_burst:
+        # The process that was used last is the fastest, because its code and memory are in the caches.
+        return UseWorker(max(single_questions, key=_make_match_rank(job)).id)
     if single_questions:
         return UseWorker(min(single_questions, key=lambda worker: _rank_replacement(worker, job, state)).id)
-    if not own_ready and any(worker.phase is Phase.RECOVERING for worker in own):
+    if (is_burst or not own_ready) and any(worker.phase is Phase.RECOVERING for worker in own):
         return WaitForWorker()
     replaceable = min(own_ready, key=state.retention_rank, default=None)
     return _start_or_evict(job, state, workers, replaceable)
 
 
-def _may_take_spare(job: ChatJob, state: PoolState, single_question_count: int, spare_count: int) -> bool:
+def _has_just_answered(worker: WorkerSnapshot, now: float) -> bool:
+    """Return whether a single question in this worker has ended a moment ago."""
+    is_single = worker.is_idle and not worker.is_empty and not worker.use.continued_count
+    return is_single and now - worker.use.last_used_at < _BURST_SECONDS
+
+
+def _may_take_spare(
+    job: ChatJob, state: PoolState, single_questions: Sequence[WorkerSnapshot], spares: Sequence[WorkerSnapshot]
+) -> bool:
     """Return whether a job may take a spare although it could replace a conversation that was never continued.
 
     The last spares of a full pool are for other tenants, if there are any.
     """
-    if single_question_count >= MAX_SINGLE_QUESTIONS_PER_TENANT:
+    if len(single_questions) >= MAX_SINGLE_QUESTIONS_PER_TENANT:
         return False
     has_other_tenants = any(worker.tenant not in (None, job.tenant) for worker in state.workers)
-    return not has_other_tenants or not state.is_full or spare_count > state.spare_count
+    return not has_other_tenants or not state.is_full or len(spares) > state.spare_count
 
 
 def _start_or_evict(

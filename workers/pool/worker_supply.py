@@ -158,7 +158,14 @@ class WorkerSupply:
         """Return the present state of the pool for a job with this login."""
         waiting_count = sum(other == login for other in self._start_waits.values())
         snapshots = self._workers.take_snapshots()
-        return PoolState(snapshots, self.capacity, self._inputs.now(), self._settings.spare_count, waiting_count)
+        return PoolState(
+            snapshots,
+            self.capacity,
+            self._inputs.now(),
+            self._settings.spare_count,
+            waiting_count,
+            self._settings.worker_count,
+        )
 
     def request_start(self, wait: object, login: str) -> None:
         """Record that a job waits for the start of a process, and start one if not enough processes start already."""

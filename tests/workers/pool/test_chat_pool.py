@@ -383,14 +383,25 @@ async def test_keys_in_turn_keep_their_processes_beyond_the_number_of_jobs() -> 
 
 
 async def test_more_conversations_than_jobs_stay_in_their_processes() -> None:
-    observer, talks = HistoryCounter(), [[user_turn(f"talk {number}")] for number in range(8)]
-    async with run_pool(ProcessStarter(observer=observer), workers=2, spares=1, max_processes=8) as pool:
+    observer, clock = HistoryCounter(), Clock()
+    talks = [[user_turn(f"talk {number}")] for number in range(8)]
+    async with run_pool(ProcessStarter(observer=observer), workers=2, spares=1, clock=clock, max_processes=8) as pool:
         for _ in range(3):
             for turns in talks:
                 await serve(pool, "ann", turns=turns)
                 await wait_all_ready(pool)
                 turns += [assistant_turn("one"), user_turn("and?")]
+                clock.seconds += 1
     assert observer.sources == Counter(new=8, reused=16)
+
+
+async def test_burst_of_single_questions_starts_no_further_processes() -> None:
+    starter = ProcessStarter()
+    async with run_pool(starter, workers=2, spares=1, clock=Clock(), max_processes=8) as pool:
+        for number in range(20):
+            await serve(pool, "ann", turns=(user_turn(f"question {number}"),))
+            await wait_all_ready(pool)
+        assert sum(process.key_id is not None for process in pool.processes()) == 2
 
 
 async def test_three_conversations_in_turn_find_all_three_processes_of_a_small_pool() -> None:

@@ -263,6 +263,14 @@ def test_single_questions_of_one_tenant_do_not_fill_the_pool() -> None:
     assert decide(make_job(), [*held[1:], ready(98), ready(99)], 50) == UseWorker(98)
 
 
+def test_burst_of_single_questions_stays_in_the_process_that_was_used_last() -> None:
+    workers = [ready(n, "ann", last_used_at=NOW - n / 10, conversation_key=f"c{n}") for n in (2, 1, 3)]
+    assert decide(make_job(), [*workers, ready(9)], 50) == UseWorker(1)
+    recovering = [replace(worker, phase=Phase.RECOVERING) for worker in workers]
+    assert decide(make_job(), [*recovering, ready(9)], 50) == WaitForWorker()
+    assert decide(make_job(), [recovering[1], ready(9)], 50) == UseWorker(9)
+
+
 def test_replaces_the_oldest_single_question_first() -> None:
     workers = [ready(n, "ann", last_used_at=n, conversation_key=f"c{n}") for n in (2, 1, 3)]
     assert decide(make_job(), workers, 3) == UseWorker(1)
