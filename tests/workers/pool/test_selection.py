@@ -54,9 +54,10 @@ def decide(
     *,
     spare_count: int = 1,
     waiting_count: int = 0,
+    worker_count: int = 1,
     is_known: bool = False,
 ) -> Decision:
-    state = PoolState(snapshots, capacity, NOW, spare_count, waiting_count)
+    state = PoolState(snapshots, capacity, NOW, spare_count, waiting_count, worker_count)
     return select_worker(job, compute_prefix_keys(job), state, is_known=is_known)
 
 
@@ -268,7 +269,7 @@ def test_burst_of_single_questions_stays_in_the_process_that_was_used_last() -> 
     assert decide(make_job(), [*workers, ready(9)], 50) == UseWorker(1)
     recovering = [replace(worker, phase=Phase.RECOVERING) for worker in workers]
     assert decide(make_job(), [*recovering, ready(9)], 50) == WaitForWorker()
-    assert decide(make_job(), [recovering[1], ready(9)], 50) == UseWorker(9)
+    assert decide(make_job(), [recovering[1], ready(9)], 50, worker_count=2) == UseWorker(9)
 
 
 def test_replaces_the_oldest_single_question_first() -> None:
