@@ -184,7 +184,9 @@ class WorkerSupply:
         """Record that a job starts. If it took a spare, start missing processes."""
         self.last_job_at = self._inputs.now()
         if took_spare:
-            self._spare_use_times.append(self.last_job_at)
+            spare_count = sum(pooled.tenant is None for pooled in self._workers)
+            if spare_count < self._settings.spare_count:
+                self._spare_use_times.append(self.last_job_at)
             self.refill()
 
     @contextmanager
