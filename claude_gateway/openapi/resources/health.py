@@ -70,10 +70,10 @@ class LoginDetails(ResponseModel):
     """A login with which the gateway reaches the upstream.
 
     `valid` is false after the upstream has rejected the login, until it accepts a request. `failure` is the reason for
-    which the gateway uses the next login, or null: the upstream has rejected the login (`authentication`) or its billing
-    (`billing`), or no process starts with it (`start_failed`). `limited` is true while a limit is reached that concerns
-    all models. `limited_until` is then the time of its reset, in seconds since the epoch, or null if the time is
-    unknown. `limited_models` lists the models for which another limit is reached, as names or patterns with `*`.
+    which the gateway uses the next login, or null: the upstream has rejected the login (`authentication`) or its
+    billing (`billing`), or no process starts with it (`start_failed`). `limited` is true while a limit is reached that
+    concerns all models. `limited_until` is then the time of its reset, in seconds since the epoch, or null if the time
+    is unknown. `limited_models` lists the models for which another limit is reached, as names or patterns with `*`.
     """
 
     name: str
