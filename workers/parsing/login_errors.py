@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 
 # The types of errors of the CLI that concern the login itself, whatever the status is.
-_LOGIN_ERROR_TYPES = frozenset({"oauth_org_not_allowed", "billing_error", "account_on_hold", "verification_required"})
+_LOGIN_ERROR_TYPES = ("oauth_org_not_allowed", "billing_error", "account_on_hold", "verification_required")
 # The more exact names of errors that concern the login itself.
-LOGIN_API_ERRORS = frozenset(
-    {"api_key_auth_disabled", "org_disabled_credential", "stored_login_refused", "invalid_credential_header"}
+LOGIN_API_ERRORS = (
+    "api_key_auth_disabled",
+    "org_disabled_credential",
+    "stored_login_refused",
+    "invalid_credential_header",
 )
 # Bedrock and Vertex reject an expired login and a model without access with the same status. These texts of their
 # responses show that only the model is refused.
