@@ -22,7 +22,7 @@ def read_secret_file(path: Path) -> str:
     try:
         path = path.expanduser()
         resolved = path.resolve(strict=True)
-        # Without O_NONBLOCK, the gateway would wait for ever for a writer of a named pipe.
+        # Without O_NONBLOCK, the gateway would wait without end for a writer of a named pipe.
         descriptor = os.open(resolved, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         try:
             _check_status(os.fstat(descriptor), path, is_managed=_is_managed(resolved))

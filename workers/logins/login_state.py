@@ -28,7 +28,7 @@ _MAX_REACHED_LIMITS = 100
 
 
 class ProbeResult(Enum):
-    """What a probe has shown about the login."""
+    """The result of a probe."""
 
     ACCEPTED = auto()
     REJECTED = auto()
@@ -249,9 +249,9 @@ class LoginState:
         self._missing_models.pop(model, None)
 
     def mark_working(self, started_at: float) -> None:
-        """Record that the upstream has answered a job that was sent at this time, so that it accepts the login.
+        """Record that the upstream has replied to a job that was sent at this time, so it accepts the login.
 
-        The answer says nothing about the limits.
+        The reply says nothing about the limits.
         """
         if self._failed_at < started_at:
             self._failure = None
@@ -267,7 +267,7 @@ class LoginState:
         Args:
             model: The model of the probe.
             now: The present time.
-            result: What the probe has shown. A rejected probe is the last one until the known reset of its limits.
+            result: The result. A rejected probe is the last one until the known reset of its limits.
         """
         self._is_probing = False
         if result is ProbeResult.UNFINISHED:

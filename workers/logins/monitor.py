@@ -154,7 +154,7 @@ class LoginMonitor:
     def knows_model(self, job: ChatJob, now: float) -> bool:
         """Return whether the model of a job may exist, although the upstream has answered that it does not know it.
 
-        Only an answer to each login that serves the model shows that it does not exist. A job that is bound to one
+        The model does not exist only if the upstream has said so for each login that serves it. A job that is bound to one
         login shows nothing about the others.
         """
         states = [state for state in self._states.values() if state.serves_model(job.model)]

@@ -110,7 +110,7 @@ def test_missing_file_is_rejected(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o400, 0o600, 0o700])
-def test_file_that_only_its_owner_may_read_is_accepted(path: Path, mode: int) -> None:
+def test_file_that_only_its_user_may_read_is_accepted(path: Path, mode: int) -> None:
     write(path.parent / "key.txt", "the-key", mode)
     assert len(read_logins_file(write(path, TWO_LOGINS, mode))) == 2
 

@@ -1,4 +1,4 @@
-"""Failures of logins: what counts as one, which models a login lacks, and what operators see in the log and reports."""
+"""Failures of logins, models that a login lacks, and the log and reports about both."""
 
 import logging
 

@@ -130,7 +130,7 @@ def test_probe_whose_client_disconnects_leaves_the_login_failed() -> None:
     assert (logins.begin().login, logins.begin().login) == ("first", "second")
 
 
-def test_job_for_a_model_that_the_login_lacks_is_no_probe() -> None:
+def test_job_for_a_model_that_the_login_lacks_is_not_a_probe() -> None:
     logins = Logins("first", "second")
     logins.reach(rejected(resets_in=None), login="first")
     logins.clock.now += PROBE_INTERVAL_SECONDS + 1
