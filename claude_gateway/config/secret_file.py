@@ -7,7 +7,7 @@ from pathlib import Path
 from claude_gateway.config.base import CREDENTIALS_DIRECTORY_VARIABLE
 
 _MAX_FILE_BYTES = 256 * 1024
-# The directory of secrets in a container. Whoever runs the container decides who may read a file there.
+# The directory of secrets in a container. The container runtime decides who may read them.
 _SECRETS_DIRECTORY = "/run/secrets"
 
 

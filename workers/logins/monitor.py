@@ -154,8 +154,8 @@ class LoginMonitor:
     def knows_model(self, job: ChatJob, now: float) -> bool:
         """Return whether the model of a job may exist, although the upstream has answered that it does not know it.
 
-        The model does not exist only if the upstream has said so for each login that serves it. A job that is bound to one
-        login shows nothing about the others.
+        The model does not exist only if the upstream has said so for each login that serves it. A job that is bound to
+        one login shows nothing about the others.
         """
         states = [state for state in self._states.values() if state.serves_model(job.model)]
         return bool(job.login) or any(state.knows_model(state.translate_model(job.model), now) for state in states)

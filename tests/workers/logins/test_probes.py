@@ -39,7 +39,8 @@ def test_only_one_probe_runs_at_a_time() -> None:
 def test_failed_probes_become_rarer() -> None:
     logins = Logins()
     logins.reach(rejected(resets_in=None))
-    gaps, last = [], START
+    gaps: list[int] = []
+    last = START
     while len(gaps) < 7:
         logins.clock.now += 1
         try:
