@@ -419,13 +419,12 @@ async def _open_mcp_servers(
 ) -> AsyncIterator[McpServerManager]:
     limits, policy = settings.mcp_limits(), settings.mcp_policy()
     login_dirs = [find_config_directory(credentials, os.environ) for credentials in settings.list_credentials()]
-    if settings.logins_file is not None:
-        login_dirs.append(settings.logins_file.parent)
+    secret_dirs = await asyncio.to_thread(lambda: settings.secret_directories)
     launcher = ServerLauncher(
         settings.state_dir / "mcp-servers",
         settings.build_mcp_sandbox(settings.agent_uid if os.geteuid() == 0 else None),
         require_sandbox=settings.mcp_sandbox == "required",
-        secret_dirs=(settings.state_dir, settings.claude_cwd or settings.state_dir, *login_dirs),
+        secret_dirs=(settings.state_dir, settings.claude_cwd or settings.state_dir, *login_dirs, *secret_dirs),
     )
     create_session = create_session_factory(
         limits, launcher, name_resolver, allow_private=policy.allow_private_addresses

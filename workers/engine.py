@@ -195,7 +195,10 @@ async def run_engine(
                 ),
                 agent_pool,
                 Scheduler(
-                    LoginLeases(agent_pool, monitor), prepare_agent_job, agent_settings.worker_count, queue_settings
+                    LoginLeases(agent_pool, monitor, counts_start_failures=False),
+                    prepare_agent_job,
+                    agent_settings.worker_count,
+                    queue_settings,
                 ),
                 monitor,
                 workspaces,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Protocol
 
+from claude_gateway.auth.models import ApiKey
 from claude_gateway.claude_code.login import is_logged_in
 from claude_gateway.claude_code.login_report import AUTH_METHOD_NAMES, build_login_object
 from claude_gateway.usage.record import UnwrittenRecords
@@ -93,8 +94,17 @@ class UsageRecorderReport(Protocol):
 class LoginSource(Protocol):
     """Interface from which the health report reads the state of the logins."""
 
+    @property
+    def has_several(self) -> bool:
+        """Whether there are several logins."""
+        ...
+
     def summarize(self) -> Sequence[LoginSummary]:
         """Return the state of each login."""
+        ...
+
+    def summarize_for(self, bound_login: str) -> Sequence[LoginSummary]:
+        """Return the state of each login that a key may use which is bound to this login, or to none if it is ""."""
         ...
 
 
@@ -123,14 +133,20 @@ class HealthReport:
         """Return the JSON objects that describe the logins and their limits."""
         return [build_login_object(summary) for summary in self.logins.summarize()]
 
-    def readiness(self, *, with_logins: bool = False) -> tuple[bool, dict[str, Any]]:
+    def list_logins_for(self, key: ApiKey) -> list[dict[str, Any]]:
+        """Return the JSON objects of the logins that a client may see: with `admin` all, otherwise those it may use."""
+        if "admin" in key.scopes:
+            return self.list_logins()
+        return [build_login_object(summary) for summary in self.logins.summarize_for(key.login)]
+
+    def readiness(self, key: ApiKey | None = None) -> tuple[bool, dict[str, Any]]:
         """Return whether the gateway can serve a request, and the body with the result of each check.
 
         A gateway whose login has reached a limit stays ready, because a restart or another check would not change it.
         It also stays ready while it has no process because none had a job for a long time: the next job starts one.
 
         Args:
-            with_logins: Whether the body contains the limits of each login.
+            key: The key of the client, or None if the body must not contain the logins.
         """
         summaries = self.logins.summarize()
         has_valid_login = self.has_login() and not self._is_login_rejected()
@@ -148,8 +164,8 @@ class HealthReport:
                 "usage_records": {"pending": unwritten.waiting_count, "lost": unwritten.lost_count},
             },
         }
-        if with_logins:
-            report["logins"] = self.list_logins()
+        if key is not None:
+            report["logins"] = self.list_logins_for(key)
         if reasons := list(self._find_reasons()):
             report["reason"] = " ".join(reasons)
         return is_ready, report
@@ -177,13 +193,13 @@ class HealthReport:
         With several logins, the account that one process reports says nothing about the others. Then only the replies
         of the upstream show which logins are valid.
         """
-        return len(self.logins.summarize()) > 1 or is_logged_in(self.auth_method, self.pool.account)
+        return self.logins.has_several or is_logged_in(self.auth_method, self.pool.account)
 
     def _is_login_rejected(self) -> bool:
         return all(summary.is_rejected for summary in self.logins.summarize())
 
-    def login_status(self) -> dict[str, Any]:
-        """Return the body of the login endpoint."""
+    def login_status(self, key: ApiKey) -> dict[str, Any]:
+        """Return the body of the login endpoint for a client with this key."""
         is_rejected = self._is_login_rejected()
         is_valid = self.has_login() and not is_rejected
         name = AUTH_METHOD_NAMES[self.auth_method]
@@ -195,7 +211,7 @@ class HealthReport:
             details = f"Claude Code reports a login by {name}" if is_valid else "Claude Code reports no login"
         return {
             "claude_code_auth": {"method": name, "status": {"valid": is_valid, "details": details}},
-            "logins": self.list_logins(),
+            "logins": self.list_logins_for(key),
             "server_info": {
                 "api_key_required": self.keys.key_origin != "none",
                 "api_key_source": self.keys.key_origin,

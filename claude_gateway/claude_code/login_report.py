@@ -22,8 +22,10 @@ def build_login_object(summary: LoginSummary) -> dict[str, Any]:
         "name": summary.name,
         "method": AUTH_METHOD_NAMES[summary.method],
         "valid": not summary.is_rejected,
+        "failure": None if summary.failure is None else summary.failure.name.lower(),
         "limited": summary.is_limited,
         "limited_until": _round_time(summary.limited_until),
+        "limited_models": list(summary.limited_models),
         "limits": [_build_limit_object(window) for window in summary.windows],
     }
 

@@ -138,6 +138,14 @@ class ClaudeLoginSettings(SettingsGroup):
         base_url = {"ANTHROPIC_BASE_URL": self.anthropic_base_url} if self.anthropic_base_url else {}
         return [{**base_url, **login.env} for login in self.logins]
 
+    @property
+    def secret_directories(self) -> tuple[Path, ...]:
+        """The directories of `LOGINS_FILE` and of the files that it names."""
+        if self.logins_file is None:
+            return ()
+        files = [self.logins_file.expanduser(), *(path for login in self.logins for path in login.secret_files)]
+        return tuple(dict.fromkeys(parent for path in files for parent in (path.parent, path.resolve().parent)))
+
     def _read_credentials(self) -> dict[str, str]:
         """Return the environment variables with the credentials, without `LOGINS_FILE`.
 

@@ -1,21 +1,24 @@
 """Reads the file with the logins of the gateway, a TOML file that `LOGINS_FILE` names."""
 
 import os
-import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError
 
 from claude_gateway.auth.models import LOGIN_NAME_PATTERN
+from claude_gateway.config.secret_file import read_secret_file
 from workers.cli.command import CREDENTIAL_VARIABLES
 from workers.core.settings import AuthMethod
 
 _MAX_LOGINS = 16
-_MAX_FILE_BYTES = 256 * 1024
 _FILE_SUFFIX = "_FILE"
+# The variables whose value is a path. Processes start in other directories than the gateway, so it must be absolute.
+_PATH_VARIABLES = frozenset(
+    {"CLAUDE_CONFIG_DIR", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "GOOGLE_APPLICATION_CREDENTIALS"}
+)
 _ModelName = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,200}$")]
 
 
@@ -38,6 +41,13 @@ class LoginDefinition(BaseModel):
     model_names: dict[_ModelName, _ModelName] = {}
     env: dict[str, Annotated[str, StringConstraints(min_length=1)]] = Field(default={}, repr=False)
 
+    _secret_files: tuple[Path, ...] = PrivateAttr(())
+
+    @property
+    def secret_files(self) -> tuple[Path, ...]:
+        """The files from which the gateway has read variables of the login."""
+        return self._secret_files
+
 
 class _LoginsDocument(BaseModel):
     """The content of the file."""
@@ -53,9 +63,9 @@ def read_logins_file(path: Path) -> tuple[LoginDefinition, ...]:
     Raises:
         ValueError: The file is invalid or other users may read it. The text is one line without secrets.
     """
+    text = read_secret_file(path)
     try:
-        document = tomllib.loads(_read_secret_file(path))
-        definitions = _LoginsDocument.model_validate(document).logins
+        definitions = _LoginsDocument.model_validate(tomllib.loads(text)).logins
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"LOGINS_FILE: {path} is not valid TOML: {error}") from None
     except ValidationError as error:
@@ -64,42 +74,90 @@ def read_logins_file(path: Path) -> tuple[LoginDefinition, ...]:
     names = [definition.name for definition in definitions]
     if duplicates := [name for name in names if names.count(name) > 1]:
         raise ValueError(f"LOGINS_FILE: two logins have the name {duplicates[0]}")
-    return tuple(
-        definition.model_copy(update={"env": _resolve_variables(definition, path.parent)}) for definition in definitions
-    )
+    logins = tuple(_resolve(definition, path.expanduser().parent) for definition in definitions)
+    _check_directories(logins)
+    return logins
 
 
-def _resolve_variables(definition: LoginDefinition, directory: Path) -> Mapping[str, Any]:
-    """Return the variables of a login, with the content of a file in place of its path.
+def _resolve(definition: LoginDefinition, directory: Path) -> LoginDefinition:
+    """Return the login with the content of files in place of their paths, and with complete paths of directories.
 
     Raises:
-        ValueError: The login must not have the variable, or the file cannot be read.
+        ValueError: The login must not have a variable or lacks one, or a file cannot be read.
     """
-    allowed = CREDENTIAL_VARIABLES[definition.method] | {"ANTHROPIC_BASE_URL"}
-    values = {}
+    files = {
+        name.removesuffix(_FILE_SUFFIX): directory / _expand_home(definition, name, value)
+        for name, value in definition.env.items()
+        if _names_file(definition, name)
+    }
+    values = dict(_read_variables(definition, files))
+    if definition.method is AuthMethod.API_KEY and "ANTHROPIC_API_KEY" not in values:
+        raise ValueError(
+            f"LOGINS_FILE: the login {definition.name} uses api_key, which needs ANTHROPIC_API_KEY "
+            "or ANTHROPIC_API_KEY_FILE"
+        )
+    login = definition.model_copy(update={"env": values})
+    login._secret_files = tuple(files.values())
+    return login
+
+
+def _read_variables(definition: LoginDefinition, files: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
+    allowed = _list_allowed(definition.method)
     for name, value in definition.env.items():
-        if name in allowed:
-            values[name] = value
-        elif name.endswith(_FILE_SUFFIX) and name.removesuffix(_FILE_SUFFIX) in allowed:
-            values[name.removesuffix(_FILE_SUFFIX)] = _read_secret_file(directory / value).strip()
-        else:
+        if _names_file(definition, name):
+            continue
+        if name not in allowed:
             raise ValueError(
                 f"LOGINS_FILE: the login {definition.name} uses {definition.method.value}, which has no variable "
                 f"{name}; it has {', '.join(sorted(allowed))}"
             )
-    return values
+        if name in files:
+            raise ValueError(f"LOGINS_FILE: the login {definition.name} has both {name} and {name}{_FILE_SUFFIX}")
+        yield name, _resolve_path(definition, name, value) if name in _PATH_VARIABLES else value
+    for name, path in files.items():
+        if not (value := read_secret_file(path).strip()):
+            raise ValueError(f"LOGINS_FILE: {path} is empty; the login {definition.name} reads {name} from it")
+        yield name, _resolve_path(definition, name, value) if name in _PATH_VARIABLES else value
 
 
-def _read_secret_file(path: Path) -> str:
+def _list_allowed(method: AuthMethod) -> frozenset[str]:
+    return CREDENTIAL_VARIABLES[method] | {"ANTHROPIC_BASE_URL"}
+
+
+def _names_file(definition: LoginDefinition, name: str) -> bool:
+    """Return whether a variable contains the path of a file with the value of another variable."""
+    allowed = _list_allowed(definition.method)
+    return name not in allowed and name.endswith(_FILE_SUFFIX) and name.removesuffix(_FILE_SUFFIX) in allowed
+
+
+def _resolve_path(definition: LoginDefinition, name: str, value: str) -> str:
+    path = _expand_home(definition, name, value)
+    if not path.is_absolute():
+        raise ValueError(f"LOGINS_FILE: {name} of the login {definition.name} must be an absolute path")
+    return str(path)
+
+
+def _expand_home(definition: LoginDefinition, name: str, value: str) -> Path:
     try:
-        with path.expanduser().open("rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise ValueError(f"LOGINS_FILE: {path} is not a file")
-            if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-                raise ValueError(f"LOGINS_FILE: other users may read or change {path}; run chmod 600 {path}")
-            return file.read(_MAX_FILE_BYTES).decode()
-    except OSError as error:
-        raise ValueError(f"LOGINS_FILE: cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"LOGINS_FILE: {path} is not UTF-8 text") from None
+        return Path(value).expanduser()
+    except RuntimeError:
+        raise ValueError(f"LOGINS_FILE: {name} of the login {definition.name} names an unknown user") from None
+
+
+def _check_directories(logins: Sequence[LoginDefinition]) -> None:
+    """Check that no two logins are the same account.
+
+    Raises:
+        ValueError: Two logins have the same CLAUDE_CONFIG_DIR, or have neither a directory nor a token of their own.
+    """
+    names: dict[str, str] = {}
+    for login in logins:
+        directory = login.env.get("CLAUDE_CONFIG_DIR", "")
+        if login.method is not AuthMethod.CLI or (not directory and "CLAUDE_CODE_OAUTH_TOKEN" in login.env):
+            continue
+        other = names.setdefault(os.path.realpath(directory) if directory else "", login.name)
+        if other != login.name:
+            raise ValueError(
+                f"LOGINS_FILE: the logins {other} and {login.name} have the same CLAUDE_CONFIG_DIR, "
+                "so they are one account"
+            )

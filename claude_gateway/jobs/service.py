@@ -85,7 +85,7 @@ class ChatService:
         tool_counters: Counters of tool calls.
         usage_recorder: Recorder of the usage of every job.
         concurrency_limiter: Limit on the concurrent jobs of a key.
-        on_model_rejected: Called with the name of a model that the upstream does not know.
+        on_model_rejected: Called with the name of a model that the upstream knows for no login that serves it.
         start_checker: Decides directly before the start of a job whether the job may still run.
         budget_queue: Queue of jobs that wait for the budget of their key.
         pacer: Slows down replies with very many events while several keys send requests.
@@ -165,7 +165,7 @@ class ChatService:
                         async for batch in batches:
                             yield batch
             except WorkerError as error:
-                if error.kind is ErrorKind.MODEL_NOT_FOUND:
+                if error.is_model_unknown:
                     self._on_model_rejected(job.model)
                 await self._usage_recorder.end(record, error_code(error.kind))
                 raise

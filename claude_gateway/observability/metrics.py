@@ -102,7 +102,12 @@ class Metrics:
         self._login_reset_time = gauge(
             "login_reset_time_seconds", "End of a limit's window, in seconds of the epoch.", "login", "window"
         )
-        self._login_limited = gauge("login_limited", "Whether a limit of the login is reached.", "login")
+        self._login_limited = gauge(
+            "login_limited", "Whether a limit of the login is reached that concerns all models.", "login"
+        )
+        self._login_failed = gauge(
+            "login_failed", "Whether the login was rejected, or no process starts with it.", "login"
+        )
         self._held_back_jobs = counter(
             "held_back_jobs", "Jobs that were not sent upstream because a limit of the login was reached.", "login"
         )
@@ -209,10 +214,11 @@ class Metrics:
         return generate_latest(self._registry)
 
     def _set_logins(self, logins: Sequence[LoginSummary]) -> None:
-        for gauge in (self._login_used_share, self._login_reset_time, self._login_limited):
+        for gauge in (self._login_used_share, self._login_reset_time, self._login_limited, self._login_failed):
             gauge.clear()
         for login in logins:
             self._login_limited.labels(login.name).set(login.is_limited)
+            self._login_failed.labels(login.name).set(login.failure is not None)
             for window in login.windows:
                 if window.used_share is not None:
                     self._login_used_share.labels(login.name, window.kind).set(window.used_share)

@@ -53,6 +53,9 @@ class WorkerError(Exception):
         detail: A text for the log only, for example the last lines that the process wrote to stderr.
         limit: The limit that the job has reached, or None if the error has another cause.
         other_login_may_succeed: Whether the job may run again with another login.
+        concerns_only_model: Whether the upstream would accept the login for other models, although the kind of the
+            error is AUTHENTICATION.
+        is_model_unknown: Whether each login that serves the model has answered that it does not know the model.
     """
 
     def __init__(
@@ -72,6 +75,8 @@ class WorkerError(Exception):
         self.detail = detail
         self.limit = limit
         self.other_login_may_succeed = False
+        self.concerns_only_model = False
+        self.is_model_unknown = False
 
     @property
     def is_retryable(self) -> bool:

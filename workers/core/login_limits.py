@@ -80,6 +80,18 @@ def ignore_limits(report: LimitReport, model: str) -> None:
     """Do nothing. It is the default for processes without a monitor of the logins."""
 
 
+def get_limited_models(kind: str, limited_model: str) -> str:
+    """Return the models that a reached limit concerns, as a name or a pattern with `*`, or "" for all models.
+
+    Args:
+        kind: The kind of the window whose limit is reached.
+        limited_model: The model for which the upstream rejected a request.
+    """
+    if family := _MODEL_FAMILIES.get(kind):
+        return f"*{family}*"
+    return limited_model if kind in _SINGLE_MODEL_WINDOWS else ""
+
+
 def limits_model(kind: str, limited_model: str, model: str) -> bool:
     """Return whether a reached limit concerns a model.
 

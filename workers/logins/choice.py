@@ -13,12 +13,14 @@ class ReachedLimit:
         model: The model for which the upstream rejected a request.
         reached_at: The time of the rejection.
         resets_at: The time at which the window ends, or None if it is unknown.
+        is_probed: Whether the upstream has rejected the only probe before the reset.
     """
 
     kind: str
     model: str
     reached_at: float
     resets_at: float | None
+    is_probed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,9 +60,18 @@ class LeasedWorker(Generic[W]):
 class LoginLeases(Generic[P, W]):
     """Leases the workers of a pool to jobs, each with the login that the monitor chooses."""
 
-    def __init__(self, pool: LeasablePool[P, W], monitor: LoginMonitor) -> None:
+    def __init__(self, pool: LeasablePool[P, W], monitor: LoginMonitor, *, counts_start_failures: bool = True) -> None:
+        """Create the leases of a pool.
+
+        Args:
+            pool: The pool.
+            monitor: The monitor of the logins.
+            counts_start_failures: Whether a login has failed if none of its processes starts in this pool. It is false
+                for agents, whose start may also fail because of their sandbox or disk.
+        """
         self._pool = pool
         self._monitor = monitor
+        self._counts_start_failures = counts_start_failures
 
     def expect(self, job: ChatJob) -> AbstractContextManager[None]:
         """Announce to the pool during a `with` block that a job waits for a slot."""
@@ -75,7 +84,7 @@ class LoginLeases(Generic[P, W]):
         Raises:
             WorkerError: The errors of `LoginMonitor.attempt` and of the pool.
         """
-        async with self._monitor.attempt(prepared.job) as attempt:
+        async with self._monitor.attempt(prepared.job, counts_start_failures=self._counts_start_failures) as attempt:
             job = replace(prepared.job, login=attempt.login, model=attempt.model)
             assigned = replace(prepared, job=job)
             async with self._pool.lease(assigned, deadline) as worker:

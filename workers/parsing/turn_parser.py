@@ -22,6 +22,7 @@ from workers.core.events import (
 from workers.core.frame import Frame
 from workers.parsing import blocks
 from workers.parsing.block_repair import BlockRepair
+from workers.parsing.login_errors import LOGIN_API_ERRORS, concerns_only_model
 from workers.parsing.replay_filter import ReplayFilter
 
 # If the model stops for one of these reasons, the CLI asks it for more ("Output token limit hit. Resume directly…"),
@@ -77,6 +78,7 @@ class TurnParser:
         self._stop_reason: StopReason | None = None
         self._stop_sequence: str | None = None
         self._error_type = ""
+        self._error_frame: Frame = {}
         self._has_tool_result = False
         self._block_repair = BlockRepair()
 
@@ -205,7 +207,7 @@ class TurnParser:
             media = "a document" if (frame.get("api_error_params") or {}).get("media") == "document" else "an image"
             raise WorkerError(ErrorKind.INVALID_REQUEST, f"The upstream could not read {media} of this conversation.")
         if frame.get("error"):
-            self._error_type = frame["error"]
+            self._error_type, self._error_frame = frame["error"], frame
             return []
         if message.get("stop_reason") is None or message.get("model") == _SYNTHETIC_MODEL:
             return []  # blocks that were already passed on as deltas
@@ -240,11 +242,16 @@ class TurnParser:
     def _build_error(self, frame: Frame) -> WorkerError:
         status = frame.get("api_error_status")
         text = str(frame.get("result") or "")
-        if frame.get("api_error") in _LIMIT_REACHED_ERRORS:
+        api_error = frame.get("api_error") or self._error_frame.get("api_error")
+        if api_error in _LIMIT_REACHED_ERRORS:
             # The gateway adds the time of the reset, which another frame contains (`workers.parsing.limit_report`).
             return WorkerError(ErrorKind.LOGIN_LIMIT_REACHED, "This gateway's login has reached its usage limit.")
         if text.startswith("Prompt is too long"):
             kind = ErrorKind.CONTEXT_LENGTH_EXCEEDED
+        elif self._error_type == "billing_error":
+            kind = ErrorKind.BILLING
+        elif api_error in LOGIN_API_ERRORS:
+            kind = ErrorKind.AUTHENTICATION
         elif isinstance(status, int):
             kind = _ERROR_KINDS_BY_STATUS.get(
                 status, ErrorKind.INVALID_REQUEST if status < 500 else ErrorKind.UPSTREAM_ERROR
@@ -255,7 +262,10 @@ class TurnParser:
             kind = ErrorKind.UPSTREAM_DISCONNECTED
         else:
             kind = _ERROR_KINDS_BY_TYPE.get(self._error_type, ErrorKind.UPSTREAM_ERROR)
-        return WorkerError(kind, _build_client_message(kind, status, text), detail=repr(text[:_MAX_QUOTE_CHARS]))
+        error = WorkerError(kind, _build_client_message(kind, status, text), detail=repr(text[:_MAX_QUOTE_CHARS]))
+        parameters = self._error_frame.get("api_error_params")
+        error.concerns_only_model = concerns_only_model(status, self._error_type, api_error, parameters, text)
+        return error
 
 
 def _find_plain_text(frame: Frame) -> str | None:
@@ -291,7 +301,9 @@ def _check_retry_wait(frame: Frame) -> None:
         raise WorkerError(ErrorKind.RATE_LIMITED, "The upstream's rate limit is reached.", retry_after=wait)
     if wait > _MAX_RETRY_WAIT_SECONDS:
         kind = _ERROR_KINDS_BY_STATUS.get(status or 0, ErrorKind.UPSTREAM_ERROR)
-        raise WorkerError(kind, _build_client_message(kind, status, ""), retry_after=wait)
+        error = WorkerError(kind, _build_client_message(kind, status, ""), retry_after=wait)
+        error.concerns_only_model = concerns_only_model(status, str(frame.get("error")), None, None, "")
+        raise error
 
 
 def _parse_usage(value: object, previous: TokenUsage) -> TokenUsage:

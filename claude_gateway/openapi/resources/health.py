@@ -69,16 +69,20 @@ class LoginLimit(ResponseModel):
 class LoginDetails(ResponseModel):
     """A login with which the gateway reaches the upstream.
 
-    `valid` is false after the upstream has rejected the login, until it accepts a request. `limited` is true while a
-    limit is reached. `limited_until` is then the time of its reset, in seconds since the epoch, or null if the time is
-    unknown.
+    `valid` is false after the upstream has rejected the login, until it accepts a request. `failure` is the reason for
+    which the gateway uses the next login, or null: the upstream has rejected the login (`authentication`) or its
+    billing (`billing`), or no process starts with it (`start_failed`). `limited` is true while a limit is reached that
+    concerns all models. `limited_until` is then the time of its reset, in seconds since the epoch, or null if the time
+    is unknown. `limited_models` lists the models for which another limit is reached, as names or patterns with `*`.
     """
 
     name: str
     method: Literal["claude_cli", "anthropic_api_key", "aws_bedrock", "google_vertex"]
     valid: bool
+    failure: Literal["authentication", "billing", "start_failed"] | None
     limited: bool
     limited_until: int | None
+    limited_models: list[str]
     limits: list[LoginLimit]
 
 
@@ -86,8 +90,10 @@ LOGIN_EXAMPLE = {
     "name": "default",
     "method": "claude_cli",
     "valid": True,
+    "failure": None,
     "limited": False,
     "limited_until": None,
+    "limited_models": [],
     "limits": [{"window": "five_hour", "status": "allowed", "used_share": 0.42, "resets_at": 1796083897}],
 }
 
@@ -113,7 +119,9 @@ class ReadinessResponse(ResponseModel):
 
     status: Literal["ready", "not_ready", "shutting_down"]
     checks: ReadinessChecks
-    logins: OptionalField[list[LoginDetails]] = Field(None, description="Only if the client has a valid API key.")
+    logins: OptionalField[list[LoginDetails]] = Field(
+        None, description="Only if the client has a valid API key: the logins that the key may use."
+    )
     reason: OptionalField[str] = None
 
 

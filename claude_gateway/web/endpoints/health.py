@@ -7,7 +7,7 @@ in these versions.
 from aiohttp import web
 
 from claude_gateway.web.context.state import API_KEY, STATE
-from claude_gateway.web.request.authentication import has_valid_key
+from claude_gateway.web.request.authentication import find_valid_key, has_valid_key
 from claude_gateway.web.responses.json_response import json_response
 
 
@@ -24,9 +24,9 @@ async def get_liveness(_: web.Request) -> web.Response:
 async def get_readiness(request: web.Request) -> web.Response:
     """Report whether the gateway accepts jobs, with status 200 if it does and 503 if it does not.
 
-    If the client sends a valid key, include the limits of the logins.
+    If the client sends a valid key, include the limits of the logins that the key may use.
     """
-    is_ready, report = request.app[STATE].health.readiness(with_logins=await has_valid_key(request))
+    is_ready, report = request.app[STATE].health.readiness(await find_valid_key(request))
     if request.app[STATE].shutdown.is_draining:
         is_ready, report = False, report | {"status": "shutting_down"}
     return json_response(report, status=200 if is_ready else 503)
@@ -41,4 +41,4 @@ async def get_auth_status(request: web.Request) -> web.Response:
     """Return how Claude Code is logged in, and the id, name and scopes of the client's key."""
     key = request[API_KEY]
     current_key = {"key_id": key.id, "name": key.name, "scopes": sorted(key.scopes)}
-    return json_response({**request.app[STATE].health.login_status(), "current_key": current_key})
+    return json_response({**request.app[STATE].health.login_status(key), "current_key": current_key})

@@ -21,13 +21,18 @@ async def authenticate_request(request: web.Request) -> ApiKey:
     )
 
 
-async def has_valid_key(request: web.Request) -> bool:
-    """Return whether a request for an open path contains a valid key. If the gateway requires no keys, return True.
+async def find_valid_key(request: web.Request) -> ApiKey | None:
+    """Return the key that a request for an open path contains, or None if it contains no valid key.
 
-    The path must have a rate limit, because the response shows the client whether its key is valid.
+    If the gateway requires no keys, the result is the key of all clients. The path must have a rate limit, because the
+    response shows the client whether its key is valid.
     """
     try:
-        await authenticate_request(request)
+        return await authenticate_request(request)
     except ApiError:
-        return False
-    return True
+        return None
+
+
+async def has_valid_key(request: web.Request) -> bool:
+    """Return whether a request for an open path contains a valid key, as in `find_valid_key`."""
+    return await find_valid_key(request) is not None

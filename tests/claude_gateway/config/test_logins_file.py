@@ -1,5 +1,6 @@
 """The content of `LOGINS_FILE`, and the rejection of a file that other users may read."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -74,11 +75,27 @@ def test_file_that_other_users_may_read_or_change_is_rejected(path: Path, name: 
         ('[[logins]]\nname = "a"\nmethod = "cli"\nenv = { ANTHROPIC_API_KEY = "s3cret" }', "no variable ANTHROPIC"),
         ('[[logins]]\nname = "a"\nmethod = "api_key"\nenv = { ANTHROPIC_API_KEY = "" }', "at least 1"),
         ('[[logins]]\nname = "a"\nmethod = "api_key"\nenv = { ANTHROPIC_API_KEY_FILE = "none" }', "cannot read"),
+        ('[[logins]]\nname = "a"\nmethod = "api_key"', "needs ANTHROPIC_API_KEY"),
+        ('[[logins]]\nname = "a"\nmethod = "api_key"\nenv = { ANTHROPIC_API_KEY_FILE = "empty" }', "empty is empty"),
+        (
+            '[[logins]]\nname = "a"\nmethod = "api_key"\n'
+            'env = { ANTHROPIC_API_KEY_FILE = "empty", ANTHROPIC_API_KEY = "s3cret" }',
+            "both ANTHROPIC_API_KEY and ANTHROPIC_API_KEY_FILE",
+        ),
+        ('[[logins]]\nname = "a"\nmethod = "cli"\nenv = { CLAUDE_CONFIG_DIR = "a/b" }', "absolute path"),
+        ('[[logins]]\nname = "a"\nmethod = "cli"\nenv = { CLAUDE_CONFIG_DIR = "~no-such-user/b" }', "unknown user"),
+        (
+            '[[logins]]\nname = "a"\nmethod = "cli"\nenv = { CLAUDE_CONFIG_DIR = "/srv/x" }\n'
+            '[[logins]]\nname = "b"\nmethod = "cli"\nenv = { CLAUDE_CONFIG_DIR = "/srv/y/../x/" }',
+            "a and b have the same CLAUDE_CONFIG_DIR",
+        ),
+        ('[[logins]]\nname = "a"\nmethod = "cli"\n[[logins]]\nname = "b"\nmethod = "cli"', "one account"),
         ('[[logins]]\nname = "a"\nmethod = "cli"\n[[logins]]\nname = "a"\nmethod = "cli"', "two logins"),
         ('[[logins]]\nname = "a"\nmethod = "cli"\n' * 17, "at most 16"),
     ],
 )
 def test_invalid_file_is_rejected_with_one_line_without_secrets(path: Path, text: str, message: str) -> None:
+    write(path.parent / "empty", "\n")
     with pytest.raises(ValueError, match=message) as caught:
         read_logins_file(write(path, text))
     assert str(caught.value).startswith("LOGINS_FILE: ")
@@ -90,6 +107,71 @@ def test_invalid_file_is_rejected_with_one_line_without_secrets(path: Path, text
 def test_missing_file_is_rejected(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match="LOGINS_FILE"):
         read_logins_file(tmp_path / name)
+
+
+@pytest.mark.parametrize("mode", [0o400, 0o600, 0o700])
+def test_file_that_only_its_user_may_read_is_accepted(path: Path, mode: int) -> None:
+    write(path.parent / "key.txt", "the-key", mode)
+    assert len(read_logins_file(write(path, TWO_LOGINS, mode))) == 2
+
+
+@pytest.mark.parametrize("mode", [0o440, 0o444])
+def test_others_may_read_a_file_in_the_directory_of_credentials(
+    path: Path, mode: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(path.parent / "key.txt", "the-key", mode)
+    write(path, TWO_LOGINS, mode)
+    with pytest.raises(ValueError, match="chmod 600"):
+        read_logins_file(path)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(path.parent))
+    assert len(read_logins_file(path)) == 2
+    path.chmod(0o664)
+    with pytest.raises(ValueError, match="chmod 600"):
+        read_logins_file(path)
+
+
+def test_file_of_another_user_is_rejected(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(path, TWO_LOGINS)
+    if os.geteuid() == 0:
+        os.chown(path, 4242, 4242)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: 4242)
+    with pytest.raises(ValueError, match="belongs to another user"):
+        read_logins_file(path)
+
+
+def test_named_pipe_is_rejected_at_once(path: Path) -> None:
+    os.mkfifo(path, 0o600)
+    with pytest.raises(ValueError, match="is not a file"):
+        read_logins_file(path)
+
+
+def test_file_that_is_too_large_is_rejected(path: Path) -> None:
+    with pytest.raises(ValueError, match="larger than 256 KiB"):
+        read_logins_file(write(path, "#" * 300_000))
+
+
+def test_home_directory_is_expanded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(path.parent))
+    write(path.parent / "key.txt", "the-key")
+    write(path, TWO_LOGINS.replace("/srv/claude", "~/claude").replace("key.txt", "~/key.txt"))
+    account, key = read_logins_file(Path("~/logins.toml"))
+    assert account.env["CLAUDE_CONFIG_DIR"] == str(path.parent / "claude")
+    assert (key.env["ANTHROPIC_API_KEY"], key.secret_files) == ("the-key", (path.parent / "key.txt",))
+    assert settings_of(Path("~/logins.toml")).secret_directories == (path.parent,)
+
+
+def test_directories_of_all_secrets_are_known(path: Path) -> None:
+    (path.parent / "elsewhere").mkdir()
+    write(path.parent / "elsewhere" / "key.txt", "the-key")
+    write(path, TWO_LOGINS.replace("key.txt", "elsewhere/key.txt"))
+    assert settings_of(path).secret_directories == (path.parent, path.parent / "elsewhere")
+    assert FixedSettings().secret_directories == ()
+
+
+def test_logins_with_tokens_need_no_directories(path: Path) -> None:
+    login = '[[logins]]\nname = "{}"\nmethod = "cli"\nenv = {{ CLAUDE_CODE_OAUTH_TOKEN = "{}" }}\n'
+    assert len(read_logins_file(write(path, login.format("a", 1) + login.format("b", 2)))) == 2
 
 
 def test_file_that_is_not_text_is_rejected(path: Path) -> None:

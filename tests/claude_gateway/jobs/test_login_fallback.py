@@ -1,6 +1,7 @@
 """Jobs that go to the next login after a limit or a rejection, within one job."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -32,11 +33,15 @@ class Fallback:
         states = [LoginState(f"login-{n}", AuthMethod.CLI) for n in range(logins)]
         self.source.logins = LoginMonitor(states, allows_fallback=True)
         self.recorder, self.context = UsageRecorder(), RequestContext()
+        self.rejected_models: list[str] = []
 
-    async def run(self) -> list[Event]:
-        service = ChatService(self.source, 60, usage_recorder=self.recorder)
+    async def run(self, login: str = "") -> list[Event]:
+        service = ChatService(
+            self.source, 60, usage_recorder=self.recorder, on_model_rejected=self.rejected_models.append
+        )
+        job = replace(JOB, login=login)
         async with asyncio.timeout(10):
-            return [event async for event in each_event(service.run(JOB, context=self.context))]
+            return [event async for event in each_event(service.run(job, context=self.context))]
 
 
 @pytest.mark.promise("logins.fallback")
@@ -68,3 +73,18 @@ async def test_other_failures_use_no_other_login() -> None:
     with pytest.raises(WorkerError):
         await fallback.run()
     assert len(fallback.source.jobs) == 1
+
+
+async def test_model_is_retired_only_if_no_login_knows_it() -> None:
+    unknown = WorkerError(ErrorKind.MODEL_NOT_FOUND, "x")
+    fallback = Fallback([unknown])
+    await fallback.run()
+    assert fallback.rejected_models == []
+    bound = Fallback([unknown])
+    with pytest.raises(WorkerError):
+        await bound.run("login-1")
+    assert bound.rejected_models == []
+    everywhere = Fallback([unknown], [unknown])
+    with pytest.raises(WorkerError):
+        await everywhere.run()
+    assert everywhere.rejected_models == [JOB.model]

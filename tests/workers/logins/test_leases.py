@@ -50,14 +50,14 @@ class FakePool:
 
 
 class Leases:
-    def __init__(self, *, fallback: bool = True) -> None:
+    def __init__(self, *, fallback: bool = True, counts_start_failures: bool = True) -> None:
         states = [
             LoginState("first", AuthMethod.CLI, model_names={MODEL: "provider-model"}),
             LoginState("second", AuthMethod.API_KEY),
         ]
         self.monitor = LoginMonitor(states, allows_fallback=fallback, now=lambda: 3_000_000_000.0)
         self.pool = FakePool()
-        self.leases = LoginLeases(self.pool, self.monitor)
+        self.leases = LoginLeases(self.pool, self.monitor, counts_start_failures=counts_start_failures)
         self.prepared = prepare_chat_job(make_job())
 
     async def fail(self, error: WorkerError) -> WorkerError:
@@ -112,3 +112,10 @@ async def test_rejected_login_is_reported_without_another_attempt_if_there_is_no
     leases = Leases(fallback=False)
     assert not (await leases.fail(WorkerError(ErrorKind.AUTHENTICATION, "x"))).is_retryable
     assert leases.monitor.summarize()[0].is_rejected
+
+
+@pytest.mark.parametrize("counts", [True, False])
+async def test_pool_says_whether_a_failed_start_concerns_the_login(counts: bool) -> None:
+    leases = Leases(counts_start_failures=counts)
+    assert (await leases.fail(WorkerError(ErrorKind.START_FAILED, "x"))).is_retryable == counts
+    assert (leases.monitor.summarize()[0].failure is not None) == counts

@@ -3,56 +3,12 @@
 import pytest
 
 from tests.workers.helpers import make_job
+from tests.workers.logins.helpers import DAY, HOUR, OPUS, SONNET, START, Clock, Logins, rejected
 from workers.core.errors import ErrorKind, WorkerError
 from workers.core.login_limits import LimitReport, LimitStatus, LimitWindow
 from workers.core.settings import AuthMethod
-from workers.logins.login_state import MAX_PROBE_INTERVAL_SECONDS, PROBE_INTERVAL_SECONDS, LoginState
-from workers.logins.monitor import LoginAttempt, LoginMonitor
-
-START = 1_796_000_000.0  # 2026-11-30 00:53:20 UTC
-HOUR, DAY = 3_600.0, 86_400.0
-OPUS, SONNET = "claude-opus-4-6", "claude-sonnet-4-6"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Logins:
-    """A monitor with a clock, and short ways to report what happens."""
-
-    def __init__(self, *names: str, fallback: bool = True) -> None:
-        self.clock = Clock()
-        states = [LoginState(name, AuthMethod.CLI) for name in names or ("default",)]
-        self.monitor = LoginMonitor(states, allows_fallback=fallback, now=self.clock)
-
-    def begin(self, model: str = SONNET, login: str = "") -> LoginAttempt:
-        self.clock.now += 0.001
-        return self.monitor.begin(make_job(model=model, login=login))
-
-    def reach(self, *windows: LimitWindow, login: str = "default", model: str = SONNET) -> None:
-        self.clock.now += 0.001
-        self.monitor.create_limit_callback(login)(LimitReport(True, windows), model)
-
-    def fail(self, kind: ErrorKind = ErrorKind.LOGIN_LIMIT_REACHED, model: str = SONNET) -> WorkerError:
-        attempt = self.begin(model)
-        self.clock.now += 0.001
-        error = attempt.convert_error(WorkerError(kind, "x"))
-        attempt.end()
-        return error
-
-    def refusal(self, model: str = SONNET, login: str = "") -> WorkerError:
-        with pytest.raises(WorkerError) as caught:
-            self.begin(model, login)
-        return caught.value
-
-
-def rejected(kind: str = "five_hour", resets_in: float | None = HOUR) -> LimitWindow:
-    return LimitWindow(kind, LimitStatus.REJECTED, 1.0, None if resets_in is None else START + resets_in)
+from workers.logins.login_state import PROBE_INTERVAL_SECONDS, LoginState
+from workers.logins.monitor import LoginMonitor
 
 
 def test_error_names_the_window_and_the_time_of_the_reset() -> None:
@@ -93,50 +49,6 @@ def test_login_opens_at_the_reset() -> None:
     assert logins.begin().login == "default"
     assert logins.begin().login == "default"
     assert not logins.monitor.summarize()[0].is_limited
-
-
-def test_only_one_probe_runs_at_a_time() -> None:
-    logins = Logins()
-    logins.reach(rejected())
-    logins.clock.now = START + PROBE_INTERVAL_SECONDS - 1
-    logins.refusal()
-    logins.clock.now = START + PROBE_INTERVAL_SECONDS + 1
-    probe = logins.begin()
-    logins.refusal()
-    probe.report_accepted()
-    assert logins.begin().login == "default"
-
-
-def test_failed_probes_become_rarer() -> None:
-    logins = Logins()
-    logins.reach(rejected(resets_in=3 * DAY))
-    gaps, last = [], START
-    while len(gaps) < 7:
-        logins.clock.now += 1
-        try:
-            probe = logins.begin()
-        except WorkerError:
-            continue
-        probe.convert_error(WorkerError(ErrorKind.LOGIN_LIMIT_REACHED, "x"))
-        probe.end()
-        gaps.append(round((logins.clock.now - last) / 10) * 10)
-        last = logins.clock.now
-    assert gaps == [60, 120, 240, 480, 900, 900, 900]
-    assert MAX_PROBE_INTERVAL_SECONDS == 900
-
-
-@pytest.mark.parametrize("kind", [ErrorKind.TIMEOUT, ErrorKind.UPSTREAM_ERROR, ErrorKind.RATE_LIMITED, None])
-def test_probe_that_shows_nothing_leaves_the_login_closed(kind: ErrorKind | None) -> None:
-    logins = Logins()
-    logins.reach(rejected())
-    logins.clock.now += PROBE_INTERVAL_SECONDS + 1
-    probe = logins.begin()
-    if kind is not None:
-        assert probe.convert_error(WorkerError(kind, "x")).kind is kind
-    probe.end()
-    logins.refusal()
-    logins.clock.now += PROBE_INTERVAL_SECONDS + 1
-    logins.begin()
 
 
 def test_limit_without_a_known_reset_ends_with_a_probe() -> None:

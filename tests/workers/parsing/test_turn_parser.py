@@ -309,6 +309,28 @@ def test_status_of_the_upstream_determines_the_error_kind(status: int, kind: Err
     assert failure_of(error_message, error_result("API Error", status)).kind is kind
 
 
+@pytest.mark.parametrize(
+    ("status", "error_type", "api_error", "kind", "only_model"),
+    [
+        (403, "authentication_failed", None, ErrorKind.AUTHENTICATION, True),
+        (403, "oauth_org_not_allowed", None, ErrorKind.AUTHENTICATION, False),
+        (401, "authentication_failed", None, ErrorKind.AUTHENTICATION, False),
+        (403, "billing_error", None, ErrorKind.BILLING, False),
+        (400, "billing_error", None, ErrorKind.BILLING, False),
+        (403, "invalid_request", "api_key_auth_disabled", ErrorKind.AUTHENTICATION, False),
+        (400, "invalid_request", "org_disabled_credential", ErrorKind.AUTHENTICATION, False),
+        (403, "authentication_failed", "provider_credentials", ErrorKind.AUTHENTICATION, False),
+        (404, "model_not_found", None, ErrorKind.MODEL_NOT_FOUND, False),
+    ],
+)
+def test_refused_model_differs_from_a_rejected_login(
+    status: int, error_type: str, api_error: str | None, kind: ErrorKind, only_model: bool
+) -> None:
+    message = {**whole_message("x", model="<synthetic>", error=error_type), "api_error": api_error}
+    error = failure_of(message, error_result("Failed to authenticate. API Error: refused", status))
+    assert (error.kind, error.concerns_only_model) == (kind, only_model)
+
+
 @pytest.mark.parametrize("api_error", ["usage_limit_reached", "model_requires_usage_credits"])
 def test_reached_limit_of_the_subscription_has_its_own_kind(api_error: str) -> None:
     result = {**error_result("You've hit your 5-hour limit · resets 12:11am (UTC)", 429), "api_error": api_error}

@@ -15,8 +15,10 @@ DEFAULT_LOGIN_OBJECT = {
     "name": "default",
     "method": "anthropic_api_key",
     "valid": True,
+    "failure": None,
     "limited": False,
     "limited_until": None,
+    "limited_models": [],
     "limits": [],
 }
 
