@@ -182,6 +182,7 @@ async def run_engine(
             observer,
             choose_login=choose_login,
             reserved_process_count=agent_settings.worker_count + agent_settings.spare_count,
+            on_start_failed=monitor.on_start_failed,
         )
         async with AsyncExitStack() as processes:
             processes.push_async_callback(workspaces.close)

@@ -53,6 +53,7 @@ class ChatPool:
         read_memory: Callable[[], Awaitable[MemoryState]] = read_memory_state,
         reserved_process_count: int = 0,
         now: Callable[[], float] = time.monotonic,
+        on_start_failed: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Create a pool without processes.
 
@@ -66,6 +67,8 @@ class ChatPool:
             read_memory: A function that reads the memory of the machine.
             reserved_process_count: The number of other processes, such as agents, for which memory must stay.
             now: A clock that never goes back, in seconds.
+            on_start_failed: A function that is called with the name of a login if no process starts with it at the
+                start of the pool. `choose_login` may then return another login.
         """
         self._reporter = ProcessReporter("chat", observer)
         self._settings = settings
@@ -77,7 +80,7 @@ class ChatPool:
         self._is_closing = False
         self._former_conversations = FormerConversations(_MAX_FORMER_CONVERSATIONS)
         self._cli_info: CliInfo | None = None
-        inputs = SupplyInputs(create_worker, choose_login, read_memory, reserved_process_count, now)
+        inputs = SupplyInputs(create_worker, choose_login, read_memory, reserved_process_count, now, on_start_failed)
         self._supply = WorkerSupply(
             self._workers, settings, inputs, self._reporter, self._handle_started, self._terminate
         )

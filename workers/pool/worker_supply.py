@@ -49,6 +49,8 @@ class SupplyInputs:
         read_memory: A function that reads the memory of the machine.
         reserved_process_count: The number of other processes, such as agents, for which memory must stay.
         now: A clock that never goes back, in seconds.
+        on_start_failed: A function that is called with the name of a login if no process starts with it at the start of
+            the pool.
     """
 
     create_worker: Callable[[str], ChatWorker]
@@ -56,6 +58,7 @@ class SupplyInputs:
     read_memory: Callable[[], Awaitable[MemoryState]]
     reserved_process_count: int
     now: Callable[[], float]
+    on_start_failed: Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +137,17 @@ class WorkerSupply:
         memory = await self._inputs.read_memory()
         self.capacity = compute_capacity(self._settings, memory, self._inputs.reserved_process_count)
         first_count = min(self._settings.worker_count + self._settings.spare_count, self.capacity)
-        first_login = self._inputs.choose_login(None)
-        self._start_workers([first_login] * first_count)
+        login = self._inputs.choose_login(None)
+        self._start_workers([login] * first_count)
         while not any(pooled.phase is Phase.READY for pooled in self._workers):
-            self.fail_fast(first_login)
+            try:
+                self.fail_fast(login)
+            except WorkerError:
+                self._inputs.on_start_failed(login)
+                if (next_login := self._inputs.choose_login(None)) == login:
+                    raise
+                login = next_login
+                self._start_workers([login] * first_count)
             await self._workers.wait_changed()
         self._has_started = True
         self._tasks.start(self._check_size_regularly())

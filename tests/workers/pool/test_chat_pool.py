@@ -604,6 +604,26 @@ async def test_starts_one_process_after_a_backoff_and_then_the_others() -> None:
     await with_timeout(pool.close())
 
 
+async def test_pool_starts_with_the_next_login_if_no_process_starts_with_the_first() -> None:
+    starter, failed_logins = ProcessStarter(), []
+
+    def create_worker(login: str) -> ChatWorker:
+        starter.fail_next_starts(9 if login == "first" else 0)
+        return starter.create_worker(login)
+
+    pool = ChatPool(
+        create_worker,
+        PoolSettings(1, 0, 9, 1e9, 1_000_000, min_backoff_seconds=60),
+        choose_login=lambda _: "second" if failed_logins else "first",
+        read_memory=read_ample_memory,
+        on_start_failed=failed_logins.append,
+    )
+    await with_timeout(pool.start())
+    assert failed_logins == ["first"]
+    await serve(pool, "ann")
+    await with_timeout(pool.close())
+
+
 async def test_job_with_another_login_replaces_a_spare_of_a_full_pool() -> None:
     pool = ChatPool(
         ProcessStarter().create_worker,
