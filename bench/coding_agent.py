@@ -19,6 +19,7 @@ _SMALL_MODEL = "claude-haiku-4-5-20251001"
 _MAX_OUTPUT_TOKENS = 8_000
 _LINE = "{:05} the quick brown fox jumps over the lazy dog and runs"
 _SYSTEM_BYTES = 12_000
+_SUMMARY_BYTES = 1_500
 _CONTEXT_BYTES = 40_000
 _TOOL_DESCRIPTION_BYTES = 1_500
 _TOOL_PARAMETERS = {
@@ -122,7 +123,8 @@ class CodingAgent:
     async def compact(self) -> None:
         """Request a summary of the conversation, and continue in a new conversation that starts with the summary."""
         *earlier, last = self.messages
-        request = {"type": "text", "text": "Write a summary of the conversation so far."}
+        summary = make_text(f"summary for {self.name}", _SUMMARY_BYTES)
+        request = {"type": "text", "text": f"Write a summary of the conversation so far. {{{{say {summary}}}}}"}
         blocks = await self._send_conversation([*earlier, {**last, "content": [*last["content"], request]}])
         self._start_conversation("".join(block["text"] for block in blocks if block["type"] == "text"))
 
