@@ -105,6 +105,7 @@ class PoolState:
         now: The present time, by the clock of `ConversationUse`.
         spare_count: The number of spares that the pool should have.
         worker_count: The maximum number of jobs that run at the same time.
+        awaited_logins: The logins of the jobs that wait for a process which is starting.
         waiting_count: The number of other jobs with the same login that wait for a process which is starting.
     """
 
@@ -114,6 +115,7 @@ class PoolState:
     spare_count: int = 0
     waiting_count: int = 0
     worker_count: int = 1
+    awaited_logins: frozenset[str] = frozenset()
 
     @property
     def is_full(self) -> bool:
@@ -245,7 +247,8 @@ def _start_or_evict(
         others = [
             worker
             for worker in state.workers
-            if worker.is_idle or (worker.tenant is None and worker.phase is Phase.READY)
+            if worker.is_idle
+            or (worker.tenant is None and worker.phase is Phase.READY and worker.login not in state.awaited_logins)
         ]
         victim = min(others, key=state.retention_rank, default=None)
     return WaitForWorker() if victim is None else EvictWorker(victim.id)

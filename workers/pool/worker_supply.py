@@ -175,6 +175,7 @@ class WorkerSupply:
             self._settings.spare_count,
             waiting_count,
             self._settings.worker_count,
+            frozenset(self._start_waits.values()),
         )
 
     def request_start(self, wait: object, login: str) -> None:

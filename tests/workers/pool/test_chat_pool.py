@@ -638,6 +638,21 @@ async def test_job_with_another_login_replaces_a_spare_of_a_full_pool() -> None:
     await with_timeout(pool.close())
 
 
+async def test_jobs_with_two_logins_do_not_take_the_processes_that_start_for_each_other() -> None:
+    starter = ProcessStarter()
+    pool = ChatPool(
+        starter.create_worker,
+        PoolSettings(2, 0, 9, 1e9, 1_000_000, max_processes=2),
+        choose_login=lambda job: job.key_id if job is not None else "other",
+        read_memory=read_ample_memory,
+    )
+    await with_timeout(pool.start())
+    await wait_all_ready(pool)
+    await with_timeout(asyncio.gather(*(serve(pool, key_id) for key_id in ("ann", "bob"))))
+    assert starter.start_count <= 5
+    await with_timeout(pool.close())
+
+
 async def test_login_whose_processes_start_again_is_used_again() -> None:
     starter, is_broken = ProcessStarter(), True
 
