@@ -7,13 +7,32 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 
-from tests.claude_gateway.scripted import CHAT_BODY, ScriptedPool
+from tests.claude_gateway.scripted import CHAT_BODY, HELLO_EVENTS, ScriptedPool, ScriptedWorkerSource
 from tests.pages.conftest import SCREENSHOTS, MonitoredBrowser, StartGateway
 from tests.pages.test_home import DIRECTIONS, KEY, SIZES, THEMES, ask, find_serious_violations, use_key
+from workers.core.login_limits import LimitReport, LimitStatus, LimitWindow
+from workers.core.settings import AuthMethod
+from workers.logins.login_state import LoginState
+from workers.logins.monitor import LoginMonitor
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 VARIANTS = list(product(DIRECTIONS, THEMES, ("desktop", "phone")))
+# 1 January 2100, 12:00 UTC.
+RESETS_AT = 4_102_488_000.0
+
+
+def script_limited_logins() -> ScriptedWorkerSource:
+    """Return a source with two logins: a limit of the first one is reached, the second one has no limits."""
+    account = LoginState("account", AuthMethod.CLI)
+    windows = (
+        LimitWindow("five_hour", LimitStatus.REJECTED, 1.0, RESETS_AT),
+        LimitWindow("seven_day", LimitStatus.WARNING, 0.42, None),
+    )
+    account.add_report(LimitReport(is_rejected=True, windows=windows), "claude-test", 0.0)
+    source = ScriptedWorkerSource.repeating(*HELLO_EVENTS)
+    source.logins = LoginMonitor([account, LoginState("key", AuthMethod.API_KEY)])
+    return source
 
 
 @pytest.mark.promise("admin.live")
@@ -35,6 +54,42 @@ async def test_shows_live_state_of_workers_and_sessions(
 
     await page.click("#key-forget")
     await expect(page.locator("#admin")).to_be_hidden()
+
+
+async def test_shows_limits_of_logins_in_time_zone_of_reader(
+    monitored_browser: MonitoredBrowser, start_gateway: StartGateway
+) -> None:
+    url = await start_gateway(script_limited_logins(), api_key=KEY)
+    page = await monitored_browser.open_page(url, locale="en", timezone_id="Asia/Riyadh")  # three hours ahead of UTC
+    await use_key(page)
+
+    card = page.locator("#admin .panel", has=page.get_by_role("heading", name="Logins"))
+    rows = card.get_by_role("row")
+    await expect(rows).to_have_count(4)
+    await expect(rows.nth(1)).to_contain_text("Claude Code account")
+    await expect(rows.nth(1).get_by_role("cell").nth(2)).to_contain_text("limited until Jan 1, 2100")
+    await expect(rows.nth(1).get_by_role("cell").nth(2)).to_contain_text("3:00")
+    await expect(rows.nth(1).get_by_role("cell").nth(3)).to_have_text("5 hours")
+    await expect(rows.nth(1).get_by_role("cell").nth(4)).to_have_text("100%reached")
+    await expect(rows.nth(1).locator("time").last).to_have_attribute("datetime", "2100-01-01T12:00:00.000Z")
+    await expect(rows.nth(2).get_by_role("cell").nth(4)).to_have_text("42%almost reached")
+    await expect(rows.nth(2).get_by_role("cell").nth(5)).to_have_text("–")
+    await expect(rows.nth(3)).to_contain_text("availablenone reported")
+
+    await page.click("#language")
+    await expect(page.locator("#admin .panel tr", has_text="5 ساعات")).to_contain_text("بلغت الحد حتى")
+
+
+async def test_binds_key_to_login(monitored_browser: MonitoredBrowser, start_gateway: StartGateway) -> None:
+    page = await monitored_browser.open_page(await start_gateway(script_limited_logins(), api_key=KEY))
+    await use_key(page)
+
+    form = page.get_by_role("form", name="Create a key")
+    await form.get_by_label("Name").fill("laptop")
+    await form.get_by_label("Only login").select_option("account")
+    await form.get_by_role("button", name="Create a key").click()
+    await expect(page.locator("#admin tr", has_text="laptop").locator("code", has_text="account")).to_be_visible()
+    await expect(form.get_by_label("Only login")).to_have_value("")
 
 
 async def test_creates_key_shows_its_secret_once_and_revokes_it(
@@ -126,7 +181,7 @@ async def test_is_usable_in_every_language_theme_and_size(
     monitored_browser: MonitoredBrowser, start_gateway: StartGateway, language: str, theme: Any, size: str
 ) -> None:
     pool = ScriptedPool(counts={"busy": 1, "ready": 2, "starting": 1})
-    url = await start_gateway(None, pool, api_key=KEY)
+    url = await start_gateway(script_limited_logins(), pool, api_key=KEY)
     page = await monitored_browser.open_page(
         url, viewport=SIZES[size], color_scheme=theme, locale=language, reduced_motion="reduce"
     )

@@ -81,7 +81,8 @@ class LoginMonitor:
 
     def on_start_failed(self, name: str) -> None:
         """Record that no process starts with a login. Jobs and spares then use the next one, if that is allowed."""
-        self.report_failure(self._states[name], ErrorKind.START_FAILED)
+        if len(self._states) > 1:
+            self.report_failure(self._states[name], ErrorKind.START_FAILED)
 
     @asynccontextmanager
     async def attempt(self, job: ChatJob, *, counts_start_failures: bool = True) -> AsyncIterator["LoginAttempt"]:

@@ -3,6 +3,7 @@ import { problemFromResponse, send } from "./api.js";
 import { byId } from "./dom.js";
 import { readEvents } from "./events.js";
 import { keysCard } from "./keys.js";
+import { loginsCard } from "./logins.js";
 import { queueCard } from "./queue.js";
 import { serversCard } from "./servers.js";
 import { sessionsCard } from "./sessions.js";
@@ -36,7 +37,7 @@ export function startAdmin() {
 
 function open(scopes) {
   close();
-  cards = [workersCard(), queueCard(), usageCard(), keysCard(), ...(scopes.includes("mcp") ? [serversCard()] : []), sessionsCard()];
+  cards = [workersCard(), queueCard(), loginsCard(), usageCard(), keysCard(), ...(scopes.includes("mcp") ? [serversCard()] : []), sessionsCard()];
   byId("admin-cards").replaceChildren(...cards.map(({ element }) => element));
   connect();
 }

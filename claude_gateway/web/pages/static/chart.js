@@ -1,4 +1,4 @@
-// Small SVG charts: a line of the last minutes, and a bar for each day.
+// Small SVG charts: a line of the last minutes, a bar for each day, and a bar for a share.
 import { makeSvg, make } from "./dom.js";
 
 const WIDTH = 240;
@@ -19,6 +19,16 @@ export function sparkline(points, span) {
     makeSvg("path", { class: "spark-base", d: `M0 ${HEIGHT - 3}H${WIDTH}`, "vector-effect": "non-scaling-stroke" }),
     makeSvg("path", { class: "spark-area", d: area }),
     makeSvg("path", { class: "spark-line", d: line, "vector-effect": "non-scaling-stroke" }),
+  );
+}
+
+// Return a bar for a share from 0 to 1. A text beside it gives the number.
+export function shareBar(share) {
+  const width = Math.min(1, Math.max(0, share)) * 100;
+  return makeSvg(
+    "svg",
+    { class: "share-bar", viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" },
+    makeSvg("rect", { x: 0, y: 0, width: width.toFixed(1), height: 10 }),
   );
 }
 

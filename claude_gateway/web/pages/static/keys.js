@@ -7,13 +7,15 @@ import { formatTime, setLabel, setText, translate } from "./strings.js";
 const PATH = "/v1/admin/keys";
 const SCOPES = ["chat", "tools", "mcp", "admin"];
 const GROUP_PATTERN = "[A-Za-z0-9._\\-]{1,64}";
-const COLUMNS = ["keys.name", "keys.id", "keys.status", "keys.scopes", "keys.group", "keys.limits", "keys.expires", "keys.action"];
+const COLUMNS = ["keys.name", "keys.id", "keys.status", "keys.scopes", "keys.group", "keys.login", "keys.limits", "keys.expires", "keys.action"];
 
 export function keysCard() {
   const list = make("div");
   const newKey = make("div", { role: "status" });
   const note = make("p", { class: "note", role: "status" });
+  const loginMenu = make("select");
   let keys = [];
+  let loginNames = null;
 
   async function refresh() {
     try {
@@ -34,6 +36,7 @@ export function keysCard() {
       setText(make("span"), `key_status.${key.status}`),
       key.scopes.join(", "),
       key.group ? code(key.group) : "–",
+      key.login ? code(key.login) : "–",
       describeLimits(key),
       key.expires_at ? formatTime(new Date(key.expires_at * 1000), { dateStyle: "medium" }) : setText(make("span", { class: "note" }), "keys.never"),
       revokeButton ?? "",
@@ -65,8 +68,21 @@ export function keysCard() {
     }
   }
 
+  // The menu changes only if the logins change, so that it keeps what the reader has selected.
+  function showLogins({ logins }) {
+    const names = logins.map(({ name }) => name);
+    if (names.join("\n") === loginNames?.join("\n")) return;
+    loginNames = names;
+    loginMenu.replaceChildren(setText(make("option", { value: "" }), "keys.any_login"), ...names.map((name) => make("option", { value: name }, name)));
+  }
+
+  showLogins({ logins: [] });
   refresh();
-  return { element: card("keys.title", list, createForm(create), note, newKey), show() {}, onLanguageChange: () => list.replaceChildren(table(COLUMNS, keys.map(toCells), "keys.none")) };
+  return {
+    element: card("keys.title", list, createForm(create, loginMenu), note, newKey),
+    show: showLogins,
+    onLanguageChange: () => list.replaceChildren(table(COLUMNS, keys.map(toCells), "keys.none")),
+  };
 }
 
 function describeLimits({ budget, max_concurrent_jobs: concurrent, models }) {
@@ -80,7 +96,7 @@ function describeLimits({ budget, max_concurrent_jobs: concurrent, models }) {
 
 const button = (key, onclick) => setText(make("button", { class: "small danger", type: "button", onclick }), key);
 
-function createForm(create) {
+function createForm(create, login) {
   const name = make("input", { required: true, maxlength: 100, dir: "auto" });
   const days = make("input", { type: "number", min: 1, max: 36500, dir: "ltr" });
   const usd = make("input", { type: "number", min: 0.01, step: 0.01, dir: "ltr" });
@@ -89,7 +105,7 @@ function createForm(create) {
   const form = make(
     "form",
     {},
-    make("div", { class: "fields" }, withLabel("keys.name", name), withLabel("keys.expires_in_days", days), withLabel("keys.usd_per_day_field", usd), withLabel("keys.group_field", group)),
+    make("div", { class: "fields" }, withLabel("keys.name", name), withLabel("keys.expires_in_days", days), withLabel("keys.usd_per_day_field", usd), withLabel("keys.group_field", group), withLabel("keys.login_field", login)),
     make("fieldset", { class: "choices" }, setText(make("legend"), "keys.select_scopes"), scopes.map((checkbox) => make("label", {}, checkbox, code(checkbox.value)))),
     make("div", {}, setText(make("button", { class: "strong", type: "submit" }), "keys.create")),
   );
@@ -100,6 +116,7 @@ function createForm(create) {
       scopes: scopes.filter((checkbox) => checkbox.checked).map((checkbox) => checkbox.value),
       ...(days.value && { expires_in_days: Number(days.value) }),
       ...(group.value && { group: group.value }),
+      ...(login.value && { login: login.value }),
       ...(usd.value && { budget: { usd_per_day: Number(usd.value) } }),
     };
     if (await create(settings)) form.reset();
