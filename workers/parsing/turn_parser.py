@@ -248,7 +248,8 @@ class TurnParser:
             return WorkerError(ErrorKind.LOGIN_LIMIT_REACHED, "This gateway's login has reached its usage limit.")
         if text.startswith("Prompt is too long"):
             kind = ErrorKind.CONTEXT_LENGTH_EXCEEDED
-        elif self._error_type == "billing_error":
+        elif self._error_type == "billing_error" and status != 400:
+            # With status 400, the client gets the status and the text of the upstream.
             kind = ErrorKind.BILLING
         elif api_error in LOGIN_API_ERRORS:
             kind = ErrorKind.AUTHENTICATION

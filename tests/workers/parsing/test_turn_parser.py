@@ -316,7 +316,7 @@ def test_status_of_the_upstream_determines_the_error_kind(status: int, kind: Err
         (403, "oauth_org_not_allowed", None, ErrorKind.AUTHENTICATION, False),
         (401, "authentication_failed", None, ErrorKind.AUTHENTICATION, False),
         (403, "billing_error", None, ErrorKind.BILLING, False),
-        (400, "billing_error", None, ErrorKind.BILLING, False),
+        (400, "billing_error", None, ErrorKind.INVALID_REQUEST, False),
         (403, "invalid_request", "api_key_auth_disabled", ErrorKind.AUTHENTICATION, False),
         (400, "invalid_request", "org_disabled_credential", ErrorKind.AUTHENTICATION, False),
         (403, "authentication_failed", "provider_credentials", ErrorKind.AUTHENTICATION, False),
