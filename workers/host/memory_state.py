@@ -34,7 +34,8 @@ def _read_memory_state(root: Path) -> MemoryState:
         available_mib = int(min(available_mib, group_available_mib))
         if limit_mib < total_mib:
             total_mib, is_group_limit = int(limit_mib), True
-            group_pressures.append(_read_pressure(group / "memory.pressure"))
+            if (group / "memory.pressure").exists():
+                group_pressures.append(_read_pressure(group / "memory.pressure"))
     # The pressure of the whole machine may come from processes outside of the group.
     pressure_percent = max(group_pressures) if group_pressures else _read_pressure(root / "proc/pressure/memory")
     return MemoryState(total_mib, available_mib, pressure_percent, is_group_limit)
