@@ -211,12 +211,15 @@ async def test_shared_memory_counts_as_memory_of_the_job(gateway: Gateway, kind:
     assert caught.value.code == "memory_limit_exceeded"
 
 
-async def test_flood_of_empty_files_reaches_the_disk_limit(gateway: Gateway, http: aiohttp.ClientSession) -> None:
+async def test_flood_of_empty_files_reaches_the_disk_limit(
+    gateway: Gateway, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     flood = "python3 -c \"import time; [open(f'f{n}', 'w').close() for n in range(101_000)]; time.sleep(20)\""
-    with pytest.raises(APIStatusError) as caught:
-        await get_tool_result(gateway, bash_directive(flood, timeout=60_000), "flood")
+    state = tmp_path_factory.mktemp("flooded")  # the files would count for the other sessions of the shared gateway
+    async with run_gateway_on(gateway.upstream, state, max_session_disk_mib=8, max_agent_memory_mib=700) as flooded:
+        with pytest.raises(APIStatusError) as caught:
+            await get_tool_result(flooded, bash_directive(flood, timeout=60_000), "flood")
     assert caught.value.code == "session_disk_limit_exceeded"
-    await http.delete("/v1/sessions/flood")  # the files count for all sessions of the key
 
 
 async def test_sparse_file_is_limited_like_any_other(gateway: Gateway) -> None:
