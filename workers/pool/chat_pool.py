@@ -21,7 +21,15 @@ from workers.pool.conversation_use import ConversationUse, FormerConversations
 from workers.pool.pooled_worker import PooledWorker, WorkerSet
 from workers.pool.process_info import CliInfo, ProcessInfo
 from workers.pool.process_reporter import ProcessReporter, describe_exit
-from workers.pool.selection import EvictWorker, Phase, UseWorker, WaitForStart, WaitForWorker, select_worker
+from workers.pool.selection import (
+    IDLE_PHASES,
+    EvictWorker,
+    Phase,
+    UseWorker,
+    WaitForStart,
+    WaitForWorker,
+    select_worker,
+)
 from workers.pool.summaries import begins_with_summary
 from workers.pool.worker_supply import SupplyInputs, WorkerSupply
 from workers.worker.chat_worker import ChatWorker
@@ -113,8 +121,8 @@ class ChatPool:
         Raises:
             WorkerError: START_FAILED if no process could be started, TIMEOUT after the deadline.
         """
-        pooled = await self._acquire(prepared, deadline)
-        self._assign(pooled, prepared)
+        pooled, is_superseded = await self._acquire(prepared, deadline)
+        self._assign(pooled, prepared, is_superseded=is_superseded)
         try:
             yield pooled.worker
         finally:
@@ -177,25 +185,29 @@ class ChatPool:
         started = (pooled.worker for pooled in self._workers if pooled.phase is not Phase.STARTING)
         return next(started, None)
 
-    async def _acquire(self, prepared: PreparedJob, deadline: float) -> PooledWorker:
+    async def _acquire(self, prepared: PreparedJob, deadline: float) -> tuple[PooledWorker, bool]:
         wait = object()
         try:
             async with asyncio.timeout_at(deadline):
-                while (pooled := self._try_acquire(prepared, wait)) is None:
+                while (acquired := self._try_acquire(prepared, wait)) is None:
                     self._supply.fail_fast(self._choose_login(prepared.job))
                     await self._workers.wait_changed()
-                return pooled
+                return acquired
         except TimeoutError:
             raise WorkerError(ErrorKind.TIMEOUT, "No worker became ready in time.") from None
         finally:
             self._supply.withdraw_request(wait)
 
-    def _try_acquire(self, prepared: PreparedJob, wait: object) -> PooledWorker | None:
-        """Select a worker for a job. Return None if the job has to wait until the state of a worker changes.
+    def _try_acquire(self, prepared: PreparedJob, wait: object) -> tuple[PooledWorker, bool] | None:
+        """Select a worker for a job.
 
         Args:
             prepared: The job.
             wait: An object that identifies the wait of the job.
+
+        Returns:
+            The worker, and whether the job's conversation supersedes the one in the worker. None if the job has to wait
+            until the state of a worker changes.
 
         Raises:
             WorkerError: The pool is closed, or no login can run the job.
@@ -207,17 +219,18 @@ class ChatPool:
             self._supply.withdraw_request(wait)
             state = self._supply.take_state(login)
             is_known = prepared.keys.history_key in self._former_conversations
+            superseded_id = self._find_superseded(prepared.job, login)
             decision = select_worker(
                 prepared.job,
                 prepared.keys.prefixes,
                 state,
                 login=login,
                 is_known=is_known,
-                superseded_id=self._find_superseded(prepared.job, login),
+                superseded_id=superseded_id,
             )
             match decision:
                 case UseWorker(id_):
-                    return self._workers[id_]
+                    return self._workers[id_], id_ == superseded_id
                 case EvictWorker(id_):
                     self._supply.reserve_start(wait, login)  # before a spare with another login starts in its place
                     self._replace(self._workers[id_], "evicted", "another key or job needs its slot")
@@ -234,11 +247,11 @@ class ChatPool:
         if len(job.turns) > 1:
             return None
         for pooled in self._workers:
-            if not pooled.take_snapshot().is_idle or (pooled.tenant, pooled.login) != (job.tenant, login):
+            if (pooled.key_id, pooled.tenant, pooled.login) != (job.key_id, job.tenant, login):
                 continue
             reply = pooled.worker.last_reply
             if (
-                pooled.key_id == job.key_id
+                pooled.phase in IDLE_PHASES
                 and pooled.use.continued_count
                 and reply is not None
                 and begins_with_summary(job.turns[0], reply)
@@ -246,16 +259,13 @@ class ChatPool:
                 return pooled.id
         return None
 
-    def _assign(self, pooled: PooledWorker, prepared: PreparedJob) -> None:
+    def _assign(self, pooled: PooledWorker, prepared: PreparedJob, *, is_superseded: bool) -> None:
         """Record that a worker runs a job, and that its process belongs to the tenant of the job."""
         now, job, was_spare = self._now(), prepared.job, pooled.tenant is None
         transcript = pooled.worker.transcript
         held_keys = (transcript.conversation_key, transcript.previous_conversation_key)
-        if len(prepared.keys.prefixes) > 1:
-            is_continued = prepared.keys.history_key in held_keys
-        else:
-            is_continued = pooled.id == self._find_superseded(job, pooled.login)
-        if is_continued:
+        has_history = len(prepared.keys.prefixes) > 1
+        if is_superseded or (has_history and prepared.keys.history_key in held_keys):
             pooled.use = pooled.use.continue_at(now)
         else:
             self._remember_conversation(pooled)

@@ -27,7 +27,7 @@ class Phase(Enum):
 
 # A single question that follows the end of another one within this time comes from a program that sends many of them.
 _BURST_SECONDS = 0.25
-_IDLE_PHASES = (Phase.READY, Phase.RECOVERING)
+IDLE_PHASES = (Phase.READY, Phase.RECOVERING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class WorkerSnapshot:
     @property
     def is_idle(self) -> bool:
         """Whether the worker belongs to a tenant and runs no job."""
-        return self.tenant is not None and self.phase in _IDLE_PHASES
+        return self.tenant is not None and self.phase in IDLE_PHASES
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,17 +261,15 @@ def _find_worker_with_conversation(prefix_keys: PrefixKeys, workers: Sequence[Wo
     """
     if len(prefix_keys) == 1:
         return None
-    by_phase = {worker.phase: worker for worker in workers if worker.conversation_key == prefix_keys[-1]}
-    if Phase.READY in by_phase:
-        return UseWorker(by_phase[Phase.READY].id)
-    if Phase.RECOVERING in by_phase:
-        return WaitForWorker()  # it still reads the end of the reply that this job continues
-    one_exchange_ahead = {
-        worker.phase: worker for worker in workers if worker.previous_conversation_key == prefix_keys[-1]
-    }
-    if Phase.READY in one_exchange_ahead:
-        return UseWorker(one_exchange_ahead[Phase.READY].id)
-    return WaitForWorker() if Phase.RECOVERING in one_exchange_ahead else None
+    at_same_turn = [worker for worker in workers if worker.conversation_key == prefix_keys[-1]]
+    one_exchange_ahead = [worker for worker in workers if worker.previous_conversation_key == prefix_keys[-1]]
+    for found in (at_same_turn, one_exchange_ahead):
+        by_phase = {worker.phase: worker for worker in found}
+        if Phase.READY in by_phase:
+            return UseWorker(by_phase[Phase.READY].id)
+        if Phase.RECOVERING in by_phase:
+            return WaitForWorker()  # it still reads the end of the reply that this job continues or repeats
+    return None
 
 
 def _make_match_rank(job: ChatJob) -> Callable[[WorkerSnapshot], tuple[bool, bool, float]]:

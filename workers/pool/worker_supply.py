@@ -261,8 +261,8 @@ class WorkerSupply:
         logins = list((Counter(self._start_waits.values()) - starting).elements())
         spare_login = self._find_spare_login()
         if spare_login is not None:
-            spare_count = sum(worker.tenant is None and worker.login == spare_login for worker in snapshots)
             with_login = [worker for worker in snapshots if worker.login == spare_login]
+            spare_count = sum(worker.tenant is None for worker in with_login)
             missing_count = self._count_wanted_spares(with_login, spare_login) - spare_count - len(logins)
             free_starts = _MAX_CONCURRENT_STARTS - starting.total() - len(logins)
             logins += [spare_login] * max(0, min(missing_count, free_starts))
